@@ -1,0 +1,265 @@
+"""The words of a reader study as frozen dataclasses, and the rules that hold between them.
+
+A **case** is what is read once; a **patient** may have several cases and a case one or more **images** (views).
+A **presentation** is one case put before one reader in one arm at one place of that reader's order; a **reading**
+is the answer to a presentation. Readings are append-only: a correction is a new revision, never a change.
+
+Nothing here knows the database or the screen, and nothing here but :class:`ReferenceStandard` carries the truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+
+from core.errors import InputError
+
+#: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
+READING_ORDER_ALGORITHM = "pcg64-sha256-v1"
+
+
+class Role(StrEnum):
+    """What a person may do. A person has exactly one role."""
+
+    COORDINATOR = "coordinator"
+    READER = "reader"
+
+
+class StudyState(StrEnum):
+    """Where a study stands; each state allows less than the one before it until the truth is unsealed."""
+
+    DRAFT = "draft"  # cases and readers may still change; nobody reads
+    OPEN = "open"  # readers read; the reference standard is sealed
+    CLOSED = "closed"  # reading has ended; results still sealed
+    UNSEALED = "unsealed"  # readings are final; truth, model and readers may be compared
+
+
+#: The only moves between states.
+STATE_MOVES: dict[StudyState, tuple[StudyState, ...]] = {
+    StudyState.DRAFT: (StudyState.OPEN,),
+    StudyState.OPEN: (StudyState.CLOSED,),
+    StudyState.CLOSED: (StudyState.OPEN, StudyState.UNSEALED),
+    StudyState.UNSEALED: (),
+}
+
+
+class Arm(StrEnum):
+    """Whether the reader sees the model's answer."""
+
+    UNAIDED = "unaided"
+    AIDED = "aided"
+
+
+@dataclass(frozen=True)
+class DiseaseClass:
+    """One possible answer."""
+
+    key: str  # stable name in files and the store, for example "sat"
+    label: str  # name on screen, for example "Subacute thyroiditis"
+    short_label: str  # name in narrow tables, for example "SAT"
+    aliases: tuple[str, ...] = ()  # other spellings accepted at import, compared without case
+
+
+#: The four classes of Zhao et al. 2023, in the order of their Table 2; the order of every probability vector.
+THYROID_CLASSES: tuple[DiseaseClass, ...] = (
+    DiseaseClass("graves", "Graves' disease", "Graves", ("graves disease", "graves' disease", "gd")),
+    DiseaseClass("normal", "Normal", "Normal", ("normality", "normal thyroid")),
+    DiseaseClass("sat", "Subacute thyroiditis", "SAT", ("subacute thyroiditis", "thyroiditis")),
+    DiseaseClass("tumor", "Tumor", "Tumor", ("tumour", "thyroid tumor", "thyroid tumour", "nodule")),
+)
+
+
+def class_key(text: str, classes: Sequence[DiseaseClass] = THYROID_CLASSES) -> str:
+    """Key of the class that ``text`` names (key, label, short label or alias; case and outer blanks ignored).
+
+    Raises
+    ------
+    InputError
+        If no class has that name; the message lists the accepted keys.
+    """
+    wanted = text.strip().casefold()
+    for disease in classes:
+        names = (disease.key, disease.label, disease.short_label, *disease.aliases)
+        if wanted in {name.casefold() for name in names}:
+            return disease.key
+    raise InputError(
+        "unknown class",
+        field="class",
+        value=text,
+        fix="use one of " + ", ".join(disease.key for disease in classes),
+    )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is fixed before the first reading. Stored as a version; a study that is open uses exactly one."""
+
+    title: str
+    question: str = "Which diagnosis does this thyroid scintigram show?"
+    classes: tuple[DiseaseClass, ...] = THYROID_CLASSES
+    arms: tuple[Arm, ...] = (Arm.UNAIDED,)
+    confidence_labels: tuple[str, ...] = ("guess", "low", "moderate", "high", "certain")  # rating 1, 2, ... n
+    may_revise: bool = True  # may a reader correct the last saved answer while the study is open
+    order_seed: int = 20230601  # seed of every reader's own order
+
+    def __post_init__(self) -> None:
+        if not self.title.strip():
+            raise InputError("a study needs a title", field="title", value=self.title)
+        if len(self.classes) < 2:
+            raise InputError("a study needs at least two classes", field="classes", value=len(self.classes))
+        if len({disease.key for disease in self.classes}) != len(self.classes):
+            raise InputError("class keys must differ", field="classes")
+        if not self.arms:
+            raise InputError("a study needs at least one arm", field="arms")
+        if len(self.confidence_labels) < 2:
+            raise InputError("a confidence scale needs at least two steps", field="confidence_labels")
+
+    @property
+    def class_keys(self) -> tuple[str, ...]:
+        """Keys in protocol order, which is the order of every probability vector."""
+        return tuple(disease.key for disease in self.classes)
+
+    def label(self, key: str) -> str:
+        """Screen name of a class key."""
+        return next(disease.label for disease in self.classes if disease.key == key)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as everybody in it may know it."""
+
+    key: str  # short name in commands and addresses, for example "demo"
+    protocol: Protocol
+    protocol_version: int
+    state: StudyState
+    is_synthetic: bool  # phantoms or simulated readers take part: said on every screen
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who can sign in. ``display_name`` is what exports and dashboards show."""
+
+    person_id: str
+    login: str
+    display_name: str
+    role: Role
+    is_simulated: bool = False  # answers were drawn by this program, not given by a human
+    years_of_experience: float | None = None
+    is_active: bool = True
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """One case as the coordinator's manifest describes it; ``truth`` leaves here for its own sealed table."""
+
+    case: str  # the coordinator's case id, unique in the study; never shown to a reader
+    patient: str
+    cohort: str  # "training", "internal", "external", ...
+    truth: str  # class key
+    pixels: np.ndarray  # (height, width), uint8 or uint16, metadata-free
+    pixel_spacing_mm: float | None = None
+    centre: str | None = None
+    scanner: str | None = None
+    age_years: float | None = None
+    sex: str | None = None  # "F", "M" or None
+    exclusion_reason: str | None = None  # a case with a reason is kept and counted, never read or analysed
+    source_name: str | None = None  # file name at import; coordinators only
+    lesion_mask: np.ndarray | None = None  # (height, width) bool, when known (phantoms)
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """One case before one reader. All that a reading screen may know: no case id, patient, file name or truth."""
+
+    presentation_id: str  # random; names nothing
+    arm: Arm
+    position: int  # 1-based place in this reader's order
+    count: int  # presentations in this reader's order
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader decided about one presentation."""
+
+    class_key: str
+    confidence: int  # 1 ... len(protocol.confidence_labels)
+    comment: str = ""
+    is_unreadable: bool = False  # technically inadequate: counted, never analysed as an answer
+    reading_seconds: float | None = None  # image shown to save, hidden tab excluded; measured in the browser
+    display_state: dict[str, object] = field(default_factory=dict)  # window, zoom, colour table at the moment of saving
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that a reading is on disk; exists only after the commit."""
+
+    reading_id: str
+    presentation_id: str
+    revision: int  # 1 for the first answer
+    saved_at: datetime  # UTC
+    was_already_saved: bool  # the same submission had been saved before; nothing was added
+
+
+@dataclass(frozen=True)
+class ReferenceStandard:
+    """The truth of one case. Never built in a reader's request."""
+
+    case: str
+    truth: str
+
+
+def check_answer(answer: Answer, protocol: Protocol) -> None:
+    """Refuse an answer that the protocol does not allow.
+
+    Raises
+    ------
+    InputError
+        Naming the field that is wrong.
+    """
+    if answer.class_key not in protocol.class_keys:
+        raise InputError(
+            "the answer is not a class of this study",
+            field="class",
+            value=answer.class_key,
+            fix="use one of " + ", ".join(protocol.class_keys),
+        )
+    top = len(protocol.confidence_labels)
+    if isinstance(answer.confidence, bool) or not isinstance(answer.confidence, int):
+        raise InputError("the confidence must be a whole number", field="confidence", value=answer.confidence)
+    if not 1 <= answer.confidence <= top:
+        raise InputError(f"the confidence must lie between 1 and {top}", field="confidence", value=answer.confidence)
+    seconds = answer.reading_seconds
+    if seconds is not None and not (np.isfinite(seconds) and seconds >= 0):
+        raise InputError("the reading time must be zero or more seconds", field="reading_seconds", value=seconds)
+
+
+def reading_order(case_ids: Sequence[str], *, seed: int, reader: str, arm: Arm) -> list[str]:
+    """Seeded order in which one reader meets the cases of one arm.
+
+    Parameters
+    ----------
+    case_ids : sequence of str
+        The cases; their own order does not matter (they are sorted first), so that adding nobody's shuffle depends
+        on the manifest.
+    seed : int
+        ``Protocol.order_seed``.
+    reader : str
+        Stable reader id; two readers get independent orders.
+    arm : Arm
+        The same reader gets another order in another arm.
+
+    Returns
+    -------
+    list of str
+        A permutation of ``case_ids``.
+    """
+    digest = hashlib.sha256(f"{READING_ORDER_ALGORITHM}|{seed}|{reader}|{arm}".encode()).digest()
+    rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    ordered = sorted(case_ids)
+    return [ordered[index] for index in rng.permutation(len(ordered))]
