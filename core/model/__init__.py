@@ -1,0 +1,1 @@
+"""The model as a reader: architectures, preprocessing, checkpoints, predicting, explaining, and knowing its limits."""

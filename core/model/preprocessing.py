@@ -1,0 +1,101 @@
+"""From the pixels of a case to the input of a network: the one way, in training, predicting and Grad-CAM.
+
+:func:`prepare` ends in a uint8 square that can be cached; :func:`normalise` turns a batch of those into what a network
+takes. Anything else (OpenCV, another antialiasing) differs by tens of grey levels, so nothing else is used.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from core.errors import ImageError
+
+#: Stored in every checkpoint; a checkpoint of another version is refused.
+PREPROCESSING_VERSION = "1: 8 bit, pad to square with the border's median, PIL bilinear, ImageNet statistics"
+
+#: Mean and standard deviation of ImageNet per colour channel, of values in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+
+#: The side length in pixels that the paper's networks take.
+DEFAULT_INPUT_SIZE = 224
+
+
+def prepare(pixels: np.ndarray, size: int = DEFAULT_INPUT_SIZE) -> np.ndarray:
+    """Eight-bit square of one image.
+
+    Parameters
+    ----------
+    pixels : array, shape (height, width), uint8 or uint16
+        ``LoadedImage.pixels``. Sixteen bits are rendered by :func:`core.imaging.render_uint8`, as on the screen.
+    size : int
+        Side length in pixels of the result.
+
+    Returns
+    -------
+    uint8 array, shape (size, size)
+        The image centred on a square filled with the median of its border, resized by PIL's antialiased bilinear
+        filter.
+
+    Raises
+    ------
+    ImageError
+        If the array is not two-dimensional uint8 or uint16, or has no pixel.
+    """
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise ImageError("an image must have two dimensions and at least one pixel", field="shape", value=pixels.shape)
+    if pixels.dtype == np.uint16:
+        from core.imaging import render_uint8
+
+        pixels = render_uint8(pixels)
+    if pixels.dtype != np.uint8:
+        raise ImageError("pixels must be uint8 or uint16", field="dtype", value=str(pixels.dtype))
+    square = pad_to_square(pixels)
+    if square.shape[0] == size:
+        return np.ascontiguousarray(square)
+    resized = Image.fromarray(square).resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(resized)
+
+
+def pad_to_square(pixels: np.ndarray) -> np.ndarray:
+    """Centre a uint8 image (height, width) on a square of its longer side, filled with the median of its border."""
+    height, width = pixels.shape
+    if height == width:
+        return pixels
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    side = max(height, width)
+    square = np.full((side, side), int(np.median(border)), dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = pixels
+    return square
+
+
+def square_to_image_box(height: int, width: int) -> tuple[float, float, float, float]:
+    """Where an image of (height, width) lies in its padded square: top, left, bottom, right as fractions of the side.
+
+    A class map covers the square; this is the part of it that covers the image.
+    """
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return top / side, left / side, (top + height) / side, (left + width) / side
+
+
+def normalise(batch: Tensor) -> Tensor:
+    """Network input of prepared images.
+
+    Parameters
+    ----------
+    batch : uint8 tensor, shape (B, H, W)
+        Stacked results of :func:`prepare`, on any device.
+
+    Returns
+    -------
+    float32 tensor, shape (B, 3, H, W)
+        The grey value in all three channels, each standardised by ImageNet's mean and standard deviation.
+    """
+    mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1) * 255
+    sd = torch.tensor(IMAGENET_SD, device=batch.device).view(1, 3, 1, 1) * 255
+    return (batch.unsqueeze(1).to(torch.float32) - mean) / sd
