@@ -1,0 +1,21 @@
+"""The analysis of one unsealed study: the same call behind the screens, the CSV files and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.analysis import StudyAnalysis, analyse
+from db import Repository
+
+
+def analyse_study(
+    repository: Repository, study_key: str, cohorts: Sequence[str] | None = None, *, confidence_level: float = 0.95
+) -> StudyAnalysis:
+    """Every number of a study.
+
+    Raises
+    ------
+    AccessError
+        While the reference standard is sealed, or if this person is no coordinator.
+    """
+    return analyse(repository.study_data(study_key, cohorts), confidence_level=confidence_level)

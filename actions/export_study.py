@@ -1,0 +1,151 @@
+"""Out: readings, predictions and every table of the analysis as CSV, each file's hash in the audit trail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from actions.analyse_study import analyse_study
+from core.analysis import StudyAnalysis
+from core.errors import ConflictError
+from db import Repository
+
+#: Cells that a spreadsheet would run as a formula begin with one of these.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One CSV file, complete in memory."""
+
+    name: str
+    content: bytes
+    n_rows: int
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the bytes; the file name on screen carries its first eight digits, so that none can be stale."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def neutralise(text: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; numbers pass unchanged."""
+    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA_STARTS) else text
+
+
+def csv_file(name: str, table: pd.DataFrame) -> ExportedFile:
+    """A table as CSV: UTF-8, all digits of every number, formulas neutralised in text columns."""
+    safe = table.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = safe[column].map(neutralise)
+    return ExportedFile(name, safe.to_csv(index=False, lineterminator="\n").encode("utf-8"), len(safe))
+
+
+def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
+    """Every reading with all its revisions, one row each, oldest first."""
+    protocol = repository.study(study_key).protocol
+    columns = [
+        "sequence", "reader", "display_name", "is_simulated", "case", "cohort", "arm", "position", "revision", "is_current",
+        "class", "class_label", "confidence", "confidence_label", "is_unreadable", "comment", "reading_seconds", "saved_at",
+        "display_state", "reading_id",
+    ]  # fmt: skip
+    rows = [
+        {
+            **{name: getattr(each, name) for name in columns if hasattr(each, name)},
+            "arm": str(each.arm),
+            "class": each.class_key,
+            "class_label": protocol.label(each.class_key),
+            "confidence_label": protocol.confidence_labels[each.confidence - 1],
+            "saved_at": each.saved_at.isoformat(),
+            "display_state": json.dumps(each.display_state, sort_keys=True),
+        }
+        for each in repository.readings(study_key)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def predictions_table(repository: Repository, study_key: str) -> pd.DataFrame:
+    """Every prediction with its model's name and hash, one row a case and model."""
+    keys = repository.study(study_key).protocol.class_keys
+    columns = ["model", "model_sha256", "case", "predicted_class", *(f"p_{key}" for key in keys),
+               "entropy", "is_out_of_distribution", "device", "precision", "created_at"]  # fmt: skip
+    names = {count.model_sha256: count.model_name for count in repository.prediction_counts(study_key)}
+    rows = [
+        {
+            "model": name,
+            "model_sha256": sha256,
+            "case": each.case,
+            "predicted_class": keys[int(each.probabilities.argmax())],
+            **{f"p_{key}": float(each.probabilities[index]) for index, key in enumerate(keys)},
+            "entropy": each.entropy,
+            "is_out_of_distribution": each.is_out_of_distribution,
+            "device": each.device,
+            "precision": each.precision,
+            "created_at": each.created_at.isoformat() if each.created_at else "",
+        }
+        for sha256, name in names.items()
+        for each in repository.predictions(study_key, sha256)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def reference_table(repository: Repository, study_key: str) -> pd.DataFrame:
+    """The reference standard, one row a case."""
+    return pd.DataFrame(
+        [{"case": each.case, "reference_standard": each.truth} for each in repository.reference_standard(study_key)],
+        columns=["case", "reference_standard"],
+    )
+
+
+def metric_files(tables: Mapping[str, pd.DataFrame]) -> list[ExportedFile]:
+    """The tables of an analysis, one CSV each."""
+    return [csv_file(f"metrics_{name}.csv", table) for name, table in tables.items()]
+
+
+def export_files(
+    repository: Repository, study_key: str, analysis: StudyAnalysis | None = None
+) -> list[ExportedFile]:
+    """All files of an export, nothing written yet; each is entered in the audit trail.
+
+    Raises
+    ------
+    AccessError
+        While the study is sealed.
+    """
+    analysis = analysis or analyse_study(repository, study_key)
+    files = [
+        csv_file("readings.csv", readings_table(repository, study_key)),
+        csv_file("predictions.csv", predictions_table(repository, study_key)),
+        csv_file("reference_standard.csv", reference_table(repository, study_key)),
+        *metric_files(analysis.to_tables()),
+    ]
+    for file in files:
+        repository.record_export(study_key, file.name, file.sha256, file.n_rows)
+    return files
+
+
+def export_study(repository: Repository, study_key: str, folder: Path) -> list[Path]:
+    """Write an export into a new folder; it appears there complete or not at all.
+
+    Raises
+    ------
+    ConflictError
+        If the folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConflictError(f"{folder} exists and is not empty. Fix: name a new folder; nothing was written.")
+    files = export_files(repository, study_key)
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (partial / file.name).write_bytes(file.content)
+    if folder.exists():
+        folder.rmdir()
+    partial.rename(folder)
+    return [folder / file.name for file in files]

@@ -1,0 +1,43 @@
+"""Cases in: from a manifest or from class-named folders into a study, all or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actions import Progress
+from core.errors import NotFoundError
+from core.imaging import load_cases, read_folder, read_manifest
+from db import Repository
+from db.records import ImportSummary
+
+
+def import_cases(
+    repository: Repository, study_key: str, source: Path, *, is_check_only: bool = False, progress: Progress | None = None
+) -> ImportSummary:
+    """Read every file that ``source`` names, then write all cases in one transaction.
+
+    Parameters
+    ----------
+    repository : Repository
+        Of a coordinator.
+    study_key : str
+        A study in draft.
+    source : Path
+        A manifest (.csv) or a folder whose sub-folders are named after the classes.
+    is_check_only : bool
+        Do everything but write.
+    progress : callable, optional
+        ``progress(done, total, what)``.
+
+    Raises
+    ------
+    ManifestError
+        With every problem found, each with file, row, field and fix; nothing was written.
+    """
+    if not source.exists():
+        raise NotFoundError(f"There is no file or folder {source}. Fix: name a manifest .csv or a folder of classes.")
+    classes = repository.study(study_key).protocol.classes
+    rows = read_folder(source, classes) if source.is_dir() else read_manifest(source, classes)
+    records = load_cases(rows)
+    take = repository.check_import if is_check_only else repository.import_cases
+    return take(study_key, records, total=len(rows), on_progress=progress)
