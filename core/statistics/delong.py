@@ -116,18 +116,18 @@ def auc(truth: ArrayLike, ratings: ArrayLike) -> float:
 
 
 def _placements(values: FloatArray, n_positive: int) -> tuple[float, FloatArray]:
-    """AUC and placement of each case, given ratings with the ``n_positive`` positive cases first."""
+    """AUC and placement of each case, given ratings with the positive cases first; overwrites ``values``."""
     n = values.size
     n_negative = n - n_positive
     order = np.argsort(values)
     ordered = values[order]
     is_positive = order < n_positive
-    # Number of cases and of positive cases up to the end of every group of ties.
+    # Where each group of ties ends, and how many positive and negative cases there are up to there.
     is_last = np.empty(n, dtype=np.bool_)
     is_last[-1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=is_last[:-1])
     last = np.flatnonzero(is_last)
-    positive_up_to = np.cumsum(is_positive, dtype=np.int64)[last]
+    positive_up_to: IntArray = np.cumsum(is_positive, dtype=np.int32 if n < 2**31 else np.int64)[last].astype(np.int64)
     negative_up_to = last + 1 - positive_up_to
     positive_in = np.diff(positive_up_to, prepend=0)
     negative_in = np.diff(negative_up_to, prepend=0)
@@ -135,16 +135,23 @@ def _placements(values: FloatArray, n_positive: int) -> tuple[float, FloatArray]
     negative_below = 2 * negative_up_to - negative_in
     positive_above = 2 * (n_positive - positive_up_to) + positive_in
     area = float(np.dot(positive_in, negative_below)) / (2.0 * n_positive * n_negative)
-    per_group = np.concatenate([positive_above / (2.0 * n_positive), negative_below / (2.0 * n_negative)])
-    group: IntArray = np.cumsum(is_last) - is_last
-    group[is_positive] += last.size
-    placement = np.empty(n)
-    placement[order] = per_group[group]
-    return area, placement
+    of_positive = negative_below / (2.0 * n_negative)
+    of_negative = positive_above / (2.0 * n_positive)
+    if last.size < n:
+        size = positive_in + negative_in
+        of_positive, of_negative = np.repeat(of_positive, size), np.repeat(of_negative, size)
+    np.copyto(ordered, of_negative)
+    np.copyto(ordered, of_positive, where=is_positive)
+    values[order] = ordered  # back to the order of the cases, in the caller's scratch copy
+    return area, values
 
 
 def _covariance_of_mean(components: FloatArray, mean: FloatArray) -> FloatArray:
-    """Covariance of the row means of ``components`` (k, n)."""
-    n = components.shape[1]
-    centred = components - mean[:, None]
-    return centred @ centred.T / ((n - 1.0) * n)
+    """Covariance of the row means of ``components`` (k, n), in blocks that stay in the processor's cache."""
+    k, n = components.shape
+    block = max(32, 65536 // k)
+    total = np.zeros((k, k))
+    for start in range(0, n, block):
+        centred = components[:, start : start + block] - mean[:, None]
+        total += centred @ centred.T
+    return total / ((n - 1.0) * n)

@@ -113,7 +113,7 @@ def check_count(value: object, *, field: str) -> int:
     is_whole = isinstance(value, int | np.integer) or (isinstance(value, float | np.floating) and value == value // 1)
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number) or not is_whole:
         raise StatisticsInputError("must be a whole number", field=field, value=value)
-    number = int(value)  # type: ignore[arg-type]  # np.number covers complex, which is_whole has ruled out
+    number = int(value)
     if number < 0:
         raise StatisticsInputError("must be zero or more", field=field, value=value)
     return number
