@@ -1,0 +1,64 @@
+"""How many CPU threads the numerical libraries may use; called first by every door, before torch is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from core.errors import SettingsError
+
+#: Variables that OpenMP, MKL, OpenBLAS and numexpr read once, when they are first imported.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use (its affinity, which a container may narrow)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def configure_threads(n: int | None = None) -> int:
+    """Fix the number of CPU threads and let idle ones sleep.
+
+    Parameters
+    ----------
+    n : int, optional
+        Threads for this process: cores divided by workers. None keeps ``OMP_NUM_THREADS`` if it is set, else takes
+        every core that this process may use.
+
+    Returns
+    -------
+    int
+        The number now in force.
+
+    Raises
+    ------
+    SettingsError
+        If ``n``, or ``OMP_NUM_THREADS`` where it decides, is not a whole number of at least 1.
+    """
+    if n is None:
+        n = _threads_from_environment()
+    if n < 1:
+        raise SettingsError("the number of threads must be 1 or more", field="threads", value=n)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(n)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        # The variables were read when torch was imported; only torch itself can change the number now.
+        torch.set_num_threads(n)
+    return n
+
+
+def _threads_from_environment() -> int:
+    """``OMP_NUM_THREADS``, or every core."""
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if not text:
+        return available_cores()
+    try:
+        return int(text)
+    except ValueError as error:
+        raise SettingsError(
+            "not a whole number", field="OMP_NUM_THREADS", value=text, fix="set it to the number of threads"
+        ) from error
