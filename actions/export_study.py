@@ -51,9 +51,9 @@ def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
     """Every reading with all its revisions, one row each, oldest first."""
     protocol = repository.study(study_key).protocol
     columns = [
-        "sequence", "reader", "display_name", "is_simulated", "case", "cohort", "arm", "position", "revision", "is_current",
-        "class", "class_label", "confidence", "confidence_label", "is_unreadable", "comment", "reading_seconds", "saved_at",
-        "display_state", "reading_id",
+        "sequence", "reader", "display_name", "is_simulated", "case", "cohort", "arm", "position", "revision",
+        "is_current", "class", "class_label", "confidence", "confidence_label", "is_unreadable", "comment",
+        "reading_seconds", "saved_at", "display_state", "reading_id",
     ]  # fmt: skip
     rows = [
         {
@@ -108,9 +108,7 @@ def metric_files(tables: Mapping[str, pd.DataFrame]) -> list[ExportedFile]:
     return [csv_file(f"metrics_{name}.csv", table) for name, table in tables.items()]
 
 
-def export_files(
-    repository: Repository, study_key: str, analysis: StudyAnalysis | None = None
-) -> list[ExportedFile]:
+def export_files(repository: Repository, study_key: str, analysis: StudyAnalysis | None = None) -> list[ExportedFile]:
     """All files of an export, nothing written yet; each is entered in the audit trail.
 
     Raises

@@ -12,7 +12,12 @@ from db.records import ImportSummary
 
 
 def import_cases(
-    repository: Repository, study_key: str, source: Path, *, is_check_only: bool = False, progress: Progress | None = None
+    repository: Repository,
+    study_key: str,
+    source: Path,
+    *,
+    is_check_only: bool = False,
+    progress: Progress | None = None,
 ) -> ImportSummary:
     """Read every file that ``source`` names, then write all cases in one transaction.
 

@@ -1,0 +1,516 @@
+"""The door for scripts: everything that a screen can do, and the same numbers. ``python manage.py --help``."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from core.errors import NotFoundError, ReadingRoomError
+from core.runtime import configure_threads
+from core.settings import PROJECT_FOLDER, get_settings
+from core.study import Protocol, Role, StudyState
+from db import OPERATOR, Repository, create_store, masked_url, open_store, store_exists
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    help="Reading Room: blinded reader studies of medical images against an AI model. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+study_app = typer.Typer(help="Create studies, list them, move them from draft to unsealed.", no_args_is_help=True)
+person_app = typer.Typer(help="Coordinators and readers: create, list, new password.", no_args_is_help=True)
+model_app = typer.Typer(help="Register a trained model in the store, list the models.", no_args_is_help=True)
+audit_app = typer.Typer(help="Show the audit trail and verify its hash chain.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+app.add_typer(person_app, name="person")
+app.add_typer(model_app, name="model")
+app.add_typer(audit_app, name="audit")
+
+console = Console()
+errors = Console(stderr=True)
+
+StudyOption = Annotated[str, typer.Option("--study", "-s", help="key of the study; may be left out if there is one")]
+CohortOption = Annotated[
+    list[str] | None, typer.Option("--cohort", "-c", help="cohort; repeat for several, all if none")
+]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="name or SHA-256 prefix; the newest if left out")]
+
+
+class ImageFormat(StrEnum):
+    """What phantoms are written as."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    DICOM = "dicom"
+    COUNTS = "counts"
+
+
+class Layout(StrEnum):
+    """Column layouts of a file to analyse."""
+
+    LONG = "long"
+    MRMCAOV = "mrmcaov"
+    IMRMC = "imrmc"
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar per kind of work, fed by ``progress(done, total, what)``."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+def store() -> Repository:
+    """The store as the person at the terminal sees it."""
+    url = get_settings().store_url
+    if not store_exists(url):
+        raise NotFoundError(
+            f"There is no store at {masked_url(url)} yet. Fix: run 'python manage.py migrate' for an empty one, "
+            "or 'make run' for the demo."
+        )
+    return Repository(open_store(url), OPERATOR)
+
+
+def store_or_new() -> Repository:
+    """The store, created empty where there is none."""
+    url = get_settings().store_url
+    get_settings().data_folder.mkdir(parents=True, exist_ok=True)
+    return Repository(open_store(url) if store_exists(url) else create_store(url), OPERATOR)
+
+
+def one_study(repository: Repository, key: str) -> str:
+    """The named study, or the only one there is."""
+    if key:
+        return repository.study(key).key
+    keys = [study.key for study in repository.studies()]
+    if len(keys) == 1:
+        return keys[0]
+    raise NotFoundError(
+        f"{'There are several studies' if keys else 'There is no study yet'}. Fix: "
+        + (f"add --study with one of {', '.join(keys)}." if keys else "run 'python manage.py study create KEY'.")
+    )
+
+
+def show_table(title: str, columns: list[str], rows: list[list[object]]) -> None:
+    """A table in the terminal."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table)
+
+
+def show_frame(title: str, frame: pd.DataFrame) -> None:
+    """A table of the analysis; floats to four decimals here, all digits in CSV and JSON."""
+    import pandas as pd
+
+    def cell(value: object) -> str:
+        if value is None or (isinstance(value, float) and pd.isna(value)):
+            return ""
+        return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    show_table(title, list(frame.columns), [[cell(value) for value in row] for row in frame.itertuples(index=False)])
+
+
+# --- the app and the demo ---------------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    workers: Annotated[int, typer.Option(help="processes that draw phantoms; 0 means all cores")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of phantoms and simulated readers")] = 2023,
+) -> None:
+    """Prepare the demo study once: phantoms, predictions, simulated readers, accounts. Does nothing where it stands."""
+    from actions.prepare_demo import COORDINATOR_LOGIN, READER_LOGIN, demo_exists, prepare_demo
+
+    repository = store_or_new()
+    if demo_exists(repository) and repository.study("demo").state is StudyState.UNSEALED:
+        console.print(
+            f"The demo stands. Accounts: [bold]{COORDINATOR_LOGIN}[/] and [bold]{READER_LOGIN}[/]. "
+            f"A new password: python manage.py person password {COORDINATOR_LOGIN}"
+        )
+        return
+    console.print("Preparing the demo study from synthetic images (about a minute) ...")
+    with progress_bar() as report:
+        accounts = prepare_demo(repository, seed=seed, workers=workers or os.cpu_count() or 1, progress=report)
+    console.print("\n[bold]Demo accounts[/] (random passwords, shown only now; research use only, synthetic data):")
+    for account in accounts:
+        console.print(f"  {account.role:<12} {account.login:<18} [bold]{account.password}[/]", highlight=False)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="TCP port")] = 8501,
+    address: Annotated[
+        str, typer.Option(help="address to listen on; keep to loopback unless TLS is in front")
+    ] = "127.0.0.1",
+) -> None:
+    """Open the app in this terminal; Ctrl+C stops it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise ReadingRoomError(
+                f"Port {port} on {address} cannot be used ({error.strerror}). "
+                "Fix: stop the other program or add --port 8502."
+            ) from None
+    store()  # a missing or damaged store is told here, in words, before the server starts
+    console.print(f"Reading Room: open [bold]http://{address}:{port}[/] (Ctrl+C stops it). Research use only.")
+    os.chdir(PROJECT_FOLDER)
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    command += ["--server.address", address, "--server.headless", "true"]
+    os.execv(sys.executable, command)  # noqa: S606  # the server takes this process's place, so that Ctrl+C reaches it
+
+
+@app.command()
+def migrate() -> None:
+    """Create the store, or bring it to this program's version."""
+    from db.migrate import upgrade
+
+    url = get_settings().store_url
+    if not store_exists(url):
+        store_or_new()
+        console.print(f"Created an empty store at {masked_url(url)}.")
+        return
+    before, after = upgrade(url)
+    console.print(f"{masked_url(url)}: {'up to date at' if before == after else f'{before} ->'} {after}.")
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+@person_app.command("add")
+def person_add(
+    login: str,
+    role: Annotated[Role, typer.Option(help="what this person may do")] = Role.READER,
+    name: Annotated[str, typer.Option(help="name on dashboards and in exports; the login if left out")] = "",
+    years: Annotated[float | None, typer.Option(help="years of experience")] = None,
+) -> None:
+    """Create a coordinator or a reader and print a random password once."""
+    from actions.prepare_demo import new_password
+
+    password = new_password()
+    store_or_new().create_person(login, name or login, role, password=password, years_of_experience=years)
+    console.print(f"{role} {login}: password [bold]{password}[/] (shown only now)", highlight=False)
+
+
+@person_app.command("password")
+def person_password(login: str) -> None:
+    """Give somebody a new random password, print it once, and end that person's sessions."""
+    from actions.prepare_demo import new_password
+
+    password = new_password()
+    store().set_password(login, password)
+    console.print(f"{login}: new password [bold]{password}[/] (shown only now)", highlight=False)
+
+
+@person_app.command("list")
+def person_list() -> None:
+    """List everybody who can take part."""
+    rows = [
+        [p.login, p.display_name, p.role, "simulated" if p.is_simulated else "", p.is_active] for p in store().people()
+    ]
+    show_table("People", ["login", "name", "role", "", "active"], rows)
+
+
+# --- studies ----------------------------------------------------------------------------------------------------------
+
+
+@study_app.command("create")
+def study_create(
+    key: str,
+    title: Annotated[str, typer.Option(help="title on screen; the key if left out")] = "",
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="phantoms or simulated readers take part")] = False,
+) -> None:
+    """Create an empty study in draft, with the four classes of thyroid scintigraphy."""
+    study = store_or_new().create_study(key, Protocol(title=title or key), is_synthetic=synthetic)
+    console.print(
+        f"Study '{study.key}' is in {study.state}. Next: python manage.py import MANIFEST.csv --study {study.key}"
+    )
+
+
+@study_app.command("list")
+def study_list() -> None:
+    """List the studies and how many cases each has."""
+    repository = store()
+    rows: list[list[object]] = [
+        [s.key, s.state, sum(c.n_cases for c in repository.case_counts(s.key)), s.protocol.title]
+        for s in repository.studies()
+    ]
+    show_table("Studies", ["key", "state", "cases", "title"], rows)
+
+
+@study_app.command("add-reader")
+def study_add_reader(login: str, study: StudyOption = "", cohort: CohortOption = None) -> None:
+    """Give a reader a seeded order of their own over the cases of one or more cohorts."""
+    repository = store()
+    key = one_study(repository, study)
+    member = repository.add_reader(key, login, cohorts=cohort or repository.cohorts(key))
+    console.print(f"{login} reads {member.n_presentations} cases of {', '.join(member.cohorts)} in '{key}'.")
+
+
+@study_app.command("state")
+def study_state(state: StudyState, study: StudyOption = "") -> None:
+    """Move a study on: draft -> open -> closed -> unsealed. Unsealing cannot be undone."""
+    repository = store()
+    moved = repository.set_state(one_study(repository, study), state)
+    console.print(f"Study '{moved.key}' is now {moved.state}.")
+
+
+@study_app.command("progress")
+def study_progress(study: StudyOption = "") -> None:
+    """How far every reader is; never how well."""
+    repository = store()
+    key = one_study(repository, study)
+    rows: list[list[object]] = [
+        [p.person.display_name, p.cohort, p.arm, f"{p.n_done} / {p.n_total}", p.last_saved_at, p.median_reading_seconds]
+        for p in repository.progress(key)
+    ]
+    show_table(f"Progress of '{key}'", ["reader", "cohort", "arm", "read", "last saved", "median seconds"], rows)
+
+
+# --- cases ------------------------------------------------------------------------------------------------------------
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="a manifest .csv, or a folder with one sub-folder a class")],
+    study: StudyOption = "",
+    check: Annotated[bool, typer.Option("--check", help="check everything, write nothing")] = False,
+) -> None:
+    """Import cases, all or nothing; every problem is listed with its row and column."""
+    from actions.import_cases import import_cases
+
+    repository = store()
+    key = one_study(repository, study)
+    with progress_bar() as report:
+        summary = import_cases(repository, key, source, is_check_only=check, progress=report)
+    cohorts = ", ".join(f"{name} {n}" for name, n in summary.cases_per_cohort.items())
+    console.print(
+        f"{'Checked, nothing written' if check else 'Imported'}: {summary.n_cases} cases of {summary.n_patients} "
+        f"patients ({cohorts}), {summary.n_excluded} of them excluded with a reason."
+    )
+
+
+@app.command()
+def phantoms(
+    folder: Annotated[Path, typer.Argument(help="new folder for images, masks and manifest.csv")],
+    paper: Annotated[
+        bool, typer.Option("--paper", help="the exact cohorts of the paper's Table 1 (3,194 cases)")
+    ] = False,
+    per_class: Annotated[int, typer.Option(help="cases per class and cohort without --paper")] = 10,
+    image_format: Annotated[ImageFormat, typer.Option("--format", help="file format")] = ImageFormat.PNG,
+    name: Annotated[str, typer.Option(help="name of the set: part of every seed")] = "phantoms",
+    workers: Annotated[int, typer.Option(help="processes; 0 means all cores")] = 0,
+) -> None:
+    """Draw synthetic thyroid scintigrams with known truth and a manifest that 'import' takes."""
+    from core.phantom import paper_cohorts, small_cohorts, write_cohorts
+
+    sizes = {"training": per_class, "internal": per_class, "external": per_class}
+    plans = paper_cohorts(study=name) if paper else small_cohorts(sizes, study=name)
+    with progress_bar() as report:
+        manifest = write_cohorts(
+            plans, folder, image_format=image_format.value, workers=workers or os.cpu_count() or 1, progress=report
+        )
+    console.print(f"Wrote {manifest}. Next: python manage.py import {manifest}")
+
+
+# --- model ------------------------------------------------------------------------------------------------------------
+
+
+@model_app.command("register")
+def model_register(
+    checkpoint: Annotated[Path, typer.Argument(help=".safetensors file made by 'python -m training'")],
+    name: Annotated[str | None, typer.Option(help="name on screen; the file's name if left out")] = None,
+) -> None:
+    """Verify a checkpoint, copy it under its hash and enter it in the store; predictions keep this hash for good."""
+    from actions.models import register_model
+
+    version = register_model(store(), checkpoint, name=name)
+    console.print(f"Registered {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """List the registered models."""
+    rows: list[list[object]] = [
+        [m.name, m.architecture, m.sha256[:12], m.registered_at.isoformat(timespec="seconds")] for m in store().models()
+    ]
+    show_table("Models", ["name", "architecture", "SHA-256", "registered"], rows)
+
+
+@app.command()
+def predict(
+    study: StudyOption = "",
+    cohort: CohortOption = None,
+    model: ModelOption = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="images at once; halved by itself when memory runs out")] = 16,
+) -> None:
+    """Predict every case that the model has not predicted yet; CUDA where there is a GPU, else CPU."""
+    from actions.models import load_classifier, predict_cohort
+
+    repository = store()
+    key = one_study(repository, study)
+    models = repository.models()
+    if not model and not models:
+        raise NotFoundError("No model is registered. Fix: python manage.py model register FILE.safetensors")
+    classifier = load_classifier(repository.model(model) if model else max(models, key=lambda m: m.registered_at))
+    added = 0
+    with progress_bar() as report:
+        for name in cohort or [None]:
+            added += predict_cohort(repository, classifier, key, name, batch_size=batch_size, progress=report)
+    console.print(f"{added} predictions added by model {classifier.sha256[:12]} on {classifier.device}.")
+
+
+@app.command("simulate-readers")
+def simulate(study: StudyOption = "", cohort: CohortOption = None, seed: int = 1) -> None:
+    """Let two simulated readers, drawn from the paper's junior and senior physician, read an open synthetic study."""
+    from actions.simulate_readers import simulate_readers
+
+    repository = store()
+    with progress_bar() as report:
+        stored = simulate_readers(
+            repository, one_study(repository, study), cohort or ["internal", "external"], seed=seed, progress=report
+        )
+    console.print(f"{stored} simulated readings stored.")
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def results(
+    study: StudyOption = "",
+    cohort: CohortOption = None,
+    table: Annotated[list[str] | None, typer.Option("--table", "-t", help="table; repeat for several")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
+) -> None:
+    """Print the analysis of an unsealed study: the numbers of the screens and of the CSV export."""
+    from actions.analyse_study import analyse_study
+
+    repository = store()
+    analysis = analyse_study(repository, one_study(repository, study), cohort)
+    if as_json:
+        typer.echo(json.dumps(analysis.to_dict(), indent=2))
+        return
+    tables = analysis.to_tables()
+    for name in table or ["cases", "missing", "summary", "auc", "mcnemar"]:
+        if name not in tables:
+            raise NotFoundError(f"There is no table '{name}'. Fix: use one of {', '.join(tables)}.")
+        show_frame(name, tables[name])
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="new folder for the CSV files")],
+    study: StudyOption = "",
+) -> None:
+    """Write readings, predictions, reference standard and every table of the analysis as CSV."""
+    from actions.export_study import export_study
+
+    repository = store()
+    for path in export_study(repository, one_study(repository, study), folder):
+        console.print(path)
+
+
+@app.command()
+def analyse(
+    file: Annotated[Path, typer.Argument(help="readings of any study, with the reference standard, as CSV")],
+    layout: Annotated[Layout, typer.Option(help="which columns the file has")] = Layout.LONG,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
+) -> None:
+    """Analyse a file of readings without a database, to hold it against R."""
+    from core.report.layouts import analyse_file
+
+    result = analyse_file(file, layout.value)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        result.render(console)
+
+
+@app.command("reproduce-paper")
+def reproduce_paper_(
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
+) -> None:
+    """Recompute Tables 1 to 5 of Zhao et al. 2023 and mark each printed cell as reproduced or not."""
+    from core.report.paper import reproduce_paper
+    from core.report.paper_text import render
+
+    reproduction = reproduce_paper()
+    if as_json:
+        typer.echo(json.dumps(reproduction.to_dict(), indent=2))
+    else:
+        render(reproduction, console)
+
+
+@audit_app.command("show")
+def audit_show(study: StudyOption = "", limit: Annotated[int, typer.Option(help="newest events")] = 50) -> None:
+    """Print the newest events of the audit trail, for one study or for all."""
+    rows: list[list[object]] = [
+        [
+            e.sequence,
+            e.at.isoformat(timespec="seconds"),
+            e.actor,
+            e.action,
+            e.study_key,
+            json.dumps(e.detail, default=str),
+        ]
+        for e in store().audit_trail(study or None, limit=limit)
+    ]
+    show_table("Audit trail", ["#", "at (UTC)", "actor", "action", "study", "detail"], rows)
+
+
+@audit_app.command("verify")
+def audit_verify() -> None:
+    """Recompute the hash chain of the audit trail; exit status 1 where it is broken."""
+    check = store().verify_audit_chain()
+    console.print(
+        f"{check.n_events} events: " + ("the chain is intact." if check.is_intact else f"BROKEN: {check.problem}")
+    )
+    raise typer.Exit(0 if check.is_intact else 1)
+
+
+def main() -> None:
+    """Run a command; an expected error ends with its own words and status 2, without a traceback."""
+    configure_threads(get_settings().thread_count)
+    try:
+        app()
+    except ReadingRoomError as error:
+        errors.print(f"[bold red]Error[/] ({error.code}): ", end="")
+        errors.print(str(error), markup=False, highlight=False)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
