@@ -1,0 +1,110 @@
+"""The schema's versions: bring a store up to date, or say that it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import URL, Connection, Engine
+
+from core.errors import SchemaVersionError, StoreDamagedError
+from db.engine import connect_engine, make_sqlite_file, sqlite_path, writing
+from db.failures import MIGRATE_COMMAND, translated_failures
+
+_FOLDER = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
+
+
+def _config(connection: Connection | None = None, folder: Path = _FOLDER) -> Config:
+    """Alembic's settings without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head_revision(folder: Path = _FOLDER) -> str:
+    """Schema version that this program speaks."""
+    head = ScriptDirectory.from_config(_config(folder=folder)).get_current_head()
+    if head is None:
+        raise SchemaVersionError(f"No migration was found in {folder.name}. Fix: install the program again.")
+    return head
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Schema version of the store; None if it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]:
+    """Bring a store to this program's schema, in one transaction; a SQLite file that does not exist is made.
+
+    Parameters
+    ----------
+    url : str or URL
+        Where the store is.
+    folder : Path
+        Where the migrations are.
+
+    Returns
+    -------
+    tuple of (str or None, str)
+        Schema version before (None: the store was empty) and after.
+
+    Raises
+    ------
+    SchemaVersionError
+        If the store is newer than this program; nothing is changed.
+    StoreBusyError
+        If another program is writing.
+    """
+    path = sqlite_path(url)
+    if path is not None:
+        make_sqlite_file(path)
+    engine = connect_engine(url, for_migration=True)
+    try:
+        with translated_failures(), writing(engine).begin() as connection:
+            is_postgresql = connection.dialect.name == "postgresql"
+            if is_postgresql:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            before = current_revision(connection)
+            _refuse_newer(before, folder)
+            command.upgrade(_config(connection, folder), "head")
+            if not is_postgresql and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                raise StoreDamagedError("The migration would break a reference between tables; nothing was changed.")
+    finally:
+        engine.dispose()
+    return before, head_revision(folder)
+
+
+def check_schema(engine: Engine) -> None:
+    """Refuse a store whose schema is not this program's.
+
+    Raises
+    ------
+    SchemaVersionError
+        Naming the command that mends it.
+    """
+    with translated_failures(), engine.connect() as connection:
+        current = current_revision(connection)
+    if current == head_revision():
+        return
+    _refuse_newer(current, _FOLDER)
+    found = f"version {current}" if current else "no schema yet"
+    raise SchemaVersionError(
+        f"The store has {found}, this program needs version {head_revision()}. Fix: run `{MIGRATE_COMMAND}`."
+    )
+
+
+def _refuse_newer(current: str | None, folder: Path) -> None:
+    """Refuse a version that this program has never heard of."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config(folder=folder)).walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaVersionError(
+            f"The store has version {current}, which is newer than this program ({head_revision(folder)}). "
+            f"Fix: update the program, then run `{MIGRATE_COMMAND}`; nothing was changed."
+        )

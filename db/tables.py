@@ -1,0 +1,349 @@
+"""The tables, from the image to the reading, as typed SQLAlchemy classes.
+
+What the reading path touches: ``presentation``, ``reading``, ``case_image``, ``image``, ``study``, ``study_member``.
+What it never touches: ``reference_standard``, ``study_case``, ``patient``, ``cohort``, ``prediction``.
+
+Change a table here and write a migration in ``db/migrations/versions``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from db.types import BigNumber, Flag, Json, Real, UtcDateTime
+
+
+class Base(DeclarativeBase):
+    """Base of every table."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain dict here
+        str: sa.Text(),
+        int: sa.Integer(),
+        float: Real,
+        bool: Flag(),
+        datetime: UtcDateTime(),
+        bytes: sa.LargeBinary(),
+        dict[str, Any]: Json(),
+        list[str]: Json(),
+        list[float]: Json(),
+    }
+
+
+def _check(name: str, sql: str) -> CheckConstraint:
+    """A check constraint with a readable name."""
+    return CheckConstraint(sql, name=name)
+
+
+_STRICT = {"sqlite_strict": True}
+
+
+class PersonRow(Base):
+    """Somebody who can sign in; exactly one role."""
+
+    __tablename__ = "person"
+    __table_args__ = (
+        _check("role", "role IN ('coordinator', 'reader')"),
+        _check("login", "length(login) BETWEEN 1 AND 200"),
+        _check("years", "years_of_experience IS NULL OR years_of_experience >= 0"),
+        _STRICT,
+    )
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)  # case-folded
+    display_name: Mapped[str]
+    role: Mapped[str]
+    password_hash: Mapped[str | None]  # argon2id; none: cannot sign in
+    is_simulated: Mapped[bool]
+    years_of_experience: Mapped[float | None]
+    is_active: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+class SignInSessionRow(Base):
+    """One sign-in. The token itself is only in the person's cookie."""
+
+    __tablename__ = "sign_in_session"
+    __table_args__ = (_check("token", "length(token_sha256) = 64"), _STRICT)
+
+    token_sha256: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.person_id"), index=True)
+    ip: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class SignInAttemptRow(Base):
+    """Failed sign-ins of one login from one address since the last success."""
+
+    __tablename__ = "sign_in_attempt"
+    __table_args__ = (_check("failures", "failures >= 0"), _STRICT)
+
+    login: Mapped[str] = mapped_column(primary_key=True)  # as typed, case-folded; need not exist
+    ip: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    last_attempt_at: Mapped[datetime] = mapped_column(index=True)
+    next_allowed_at: Mapped[datetime]
+
+
+class StudyRow(Base):
+    """A study and where it stands."""
+
+    __tablename__ = "study"
+    __table_args__ = (
+        _check("state", "state IN ('draft', 'open', 'closed', 'unsealed')"),
+        _check("key", "length(study_key) BETWEEN 1 AND 64"),
+        _STRICT,
+    )
+
+    study_id: Mapped[str] = mapped_column(primary_key=True)
+    study_key: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str]
+    is_synthetic: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+class ProtocolVersionRow(Base):
+    """A version of a study's protocol; the highest one counts."""
+
+    __tablename__ = "protocol_version"
+    __table_args__ = (_check("version", "version >= 1"), _STRICT)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    protocol: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class CohortRow(Base):
+    """A named group of cases: training, internal, external."""
+
+    __tablename__ = "cohort"
+    __table_args__ = (UniqueConstraint("study_id", "name"), _STRICT)
+
+    cohort_id: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"))
+    name: Mapped[str]
+
+
+class PatientRow(Base):
+    """A patient under the coordinator's pseudonym; belongs to one cohort, so that no patient is in two."""
+
+    __tablename__ = "patient"
+    __table_args__ = (UniqueConstraint("study_id", "patient_key"), _STRICT)
+
+    patient_id: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"))
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohort.cohort_id"), index=True)
+    patient_key: Mapped[str]
+
+
+class CaseRow(Base):
+    """What is read once. The reference standard is in a table of its own."""
+
+    __tablename__ = "study_case"
+    __table_args__ = (
+        UniqueConstraint("study_id", "case_key"),
+        _check("age", "age_years IS NULL OR age_years >= 0"),
+        _check("sex", "sex IS NULL OR sex IN ('F', 'M')"),
+        _STRICT,
+    )
+
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"))
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohort.cohort_id"), index=True)
+    patient_id: Mapped[str] = mapped_column(ForeignKey("patient.patient_id"), index=True)
+    case_key: Mapped[str]  # the coordinator's case id
+    centre: Mapped[str | None]
+    scanner: Mapped[str | None]
+    age_years: Mapped[float | None]
+    sex: Mapped[str | None]
+    exclusion_reason: Mapped[str | None]
+    source_name: Mapped[str | None]
+
+
+class ReferenceStandardRow(Base):
+    """The truth of a case. No method of a reader names this table."""
+
+    __tablename__ = "reference_standard"
+    __table_args__ = (_STRICT,)
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), primary_key=True)
+    class_key: Mapped[str]
+    lesion_mask_png: Mapped[bytes | None]  # 0 and 255
+
+
+class ImageRow(Base):
+    """Pixels, stored once however often they are used, as a lossless PNG without metadata."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        _check("hash", "length(content_sha256) = 64"),
+        _check("size", "width >= 1 AND height >= 1"),
+        _check("bits", "bits IN (8, 16)"),
+        _check("png", "length(png) > 0"),
+        _STRICT,
+    )
+
+    image_id: Mapped[str] = mapped_column(primary_key=True)
+    content_sha256: Mapped[str] = mapped_column(unique=True)  # of shape, depth and pixels
+    height: Mapped[int]
+    width: Mapped[int]
+    bits: Mapped[int]
+    png: Mapped[bytes]
+
+
+class CaseImageRow(Base):
+    """A view of a case."""
+
+    __tablename__ = "case_image"
+    __table_args__ = (
+        _check("view", "view_number >= 1"),
+        _check("spacing", "pixel_spacing_mm IS NULL OR pixel_spacing_mm > 0"),
+        _STRICT,
+    )
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), primary_key=True)
+    view_number: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[str] = mapped_column(ForeignKey("image.image_id"), index=True)
+    pixel_spacing_mm: Mapped[float | None]
+
+
+class StudyMemberRow(Base):
+    """A reader's part in a study, and what his or her order was made from."""
+
+    __tablename__ = "study_member"
+    __table_args__ = (_STRICT,)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.person_id"), primary_key=True)
+    cohorts: Mapped[list[str]]
+    arms: Mapped[list[str]]
+    order_seed: Mapped[int] = mapped_column(BigNumber)
+    order_algorithm: Mapped[str]
+    added_at: Mapped[datetime]
+
+
+class PresentationRow(Base):
+    """One case before one reader in one arm at one place of that reader's order."""
+
+    __tablename__ = "presentation"
+    __table_args__ = (
+        UniqueConstraint("study_id", "person_id", "position"),
+        UniqueConstraint("study_id", "person_id", "case_id", "arm", "repeat"),
+        sa.ForeignKeyConstraint(
+            ["study_id", "person_id"],
+            ["study_member.study_id", "study_member.person_id"],
+            name="fk_presentation_member",
+        ),
+        _check("arm", "arm IN ('unaided', 'aided')"),
+        _check("position", "position >= 1"),
+        _check("repeat", "repeat >= 1"),
+        _STRICT,
+    )
+
+    presentation_id: Mapped[str] = mapped_column(primary_key=True)  # random; names nothing
+    study_id: Mapped[str]
+    person_id: Mapped[str]
+    case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), index=True)
+    arm: Mapped[str]
+    repeat: Mapped[int]
+    position: Mapped[int]
+
+
+class ReadingRow(Base):
+    """An answer. Append-only: triggers refuse UPDATE, DELETE, TRUNCATE and a replacing INSERT."""
+
+    __tablename__ = "reading"
+    __table_args__ = (
+        UniqueConstraint("presentation_id", "revision"),
+        _check("revision", "revision >= 1"),
+        _check("class", "length(class_key) > 0"),
+        _check("confidence", "confidence >= 1"),
+        _check("seconds", "reading_seconds IS NULL OR reading_seconds >= 0"),
+        _check("submit", "length(submit_id) BETWEEN 1 AND 100"),
+        {"sqlite_strict": True, "sqlite_autoincrement": True},
+    )
+
+    sequence: Mapped[int] = mapped_column(BigNumber, primary_key=True, autoincrement=True)  # order that no clock gives
+    reading_id: Mapped[str] = mapped_column(unique=True)
+    presentation_id: Mapped[str] = mapped_column(ForeignKey("presentation.presentation_id"))
+    revision: Mapped[int]
+    submit_id: Mapped[str] = mapped_column(unique=True)
+    class_key: Mapped[str]
+    confidence: Mapped[int]
+    comment: Mapped[str]
+    is_unreadable: Mapped[bool]
+    reading_seconds: Mapped[float | None]
+    display_state: Mapped[dict[str, Any]]
+    saved_at: Mapped[datetime]
+
+
+class ModelVersionRow(Base):
+    """A trained model, known by the SHA-256 of its file."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (_check("hash", "length(sha256) = 64"), _STRICT)
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(index=True)
+    architecture: Mapped[str]
+    path: Mapped[str]
+    model_metadata: Mapped[dict[str, Any]] = mapped_column("metadata")
+    registered_at: Mapped[datetime]
+
+
+class PredictionRow(Base):
+    """What one model says about one case."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        _check("entropy", "entropy >= 0"),
+        _check("maps", "(class_maps IS NULL) = (class_maps_shape IS NULL)"),
+        _STRICT,
+    )
+
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model_version.sha256"), primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), primary_key=True, index=True)
+    probabilities: Mapped[list[float]]  # in protocol order
+    class_maps: Mapped[bytes | None]  # little-endian float16, C order
+    class_maps_shape: Mapped[str | None]  # "k,h,w"
+    entropy: Mapped[float]
+    is_out_of_distribution: Mapped[bool]
+    device: Mapped[str]
+    precision: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class AuditEventRow(Base):
+    """Who did what, when. Append-only, and each event carries the hash of the one before it."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        _check("sequence", "sequence >= 1"),
+        _check("hashes", "length(prev_hash) = 64 AND length(hash) = 64"),
+        _STRICT,
+    )
+
+    sequence: Mapped[int] = mapped_column(BigNumber, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    study_key: Mapped[str | None] = mapped_column(index=True)
+    detail: Mapped[dict[str, Any]]
+    prev_hash: Mapped[str] = mapped_column(unique=True)  # the chain cannot fork
+    hash: Mapped[str] = mapped_column(unique=True)
