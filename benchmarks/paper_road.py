@@ -30,7 +30,8 @@ def run(arguments: list[str], environment: dict[str, str]) -> tuple[float, float
     output = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    if os.waitstatus_to_exitcode(status) != 0:
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
         raise SystemExit(f"'manage.py {' '.join(arguments)}' failed:\n{output}")
     return seconds, usage.ru_maxrss / 1024, output
 
@@ -73,9 +74,8 @@ def main() -> None:
         for name, seconds, mebibytes in rows:
             print(f"{name:<20} {seconds:8.1f} {seconds / total:6.1%} {mebibytes:9.0f} {CASES / seconds:8.0f}")
         cpu = children.ru_utime + children.ru_stime
-        print(
-            f"{'all':<20} {total:8.1f} {'':>6} {max(row[2] for row in rows):9.0f}    CPU {cpu:.1f} s on {os.cpu_count()} cores"
-        )
+        print(f"{'all':<20} {total:8.1f} {'':>6} {max(row[2] for row in rows):9.0f}")
+        print(f"CPU seconds: {cpu:.1f} on {os.cpu_count()} cores")
         print(summary)
 
 
