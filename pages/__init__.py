@@ -1,0 +1,1 @@
+"""One screen a file, each a ``render()``; nothing happens on import. ``navigation.py`` is the script that is run."""

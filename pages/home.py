@@ -1,0 +1,83 @@
+"""The start page: a reader's studies, or the coordinator's overview."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.study import Role, Study, StudyState
+from db import Repository
+from pages.widgets.guard import requires
+from pages.widgets.movement import go_to
+
+_STATE_TEXT = {
+    StudyState.DRAFT: (":gray-badge[draft]", "Cases and readers are being prepared."),
+    StudyState.OPEN: (":green-badge[open]", "Readers are reading; results are sealed."),
+    StudyState.CLOSED: (":orange-badge[closed]", "Reading has ended; results are still sealed."),
+    StudyState.UNSEALED: (":blue-badge[unsealed]", "Readings are final; results may be compared."),
+}
+
+
+@requires(*Role)
+def render(repository: Repository) -> None:
+    """Draw the start page of whoever is signed in."""
+    _, middle, _ = st.columns([1, 4, 1])
+    with middle:
+        if repository.actor is not None and repository.actor.role is Role.COORDINATOR:
+            _coordinator_overview(repository)
+        else:
+            _reader_studies(repository)
+
+
+def _reader_studies(repository: Repository) -> None:
+    st.header(f"Welcome, {repository.actor.display_name}" if repository.actor else "Welcome")
+    studies = repository.my_studies()
+    if not studies:
+        st.info("You do not take part in a study yet. The coordinator adds you to one.")
+    for study in studies:
+        progress = repository.my_progress(study.key)
+        with st.container(border=True):
+            st.subheader(study.protocol.title)
+            st.progress(
+                progress.n_done / progress.n_total if progress.n_total else 0.0,
+                text=f"{progress.n_done} of {progress.n_total} cases read",
+            )
+            if study.state is not StudyState.OPEN:
+                st.write("This study is not open for reading now.")
+            elif progress.n_done >= progress.n_total:
+                st.write(":material/task_alt: All cases are read and saved. Thank you.")
+            else:
+                _reading_advice(study)
+                label = "Go on reading" if progress.n_done else "Start reading"
+                if st.button(label, key=f"read {study.key}", type="primary", icon=":material/play_arrow:"):
+                    go_to("read", study.key)
+
+
+def _reading_advice(study: Study) -> None:
+    """What to know before the first case; stays in view for the later ones."""
+    st.write(f"**{study.protocol.question}**")
+    st.caption(
+        "Digits choose the diagnosis, Q W E R T the confidence, Enter saves and goes on; **?** shows all keys. "
+        "Every answer is saved at once: you may stop after any case and go on later from the same place."
+    )
+
+
+def _coordinator_overview(repository: Repository) -> None:
+    st.header("Studies")
+    studies = repository.studies()
+    if not studies:
+        st.info(
+            "There is no study yet. Make one with `python manage.py study create`, or `make demo` for the demo study."
+        )
+    for study in studies:
+        badge, meaning = _STATE_TEXT[study.state]
+        rows = repository.progress(study.key)
+        with st.container(border=True):
+            st.subheader(f"{study.protocol.title} {badge}")
+            st.caption(f"`{study.key}` · protocol version {study.protocol_version} · {meaning}")
+            if not rows:
+                st.write("No reader takes part yet.")
+            done, total = sum(row.n_done for row in rows), sum(row.n_total for row in rows)
+            if total:
+                readers = len({row.person.person_id for row in rows})
+                share = f"{done} of {total} readings by {readers} {'reader' if readers == 1 else 'readers'}"
+                st.progress(done / total, text=share)

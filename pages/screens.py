@@ -1,0 +1,36 @@
+"""The table of screens: the only place where a screen is added. Which role may open what is read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.study import Role
+from pages import home, read
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One screen. ``render`` is guarded by itself as well (``pages.widgets.guard.requires``)."""
+
+    title: str  # in the bar at the top
+    icon: str  # Material symbol
+    address: str  # last part of its web address; "" is the start page
+    render: Callable[[], None]
+    roles: frozenset[Role]
+
+
+_EVERYBODY = frozenset(Role)
+_READERS = frozenset({Role.READER})
+_COORDINATORS = frozenset({Role.COORDINATOR})
+
+#: In the order of the bar; the first one of a role is its start page.
+SCREENS: tuple[Screen, ...] = (
+    Screen("Home", ":material/home:", "home", home.render, _EVERYBODY),
+    Screen("Read", ":material/visibility:", "read", read.render, _READERS),
+)
+
+
+def screens_of(role: Role) -> list[Screen]:
+    """The screens that a role may open, in the order of the bar."""
+    return [screen for screen in SCREENS if role in screen.roles]

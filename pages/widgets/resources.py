@@ -1,0 +1,34 @@
+"""What is made once for the whole process and shared by the door, the screens and all their threads."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlalchemy.engine import Engine
+
+from core.settings import get_settings
+from core.study import Person
+from db import Repository, open_store
+
+
+@lru_cache(maxsize=1)
+def store_engine() -> Engine:
+    """The one engine of this process.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it is damaged or of another version; the message names the command that mends it.
+    """
+    return open_store(get_settings().store_url)
+
+
+def repository(actor: Person | None) -> Repository:
+    """Repository that acts for one person (None: nobody has signed in); make one per run."""
+    return Repository(store_engine(), actor)
+
+
+@lru_cache(maxsize=1)
+def signing_key() -> bytes:
+    """Key that signs sign-in forms."""
+    return get_settings().signing_key()

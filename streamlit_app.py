@@ -1,0 +1,38 @@
+"""The door for people: ``streamlit run streamlit_app.py``.
+
+The script that Streamlit runs is ``pages/navigation.py``: a main script beside a folder ``pages/`` would let anybody
+run a page by its address before the sign-in (Streamlit 1.67). Sign-in and sign-out are plain routes; the middleware
+stands before everything that Streamlit serves.
+"""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from pages import sign_in
+from pages.screens import SCREENS
+from pages.security import SecurityMiddleware
+from pages.widgets.resources import signing_key, store_engine
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
+    """Open the store before the first visitor, and keep what is loaded by now out of every later garbage collection."""
+    engine = store_engine()
+    signing_key()
+    gc.collect()
+    gc.freeze()
+    yield {"screens": len(SCREENS)}  # every screen, and what it imports, was loaded with this module
+    engine.dispose()
+
+
+app = st.App(
+    Path(__file__).parent / "pages" / "navigation.py",
+    routes=sign_in.ROUTES,
+    middleware=[Middleware(SecurityMiddleware)],
+    lifespan=lifespan,
+)
