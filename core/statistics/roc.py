@@ -76,8 +76,7 @@ def roc_curve(truth: ArrayLike, ratings: ArrayLike) -> RocCurve:
     negative_in = np.bincount(group[~is_positive], minlength=values.size)[::-1]
     true_positive = np.concatenate([[0], np.cumsum(positive_in)])
     false_positive = np.concatenate([[0], np.cumsum(negative_in)])
-    with np.errstate(invalid="ignore"):
-        middle = values[:-1] + (values[1:] - values[:-1]) / 2.0
+    middle = values[:-1] / 2.0 + values[1:] / 2.0
     return RocCurve(
         threshold=np.concatenate([[np.inf], middle[::-1], [-np.inf]]),
         sensitivity=true_positive / n_positive,
@@ -275,8 +274,9 @@ def _read_off(
         value = read(curve)
     except UndefinedStatisticError as error:
         return undefined_estimate(str(error), confidence_level=level, method=name, n=n)
-    notes = ("hard labels: one operating point, joined to the corners by straight lines",)
-    notes = notes if curve.is_operating_point else ()
+    notes: tuple[str, ...] = ()
+    if curve.is_operating_point:
+        notes = ("hard labels: one operating point, joined to the corners by straight lines",)
     if rng is None:
         return Estimate(value, None, None, None, level, name, n=n, notes=notes)
     spread = bootstrap_estimate(

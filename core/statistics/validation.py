@@ -69,7 +69,7 @@ def check_ratings(ratings: ArrayLike, n_cases: int, *, field: str = "ratings") -
     Raises
     ------
     StatisticsInputError
-        If the shape does not fit, or a rating is NaN or infinite in a way that cannot be ordered.
+        If the shape does not fit, or a rating is NaN or infinite.
     """
     array = np.asarray(ratings)
     if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
@@ -84,14 +84,15 @@ def check_ratings(ratings: ArrayLike, n_cases: int, *, field: str = "ratings") -
             value=array.shape,
             fix="pass one rating per case, cases along the last axis",
         )
-    # A sum is NaN when any term is, and cheaper than a mask; inf - inf is settled by looking again.
+    # A sum is not finite when any term is not, and cheaper than a mask; a sum that overflows is settled by looking again.
     with np.errstate(invalid="ignore", over="ignore"):
-        is_suspect = bool(np.isnan(array.sum()))
-    if is_suspect and np.isnan(array).any():
-        curve, position = (int(index) for index in np.argwhere(np.isnan(array))[0])
+        is_suspect = not np.isfinite(array.sum())
+    if is_suspect and not np.isfinite(array).all():
+        curve, position = (int(index) for index in np.argwhere(~np.isfinite(array))[0])
         raise StatisticsInputError(
-            f"is NaN for curve {curve} at position {position}",
+            f"is not a finite number for curve {curve} at position {position}",
             field=field,
+            value=float(array[curve, position]),
             fix="leave the case out for every curve that is compared, and report how many were left out",
         )
     return array
