@@ -51,6 +51,17 @@ def configure_threads(n: int | None = None) -> int:
     return n
 
 
+def threads_in_force() -> int:
+    """Threads that a library started now should use: what :func:`configure_threads` set, else the same default.
+
+    Raises
+    ------
+    SettingsError
+        If ``OMP_NUM_THREADS`` is not a whole number.
+    """
+    return _threads_from_environment()
+
+
 def _threads_from_environment() -> int:
     """``OMP_NUM_THREADS``, or every core."""
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()

@@ -10,7 +10,8 @@ gradient never has to walk back through the network. Two routes give it:
 - :func:`channel_weights_autograd`: ``torch.autograd.grad`` through the tail only, for any differentiable tail.
 
 Maps are raw: rectified, in units of the logit, on one scale across classes and cases, so that weak evidence does not
-look strong. :mod:`core.model.package_maps` has the methods that only the grad-cam package offers.
+look strong. :mod:`core.model.class_maps` draws them; :mod:`core.model.package_maps` has the methods that only the
+grad-cam package offers.
 
 References
 ----------
@@ -19,13 +20,10 @@ Selvaraju et al. (2017), ICCV, 618-626.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from core.errors import ModelError
 from core.model.architectures import Network
@@ -139,62 +137,3 @@ def channel_weights_autograd(network: Network, feature_map: Tensor) -> tuple[Ten
         seeds = eye.unsqueeze(1).expand(-1, logits.shape[0], -1)  # (k, B, k)
         (gradient,) = torch.autograd.grad(logits, leaf, seeds, is_grads_batched=True)  # (k, B, C, h, w)
     return logits.detach(), gradient.mean(dim=(3, 4)).transpose(0, 1)
-
-
-def enlarge(class_maps: np.ndarray, size: int) -> np.ndarray:
-    """Class maps at the size of the prepared image, bilinear, on their raw scale.
-
-    Parameters
-    ----------
-    class_maps : float array, shape (..., h, w)
-    size : int
-        Side length in pixels of the square that :func:`core.model.preprocessing.prepare` made.
-
-    Returns
-    -------
-    float32 array, shape (..., size, size)
-    """
-    leading = class_maps.shape[:-2]
-    flat = torch.from_numpy(np.ascontiguousarray(class_maps, dtype=np.float32)).reshape(-1, 1, *class_maps.shape[-2:])
-    large = functional.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
-    return large.numpy().reshape(*leading, size, size)
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """What a browser needs to draw one class map over one image."""
-
-    values: np.ndarray  # (h, w) uint8, 255 at the common scale's top
-    top: float  # raw value drawn as 255
-    box: tuple[float, float, float, float]  # top, left, bottom, right of the image in the map, fractions of its side
-
-
-def overlays(class_maps: np.ndarray, image_shape: tuple[int, int], *, top: float | None = None) -> list[Overlay]:
-    """Class maps of one case as small uint8 arrays on one scale.
-
-    Parameters
-    ----------
-    class_maps : float array, shape (k, h, w)
-        Raw maps of one case.
-    image_shape : (int, int)
-        Height and width in pixels of the image itself, before padding.
-    top : float, optional
-        Raw value to draw as full strength: a value fixed for a whole cohort makes cases comparable too. None takes the
-        strongest value among the classes of this case.
-    """
-    from core.model.preprocessing import square_to_image_box
-
-    scale = float(class_maps.max()) if top is None else top
-    box = square_to_image_box(*image_shape)
-    if scale <= 0:
-        return [Overlay(np.zeros(one.shape, np.uint8), 0.0, box) for one in class_maps]
-    drawn = np.clip(np.rint(class_maps / scale * 255), 0, 255).astype(np.uint8)
-    return [Overlay(one, scale, box) for one in drawn]
-
-
-def common_scale(class_maps: Sequence[np.ndarray] | np.ndarray, quantile: float = 0.99) -> float:
-    """Raw value to draw as full strength in a whole cohort: a quantile of the cases' own maxima."""
-    maxima = [float(one.max()) for one in class_maps]
-    if not maxima:
-        raise ModelError("no class maps to take a scale from.")
-    return float(np.quantile(maxima, quantile))

@@ -7,31 +7,20 @@ On a CPU, ONNX Runtime runs the networks 1.4 to 5.5 times faster than eager PyTo
 
 from __future__ import annotations
 
-import hashlib
-import io
-import logging
-import os
+import tempfile
 import warnings
 from pathlib import Path
 
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from core.errors import ModelError
 from core.model.architectures import Network
-from core.model.checkpoint import Checkpoint
 from core.model.gradcam import explain
 from core.model.preprocessing import normalise
+from core.model.serving import INPUT_NAME, OUTPUT_NAMES
 
-log = logging.getLogger(__name__)
-
-#: Part of the cached file's name: raise it when the graph changes meaning.
-GRAPH_VERSION = 1
 OPSET = 17
-
-INPUT_NAME = "prepared"
-OUTPUT_NAMES = ("logits", "class_maps", "features")
 
 
 class _FixedAveragePool(nn.Module):
@@ -97,10 +86,10 @@ def export_graph(network: Network, input_size: int) -> bytes:
     """
     served = _Served(network, input_size).eval()
     example = torch.zeros(2, input_size, input_size, dtype=torch.uint8)
-    out = io.BytesIO()
     names = [INPUT_NAME, *OUTPUT_NAMES]
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
+            out = Path(folder) / "graph.onnx"
             # The tracing exporter is marked as superseded by one that needs a further package; its notes on constants
             # concern the fixed image size, which is wanted.
             warnings.simplefilter("ignore")
@@ -114,59 +103,6 @@ def export_graph(network: Network, input_size: int) -> bytes:
                 opset_version=OPSET,
                 dynamo=False,
             )
+            return out.read_bytes()
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise ModelError(f"the network cannot be exported to ONNX: {error}") from error
-    return out.getvalue()
-
-
-def graph_path(checkpoint: Checkpoint) -> Path:
-    """Where the graph of a checkpoint is cached: beside it, named by its hash."""
-    return checkpoint.path.with_name(f"served-{checkpoint.sha256[:12]}-v{GRAPH_VERSION}.onnx")
-
-
-def served_graph(checkpoint: Checkpoint) -> bytes:
-    """The ONNX graph of a checkpoint, from the cache beside it or exported now.
-
-    The cache is keyed by the hash of the weights and of the graph itself (in a ``.sha256`` file beside it); a graph
-    that does not match is exported again. A folder that cannot be written costs only the cache.
-    """
-    path = graph_path(checkpoint)
-    noted = path.with_suffix(".sha256")
-    try:
-        graph = path.read_bytes()
-        if hashlib.sha256(graph).hexdigest() == noted.read_text(encoding="ascii").strip():
-            return graph
-        log.warning("the cached graph %s does not match its hash and is exported again", path)
-    except (OSError, UnicodeDecodeError):
-        pass  # not cached yet
-    graph = export_graph(checkpoint.network, checkpoint.card.input_size)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        part.write_bytes(graph)
-        part.replace(path)
-        noted.write_text(hashlib.sha256(graph).hexdigest() + "\n", encoding="ascii")
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        log.warning("the graph of %s could not be cached: %s", checkpoint.path, error)
-    return graph
-
-
-def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU.
-
-    Parameters
-    ----------
-    graph : bytes
-    threads : int, optional
-        Threads inside one operator; None takes torch's number, which :func:`core.runtime.configure_threads` sets.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
-    options.inter_op_num_threads = 1
-    # Idle threads sleep instead of spinning, which would starve the other processes of the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no public base below Exception
-        raise ModelError(f"ONNX Runtime refuses the graph: {error}") from error

@@ -6,12 +6,15 @@ takes. Anything else (OpenCV, another antialiasing) differs by tens of grey leve
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from core.errors import ImageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Stored in every checkpoint; a checkpoint of another version is refused.
 PREPROCESSING_VERSION = "1: 8 bit, pad to square with the border's median, PIL bilinear, ImageNet statistics"
@@ -96,6 +99,8 @@ def normalise(batch: Tensor) -> Tensor:
     float32 tensor, shape (B, 3, H, W)
         The grey value in all three channels, each standardised by ImageNet's mean and standard deviation.
     """
+    import torch  # the app serves without torch, which takes seconds to import
+
     mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1) * 255
     sd = torch.tensor(IMAGENET_SD, device=batch.device).view(1, 3, 1, 1) * 255
     return (batch.unsqueeze(1).to(torch.float32) - mean) / sd
