@@ -107,10 +107,10 @@ def compare_aucs_unpaired(
     if variance <= 0.0:
         return _no_variance(difference, level, method, sum(sizes), notes)
     df = variance**2 / sum(v**2 / (n - 1.0) for v, n in zip(variances, sizes, strict=True))
-    error = sqrt(variance)
-    statistic = difference / error
-    half = float(stats.t.isf((1.0 - level) / 2.0, df)) * error
-    estimate = Estimate(difference, error, difference - half, difference + half, level, method, n=sum(sizes))
+    spread = sqrt(variance)
+    statistic = difference / spread
+    half = float(stats.t.isf((1.0 - level) / 2.0, df)) * spread
+    estimate = Estimate(difference, spread, difference - half, difference + half, level, method, n=sum(sizes))
     p_value = 2.0 * float(stats.t.sf(abs(statistic), df))
     return TestResult(statistic, p_value, method, df, difference=estimate, notes=notes)
 

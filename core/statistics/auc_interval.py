@@ -71,7 +71,7 @@ def auc_estimate(
     -------
     Estimate
         Undefined when no case is positive or none negative. Degenerate, with its value, when a class has one case,
-        when all cases have the same rating, and when the AUC is 0 or 1; the last two carry an exact one-sided bound at
+        when all cases have the same rating, and when the AUC is 0 or 1; only the last has an exact bound, one-sided at
         the confidence level, the other limit being the value itself.
 
     References

@@ -84,7 +84,7 @@ def check_ratings(ratings: ArrayLike, n_cases: int, *, field: str = "ratings") -
             value=array.shape,
             fix="pass one rating per case, cases along the last axis",
         )
-    # A sum is not finite when any term is not, and cheaper than a mask; a sum that overflows is settled by looking again.
+    # A sum is not finite when any term is not, and cheaper than a mask; one that overflows is settled by looking again.
     with np.errstate(invalid="ignore", over="ignore"):
         is_suspect = not np.isfinite(array.sum())
     if is_suspect and not np.isfinite(array).all():
