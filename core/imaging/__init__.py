@@ -1,5 +1,15 @@
 """From image files to arrays, and from arrays to the bytes that are stored and shown."""
 
+from core.imaging.image import LoadedImage, load_image
 from core.imaging.png import content_sha256, decode_png, encode_png
+from core.imaging.render import default_window, render_uint8
 
-__all__ = ["content_sha256", "decode_png", "encode_png"]
+__all__ = [
+    "LoadedImage",
+    "content_sha256",
+    "decode_png",
+    "default_window",
+    "encode_png",
+    "load_image",
+    "render_uint8",
+]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
+import struct
+import zlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from core.errors import ImageError
+from core.imaging.decoded import check_size
 
 
 def encode_png(pixels: np.ndarray, *, compress_level: int = 6) -> bytes:
@@ -50,19 +53,11 @@ def decode_png(data: bytes) -> np.ndarray:
         If the bytes are no grey PNG of 8 or 16 bits, or are cut short.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                image.load()
-                mode, pixels = image.mode, np.array(image)
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+        image = PngImageFile(io.BytesIO(data))
+        check_size(*image.size)
+        image.load()
+        mode, pixels = image.mode, np.array(image)
+    except (OSError, SyntaxError, EOFError, IndexError, struct.error, zlib.error) as error:
         raise ImageError(f"these bytes are no readable PNG: {error}") from error
     if mode == "L":
         return np.asarray(pixels, dtype=np.uint8)

@@ -1,0 +1,173 @@
+"""One image file in, one grey array out; everything else that the file carried stays behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import ImageError
+from core.imaging import dicom, raster
+from core.imaging.decoded import MAX_PIXELS, Decoded
+from core.imaging.png import content_sha256
+
+MAX_FILE_BYTES = 64 * 1024 * 1024  # a planar scintigram is a few hundred kB
+MIN_SIDE = 16  # pixels; gamma cameras use 64 and more
+
+#: Extensions that promise a format; any other name may hold any format that can be read.
+PROMISES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".png": "PNG",
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+    ".ima": "DICOM",
+    ".svg": "SVG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WebP",
+    ".pdf": "PDF",
+}
+#: Formats that are known by their first bytes and refused.
+_REFUSED = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\x00", "a TIFF"),
+    (b"MM\x00*", "a TIFF"),
+    (b"II+\x00", "a TIFF"),
+    (b"MM\x00+", "a TIFF"),
+    (b"RIFF", "a WebP or another RIFF file"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x00\x00\x00\x0cjP  ", "a bare JPEG 2000 file"),
+    (b"\xff\x4f\xff\x51", "a bare JPEG 2000 file"),
+)
+_FIX_FORMAT = "export the image as JPEG, PNG or DICOM NM"
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image without any metadata but what stands here."""
+
+    pixels: np.ndarray  # (height, width), uint8 or uint16, bright is high
+    bits: int  # 8 or 16
+    pixel_spacing_mm: float | None
+    content_sha256: str  # of shape, dtype and pixels
+    file_format: str  # "JPEG", "PNG" or "DICOM"
+    notes: tuple[str, ...]  # what was done to the pixels
+    dropped: tuple[str, ...]  # names, never values, of the metadata that were left behind
+
+
+def load_image(path: Path | str) -> LoadedImage:
+    """Read a JPEG, PNG or DICOM NM file as one grey picture.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    LoadedImage
+        Upright as a browser would show it (EXIF orientation applied), MONOCHROME1 inverted, colour turned to grey by
+        luminance. DICOM values are rescaled counts; 16-bit values are never squeezed into 8 bits here.
+
+    Raises
+    ------
+    ImageError
+        Naming the file and what to do, for everything that is no single planar scintigram: missing, empty, cut
+        short or damaged files; other formats, also under a wrong extension; animations, CMYK, transparency, pictures
+        above 16 megapixels or below 16 pixels; DICOM that is not a static single-frame NM image.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    kind = _sniff(data)
+    promised = PROMISES.get(path.suffix.lower())
+    if kind is None:
+        raise ImageError(_what_it_is(data, promised), file=path, fix=_FIX_FORMAT)
+    if promised is not None and promised != kind:
+        raise ImageError(
+            f"the name says {promised} but the content is {kind}",
+            file=path,
+            fix=f"rename the file to its true kind ({kind}), or export it again",
+        )
+    try:
+        decoded: Decoded = dicom.decode(data) if kind == "DICOM" else raster.decode(data, kind)
+    except ImageError as error:
+        raise ImageError(
+            error.problem, file=path, field=error.field, value=error.value, fix=error.fix or _FIX_FORMAT
+        ) from error
+    pixels = np.ascontiguousarray(decoded.pixels)
+    if min(pixels.shape) < MIN_SIDE:
+        raise ImageError(
+            f"the picture is smaller than {MIN_SIDE} pixels",
+            file=path,
+            value=f"{pixels.shape[1]} x {pixels.shape[0]}",
+            fix="import the full picture, not a thumbnail",
+        )
+    pixels.setflags(write=False)
+    return LoadedImage(
+        pixels=pixels,
+        bits=8 * pixels.dtype.itemsize,
+        pixel_spacing_mm=decoded.pixel_spacing_mm,
+        content_sha256=content_sha256(pixels),
+        file_format=kind,
+        notes=decoded.notes,
+        dropped=decoded.dropped,
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The whole file, within the size limit."""
+    try:
+        if path.is_dir():
+            raise ImageError("this is a folder, not an image", file=path, fix="name an image file")
+        size = path.stat().st_size
+        if size == 0:
+            raise ImageError("the file is empty (0 bytes)", file=path, fix="copy or export it again")
+        if size > MAX_FILE_BYTES:
+            raise ImageError(
+                f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB", file=path, value=size, fix=_FIX_FORMAT
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError("there is no such file", file=path, fix="check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ImageError(
+            f"the file cannot be opened: {getattr(error, 'strerror', None) or error}",
+            file=path,
+            fix="check the permissions",
+        ) from error
+
+
+def _sniff(data: bytes) -> str | None:
+    """Format by the first bytes, or None when it is none of the three."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    return None
+
+
+def _what_it_is(data: bytes, promised: str | None) -> str:
+    """Why a file of no accepted format is refused, as one clause."""
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in head:
+        return "this is an SVG drawing, which can carry scripts and has no pixels"
+    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "this is an HTML page, perhaps the error page of a failed download"
+    for magic, name in _REFUSED:
+        if data.startswith(magic):
+            return f"this is {name}, which is not accepted"
+    if promised == "DICOM" or data[:2] in (b"\x08\x00", b"\x02\x00"):
+        return "this is no DICOM Part 10 file: the letters DICM after the first 128 bytes are missing"
+    return "this is no image file that can be read"
+
+
+__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "MIN_SIDE", "LoadedImage", "load_image"]

@@ -1,0 +1,157 @@
+"""JPEG and PNG: one upright grey picture, or a reason why not.
+
+The format plugins are opened directly, so that nothing but the format which the first bytes announce is tried.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from core.errors import ImageError
+from core.imaging.decoded import Decoded, check_size
+
+#: What Pillow raises for damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+_AGAIN = "copy or export the file again"
+_KEPT = {"gamma", "progressive", "progression", "interlace", "transparency", "default_image"}
+_PNG_GREY = 0  # colour type of the IHDR chunk
+
+
+def decode(data: bytes, kind: str) -> Decoded:
+    """Decode the bytes of a JPEG or PNG.
+
+    Raises
+    ------
+    ImageError
+        Without the file's name, which the caller adds.
+    """
+    image = _open(data, kind)
+    check_size(*image.size)
+    if kind == "PNG":
+        _check_png(data, image)
+    elif b"\xff\xd9" not in data[-65536:]:
+        raise ImageError("the JPEG is cut short: its end mark is missing", fix=_AGAIN)
+    try:
+        image.load()
+    except DAMAGE as error:
+        raise ImageError(f"the {kind} is cut short or damaged ({_clause(error)})", fix=_AGAIN) from error
+    notes: list[str] = []
+    upright = _upright(image, notes)
+    pixels = _grey(upright, notes)
+    return Decoded(pixels=pixels, notes=tuple(notes), dropped=_dropped(image, data, kind))
+
+
+def _open(data: bytes, kind: str) -> Image.Image:
+    """Parse the header only."""
+    try:
+        return JpegImageFile(io.BytesIO(data)) if kind == "JPEG" else PngImageFile(io.BytesIO(data))
+    except DAMAGE as error:
+        raise ImageError(f"the {kind} is cut short or damaged ({_clause(error)})", fix=_AGAIN) from error
+
+
+def _check_png(data: bytes, image: Image.Image) -> None:
+    """Refuse what Pillow would silently change: animations, 16-bit colour, chunks that fail their checksum."""
+    if getattr(image, "is_animated", False) or b"acTL" in data[:4096]:
+        raise ImageError("the PNG is animated", fix="export one still picture")
+    depth, colour_type = data[24], data[25]
+    if depth == 16 and colour_type != _PNG_GREY:
+        raise ImageError(
+            "the PNG has 16-bit colour or transparency", fix="export it as grey with 16 bits, or as 8-bit colour"
+        )
+    try:
+        PngImageFile(io.BytesIO(data)).verify()
+    except DAMAGE as error:
+        raise ImageError(f"the PNG is cut short or damaged ({_clause(error)})", fix=_AGAIN) from error
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Apply the EXIF orientation, as a browser does."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+        if orientation in range(2, 9):
+            notes.append(f"turned upright (EXIF orientation {orientation})")
+            return ImageOps.exif_transpose(image)
+    except DAMAGE as error:
+        raise ImageError(
+            f"the EXIF block is damaged, so the orientation is unknown ({_clause(error)})",
+            fix="export the picture without EXIF",
+        ) from error
+    return image
+
+
+def _grey(image: Image.Image, notes: list[str]) -> np.ndarray:
+    """One grey channel of 8 or 16 bits."""
+    mode = image.mode
+    if mode == "CMYK":
+        raise ImageError(
+            "the JPEG is in CMYK, a print format whose greys are ambiguous", fix="export it as RGB or grey"
+        )
+    if mode.startswith("I"):
+        values = np.asarray(image)
+        if "transparency" in image.info:
+            raise ImageError("the PNG has transparent pixels", fix="flatten it on its background")
+        if values.size and (values.min() < 0 or values.max() > np.iinfo(np.uint16).max):
+            raise ImageError("the picture has values outside 0 to 65535", value=mode)
+        return values.astype(np.uint16)
+    if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        colour = image.convert("RGBA")
+        if np.asarray(colour.getchannel("A")).min() < 255:
+            raise ImageError(
+                "the picture has transparent pixels, which look different on every background",
+                fix="flatten it on its background",
+            )
+        notes.append("opaque transparency channel left out")
+        image = colour.convert("RGB")
+    elif mode in ("P", "YCbCr", "LAB", "HSV"):
+        image = image.convert("RGB")
+    if image.mode == "RGB":
+        channels = np.asarray(image)
+        if np.array_equal(channels[..., 0], channels[..., 1]) and np.array_equal(channels[..., 0], channels[..., 2]):
+            return channels[..., 0].copy()
+        notes.append("colour turned to grey by luminance (ITU-R BT.601)")
+        return np.asarray(image.convert("L"), dtype=np.uint8)
+    if image.mode in ("L", "1"):
+        return np.asarray(image.convert("L"), dtype=np.uint8)
+    raise ImageError("this kind of picture is not accepted", value=image.mode, fix="export it as grey or RGB")
+
+
+def _dropped(image: Image.Image, data: bytes, kind: str) -> tuple[str, ...]:
+    """Names of the metadata that stay behind; text keys are not named, because they may be anything."""
+    names = {str(name) if str(name) in _SAFE_NAMES else "text" for name in image.info if name not in _KEPT}
+    if kind == "JPEG" and b"\xff\xed" in data[:65536]:
+        names.add("photoshop")
+    return tuple(sorted(names))
+
+
+_SAFE_NAMES = {
+    "exif",
+    "icc_profile",
+    "dpi",
+    "jfif",
+    "jfif_version",
+    "jfif_unit",
+    "jfif_density",
+    "xmp",
+    "comment",
+    "photoshop",
+    "adobe",
+    "adobe_transform",
+    "mp",
+    "mpoffset",
+    "srgb",
+    "chromaticity",
+    "aspect",
+}
+
+
+def _clause(error: BaseException) -> str:
+    """An error's text without final full stop, cut to one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120] or type(error).__name__
