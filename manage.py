@@ -217,7 +217,7 @@ def person_add(
     years: Annotated[float | None, typer.Option(help="years of experience")] = None,
 ) -> None:
     """Create a coordinator or a reader and print a random password once."""
-    from actions.prepare_demo import new_password
+    from actions.passwords import new_password
 
     password = new_password()
     store_or_new().create_person(login, name or login, role, password=password, years_of_experience=years)
@@ -227,7 +227,7 @@ def person_add(
 @person_app.command("password")
 def person_password(login: str) -> None:
     """Give somebody a new random password, print it once, and end that person's sessions."""
-    from actions.prepare_demo import new_password
+    from actions.passwords import new_password
 
     password = new_password()
     store().set_password(login, password)

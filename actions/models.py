@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -40,9 +41,9 @@ def register_model(repository: Repository, checkpoint: Path, *, name: str | None
     return repository.register_model(
         sha256=loaded.sha256,
         name=name or checkpoint.stem,
-        architecture=str(loaded.metadata["architecture"]),
+        architecture=loaded.card.architecture,
         path=str(kept),
-        metadata=dict(loaded.metadata),
+        metadata=asdict(loaded.card),
     )
 
 

@@ -6,7 +6,6 @@ Two studies, because a study is either being read or being analysed: ``demo`` is
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from actions import Progress
 from actions.import_cases import import_cases
 from actions.models import SHIPPED_CHECKPOINT, load_classifier, predict_cohort, register_model
+from actions.passwords import new_password
 from actions.simulate_readers import simulate_readers
 from core.phantom import small_cohorts, write_cohorts
 from core.study import Protocol, Role, StudyState
@@ -42,12 +42,6 @@ class DemoAccount:
 def demo_exists(repository: Repository) -> bool:
     """Whether both demo studies stand."""
     return {RESULTS_STUDY, READING_STUDY} <= {study.key for study in repository.studies()}
-
-
-def new_password() -> str:
-    """A random password of 100 bits that can be typed."""
-    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
 
 
 def prepare_demo(

@@ -1,0 +1,128 @@
+"""One case at a time: where the model saw evidence for each class, beside what the readers answered. Unsealed only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.imaging import render_uint8
+from core.study import Role, Study
+from db import Repository
+from db.records import CasePrediction, ModelVersion
+from pages.widgets import charts
+from pages.widgets.guard import requires
+from pages.widgets.results_data import evidence_top, is_sealed, pick_study
+
+#: Which cases the list offers.
+FILTERS = ("All", "Model wrong", "A reader wrong", "Model and a reader disagree", "Flagged as unusual")
+
+
+@requires(Role.COORDINATOR)
+def render(repository: Repository) -> None:
+    """Draw the explanation screen."""
+    study = pick_study(repository)
+    if study is None or is_sealed(study):
+        return
+    counts = repository.prediction_counts(study.key)
+    known = {count.model_sha256 for count in counts if count.n_predicted}
+    models = [model for model in repository.models() if model.sha256 in known]
+    if not models:
+        st.info("No model has predicted this study yet; the Study screen has the button.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        model = st.selectbox("Model", models, format_func=lambda m: f"{m.name} · {m.sha256[:12]}")
+        cohort = st.selectbox("Cohort", sorted({count.cohort for count in counts}))
+        wanted = st.selectbox("Cases", FILTERS)
+        cases = _cases(repository, study, model, cohort)
+        keep = cases[_is_wanted(cases, wanted)].reset_index(drop=True)
+        case = st.selectbox(f"Case ({len(keep)} of {len(cases)})", keep["case"], key=f"case {cohort} {wanted}")
+    if case is None:
+        st.info("No case of this kind.")
+        return
+    n_predicted = sum(count.n_predicted for count in counts if count.model_sha256 == model.sha256)
+    top = evidence_top(study.key, model.sha256, n_predicted, repository)
+    _draw_case(repository, study, model, str(case), keep[keep["case"] == case].iloc[0], top)
+
+
+def _cases(repository: Repository, study: Study, model: ModelVersion, cohort: str) -> pd.DataFrame:
+    """One row a case: truth, the model's answer, each reader's answer."""
+    truth = {each.case: each.truth for each in repository.reference_standard(study.key, [cohort])}
+    answers: dict[str, dict[str, str]] = {}
+    for reading in repository.readings(study.key, [cohort], only_current=True):
+        if not reading.is_unreadable:
+            answers.setdefault(reading.case, {})[f"{reading.display_name} · {reading.arm}"] = reading.class_key
+    keys = study.protocol.class_keys
+    return pd.DataFrame(
+        [
+            {
+                "case": each.case,
+                "truth": truth[each.case],
+                "model": keys[int(np.argmax(each.probabilities))],
+                "readers": answers.get(each.case, {}),
+                "is_unusual": each.is_out_of_distribution,
+            }
+            for each in repository.predictions(study.key, model.sha256, [cohort])
+        ],
+        columns=["case", "truth", "model", "readers", "is_unusual"],
+    )
+
+
+def _is_wanted(cases: pd.DataFrame, wanted: str) -> pd.Series:
+    """Which rows a filter keeps."""
+    if wanted == "Model wrong":
+        return cases["model"] != cases["truth"]
+    if wanted == "A reader wrong":
+        return cases.apply(lambda row: any(answer != row["truth"] for answer in row["readers"].values()), axis=1)
+    if wanted == "Model and a reader disagree":
+        return cases.apply(lambda row: any(answer != row["model"] for answer in row["readers"].values()), axis=1)
+    if wanted == "Flagged as unusual":
+        return cases["is_unusual"].astype(bool)
+    return pd.Series(True, index=cases.index)
+
+
+def _draw_case(
+    repository: Repository, study: Study, model: ModelVersion, case: str, row: pd.Series, top: float
+) -> None:
+    prediction = repository.case_prediction(study.key, model.sha256, case)
+    image = render_uint8(repository.case_image(study.key, case).pixels)
+    labels = {each.key: each.label for each in study.protocol.classes}
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        figure = charts.scintigram_chart(image, f"Case {case}", height=330)
+        st.plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
+        answers: dict[str, list[str]] = {}
+        for reader, answer in row["readers"].items():
+            answers.setdefault(answer, []).append(reader.split(" · ")[0])
+        st.plotly_chart(
+            charts.probability_chart(list(prediction.probabilities), labels, row["truth"], answers),
+            config=charts.CHART_CONFIG,
+            alt="Probability of each class with the readers' answers",
+            key="probabilities",
+        )
+    with right:
+        _draw_maps(image, prediction, labels, row["truth"], top)
+    st.caption(
+        f"★ reference standard: {labels[row['truth']]}. Entropy {prediction.entropy:.2f} nats; "
+        + ("**flagged as unlike the training images**. " if prediction.is_out_of_distribution else "not flagged. ")
+        + f"Model {model.sha256[:12]} on {prediction.device}, {prediction.precision}."
+    )
+
+
+def _draw_maps(image: np.ndarray, prediction: CasePrediction, labels: dict[str, str], truth: str, top: float) -> None:
+    """Grad-CAM of every class over the image, on one scale."""
+    if prediction.class_maps is None:
+        st.info("This model stored no class maps.")
+        return
+    for start in range(0, len(labels), 2):
+        for column, index in zip(st.columns(2), range(start, min(start + 2, len(labels))), strict=False):
+            key, label = list(labels.items())[index]
+            title = f"{label}{' ★' if key == truth else ''} · {prediction.probabilities[index]:.2f}"
+            figure = charts.scintigram_chart(
+                image, title, class_map=np.asarray(prediction.class_maps[index], dtype=float), top=top, height=285
+            )
+            column.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"Evidence for {label}", key=f"map {key}")
+    st.caption(
+        "Grad-CAM from the last convolutional layer, raw values on one scale for all classes and cases of this study, "
+        "so that weak evidence looks weak. It shows where the model looked, not whether it is right."
+    )

@@ -1,0 +1,281 @@
+"""Readers and models against the reference standard: the tables of the analysis as charts, with a CSV beside each."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from actions.export_study import csv_file, export_files
+from core.study import Role, Study
+from db import Repository
+from pages.widgets import charts
+from pages.widgets.guard import requires
+from pages.widgets.results_data import Results, is_sealed, load_results, percent, pick_study
+
+#: Order and titles of the views of this screen.
+VIEWS = ("Overview", "Classes", "ROC", "Confusion", "Comparisons", "Agreement", "Tables and export")
+
+
+@requires(Role.COORDINATOR)
+def render(repository: Repository) -> None:
+    """Draw the results screen."""
+    study = pick_study(repository)
+    if study is None or is_sealed(study):
+        return
+    results = load_results(repository, study)
+    cohorts = [each.cohort for each in results.analysis.cohorts if each.participants]
+    if not cohorts:
+        st.info("No case has a reading or a prediction yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = st.segmented_control("View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params")
+        default = "internal" if "internal" in cohorts else cohorts[0]
+        cohort = st.segmented_control("Cohort", cohorts, default=default, required=True, key=f"cohort {study.key}")
+    tables = {name: _of_cohort(table, str(cohort)) for name, table in results.tables.items()}
+    draw = {
+        "Overview": _overview,
+        "Classes": _classes,
+        "ROC": _roc,
+        "Confusion": _confusion,
+        "Comparisons": _comparisons,
+        "Agreement": _agreement,
+    }
+    if view == VIEWS[-1]:
+        _tables_and_export(repository, study, results)
+    else:
+        draw[str(view)](study, tables)
+
+
+def _of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
+    return table[table["cohort"] == cohort].reset_index(drop=True) if "cohort" in table.columns else table
+
+
+def _labels(study: Study, *, short: bool = False) -> dict[str, str]:
+    return {each.key: each.short_label if short else each.label for each in study.protocol.classes}
+
+
+def _download(table: pd.DataFrame, name: str) -> None:
+    """CSV of exactly the rows that the chart shows; the hash in its name tells an old download from a new one."""
+    file = csv_file(name, table)
+    st.download_button(
+        "CSV",
+        file.content,
+        file_name=f"{name.removesuffix('.csv')}_{file.sha256[:8]}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        key=f"csv {name}",
+        on_click="ignore",
+        type="tertiary",
+    )
+
+
+def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    summary = tables["summary"]
+    styles = charts.participant_styles(summary)
+    accuracy = summary[summary["quantity"] == "accuracy"]
+    with st.container(horizontal=True):
+        for row in accuracy.itertuples(index=False):
+            limits = f"{percent(row.lower)} to {percent(row.upper)}, n = {row.n}"
+            st.metric(row.name, percent(row.value), limits, delta_color="off", delta_arrow="off", border=True)
+    st.caption("Accuracy with its 95 % interval (Wilson). A diamond is a model, a circle a reader.")
+    left, right = st.columns(2, gap="large")
+    quantities = [name for name in charts.QUANTITY_LABELS if name in set(summary["quantity"])]
+    with right:
+        other = st.selectbox(
+            "Quantity", quantities, index=quantities.index("kappa"), format_func=charts.QUANTITY_LABELS.__getitem__
+        )
+    for place, quantity in ((left, "accuracy"), (right, other)):
+        rows = summary[summary["quantity"] == quantity]
+        with place:
+            if place is left:
+                st.space("large")
+            figure = charts.estimate_chart(rows, styles, charts.QUANTITY_LABELS[quantity])
+            alt = f"{charts.QUANTITY_LABELS[quantity]} by participant"
+            st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=alt, key=f"overview {quantity} {place is left}")
+            if place is left or quantity != "accuracy":
+                _download(rows, f"{quantity}.csv")
+    _missing(tables)
+
+
+def _missing(tables: dict[str, pd.DataFrame]) -> None:
+    rows = tables["missing"]
+    if (rows[["n_missing", "n_unreadable"]].to_numpy() > 0).any():
+        st.warning("Some answers are missing or the image was called unreadable; each number states its own n.")
+    with st.expander("Answers expected, given, missing"):
+        st.dataframe(rows, hide_index=True)
+
+
+def _classes(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    rows = tables["per_class"]
+    styles = charts.participant_styles(tables["summary"])
+    for pair in (("sensitivity", "specificity"), ("ppv", "npv"), ("f1",)):
+        for column, quantity in zip(st.columns(2, gap="large"), pair, strict=False):
+            with column:
+                chosen = rows[rows["quantity"] == quantity]
+                title = charts.QUANTITY_LABELS[quantity]
+                figure = charts.per_class_chart(chosen, _labels(study, short=True), styles, title)
+                st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"{title} by class and participant")
+                _download(chosen, f"{quantity}.csv")
+    st.caption("Predictive values depend on how common each class is in this study; intervals are Wilson's.")
+
+
+def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    labels = _labels(study)
+    key = st.segmented_control(
+        "Class against the rest",
+        list(labels),
+        default=next(iter(labels)),
+        required=True,
+        format_func=labels.__getitem__,
+    )
+    points = tables["roc_points"]
+    points = points[points["class"] == key]
+    auc = tables["auc"]
+    per_class = tables["per_class"]
+    chosen = per_class[(per_class["class"] == key) & per_class["quantity"].isin(["sensitivity", "specificity"])]
+    wide = chosen.pivot_table(index="name", columns="quantity", values="value", sort=False).reset_index()
+    operating = pd.DataFrame(
+        {
+            "name": wide["name"],
+            "false_positive_rate": 1 - wide["specificity"],
+            "sensitivity": wide["sensitivity"],
+        }
+    )
+    styles = charts.participant_styles(tables["summary"])
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        title = f"ROC: {labels[str(key)]} against the rest"
+        figure = charts.roc_chart(points, auc[auc["class"] == key], operating, styles, title)
+        st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=title)
+        _download(points, f"roc_{key}.csv")
+    with right:
+        st.markdown("**AUC, every class and the averages by name**")
+        columns = ["name", "class", "value", "lower", "upper", "is_hard_label", "method"]
+        st.dataframe(
+            auc[columns], hide_index=True, height=460, column_config=_three_decimals("value", "lower", "upper")
+        )
+        _download(auc, "auc.csv")
+        st.caption(
+            "A reader's rating of a class is +confidence when it was chosen and −confidence otherwise. White-rimmed "
+            "marks are the operating points of the chosen class. A hard label gives one point, never a curve."
+        )
+
+
+def _three_decimals(*columns: str) -> dict[str, object]:
+    return {name: st.column_config.NumberColumn(format="%.3f") for name in columns}
+
+
+def _confusion(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    rows = tables["confusion"]
+    names = list(dict.fromkeys(rows["name"]))
+    for start in range(0, len(names), 2):
+        for column, name in zip(st.columns(2, gap="large"), names[start : start + 2], strict=False):
+            with column:
+                figure = charts.confusion_chart(rows[rows["name"] == name], _labels(study, short=True), name)
+                st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"Confusion matrix of {name}")
+    _download(rows, "confusion.csv")
+
+
+def _comparisons(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    mcnemar = tables["mcnemar"]
+    st.markdown("**Accuracy on the same cases**: difference (first − second) with Tango's interval; exact McNemar test")
+    if mcnemar.empty:
+        st.info("Two participants must have answered the same cases.")
+        return
+    columns = ["first_name", "second_name", "both_right", "first_only", "second_only", "both_wrong",
+               "value", "lower", "upper", "p_exact", "p_holm", "p_chi_squared"]  # fmt: skip
+    st.dataframe(
+        mcnemar[[name for name in columns if name in mcnemar.columns]],
+        hide_index=True,
+        column_config={
+            **_three_decimals("value", "lower", "upper"),
+            **{name: st.column_config.NumberColumn(format="%.3g") for name in ("p_exact", "p_holm", "p_chi_squared")},
+        },
+    )
+    _download(mcnemar, "mcnemar.csv")
+    st.caption(
+        "p_chi_squared is the paper's unpaired chi-squared test, kept to compare with it; reads of the same cases are "
+        "paired, so McNemar's test is the right one. p_holm corrects p_exact for the number of pairs."
+    )
+    st.markdown("**AUC on the same cases**: DeLong's paired test")
+    delong = tables["delong"]
+    st.dataframe(
+        delong,
+        hide_index=True,
+        column_order=[
+            "first_name",
+            "second_name",
+            "class",
+            "first_auc",
+            "second_auc",
+            "value",
+            "lower",
+            "upper",
+            "p_value",
+            "p_holm",
+            "is_mixed",
+            "notes",
+        ],
+        column_config={
+            **_three_decimals("first_auc", "second_auc", "value", "lower", "upper"),
+            **{name: st.column_config.NumberColumn(format="%.3g") for name in ("p_value", "p_holm")},
+        },
+    )
+    _download(delong, "delong.csv")
+    mrmc = tables.get("mrmc")
+    if mrmc is not None and not mrmc.empty:
+        st.markdown("**Model against the panel of readers** (Obuchowski-Rockette)")
+        st.dataframe(mrmc, hide_index=True)
+        _download(mrmc, "mrmc.csv")
+
+
+def _agreement(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    rows = tables["agreement"]
+    if rows.empty:
+        st.info("No case was read by two readers yet.")
+        return
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_order=[
+            "arm",
+            "scope",
+            "first",
+            "second",
+            "statistic",
+            "n_readers",
+            "n",
+            "value",
+            "lower",
+            "upper",
+            "notes",
+        ],
+        column_config=_three_decimals("value", "lower", "upper"),
+    )
+    _download(rows, "agreement.csv")
+
+
+def _tables_and_export(repository: Repository, study: Study, results: Results) -> None:
+    st.markdown("**Everything as CSV**: readings with all revisions, predictions with the model's hash, all tables")
+    if st.button("Prepare the export", icon=":material/folder_zip:"):
+        st.session_state["export"] = (study.key, export_files(repository, study.key, results.analysis))
+    made_for, files = st.session_state.get("export", (None, []))
+    if made_for == study.key:
+        with st.container(horizontal=True):
+            for file in files:
+                st.download_button(
+                    f"{file.name} · {file.n_rows} rows",
+                    file.content,
+                    file_name=f"{file.name.removesuffix('.csv')}_{file.sha256[:8]}.csv",
+                    mime="text/csv",
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"export {file.name}",
+                )
+        st.caption(
+            "Each file's SHA-256 stands in the audit trail. From the terminal: `python manage.py export FOLDER`."
+        )
+    name = st.selectbox("Table", list(results.tables))
+    st.dataframe(results.tables[name], hide_index=True)
+    for note in results.analysis.notes:
+        st.caption(note)
