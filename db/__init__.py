@@ -1,0 +1,51 @@
+"""The store: tables, migrations, and one repository that holds every query. The only room that speaks SQL."""
+
+from db.engine import masked_url
+from db.records import (
+    AuditCheck,
+    AuditEvent,
+    CaseImage,
+    CaseInfo,
+    CasePrediction,
+    CohortCount,
+    ImportSummary,
+    ModelVersion,
+    MyProgress,
+    OrderedCase,
+    PredictionCount,
+    ReaderProgress,
+    ReadingImage,
+    ReadingRecord,
+    SavedReading,
+    StudyMember,
+)
+from db.repository import Repository
+from db.repository_base import OPERATOR
+from db.repository_people import SESSION_HOURS
+from db.store import create_store, open_store, store_exists
+
+__all__ = [
+    "OPERATOR",
+    "SESSION_HOURS",
+    "AuditCheck",
+    "AuditEvent",
+    "CaseImage",
+    "CaseInfo",
+    "CasePrediction",
+    "CohortCount",
+    "ImportSummary",
+    "ModelVersion",
+    "MyProgress",
+    "OrderedCase",
+    "PredictionCount",
+    "ReaderProgress",
+    "ReadingImage",
+    "ReadingRecord",
+    "Repository",
+    "SavedReading",
+    "StudyMember",
+    "create_store",
+    "masked_url",
+    "open_store",
+    "store_exists",
+]

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: 64-bit whole number that SQLite may still use as an alias of its rowid.
-BigNumber = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+BigNumber: TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 #: 64-bit float on both engines (REAL has 32 bits on PostgreSQL and 64 on SQLite).
-Real = sa.Double().with_variant(sa.REAL(), "sqlite")
+Real: TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):

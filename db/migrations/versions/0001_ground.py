@@ -13,7 +13,7 @@ depends_on = None
 
 UTC = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 FLAG = sa.Boolean().with_variant(sa.Integer(), "sqlite")
-REAL = sa.Double().with_variant(sa.REAL(), "sqlite")
+REAL: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 #: Append-only tables, and what identifies one of their rows: an INSERT OR REPLACE that meets any of these would delete.

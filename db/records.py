@@ -1,0 +1,208 @@
+"""What the repository gives back besides the words of ``core.study``: frozen, plain, and free of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from core.study import Answer, Arm, Person, Presentation
+
+
+@dataclass(frozen=True)
+class ReadingImage:
+    """The pixels of one presentation, and all that a reader may know of them."""
+
+    pixels: np.ndarray  # (height, width), uint8 or uint16
+    bits: int  # 8 or 16
+    pixel_spacing_mm: float | None
+
+
+@dataclass(frozen=True)
+class SavedReading:
+    """A reader's own stored answer."""
+
+    reading_id: str
+    presentation: Presentation
+    answer: Answer
+    revision: int
+    saved_at: datetime
+
+
+@dataclass(frozen=True)
+class MyProgress:
+    """How far a reader is."""
+
+    n_done: int
+    n_total: int
+    last_saved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import wrote, or would write."""
+
+    n_cases: int
+    n_patients: int
+    n_images_new: int  # images whose pixels were not in the store yet
+    n_excluded: int  # cases with an exclusion reason
+    cases_per_cohort: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CohortCount:
+    """Cases of one class in one cohort."""
+
+    cohort: str
+    class_key: str
+    n_cases: int  # without the excluded
+    n_patients: int  # without the excluded
+    n_excluded: int
+
+
+@dataclass(frozen=True)
+class CaseInfo:
+    """A case as the coordinator knows it, without the reference standard."""
+
+    case: str
+    patient: str
+    cohort: str
+    centre: str | None
+    scanner: str | None
+    age_years: float | None
+    sex: str | None
+    exclusion_reason: str | None
+    source_name: str | None
+    height: int
+    width: int
+    bits: int
+    pixel_spacing_mm: float | None
+
+
+@dataclass(frozen=True)
+class CaseImage:
+    """The first view of a case, for the model and the coordinator."""
+
+    case: str
+    pixels: np.ndarray  # (height, width), uint8 or uint16
+    pixel_spacing_mm: float | None
+
+
+@dataclass(frozen=True)
+class StudyMember:
+    """A reader's part in a study."""
+
+    person: Person
+    cohorts: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    n_presentations: int
+    order_seed: int
+    order_algorithm: str
+
+
+@dataclass(frozen=True)
+class ReaderProgress:
+    """How far one reader is in one cohort and arm; says nothing about right or wrong."""
+
+    person: Person
+    cohort: str
+    arm: Arm
+    n_done: int
+    n_total: int
+    last_saved_at: datetime | None
+    median_reading_seconds: float | None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A trained model, known by the SHA-256 of its file."""
+
+    sha256: str
+    name: str
+    architecture: str
+    path: str
+    metadata: dict[str, object]
+    registered_at: datetime
+
+
+@dataclass(frozen=True)
+class CasePrediction:
+    """What a model says about one case."""
+
+    case: str
+    probabilities: np.ndarray  # (k,) float64, in protocol order
+    entropy: float  # nats
+    is_out_of_distribution: bool
+    device: str  # "cpu", "cuda:0 NVIDIA ..."
+    precision: str  # "float32", ...
+    class_maps: np.ndarray | None = None  # (k, h, w) float16, raw Grad-CAM on a common scale
+    created_at: datetime | None = None  # None before it is stored
+
+
+@dataclass(frozen=True)
+class PredictionCount:
+    """How many cases of a cohort a model has predicted."""
+
+    model_sha256: str
+    model_name: str
+    cohort: str
+    n_predicted: int
+    n_cases: int  # without the excluded
+
+
+@dataclass(frozen=True)
+class ReadingRecord:
+    """One row of the readings table, for analysis and export; coordinators only, after unsealing."""
+
+    reading_id: str
+    sequence: int  # order of saving that no clock gives
+    reader: str  # login
+    display_name: str
+    is_simulated: bool
+    case: str
+    cohort: str
+    arm: Arm
+    position: int
+    revision: int
+    is_current: bool  # the last revision of its presentation
+    class_key: str
+    confidence: int
+    comment: str
+    is_unreadable: bool
+    reading_seconds: float | None
+    saved_at: datetime
+    display_state: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OrderedCase:
+    """A simulated reader's next case with its truth, from which the simulated answer is drawn."""
+
+    presentation: Presentation
+    case: str
+    cohort: str
+    truth: str
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """Who did what, when; chained to the event before it."""
+
+    sequence: int
+    at: datetime
+    actor: str  # login, "operator" or "nobody"
+    action: str
+    study_key: str | None
+    detail: dict[str, object]
+    prev_hash: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class AuditCheck:
+    """Whether the audit trail is whole."""
+
+    n_events: int
+    is_intact: bool
+    problem: str | None  # the first break

@@ -1,0 +1,188 @@
+"""What every part of the repository stands on: who asks, a transaction to read in, a transaction to write in."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from core.errors import AccessError, ConflictError, NotFoundError
+from core.study import Person, Protocol, Role, Study, StudyState
+from db.audit import append_event
+from db.engine import writing
+from db.failures import translated_failures
+from db.passwords import PASSWORDS, Passwords
+from db.protocols import protocol_from_json
+from db.tables import PersonRow, ProtocolVersionRow, StudyMemberRow, StudyRow
+
+#: The person behind the command line: may do what a coordinator may, is in no table, cannot sign in.
+OPERATOR = Person(
+    person_id="operator", login="operator", display_name="Command line", role=Role.COORDINATOR, is_simulated=False
+)
+
+#: ``progress(done, total, what)``; total is 0 where it is not known beforehand.
+Progress = Callable[[int, int, str], None]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound="RepositoryBase")
+
+
+def allowed(*roles: Role) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
+    """Mark who may call a method and refuse everybody else before it begins; no role: anybody, signed in or not."""
+
+    def mark(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+        @functools.wraps(method)
+        def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            if roles and (self.actor is None or self.actor.role not in roles or not self.actor.is_active):
+                raise AccessError("Sign in first." if self.actor is None else "Your role may not do this.")
+            return method(self, *args, **kwargs)
+
+        guarded.allowed_roles = frozenset(roles)  # type: ignore[attr-defined]  # read by the test of the role matrix
+        return guarded
+
+    return mark
+
+
+def utc_now() -> datetime:
+    """The present instant, aware."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A random name that tells nothing."""
+    return str(uuid.uuid4())
+
+
+class RepositoryBase:
+    """Actor, engine and transactions.
+
+    Parameters
+    ----------
+    engine : Engine
+        From :func:`db.store.open_store`; shared within the process.
+    actor : Person or None
+        Who asks; None before sign-in.
+    passwords : Passwords
+        The gate to argon2.
+    clock : callable
+        Gives the present instant, aware.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        actor: Person | None,
+        *,
+        passwords: Passwords = PASSWORDS,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.engine = engine
+        self.actor = actor
+        self._passwords = passwords
+        self._clock = clock
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """A transaction that sees one moment of the store and changes nothing."""
+        with translated_failures(), Session(self.engine) as db_session, db_session.begin():
+            self._check_actor(db_session)
+            yield db_session
+            db_session.rollback()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """A transaction that is durable when the block has ended, and never was if the block raises."""
+        with translated_failures(), Session(writing(self.engine)) as db_session, db_session.begin():
+            self._check_actor(db_session)
+            yield db_session
+
+    def _check_actor(self, db_session: Session) -> None:
+        """Role and activity may have changed since the actor signed in."""
+        if self.actor is None or self.actor == OPERATOR:
+            return
+        row = db_session.execute(
+            sa.select(PersonRow.role, PersonRow.is_active).where(PersonRow.person_id == self.actor.person_id)
+        ).first()
+        if row is None or not row.is_active or row.role != self.actor.role:
+            raise AccessError("Your account has been changed. Sign in again.")
+
+    @property
+    def _me(self) -> Person:
+        """The actor of a method that is not for anybody."""
+        if self.actor is None:
+            raise AccessError("Sign in first.")
+        return self.actor
+
+    def _audit(self, db_session: Session, action: str, study_key: str | None = None, **detail: Any) -> None:
+        """Write an audit event in the same transaction."""
+        actor = self.actor.login if self.actor is not None else "nobody"
+        append_event(db_session, actor=actor, action=action, at=self._clock(), study_key=study_key, **detail)
+
+    def _study_row(self, db_session: Session, study_key: str, *, lock: bool = False) -> StudyRow:
+        """The study, which for a reader exists only if he or she takes part."""
+        query = sa.select(StudyRow).where(StudyRow.study_key == study_key)
+        if self._me.role is Role.READER:
+            query = query.join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id).where(
+                StudyMemberRow.person_id == self._me.person_id
+            )
+        if lock:
+            query = query.with_for_update(of=StudyRow)
+        row = db_session.scalars(query).first()
+        if row is None:
+            raise NotFoundError(f"There is no study '{study_key}'.")
+        return row
+
+    def _study(self, db_session: Session, row: StudyRow) -> Study:
+        """A study with the protocol version that counts."""
+        version = db_session.scalars(
+            sa.select(ProtocolVersionRow)
+            .where(ProtocolVersionRow.study_id == row.study_id)
+            .order_by(ProtocolVersionRow.version.desc())
+            .limit(1)
+        ).one()
+        return Study(
+            key=row.study_key,
+            protocol=protocol_from_json(version.protocol),
+            protocol_version=version.version,
+            state=StudyState(row.state),
+            is_synthetic=row.is_synthetic,
+            created_at=row.created_at,
+        )
+
+    def _protocol(self, db_session: Session, row: StudyRow) -> Protocol:
+        """The protocol version that counts."""
+        return self._study(db_session, row).protocol
+
+
+def person_of(row: PersonRow) -> Person:
+    """A person without the password hash."""
+    return Person(
+        person_id=row.person_id,
+        login=row.login,
+        display_name=row.display_name,
+        role=Role(row.role),
+        is_simulated=row.is_simulated,
+        years_of_experience=row.years_of_experience,
+        is_active=row.is_active,
+    )
+
+
+def require_state(row: StudyRow, what: str, *states: StudyState) -> None:
+    """Refuse a coordinator's deed that does not fit where the study stands.
+
+    Raises
+    ------
+    ConflictError
+        Naming the states in which it is possible.
+    """
+    if row.state not in states:
+        names = " or ".join(str(state) for state in states)
+        raise ConflictError(f"Study '{row.study_key}' is {row.state}; {what} is possible only while it is {names}.")

@@ -1,0 +1,266 @@
+"""Cases in: all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from core.errors import ConflictError, InputError
+from core.study import CaseRecord, Role, StudyState
+from db.import_batch import ImportBatch, PreparedCase
+from db.records import ImportSummary
+from db.repository_base import Progress, RepositoryBase, allowed, new_id, require_state
+from db.repository_order import make_all_orders
+from db.tables import (
+    CaseImageRow,
+    CaseRow,
+    CohortRow,
+    ImageRow,
+    PatientRow,
+    ReferenceStandardRow,
+    StudyRow,
+)
+
+#: Rows written by one statement; keeps the pixels of one statement in a few megabytes.
+_ROWS = 100
+
+_T = TypeVar("_T")
+
+
+class ImportRepository(RepositoryBase):
+    """Import, and the same import without writing."""
+
+    @allowed(Role.COORDINATOR)
+    def import_cases(
+        self,
+        study_key: str,
+        records: Iterable[CaseRecord],
+        *,
+        total: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> ImportSummary:
+        """Store cases with their images and reference standard; readers' orders are made again.
+
+        Parameters
+        ----------
+        study_key : str
+            A study in state draft.
+        records : iterable of CaseRecord
+            Consumed once; images are never all in memory.
+        total : int, optional
+            Number of records, for the progress, if ``records`` has no length.
+        on_progress : callable, optional
+            ``progress(done, total, what)``.
+
+        Raises
+        ------
+        InputError
+            If a record will not do; the message names the case and the field, and nothing is written.
+        ConflictError
+            If a case id or an image is in the study already, or the study is not a draft.
+        """
+        with ImportBatch() as batch:
+            with self._reading() as db_session:
+                row = self._study_row(db_session, study_key)
+                require_state(row, "importing cases", StudyState.DRAFT)
+                protocol = self._protocol(db_session, row)
+            batch.take(records, protocol, total, on_progress)
+            with self._writing() as db_session:
+                row = self._study_row(db_session, study_key, lock=True)
+                require_state(row, "importing cases", StudyState.DRAFT)
+                if self._protocol(db_session, row) != protocol:
+                    raise ConflictError(f"The protocol of study '{study_key}' was changed meanwhile; import again.")
+                stored = _stored_images(db_session, row, batch.cases)
+                n_new = self._store(db_session, row, batch, stored, on_progress)
+                make_all_orders(db_session, row, protocol)
+                summary = batch.summary(n_new)
+                self._audit(
+                    db_session,
+                    "study.import",
+                    study_key,
+                    n_cases=summary.n_cases,
+                    n_excluded=summary.n_excluded,
+                    cases_per_cohort=summary.cases_per_cohort,
+                )
+        return summary
+
+    @allowed(Role.COORDINATOR)
+    def check_import(
+        self,
+        study_key: str,
+        records: Iterable[CaseRecord],
+        *,
+        total: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> ImportSummary:
+        """Do all that :meth:`import_cases` does except write; same parameters, same errors."""
+        with ImportBatch() as batch, self._reading() as db_session:
+            row = self._study_row(db_session, study_key)
+            require_state(row, "importing cases", StudyState.DRAFT)
+            batch.take(records, self._protocol(db_session, row), total, on_progress)
+            stored = _stored_images(db_session, row, batch.cases)
+            return batch.summary(len({case.content_sha256 for case in batch.cases} - stored.keys()))
+
+    def _store(
+        self,
+        db_session: Session,
+        study: StudyRow,
+        batch: ImportBatch,
+        image_ids: dict[str, str],
+        on_progress: Progress | None,
+    ) -> int:
+        """Write the batch; give the number of new images."""
+        cohort_ids = _cohort_ids(db_session, study, batch.cases)
+        patient_ids = _patient_ids(db_session, study, batch.cases, cohort_ids)
+        n_new = done = 0
+        for part in _parts(batch.cases):
+            images, cases, views, truths = [], [], [], []
+            for case in part:
+                if case.content_sha256 not in image_ids:
+                    image_ids[case.content_sha256] = new_id()
+                    images.append(
+                        {
+                            "image_id": image_ids[case.content_sha256],
+                            "content_sha256": case.content_sha256,
+                            "height": case.height,
+                            "width": case.width,
+                            "bits": case.bits,
+                            "png": batch.bytes_at(case.png_at),
+                        }
+                    )
+                case_id = new_id()
+                cases.append(
+                    {
+                        "case_id": case_id,
+                        "study_id": study.study_id,
+                        "cohort_id": cohort_ids[case.cohort],
+                        "patient_id": patient_ids[case.patient],
+                        "case_key": case.case,
+                        "centre": case.centre,
+                        "scanner": case.scanner,
+                        "age_years": case.age_years,
+                        "sex": case.sex,
+                        "exclusion_reason": case.exclusion_reason,
+                        "source_name": case.source_name,
+                    }
+                )
+                views.append(
+                    {
+                        "case_id": case_id,
+                        "view_number": 1,
+                        "image_id": image_ids[case.content_sha256],
+                        "pixel_spacing_mm": case.pixel_spacing_mm,
+                    }
+                )
+                mask = None if case.mask_at is None else batch.bytes_at(case.mask_at)
+                truths.append({"case_id": case_id, "class_key": case.truth, "lesion_mask_png": mask})
+            if images:
+                db_session.execute(sa.insert(ImageRow), images)
+            db_session.execute(sa.insert(CaseRow), cases)
+            db_session.execute(sa.insert(CaseImageRow), views)
+            db_session.execute(sa.insert(ReferenceStandardRow), truths)
+            n_new += len(images)
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done, len(batch.cases), "storing cases")
+        return n_new
+
+
+def _parts(rows: Sequence[_T], size: int = _ROWS) -> Iterator[Sequence[_T]]:
+    """Consecutive parts of a sequence."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> dict[str, str]:
+    """Image ids by hash of the images that the store has; refuse what the study has already."""
+    known_cases = set(db_session.scalars(sa.select(CaseRow.case_key).where(CaseRow.study_id == study.study_id)))
+    for case in cases:
+        if case.case in known_cases:
+            raise ConflictError(f"Case '{case.case}' is in study '{study.study_key}' already; nothing was imported.")
+    in_study = dict(
+        db_session.execute(
+            sa.select(ImageRow.content_sha256, CaseRow.case_key)
+            .join(CaseImageRow, CaseImageRow.image_id == ImageRow.image_id)
+            .join(CaseRow, CaseRow.case_id == CaseImageRow.case_id)
+            .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
+        ).tuples()
+    )
+    stored: dict[str, str] = {}
+    for part in _parts(cases, 1000):
+        hashes = [case.content_sha256 for case in part]
+        stored.update(
+            db_session.execute(
+                sa.select(ImageRow.content_sha256, ImageRow.image_id).where(ImageRow.content_sha256.in_(hashes))
+            ).tuples()
+        )
+    for case in cases:
+        if case.exclusion_reason is None and case.content_sha256 in in_study:
+            raise ConflictError(
+                f"Case '{case.case}' has the same image as case '{in_study[case.content_sha256]}' of this study; "
+                "nothing was imported. Fix: remove it, or give it an exclusion_reason."
+            )
+    _refuse_moved_patients(db_session, study, cases)
+    return stored
+
+
+def _refuse_moved_patients(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> None:
+    """A patient who is in one cohort of the study cannot come in another one."""
+    cohort_of = dict(
+        db_session.execute(
+            sa.select(PatientRow.patient_key, CohortRow.name)
+            .join(CohortRow, CohortRow.cohort_id == PatientRow.cohort_id)
+            .where(PatientRow.study_id == study.study_id)
+        ).tuples()
+    )
+    for case in cases:
+        stored = cohort_of.get(case.patient, case.cohort)
+        if stored != case.cohort:
+            raise InputError(
+                f"patient is in cohort '{stored}' of this study already",
+                field="patient",
+                value=case.patient,
+                fix=f"a patient belongs to one cohort; mend case '{case.case}'",
+            )
+
+
+def _cohort_ids(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> dict[str, str]:
+    """Ids of the cohorts by name; new ones are made."""
+    ids = dict(
+        db_session.execute(
+            sa.select(CohortRow.name, CohortRow.cohort_id).where(CohortRow.study_id == study.study_id)
+        ).tuples()
+    )
+    for name in dict.fromkeys(case.cohort for case in cases):
+        if name not in ids:
+            ids[name] = new_id()
+            db_session.execute(sa.insert(CohortRow).values(cohort_id=ids[name], study_id=study.study_id, name=name))
+    return ids
+
+
+def _patient_ids(
+    db_session: Session, study: StudyRow, cases: Sequence[PreparedCase], cohort_ids: dict[str, str]
+) -> dict[str, str]:
+    """Ids of the patients by key; new ones are made."""
+    ids = dict(
+        db_session.execute(
+            sa.select(PatientRow.patient_key, PatientRow.patient_id).where(PatientRow.study_id == study.study_id)
+        ).tuples()
+    )
+    new = {case.patient: case.cohort for case in cases if case.patient not in ids}
+    ids.update({patient: new_id() for patient in new})
+    rows = [
+        {
+            "patient_id": ids[patient],
+            "study_id": study.study_id,
+            "cohort_id": cohort_ids[cohort],
+            "patient_key": patient,
+        }
+        for patient, cohort in new.items()
+    ]
+    if rows:
+        db_session.execute(sa.insert(PatientRow), rows)
+    return ids

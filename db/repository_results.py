@@ -1,0 +1,288 @@
+"""Results: readings, predictions and truth side by side. Sealed until the study is unsealed, for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from core.errors import AccessError, NotFoundError
+from core.study import Arm, ReferenceStandard, Role, StudyState
+from db.audit import check_chain
+from db.pixels import decode_mask
+from db.records import AuditCheck, AuditEvent, CasePrediction, ReadingRecord
+from db.repository_base import RepositoryBase, allowed
+from db.repository_model import prediction_of
+from db.repository_studies import readings_digest
+from db.tables import (
+    AuditEventRow,
+    CaseRow,
+    CohortRow,
+    PersonRow,
+    PredictionRow,
+    PresentationRow,
+    ReadingRow,
+    ReferenceStandardRow,
+    StudyRow,
+)
+
+
+class ResultsRepository(RepositoryBase):
+    """What only an unsealed study gives, and the audit trail."""
+
+    @allowed(Role.COORDINATOR)
+    def readings(
+        self, study_key: str, cohorts: Sequence[str] | None = None, *, only_current: bool = False
+    ) -> list[ReadingRecord]:
+        """Every reading with every revision, in the order of saving.
+
+        Parameters
+        ----------
+        study_key : str
+            An unsealed study.
+        cohorts : sequence of str, optional
+            All of them unless said otherwise.
+        only_current : bool
+            Only the last revision of each presentation.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            newest = (
+                sa.select(ReadingRow.presentation_id, sa.func.max(ReadingRow.revision).label("revision"))
+                .group_by(ReadingRow.presentation_id)
+                .subquery()
+            )
+            query = (
+                sa.select(ReadingRow, PresentationRow, PersonRow, CaseRow.case_key, CohortRow.name, newest.c.revision)
+                .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+                .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+                .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
+                .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+                .join(newest, newest.c.presentation_id == ReadingRow.presentation_id)
+                .where(PresentationRow.study_id == study.study_id, *_in_cohorts(cohorts))
+                .order_by(ReadingRow.sequence)
+            )
+            if only_current:
+                query = query.where(ReadingRow.revision == newest.c.revision)
+            return [
+                ReadingRecord(
+                    reading_id=reading.reading_id,
+                    sequence=reading.sequence,
+                    reader=person.login,
+                    display_name=person.display_name,
+                    is_simulated=person.is_simulated,
+                    case=case,
+                    cohort=cohort,
+                    arm=Arm(presentation.arm),
+                    position=presentation.position,
+                    revision=reading.revision,
+                    is_current=reading.revision == last_revision,
+                    class_key=reading.class_key,
+                    confidence=reading.confidence,
+                    comment=reading.comment,
+                    is_unreadable=reading.is_unreadable,
+                    reading_seconds=reading.reading_seconds,
+                    saved_at=reading.saved_at,
+                    display_state=dict(reading.display_state),
+                )
+                for reading, presentation, person, case, cohort, last_revision in db_session.execute(query)
+            ]
+
+    @allowed(Role.COORDINATOR)
+    def predictions(
+        self,
+        study_key: str,
+        model_sha256: str,
+        cohorts: Sequence[str] | None = None,
+        *,
+        with_class_maps: bool = False,
+    ) -> list[CasePrediction]:
+        """Predictions of one model, by case id.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            query = self._predictions(study, model_sha256).where(*_in_cohorts(cohorts))
+            if not with_class_maps:
+                query = query.options(sa.orm.defer(PredictionRow.class_maps))
+            return [
+                prediction_of(row, case, with_class_maps=with_class_maps) for row, case in db_session.execute(query)
+            ]
+
+    @allowed(Role.COORDINATOR)
+    def case_prediction(self, study_key: str, model_sha256: str, case: str) -> CasePrediction:
+        """Prediction of one model for one case, with its class maps.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        NotFoundError
+            If the model has not predicted the case.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            found = db_session.execute(self._predictions(study, model_sha256).where(CaseRow.case_key == case)).first()
+            if found is None:
+                raise NotFoundError(f"Case '{case}' of study '{study_key}' has no prediction of this model.")
+            return prediction_of(found[0], case, with_class_maps=True)
+
+    @allowed(Role.COORDINATOR)
+    def reference_standard(self, study_key: str, cohorts: Sequence[str] | None = None) -> list[ReferenceStandard]:
+        """Truth of every case that is not excluded, by case id.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            rows = db_session.execute(
+                sa.select(CaseRow.case_key, ReferenceStandardRow.class_key)
+                .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
+                .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+                .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None), *_in_cohorts(cohorts))
+                .order_by(CaseRow.case_key)
+            ).tuples()
+            return [ReferenceStandard(case=case, truth=truth) for case, truth in rows]
+
+    @allowed(Role.COORDINATOR)
+    def lesion_mask(self, study_key: str, case: str) -> np.ndarray | None:
+        """Where the lesion is, bool (height, width), if it is known.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        NotFoundError
+            If the study has no such case.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            found = db_session.execute(
+                sa.select(ReferenceStandardRow.lesion_mask_png)
+                .join(CaseRow, CaseRow.case_id == ReferenceStandardRow.case_id)
+                .where(CaseRow.study_id == study.study_id, CaseRow.case_key == case)
+            ).first()
+        if found is None:
+            raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
+        return None if found.lesion_mask_png is None else decode_mask(found.lesion_mask_png)
+
+    @allowed(Role.COORDINATOR)
+    def record_export(self, study_key: str, what: str, sha256: str, n_rows: int) -> None:
+        """Write into the audit trail that a file is about to leave.
+
+        Parameters
+        ----------
+        study_key : str
+            An unsealed study.
+        what : str
+            Which table or file.
+        sha256 : str
+            Of the file's bytes.
+        n_rows : int
+            Rows in it.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        """
+        with self._writing() as db_session:
+            self._unsealed(db_session, study_key)
+            self._audit(db_session, "study.export", study_key, what=what, sha256=sha256, n_rows=n_rows)
+
+    @allowed(Role.COORDINATOR)
+    def audit_trail(self, study_key: str | None = None, *, limit: int | None = None) -> list[AuditEvent]:
+        """Events in their order, of one study or all; with a limit, the newest."""
+        with self._reading() as db_session:
+            query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence.desc())
+            if study_key is not None:
+                query = query.where(AuditEventRow.study_key == study_key)
+            if limit is not None:
+                query = query.limit(limit)
+            return [_event_of(row) for row in db_session.scalars(query)][::-1]
+
+    @allowed(Role.COORDINATOR)
+    def verify_audit_chain(self) -> AuditCheck:
+        """Whether every event is there, unchanged and in its place, and readings are as they were at unsealing."""
+        with self._reading() as db_session:
+            check = check_chain(self._events(db_session))
+            if not check.is_intact:
+                return check
+            for study in db_session.scalars(sa.select(StudyRow).where(StudyRow.state == StudyState.UNSEALED)).all():
+                last = db_session.scalars(
+                    sa.select(AuditEventRow)
+                    .where(AuditEventRow.study_key == study.study_key, AuditEventRow.action == "study.state")
+                    .order_by(AuditEventRow.sequence.desc())
+                    .limit(1)
+                ).first()
+                written = None if last is None else (last.detail.get("n_readings"), last.detail.get("readings_sha256"))
+                if written != readings_digest(db_session, study):
+                    return AuditCheck(
+                        n_events=check.n_events,
+                        is_intact=False,
+                        problem=f"the readings of study '{study.study_key}' are not those that were unsealed",
+                    )
+            return check
+
+    def _events(self, db_session: Session) -> Iterator[AuditEvent]:
+        """All events, a part at a time."""
+        query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence).execution_options(yield_per=500)
+        for row in db_session.scalars(query):
+            yield _event_of(row)
+
+    def _unsealed(self, db_session: Session, study_key: str) -> StudyRow:
+        """The study, if its truth may be seen."""
+        study = self._study_row(db_session, study_key)
+        if study.state != StudyState.UNSEALED:
+            raise AccessError(
+                f"Study '{study_key}' is {study.state}: its results are sealed. "
+                "Fix: close it when reading has ended, then unseal it."
+            )
+        return study
+
+    def _predictions(self, study: StudyRow, model_sha256: str) -> sa.Select[PredictionRow, str]:
+        """Predictions of included cases, by case id."""
+        return (
+            sa.select(PredictionRow, CaseRow.case_key)
+            .join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
+            .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+            .where(
+                CaseRow.study_id == study.study_id,
+                CaseRow.exclusion_reason.is_(None),
+                PredictionRow.model_sha256 == model_sha256,
+            )
+            .order_by(CaseRow.case_key)
+        )
+
+
+def _in_cohorts(cohorts: Sequence[str] | None) -> tuple[sa.ColumnElement[bool], ...]:
+    """Condition on the cohort's name."""
+    return () if cohorts is None else (CohortRow.name.in_(list(cohorts)),)
+
+
+def _event_of(row: AuditEventRow) -> AuditEvent:
+    """The event that was stored."""
+    return AuditEvent(
+        sequence=row.sequence,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        study_key=row.study_key,
+        detail=dict(row.detail),
+        prev_hash=row.prev_hash,
+        hash=row.hash,
+    )
