@@ -14,7 +14,7 @@ import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, NuclearMedicineImageStorage
 
 from core.errors import ImageError
@@ -151,7 +151,7 @@ def _check_object(header: Dataset) -> None:
     image_type = [str(part).strip().upper() for part in header.get("ImageType") or []]
     kind = image_type[2] if len(image_type) > 2 else ""
     if kind in _IMAGE_TYPES:
-        raise ImageError(f"this is {_IMAGE_TYPES[kind]}", field="ImageType", value="\\".join(image_type), fix=_STATIC)
+        raise ImageError(f"this is {_IMAGE_TYPES[kind]}", field="ImageType", value="/".join(image_type), fix=_STATIC)
     frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
         raise ImageError(
@@ -164,7 +164,7 @@ def _check_object(header: Dataset) -> None:
         raise ImageError(
             "the image type does not say STATIC",
             field="ImageType",
-            value="\\".join(image_type) or "missing",
+            value="/".join(image_type) or "missing",
             fix=_STATIC,
         )
     if sop_class != NuclearMedicineImageStorage:
@@ -249,7 +249,7 @@ def _check_decoder(syntax: UID) -> None:
 def _rescaled(stored: np.ndarray, header: Dataset, notes: list[str]) -> np.ndarray:
     """Stored values times slope plus intercept, as whole numbers not below zero."""
     try:
-        slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
+        slope, intercept = _number(header, "RescaleSlope", 1.0), _number(header, "RescaleIntercept", 0.0)
     except (TypeError, ValueError) as error:
         raise ImageError("the rescale values are no numbers", field="RescaleSlope", fix="export again") from error
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope > 0):
@@ -283,6 +283,12 @@ def _rescaled(stored: np.ndarray, header: Dataset, notes: list[str]) -> np.ndarr
         notes.append(f"{int(negative.sum())} negative pixels set to 0")
         values = np.maximum(values, 0)
     return np.asarray(values)
+
+
+def _number(header: Dataset, name: str, default: float) -> float:
+    """A header number; an absent or empty entry gives the default, a zero stays zero."""
+    value = header.get(name)
+    return default if value is None or str(value).strip() == "" else float(value)
 
 
 def _spacing(header: Dataset, notes: list[str]) -> float | None:

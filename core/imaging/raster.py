@@ -91,9 +91,7 @@ def _grey(image: Image.Image, notes: list[str]) -> np.ndarray:
     """One grey channel of 8 or 16 bits."""
     mode = image.mode
     if mode == "CMYK":
-        raise ImageError(
-            "the JPEG is in CMYK, a print format whose greys are ambiguous", fix="export it as RGB or grey"
-        )
+        raise ImageError("the JPEG is in CMYK, where greys are ambiguous", fix="export it as RGB or grey")
     if mode.startswith("I"):
         values = np.asarray(image)
         if "transparency" in image.info:

@@ -1,0 +1,387 @@
+"""The manifest: which images are which cases, checked whole before anything is taken.
+
+Columns (``docs/phantoms.md`` shows an example): ``image`` path relative to the manifest; ``case`` and ``patient`` ids,
+kept exactly; ``class``; ``cohort`` ("training", "internal", ...); and, optional, ``centre``, ``scanner``, ``age`` in
+years, ``sex`` F or M, ``exclusion_reason``, ``lesion_mask``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from core.errors import ImageError, InputError, ManifestError
+from core.imaging.csv_text import CsvRow, read_rows
+from core.imaging.image import LoadedImage, load_image
+from core.study import THYROID_CLASSES, CaseRecord, DiseaseClass, class_key
+
+Progress = Callable[[int, int, str], None]
+
+REQUIRED_COLUMNS = ("image", "case", "patient", "class", "cohort")
+OPTIONAL_COLUMNS = ("centre", "scanner", "age", "sex", "exclusion_reason", "lesion_mask")
+TRAINING_COHORTS = ("training", "train")
+MAX_TEXT = 200  # characters in any field but the paths
+MAX_AGE_YEARS = 120
+_SHOWN = 20  # problems spelled out in the message of ManifestErrors
+
+
+class ManifestErrors(ManifestError):
+    """Everything that is wrong with a manifest or folder, found in one pass.
+
+    Attributes
+    ----------
+    errors : tuple of ManifestError
+        In the order of the file.
+    """
+
+    code = "bad-manifest"
+
+    def __init__(self, errors: Sequence[ManifestError], *, file: str | Path | None = None) -> None:
+        self.errors = tuple(sorted(errors, key=lambda error: error.row or 0))
+        super().__init__(
+            f"{len(errors)} problem{'s' if len(errors) != 1 else ''} found; nothing was imported", file=file
+        )
+
+    def _text(self) -> str:
+        lines = [str(error) for error in self.errors[:_SHOWN]]
+        if len(self.errors) > _SHOWN:
+            lines.append(f"... and {len(self.errors) - _SHOWN} more.")
+        return "\n".join([super()._text(), *lines])
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One case that passed every check; the fields are those of :class:`core.study.CaseRecord`, without pixels."""
+
+    case: str
+    patient: str
+    cohort: str
+    truth: str  # class key
+    image_path: Path
+    centre: str | None = None
+    scanner: str | None = None
+    age_years: float | None = None
+    sex: str | None = None
+    exclusion_reason: str | None = None
+    lesion_mask_path: Path | None = None
+    row: int | None = None  # line of the manifest; None when it came from a folder
+    content_sha256: str | None = None  # of the pixels when they were checked
+
+    @property
+    def source_name(self) -> str:
+        """File name, for coordinators."""
+        return self.image_path.name
+
+
+class ManifestRows(list[ManifestRow]):
+    """Rows of a manifest, with remarks that do not stop an import."""
+
+    def __init__(self, rows: Iterable[ManifestRow] = (), warnings: Sequence[str] = ()) -> None:
+        super().__init__(rows)
+        self.warnings = tuple(warnings)
+
+
+@dataclass
+class _Check:
+    """Problems collected while a manifest is read."""
+
+    file: Path
+    errors: list[ManifestError] = field(default_factory=list)
+
+    def add(
+        self, problem: str, row: int | None, name: str | None, value: object = None, fix: str | None = None
+    ) -> None:
+        """Record one located problem."""
+        self.errors.append(ManifestError(problem, file=self.file, row=row, field=name, value=value, fix=fix))
+
+
+def read_manifest(
+    path: Path | str,
+    classes: Sequence[DiseaseClass] = THYROID_CLASSES,
+    *,
+    progress: Progress | None = None,
+) -> ManifestRows:
+    """Read and check a manifest and every image that it names.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file in UTF-8 with commas. Image paths are relative to its folder and may not leave it.
+    classes : sequence of DiseaseClass
+        The classes of the study.
+    progress : callable, optional
+        ``progress(done, total, what)`` while images are checked.
+
+    Returns
+    -------
+    ManifestRows
+        A list of :class:`ManifestRow` in the order of the file; ``warnings`` holds what is odd but allowed.
+
+    Raises
+    ------
+    ManifestErrors
+        Holding every problem, each with file, row, column, value and fix.
+    """
+    path = Path(path)
+    lines, problems = read_rows(path, REQUIRED_COLUMNS, OPTIONAL_COLUMNS)
+    check = _Check(path, list(problems))
+    rows = [_row(line, path.parent, classes, check) for line in lines]
+    return finish_rows(rows, check.file, check.errors, classes, progress)
+
+
+def finish_rows(
+    rows: Sequence[ManifestRow],
+    file: Path,
+    errors: Sequence[ManifestError],
+    classes: Sequence[DiseaseClass],
+    progress: Progress | None,
+) -> ManifestRows:
+    """The checks that need all rows, and the images; raises when anything was wrong."""
+    check = _Check(file, list(errors))
+    _check_cases(rows, check)
+    _check_patients(rows, check)
+    hashed = _check_images(rows, check, progress)
+    if check.errors:
+        raise ManifestErrors(check.errors, file=file)
+    return ManifestRows(hashed, _warnings(hashed, classes))
+
+
+def load_cases(rows: Sequence[ManifestRow], progress: Progress | None = None) -> Iterator[CaseRecord]:
+    """Cases with pixels, one after another, so that a large cohort never lies in memory whole.
+
+    Raises
+    ------
+    ImageError
+        If a file cannot be read or its pixels changed since :func:`read_manifest`.
+    """
+    for done, row in enumerate(rows, start=1):
+        image = load_image(row.image_path)
+        if row.content_sha256 is not None and image.content_sha256 != row.content_sha256:
+            raise ImageError(
+                "the pixels changed since the manifest was checked", file=row.image_path, fix="start again"
+            )
+        mask = None if row.lesion_mask_path is None else _load_mask(row.lesion_mask_path, image)
+        yield CaseRecord(
+            case=row.case,
+            patient=row.patient,
+            cohort=row.cohort,
+            truth=row.truth,
+            pixels=image.pixels,
+            pixel_spacing_mm=image.pixel_spacing_mm,
+            centre=row.centre,
+            scanner=row.scanner,
+            age_years=row.age_years,
+            sex=row.sex,
+            exclusion_reason=row.exclusion_reason,
+            source_name=row.source_name,
+            lesion_mask=mask,
+        )
+        if progress is not None:
+            progress(done, len(rows), "images")
+
+
+def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Check) -> ManifestRow:
+    """One row; what is wrong is recorded and replaced by something harmless."""
+    values = line.values
+    for name, value in values.items():
+        if len(value) > (4096 if name in ("image", "lesion_mask") else MAX_TEXT):
+            check.add("the text is too long", line.number, name, value, f"use at most {MAX_TEXT} characters")
+        elif any(not character.isprintable() for character in value):
+            check.add("there is a line break or another control character", line.number, name, value, "remove it")
+    truth = ""
+    try:
+        truth = class_key(values["class"], classes)
+    except InputError as error:
+        problem = "the class is blank" if not values["class"].strip() else "unknown class"
+        check.add(problem, line.number, "class", values["class"], error.fix)
+    mask = values.get("lesion_mask", "")
+    return ManifestRow(
+        case=_identifier(values["case"], line.number, "case", check),
+        patient=_identifier(values["patient"], line.number, "patient", check),
+        cohort=_identifier(values["cohort"], line.number, "cohort", check),
+        truth=truth,
+        image_path=_inside(values["image"], folder, line.number, "image", check),
+        centre=values.get("centre", "").strip() or None,
+        scanner=values.get("scanner", "").strip() or None,
+        age_years=_age(values.get("age", ""), line.number, check),
+        sex=_sex(values.get("sex", ""), line.number, check),
+        exclusion_reason=values.get("exclusion_reason", "").strip() or None,
+        lesion_mask_path=_inside(mask, folder, line.number, "lesion_mask", check) if mask.strip() else None,
+        row=line.number,
+    )
+
+
+def _identifier(value: str, row: int, name: str, check: _Check) -> str:
+    """An id exactly as written: ``007`` and ``NA`` are ids like any other."""
+    if not value.strip():
+        check.add(f"the {name} is blank", row, name, fix=f"give every row a {name}")
+    elif value != value.strip():
+        check.add("there are blanks before or after the text", row, name, value, "remove them")
+    return value
+
+
+def _age(value: str, row: int, check: _Check) -> float | None:
+    """Years, or None when blank."""
+    text = value.strip()
+    if not text:
+        return None
+    age = float(text) if re.fullmatch(r"\d{1,3}(\.\d+)?", text, re.ASCII) else math.nan
+    if not 0 <= age <= MAX_AGE_YEARS:
+        check.add(
+            f"the age is no number of years between 0 and {MAX_AGE_YEARS}",
+            row,
+            "age",
+            value,
+            "write 45 or 45.5, with a point, or leave it blank",
+        )
+        return None
+    return age
+
+
+def _sex(value: str, row: int, check: _Check) -> str | None:
+    """F, M, or None when blank."""
+    known = {"f": "F", "female": "F", "m": "M", "male": "M", "": None}
+    text = value.strip().casefold()
+    if text not in known:
+        check.add("the sex is neither F nor M", row, "sex", value, "write F or M, or leave it blank")
+        return None
+    return known[text]
+
+
+def _inside(value: str, folder: Path, row: int, name: str, check: _Check) -> Path:
+    """A relative path that stays inside the manifest's folder, symbolic links followed."""
+    path = folder / "missing"
+    problem, fix = None, "write a path relative to the manifest, such as images/scan.png"
+    if not value.strip():
+        problem = "the path is blank"
+    elif value.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
+        problem = "the path is absolute or an address"
+    elif "\\" in value:
+        problem, fix = "the path has backslashes", "write forward slashes"
+    elif ".." in PurePosixPath(value).parts:
+        problem, fix = "the path climbs out of the manifest's folder", "put the images below the manifest"
+    else:
+        try:
+            path = folder / value
+            resolved = path.resolve()
+            if not resolved.is_relative_to(folder.resolve()):
+                problem, fix = "the path leads out of the manifest's folder through a link", "copy the file there"
+            elif not resolved.exists():
+                problem, fix = "there is no such file", "check the path; capitals matter"
+            elif not resolved.is_file():
+                problem = "this is a folder, not a file"
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, a circle of links
+            problem, fix = "this is no usable path", "rename the file"
+    if problem is not None:
+        check.add(problem, row, name, value, fix)
+        return Path()
+    return path
+
+
+def _check_cases(rows: Sequence[ManifestRow], check: _Check) -> None:
+    """Every case id once."""
+    first: dict[str, ManifestRow] = {}
+    for row in rows:
+        if row.case.strip() and row.case in first:
+            check.add(
+                f"the case id stands in row {first[row.case].row} already",
+                row.row,
+                "case",
+                row.case,
+                "give every case its own id",
+            )
+        first.setdefault(row.case, row)
+
+
+def _check_patients(rows: Sequence[ManifestRow], check: _Check) -> None:
+    """No patient both in training and elsewhere; cohort names written one way."""
+    spelled: dict[str, str] = {}
+    by_patient: dict[str, ManifestRow] = {}
+    for row in rows:
+        usual = spelled.setdefault(row.cohort.casefold(), row.cohort)
+        if usual != row.cohort:
+            check.add(f"the cohort is written '{usual}' elsewhere", row.row, "cohort", row.cohort, "write it one way")
+        if not row.patient.strip() or not row.cohort.strip():
+            continue
+        other = by_patient.setdefault(row.patient, row)
+        cohorts = {other.cohort.casefold(), row.cohort.casefold()}
+        if len(cohorts) > 1 and cohorts & set(TRAINING_COHORTS):
+            check.add(
+                f"the patient is in cohort '{other.cohort}' (row {other.row}) and in '{row.cohort}'; one is training",
+                row.row,
+                "patient",
+                row.patient,
+                "keep all cases of a patient in one cohort",
+            )
+
+
+def _check_images(rows: Sequence[ManifestRow], check: _Check, progress: Progress | None) -> list[ManifestRow]:
+    """Decode every image once; the rows with their content hashes."""
+    hashed: list[ManifestRow] = []
+    first: dict[str, ManifestRow] = {}
+    for done, row in enumerate(rows, start=1):
+        if row.image_path != Path():
+            try:
+                image = load_image(row.image_path)
+            except ImageError as error:
+                check.add(f"{row.source_name}: {error.problem}", row.row, "image", error.value, error.fix)
+            else:
+                digest = image.content_sha256
+                if digest in first:
+                    other = first[digest]
+                    where = f"row {other.row}" if other.row is not None else other.source_name
+                    check.add(
+                        f"the same picture is case '{other.case}' ({where}, cohort '{other.cohort}') already",
+                        row.row,
+                        "image",
+                        row.source_name,
+                        "keep one of the two",
+                    )
+                first.setdefault(digest, row)
+                hashed.append(replace(row, content_sha256=digest))
+                if row.lesion_mask_path is not None and row.lesion_mask_path != Path():
+                    try:
+                        _load_mask(row.lesion_mask_path, image)
+                    except ImageError as error:
+                        check.add(error.problem, row.row, "lesion_mask", error.value, error.fix)
+        if progress is not None:
+            progress(done, len(rows), "images")
+    return hashed
+
+
+def _load_mask(path: Path, image: LoadedImage) -> np.ndarray:
+    """A lesion mask, shape of the image, True where the mask's picture is not black."""
+    mask = load_image(path).pixels
+    if mask.shape != image.pixels.shape:
+        raise ImageError(
+            "the mask has another size than the image",
+            file=path,
+            value=f"{mask.shape} instead of {image.pixels.shape}",
+            fix="draw the mask on the image's own matrix",
+        )
+    return np.asarray(mask > 0)
+
+
+def _warnings(rows: Sequence[ManifestRow], classes: Sequence[DiseaseClass]) -> list[str]:
+    """What is odd but allowed."""
+    warnings = []
+    for cohort in dict.fromkeys(row.cohort for row in rows):
+        present = {row.truth for row in rows if row.cohort == cohort and row.exclusion_reason is None}
+        if len(present) == 1:
+            warnings.append(
+                f"Cohort '{cohort}' has only one class ({next(iter(present))}); "
+                "sensitivity and specificity of the others cannot be computed."
+            )
+        elif len(present) < len(classes):
+            absent = ", ".join(disease.key for disease in classes if disease.key not in present)
+            warnings.append(f"Cohort '{cohort}' has no case of: {absent}.")
+    sexes: dict[str, str] = {}
+    for row in rows:
+        if row.sex is not None and sexes.setdefault(row.patient, row.sex) != row.sex:
+            warnings.append(f"Patient '{row.patient}' is written with two sexes (row {row.row}).")
+    return warnings
