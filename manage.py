@@ -237,7 +237,7 @@ def person_password(login: str) -> None:
 @person_app.command("list")
 def person_list() -> None:
     """List everybody who can take part."""
-    rows = [
+    rows: list[list[object]] = [
         [p.login, p.display_name, p.role, "simulated" if p.is_simulated else "", p.is_active] for p in store().people()
     ]
     show_table("People", ["login", "name", "role", "", "active"], rows)
@@ -387,7 +387,8 @@ def predict(
     classifier = load_classifier(repository.model(model) if model else max(models, key=lambda m: m.registered_at))
     added = 0
     with progress_bar() as report:
-        for name in cohort or [None]:
+        cohorts: list[str | None] = [*cohort] if cohort else [None]
+        for name in cohorts:
             added += predict_cohort(repository, classifier, key, name, batch_size=batch_size, progress=report)
     console.print(f"{added} predictions added by model {classifier.sha256[:12]} on {classifier.device}.")
 

@@ -103,7 +103,7 @@ def _draw_case(
     with right:
         _draw_maps(image, prediction, labels, row["truth"], top)
     st.caption(
-        f"★ reference standard: {labels[row['truth']]}. Entropy {prediction.entropy:.2f} nats; "
+        f"★ reference standard: {labels[row['truth']]}. Entropy {prediction.entropy:.2f} bits; "
         + ("**flagged as unlike the training images**. " if prediction.is_out_of_distribution else "not flagged. ")
         + f"Model {model.sha256[:12]} on {prediction.device}, {prediction.precision}."
     )

@@ -1,0 +1,165 @@
+"""The command line as a newcomer types it: real processes, a real SQLite file, phantoms, the shipped model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import manage
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Terminal:
+    """A terminal with a data folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "READING_ROOM_DATA_DIR": str(folder / "data"),
+            "READING_ROOM_DATABASE_URL": "",
+            "READING_ROOM_THREADS": "1",
+            "COLUMNS": "200",
+        }
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Standard output of a command that ends with this status; with 2, standard error."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            capture_output=True, text=True, cwd=self.folder, env=self.environment, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stderr if status == 2 else done.stdout
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    """A store in which a small synthetic study has gone the whole road."""
+    terminal = Terminal(tmp_path_factory.mktemp("road"))
+    terminal.run("study", "create", "road", "--synthetic", "--title", "The whole road")
+    terminal.run("phantoms", "phantoms", "--per-class", "4", "--name", "road-test", "--workers", "1")
+    terminal.run("import", "phantoms/manifest.csv", "--study", "road")
+    return terminal
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
+    shipped = ROOT / "core" / "model" / "weights" / "shufflenet_v2_phantom.safetensors"
+    assert "Registered" in terminal.run("model", "register", str(shipped))
+    assert "48 predictions added" in terminal.run("predict", "--study", "road")
+    assert "0 predictions added" in terminal.run("predict", "--study", "road")
+
+    terminal.run("study", "state", "open", "--study", "road")
+    assert "sealed" in terminal.run("results", "--study", "road", status=2)
+    assert "sealed" in terminal.run("export", "export", "--study", "road", status=2)
+    assert not (terminal.folder / "export").exists()
+
+    assert "64 simulated readings" in terminal.run("simulate-readers", "--study", "road")
+    terminal.run("study", "state", "closed", "--study", "road")
+    terminal.run("study", "state", "unsealed", "--study", "road")
+
+    terminal.run("export", "export", "--study", "road")
+    exported = terminal.folder / "export"
+    readings = read_csv(exported / "readings.csv")
+    assert len(readings) == 64
+    assert {row["is_simulated"] for row in readings} == {"True"}
+    assert all("simulated" in row["display_name"] for row in readings)
+    predictions = read_csv(exported / "predictions.csv")
+    assert len(predictions) == 48
+    shares = [sum(float(row[f"p_{key}"]) for key in ("graves", "normal", "sat", "tumor")) for row in predictions]
+    assert shares == pytest.approx([1.0] * 48)
+
+    # the same number in the CSV and from the command line, recomputed here from the exported rows
+    truth = {row["case"]: row["reference_standard"] for row in read_csv(exported / "reference_standard.csv")}
+    internal = [row for row in readings if row["cohort"] == "internal" and row["reader"] == "sim-senior"]
+    by_hand = sum(row["class"] == truth[row["case"]] for row in internal) / len(internal)
+    in_csv = [
+        float(row["value"])
+        for row in read_csv(exported / "metrics_summary.csv")
+        if (row["cohort"], row["participant"], row["quantity"]) == ("internal", "sim-senior", "accuracy")
+    ]
+    assert in_csv == [pytest.approx(by_hand, abs=1e-12)]
+    printed = terminal.run("results", "--study", "road", "--table", "summary")
+    assert f"{by_hand:.4f}" in printed
+    everything = json.loads(terminal.run("results", "--study", "road", "--json"))
+    assert everything["cohorts"]
+
+    assert "intact" in terminal.run("audit", "verify")
+    assert "exists and is not empty" in terminal.run("export", "export", "--study", "road", status=2)
+
+
+def test_import_check_writes_nothing(terminal: Terminal) -> None:
+    terminal.run("study", "create", "checked")
+    assert "nothing written" in terminal.run("import", "phantoms/manifest.csv", "--study", "checked", "--check")
+    assert "16" not in terminal.run("study", "progress", "--study", "checked")
+    listed = next(line for line in terminal.run("study", "list").splitlines() if "checked" in line)
+    assert re.search(r"│\s*0\s*│", listed)
+
+
+def test_import_names_row_and_column_and_writes_nothing(terminal: Terminal) -> None:
+    terminal.run("study", "create", "broken")
+    rows = read_csv(terminal.folder / "phantoms" / "manifest.csv")
+    rows[2]["class"] = "gravess"
+    rows[5]["image"] = "images/not-there.png"
+    broken = terminal.folder / "phantoms" / "broken.csv"
+    with broken.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    message = terminal.run("import", "phantoms/broken.csv", "--study", "broken", status=2)
+    assert "row 4" in message
+    assert "'class'" in message
+    assert "gravess" in message
+    assert "row 7" in message
+    assert "'image'" in message
+    listed = next(line for line in terminal.run("study", "list").splitlines() if "broken" in line)
+    assert re.search(r"│\s*0\s*│", listed)
+
+
+def test_mistakes_end_in_words(terminal: Terminal, tmp_path: Path) -> None:
+    assert "no store" in Terminal(tmp_path).run("study", "list", status=2)
+    assert "Fix" in terminal.run("import", "nowhere.csv", "--study", "road", status=2)
+    pickled = tmp_path / "weights.pth"
+    pickled.write_bytes(b"\x80\x04anything")
+    assert "Fix" in terminal.run("model", "register", str(pickled), status=2)
+    assert "thyroid" in terminal.run("predict", "--study", "thyroid", status=2)
+
+
+def _commands(app: typer.Typer, prefix: str = "") -> list[str]:
+    """Full names of all commands."""
+    names = [
+        f"{prefix}{command.name or command.callback.__name__.rstrip('_').replace('_', '-')}"
+        for command in app.registered_commands
+        if command.callback is not None
+    ]
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            names += _commands(group.typer_instance, f"{prefix}{group.name} ")
+    return names
+
+
+def test_every_command_stands_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    missing = [name for name in _commands(manage.app) if f"`{name}`" not in text]
+    assert missing == []
+
+
+def test_every_setting_stands_in_the_readme() -> None:
+    from core.settings import Settings
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in text] == []
