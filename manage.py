@@ -146,7 +146,7 @@ def show_frame(title: str, frame: pd.DataFrame) -> None:
 
 @app.command()
 def demo(
-    workers: Annotated[int, typer.Option(help="processes that draw phantoms; 0 means all cores")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="processes that draw phantoms")] = 1,
     seed: Annotated[int, typer.Option(help="seed of phantoms and simulated readers")] = 2023,
 ) -> None:
     """Prepare the demo study once: phantoms, predictions, simulated readers, accounts. Does nothing where it stands."""
@@ -161,7 +161,7 @@ def demo(
         return
     console.print("Preparing the demo study from synthetic images (about a minute) ...")
     with progress_bar() as report:
-        accounts = prepare_demo(repository, seed=seed, workers=workers or os.cpu_count() or 1, progress=report)
+        accounts = prepare_demo(repository, seed=seed, workers=workers, progress=report)
     console.print("\n[bold]Demo accounts[/] (random passwords, shown only now; research use only, synthetic data):")
     for account in accounts:
         console.print(f"  {account.role:<12} {account.login:<18} [bold]{account.password}[/]", highlight=False)
