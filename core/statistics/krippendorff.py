@@ -120,10 +120,10 @@ def _alpha(counts: FloatArray, metric: Metric) -> float:
     used = counts.sum(axis=0)
     total = used.sum()
     distance = _distances(counts, metric)
-    expected = float(np.sum(np.outer(used, used) * distance)) / (total - 1.0)
+    expected = float(np.sum(np.outer(used, used) * distance)) / float(total - 1.0)
     if expected == 0.0:
         raise UndefinedStatisticError("All readings name one class, so alpha is not defined.")
-    return 1.0 - float(np.sum(coincidence * distance)) / expected
+    return 1.0 - float(np.sum(coincidence * distance)) / float(expected)
 
 
 def _linearised(counts: FloatArray, metric: Metric) -> tuple[float, float, float]:
