@@ -1,0 +1,91 @@
+"""Augmentation of a whole batch on the device, safe for scintigrams.
+
+One affine resampling per image (rotation, shift, scale, left-right flip), then a window and gamma change, then
+Poisson thinning. The random numbers of an image are a function of the generator only, drawn on the CPU, so that a
+run resumed at a step draws what the uninterrupted run would have drawn, on any device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from training.recipe import Augmentation
+
+
+def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """Randomly changed copies of a batch of grey images.
+
+    Parameters
+    ----------
+    images : float tensor, shape (B, 1, H, W)
+        Grey levels in [0, 1]; white is many counts.
+    settings : Augmentation
+        Ranges; all zero returns the images unchanged.
+    generator : torch.Generator
+        CPU generator that all randomness comes from.
+
+    Returns
+    -------
+    float tensor, shape (B, 1, H, W)
+        On the device of ``images``, in [0, 1].
+    """
+    if not settings.is_active:
+        return images
+    # Eight numbers per image, always drawn, so that switching one change off leaves the others as they were.
+    draws = torch.rand(images.shape[0], 8, generator=generator).to(images.device, non_blocking=True)
+    signed = 2.0 * draws - 1.0
+    images = _move(images, signed, draws, settings)
+    images = _redisplay(images, signed, draws, settings)
+    return _thin(images, draws, settings, generator)
+
+
+def _move(images: torch.Tensor, signed: torch.Tensor, draws: torch.Tensor, settings: Augmentation) -> torch.Tensor:
+    """Rotation, shift, scale and left-right flip in one bilinear resampling; the border repeats its last pixel."""
+    if not (
+        settings.rotation_degrees or settings.shift_fraction or settings.scale_fraction or settings.flip_probability
+    ):
+        return images
+    angle = signed[:, 0] * math.radians(settings.rotation_degrees)
+    zoom = 1.0 + signed[:, 1] * settings.scale_fraction
+    mirror = torch.where(draws[:, 4] < settings.flip_probability, -1.0, 1.0)
+    cosine, sine = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    theta = torch.stack(
+        [
+            torch.stack([cosine * mirror, -sine, 2.0 * signed[:, 2] * settings.shift_fraction], dim=1),
+            torch.stack([sine * mirror, cosine, 2.0 * signed[:, 3] * settings.shift_fraction], dim=1),
+        ],
+        dim=1,
+    )  # (B, 2, 3)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _redisplay(images: torch.Tensor, signed: torch.Tensor, draws: torch.Tensor, settings: Augmentation) -> torch.Tensor:
+    """Another upper window end and another gamma, as another operator or display would give."""
+    if settings.window_fraction:
+        top = 1.0 + signed[:, 5] * settings.window_fraction
+        images = (images / top[:, None, None, None]).clamp(0.0, 1.0)
+    if settings.gamma_log_range:
+        gamma = torch.exp(signed[:, 6] * settings.gamma_log_range)
+        images = images.clamp(min=1e-6) ** gamma[:, None, None, None]
+    return images
+
+
+def _thin(
+    images: torch.Tensor, draws: torch.Tensor, settings: Augmentation, generator: torch.Generator
+) -> torch.Tensor:
+    """Poisson noise of an acquisition with fewer counts, for a random part of the batch."""
+    if not settings.thinning_probability:
+        return images
+    low, high = settings.thinning_counts
+    # The draw that decides also sets how many counts are left, log-uniform between the two ends.
+    part = (draws[:, 7] / settings.thinning_probability).clamp(max=1.0)
+    counts = (low * (high / low) ** part)[:, None, None, None]
+    noise_seed = int(torch.randint(2**62, (1,), generator=generator))
+    noise = torch.Generator(device=images.device).manual_seed(noise_seed)
+    thinned = (torch.poisson(images * counts, generator=noise) / counts).clamp(0.0, 1.0)
+    chosen = (draws[:, 7] < settings.thinning_probability)[:, None, None, None]
+    return torch.where(chosen, thinned, images)

@@ -1,0 +1,355 @@
+"""The commands of ``python -m training``: fit, compare, cross-validate, evaluate, ablate, resume, recipe, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.errors import ReadingRoomError, TrainingError
+from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES
+from training.cross_validation import (
+    ablation_plans,
+    comparison_plans,
+    cross_validation_plans,
+    mean_and_sd,
+    run_plans,
+)
+from training.phantom_data import ensure_paper_phantoms
+from training.progress import QueueDisplay
+from training.recipe import RECIPES, Recipe, describe, parse_changes, recipe_named, variants_of
+from training.report import write_report
+from training.run import RunPlan, execute, read_plan, ship, store_plan
+from training.run_folder import RunFolder, read_json
+from training.scoring import score_checkpoint
+from training.shipped import SHIPPED_FILE, shipped_plan
+
+app = typer.Typer(
+    help="Train, compare, cross-validate and evaluate the models. Every command goes on where it was stopped when it "
+    "is given again; --help of each command lists its settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Manifest (CSV) or class-named folder. Without it: phantoms of the paper's size."),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Run folder; made when missing, resumed when begun.")]
+RecipeOption = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a recipe setting, name=value; repeat for more. See: python -m training recipe."),
+]
+CohortOption = Annotated[
+    list[str] | None, typer.Option("--train-on", help="Cohort to train on; repeat for more. Default: training.")
+]
+EvaluateOption = Annotated[
+    list[str] | None,
+    typer.Option("--evaluate-on", help="Cohort to score at the end; repeat for more. Default: internal, external."),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option("--weights", help="'imagenet' starts from torchvision's weights (cache, then internet)."),
+]
+WeightsFileOption = Annotated[
+    Path | None, typer.Option("--weights-file", help="Start from this torchvision weight file (.pth).")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DevicesOption = Annotated[int, typer.Option("--devices", help="Processes (CPU) or GPUs that share every batch.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, 32-true, bf16-mixed or 16-mixed.")]
+WorkersOption = Annotated[int, typer.Option("--workers", help="Runs at a time: in all on CPUs, per GPU on GPUs.")]
+GpusOption = Annotated[int, typer.Option("--gpus", help="GPUs to spread the runs over; 0: the CPU.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order and augmentation.")]
+ArchitectureOption = Annotated[str | None, typer.Option("--architecture", help=f"One of: {', '.join(ARCHITECTURES)}.")]
+
+
+def _plan(
+    data: Path | None,
+    recipe: str,
+    changes: list[str] | None,
+    *,
+    architecture: str | None = None,
+    seed: int | None = None,
+    train_on: list[str] | None = None,
+    evaluate_on: list[str] | None = None,
+    weights: str | None = None,
+    weights_file: Path | None = None,
+    **others: Any,
+) -> RunPlan:
+    """A plan from command-line options."""
+    chosen: Recipe = recipe_named(recipe).with_changes(**parse_changes(changes or []))
+    if architecture is not None:
+        if architecture not in ARCHITECTURES:
+            raise TrainingError(f"--architecture {architecture}: use one of {', '.join(ARCHITECTURES)}.")
+        chosen = chosen.with_changes(architecture=architecture)
+    if seed is not None:
+        chosen = chosen.with_changes(seed=seed)
+    if weights not in (None, "imagenet"):
+        raise TrainingError(f"--weights {weights}: only 'imagenet'. Give a file with --weights-file.")
+    if weights is not None and weights_file is not None:
+        raise TrainingError("--weights and --weights-file exclude each other. Give one of the two.")
+    source = data if data is not None else ensure_paper_phantoms(console)
+    return RunPlan(
+        chosen,
+        str(source),
+        training_cohorts=tuple(train_on or ("training",)),
+        evaluation_cohorts=tuple(evaluate_on) if evaluate_on else None,
+        weights=str(weights_file) if weights_file is not None else weights,
+        **others,
+    )
+
+
+@app.command()
+def fit(
+    data: DataOption = None,
+    out: OutOption = Path("runs/fit"),
+    recipe: RecipeOption = "modern",
+    architecture: ArchitectureOption = None,
+    changes: SetOption = None,
+    train_on: CohortOption = None,
+    evaluate_on: EvaluateOption = None,
+    weights: WeightsOption = None,
+    weights_file: WeightsFileOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="Machines; start the same command on each.")] = 1,
+    precision: PrecisionOption = "auto",
+    seed: SeedOption = None,
+    hold_out: Annotated[
+        int,
+        typer.Option(
+            "--hold-out", help="One in so many training patients is held out for temperature, thresholds and curves."
+        ),
+    ] = 10,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Train the model that ships with the repository, and put it there.")
+    ] = False,
+) -> None:
+    """Train one network on one split: metrics, curves, checkpoint, scores on the evaluation cohorts."""
+    if shipped:
+        plan = shipped_plan(data if data is not None else ensure_paper_phantoms(console))
+        out = out if out != Path("runs/fit") else Path("runs/shipped")
+    else:
+        plan = _plan(
+            data,
+            recipe,
+            changes,
+            architecture=architecture,
+            seed=seed,
+            train_on=train_on,
+            evaluate_on=evaluate_on,
+            weights=weights,
+            weights_file=weights_file,
+            accelerator=device,
+            devices=devices,
+            nodes=nodes,
+            precision=precision,
+            folds=hold_out,
+        )
+    folder = RunFolder(out)
+    store_plan(plan, folder)
+    result = execute(folder, console)
+    if result:
+        _show(result)
+    if shipped and result:
+        console.print(f"Shipped: {ship(folder, SHIPPED_FILE)} ({SHIPPED_FILE.stat().st_size / 1e6:.2f} MB)")
+
+
+@app.command()
+def resume(folder: Annotated[Path, typer.Argument(help="Run folder of a run that was stopped.")]) -> None:
+    """Go on with a run at the step where its last state was saved; the result is that of an uninterrupted run."""
+    run = RunFolder(folder)
+    read_plan(run)
+    result = execute(run, console)
+    if result:
+        _show(result)
+
+
+@app.command()
+def compare(
+    data: DataOption = None,
+    out: OutOption = Path("runs/compare"),
+    recipe: RecipeOption = "paper",
+    architectures: Annotated[
+        list[str] | None, typer.Option("--architecture", help="Repeat; default: the paper's four.")
+    ] = None,
+    changes: SetOption = None,
+    train_on: CohortOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 1,
+    gpus: GpusOption = 0,
+    seed: SeedOption = None,
+) -> None:
+    """Train several networks on one split (the paper's Table 2) and put their scores side by side."""
+    unknown = sorted(set(architectures or ()) - set(ARCHITECTURES))
+    if unknown:
+        raise TrainingError(f"--architecture {unknown[0]}: use one of {', '.join(ARCHITECTURES)}.")
+    plan = _plan(
+        data, recipe, changes, seed=seed, train_on=train_on, weights=weights, accelerator=device, has_detector=False
+    )
+    plans = comparison_plans(plan, architectures or PAPER_ARCHITECTURES)
+    folders = run_plans(plans, out, workers=workers, gpus=gpus, on_change=QueueDisplay(console, "compare").update)
+    _show_many(folders)
+
+
+@app.command("cross-validate")
+def cross_validate(
+    data: DataOption = None,
+    out: OutOption = Path("runs/cross-validation"),
+    recipe: RecipeOption = "paper",
+    architecture: ArchitectureOption = None,
+    changes: SetOption = None,
+    train_on: CohortOption = None,
+    folds: Annotated[int, typer.Option("--folds", help="Number of folds.")] = 5,
+    weights: WeightsOption = None,
+    weights_file: WeightsFileOption = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 1,
+    gpus: GpusOption = 0,
+    seed: SeedOption = None,
+) -> None:
+    """Train once per fold, grouped by patient and stratified by class (the paper's Table 3: mean and SD, ddof 1).
+
+    Without --train-on the folds are cut from the cohorts training and internal together, as in the paper.
+    """
+    plan = _plan(
+        data,
+        recipe,
+        changes,
+        architecture=architecture,
+        seed=seed,
+        train_on=train_on or ["training", "internal"],
+        weights=weights,
+        weights_file=weights_file,
+        accelerator=device,
+        has_detector=False,
+    )
+    plans = cross_validation_plans(plan, folds)
+    folders = run_plans(plans, out, workers=workers, gpus=gpus, on_change=QueueDisplay(console, "folds").update)
+    _show_many(folders)
+    accuracies = [read_json(RunFolder(path).result)["scores"]["fold"]["accuracy"]["value"] for path in folders]
+    summary = mean_and_sd(accuracies)
+    console.print(f"Accuracy over {summary.n} folds: {summary.value:.3f} ± {summary.standard_error:.3f} (SD, ddof 1)")
+
+
+@app.command()
+def ablate(
+    data: DataOption = None,
+    out: OutOption = Path("runs/ablation"),
+    recipe: RecipeOption = "modern",
+    architecture: ArchitectureOption = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Variant to try; repeat. Default: all.")] = None,
+    changes: SetOption = None,
+    train_on: CohortOption = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 1,
+    gpus: GpusOption = 0,
+    seed: SeedOption = None,
+) -> None:
+    """Change one setting at a time: the other readings of the paper's text, or single removals from our recipe."""
+    variants = variants_of(recipe)
+    unknown = sorted(set(only or ()) - {variant.key for variant in variants})
+    if unknown:
+        raise TrainingError(f"--only {unknown[0]}: use one of {', '.join(variant.key for variant in variants)}.")
+    plan = _plan(
+        data,
+        recipe,
+        changes,
+        architecture=architecture,
+        seed=seed,
+        train_on=train_on,
+        accelerator=device,
+        has_detector=False,
+    )
+    plans = ablation_plans(plan, [variant for variant in variants if not only or variant.key in only])
+    folders = run_plans(plans, out, workers=workers, gpus=gpus, on_change=QueueDisplay(console, "ablation").update)
+    _show_many(folders)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder or .safetensors file.")],
+    data: DataOption = None,
+    cohorts: Annotated[
+        list[str] | None, typer.Option("--cohort", help="Cohort to score; repeat. Default: all in the data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write scores (JSON) and probabilities (CSV) here.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score a checkpoint on cohorts it was not trained on, for example the external set."""
+    source = data if data is not None else ensure_paper_phantoms(console)
+    scores = score_checkpoint(checkpoint, source, cohorts, out=out, device=device)
+    _show(
+        {"run": checkpoint.name, "title": "", "scores": scores, "classes": list(next(iter(scores.values()))["recall"])}
+    )
+
+
+@app.command("recipe")
+def show_recipe(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")] = "paper") -> None:
+    """Print a recipe: every setting with its unit and source, and the ambiguities of the paper's text."""
+    table = Table("setting", "value", "unit", "source", title=f"Recipe {name}")
+    for row in describe(recipe_named(name)):
+        table.add_row(row["setting"], row["value"], row["unit"], row["source"])
+    Console().print(table)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold run folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Markdown file to write.")] = Path("docs/model-results.md"),
+) -> None:
+    """Write the tables of docs/model-results.md from finished run folders."""
+    console.print(f"{write_report(folders, out)} runs -> {out}")
+
+
+def _show(result: dict[str, Any]) -> None:
+    """Scores of one run as tables."""
+    for cohort, scores in result["scores"].items():
+        accuracy = scores["accuracy"]
+        table = Table(
+            "truth \\ predicted",
+            *result["classes"],
+            "recall",
+            title=f"{result['run']} · {cohort}: accuracy {accuracy['value']:.3f} "
+            f"({accuracy['lower']:.3f} to {accuracy['upper']:.3f}), n = {scores['n']}",
+        )
+        for key, row in zip(result["classes"], scores["confusion"], strict=True):
+            recall = scores["recall"][key]
+            table.add_row(key, *map(str, row), f"{recall['value']:.3f}" if recall else "no case")
+        console.print(table)
+
+
+def _show_many(folders: list[Path]) -> None:
+    """Accuracies of several runs in one table."""
+    results = [read_json(RunFolder(folder).result) for folder in folders]
+    cohorts = list(dict.fromkeys(name for result in results for name in result["scores"]))
+    table = Table("run", *cohorts, "minutes")
+    for result in results:
+        cells = []
+        for cohort in cohorts:
+            accuracy = result["scores"].get(cohort, {}).get("accuracy")
+            cells.append(
+                f"{accuracy['value']:.3f} ({accuracy['lower']:.3f} to {accuracy['upper']:.3f})" if accuracy else ""
+            )
+        table.add_row(result["run"], *cells, f"{result['training_seconds'] / 60:.1f}")
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line; errors made on purpose become one message and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except ReadingRoomError as error:
+        console.print(f"Error ({error.code}): {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on where the last state was saved.")
+        sys.exit(130)

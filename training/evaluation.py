@@ -1,0 +1,63 @@
+"""What a trained network scores on cases it has not seen: numbers with intervals, confusion matrices, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.model.calibration import brier_score, expected_calibration_error
+from core.statistics.proportions import proportion
+
+
+def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Metrics of one cohort as plain values for ``result.json`` and the model card.
+
+    Parameters
+    ----------
+    truth : int array, shape (n,)
+        Class index of every case.
+    probabilities : float array, shape (n, k)
+        Calibrated probabilities.
+    classes : sequence of str, length k
+        Class keys in the order of the columns.
+
+    Returns
+    -------
+    dict
+        ``n``, ``accuracy`` with Wilson's 95 % limits, ``recall`` per class with limits, ``confusion`` (rows truth,
+        columns prediction), ``log_loss`` and ``brier`` (mean over cases, natural units), ``ece`` (15 equal bins).
+        A recall of a class without cases is None.
+    """
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    n = len(truth)
+    of_truth = probabilities[np.arange(n), truth]
+    return {
+        "n": n,
+        "accuracy": _with_limits(int(np.trace(confusion)), n),
+        "recall": {
+            key: _with_limits(int(confusion[index, index]), int(confusion[index].sum()))
+            for index, key in enumerate(classes)
+        },
+        "confusion": confusion.tolist(),
+        "log_loss": round(float(-np.log(np.maximum(of_truth, 1e-12)).mean()), 5),
+        "brier": round(brier_score(probabilities, truth), 5),
+        "ece": round(expected_calibration_error(probabilities, truth), 5),
+    }
+
+
+def _with_limits(successes: int, n: int) -> dict[str, Any] | None:
+    """A proportion and Wilson's limits as plain values; None where it is undefined."""
+    if n == 0:
+        return None
+    estimate = proportion(successes, n)
+    return {
+        "value": round(float(estimate.value), 5),
+        "lower": round(float(estimate.lower), 5),
+        "upper": round(float(estimate.upper), 5),
+        "successes": successes,
+        "n": n,
+    }

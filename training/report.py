@@ -1,0 +1,277 @@
+"""``docs/model-results.md`` from run folders: every figure comes out of a ``result.json``, none is typed.
+
+Results are kept as small JSON files beside the document (``model-results/``), so that the tables can be made again
+from the repository alone; run folders with their weights are not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import TrainingError
+from core.report.paper_data import printed_cells
+from training.cross_validation import mean_and_sd
+from training.recipe import AMBIGUITIES, MODERN, PAPER, Recipe, describe, variants_of
+from training.run_folder import RunFolder, read_json, write_atomically
+
+#: How the paper's tables name the architectures.
+PAPER_RATERS = {
+    "alexnet": "AlexNet",
+    "shufflenet_v2_x1_0": "ShuffleNetV2",
+    "mobilenet_v3_large": "MobileNetV3",
+    "resnet34_improved": "ResNet34",
+}
+
+HEADER = """# Results of the models
+
+Made by `python -m training report {sources}`; do not edit, every figure comes from a stored result
+(`docs/model-results/*.json`, one per run). Accuracy and recall carry Wilson's 95 % limits. Rows of a confusion matrix
+are the reference standard, columns the prediction.
+
+**All images are phantoms** (`core/phantom`). Their difficulty was set to lie near the paper's figures, so an accuracy
+here validates the software and is no evidence about patients or about the paper's claim. Networks start from the
+weights that each table names; **random** means that no ImageNet weights could be had where it was trained, where the
+paper's networks were pretrained.
+"""
+
+
+def write_report(sources: Sequence[Path], out: Path) -> int:
+    """Write the document.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Run folders, folders that hold run folders at any depth, or folders of stored results.
+    out : Path
+        Markdown file; the results are copied into the folder of the same name beside it.
+
+    Returns
+    -------
+    int
+        Number of runs reported.
+
+    Raises
+    ------
+    TrainingError
+        If there is no finished run under ``sources``.
+    """
+    results = collect_results(sources)
+    if not results:
+        raise TrainingError(
+            f"There is no finished run under {', '.join(map(str, sources))}. Run python -m training fit first."
+        )
+    store = out.with_suffix("")
+    for name, result in results.items():
+        write_atomically(store / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
+    shown = " ".join(source.as_posix() for source in sources)
+    parts = [HEADER.format(sources=shown)]
+    parts += [text for text in (_fits(results), _comparisons(results), _folds(results), _ablations(results)) if text]
+    parts.append(_recipes())
+    write_atomically(out, "\n".join(parts).encode())
+    return len(results)
+
+
+def collect_results(sources: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Results by name: the path of the run folder below its source, with dashes, or the name of a stored result."""
+    results: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        folders = (
+            [source] if RunFolder(source).is_finished else sorted(path.parent for path in source.rglob("result.json"))
+        )
+        for folder in folders:
+            name = "-".join(folder.relative_to(source.parent).parts)
+            results[name] = read_json(RunFolder(folder).result)
+        if not folders and source.is_dir():
+            for path in sorted(source.glob("*.json")):
+                results[path.stem] = read_json(path)
+    return results
+
+
+def _fits(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Single runs: scores and confusion matrices."""
+    single = {name: result for name, result in results.items() if _set_of(name, result, results) is None}
+    if not single:
+        return ""
+    lines = ["## Single runs", ""]
+    for name, result in single.items():
+        lines += [f"### {name}: {result['title']}", "", _setting_line(result), ""]
+        for cohort, scores in result["scores"].items():
+            lines += [*_confusion(result["classes"], cohort, scores), ""]
+    return "\n".join(lines)
+
+
+def _comparisons(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Runs of several architectures on one split."""
+    lines: list[str] = []
+    for group, members in _groups(results, "compare").items():
+        first = next(iter(members.values()))
+        lines += [f"## {group}: several networks on one split (the paper's Table 2)", "", _setting_line(first), ""]
+        cohorts = _cohorts(members)
+        lines += _table_head(["network", *cohorts, "paper", "minutes"])
+        for result in members.values():
+            paper = _printed("2", PAPER_RATERS.get(result["architecture"], ""), "point")
+            lines.append(_row([result["title"], *_accuracies(result, cohorts), paper, _minutes(result)]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _folds(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Cross-validation: each fold, mean and SD."""
+    lines: list[str] = []
+    for group, members in _groups(results, "fold").items():
+        first = next(iter(members.values()))
+        printed = f"{_printed('3', 'ResNet34', 'mean')} % ± {_printed('3', 'ResNet34', 'sd')}"
+        lines += [f"## {group}: {len(members)} folds (the paper's Table 3: {printed})", "", _setting_line(first), ""]
+        cohorts = _cohorts(members)
+        lines += _table_head(["fold", "cases", *cohorts, "minutes"])
+        for result in members.values():
+            n = str(result["scores"]["fold"]["n"])
+            lines.append(_row([str(result["fold"] + 1), n, *_accuracies(result, cohorts), _minutes(result)]))
+        summary = [
+            _mean_sd([result["scores"][cohort]["accuracy"]["value"] for result in members.values()])
+            for cohort in cohorts
+        ]
+        lines += [_row(["mean ± SD (ddof 1)", "", *summary, ""]), ""]
+    return "\n".join(lines)
+
+
+def _ablations(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """One change at a time."""
+    lines: list[str] = []
+    for group, members in _groups(results, "ablation").items():
+        first = next(iter(members.values()))
+        why = {variant.key: variant.why for name in ("paper", "modern") for variant in variants_of(name)}
+        lines += [f"## {group}: one setting changed at a time", "", _setting_line(first), ""]
+        cohorts = _cohorts(members)
+        lines += _table_head(["variant", "what it is", *cohorts, "minutes"])
+        for name, result in members.items():
+            lines.append(
+                _row([name, why.get(name, "the recipe itself"), *_accuracies(result, cohorts), _minutes(result)])
+            )
+        lines += ["", "One seed each: differences inside the limits are not findings.", ""]
+    return "\n".join(lines)
+
+
+def _recipes() -> str:
+    """The two recipes with units and sources, and the ambiguities."""
+    lines = ["## Recipes", ""]
+    for recipe in (PAPER, MODERN):
+        lines += [f"### {recipe.name}", "", *_table_head(["setting", "value", "unit", "source"])]
+        lines += [_row([row["setting"], row["value"], row["unit"], row["source"]]) for row in describe(recipe)]
+        lines.append("")
+    lines += ["## What the paper leaves open", "", *_table_head(["text", "our reading", "why", "switch"])]
+    for ambiguity in AMBIGUITIES:
+        switches = ", ".join(f"`--only {variant.key}`" for variant in ambiguity.variants)
+        lines.append(_row([ambiguity.text, ambiguity.default, ambiguity.why, switches]))
+    lines.append("")
+    return "\n".join(lines)
+
+
+def _set_of(
+    name: str, result: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, str, str] | None:
+    """Group, kind and member name of a run that belongs to a set of runs, or None for a single run."""
+    if result["is_cross_validation"]:
+        return name.rsplit("-fold-", 1)[0], "fold", f"fold-{result['fold']}"
+    if name.endswith("-" + result["architecture"]):
+        return name.removesuffix("-" + result["architecture"]), "compare", result["architecture"]
+    keys = {variant.key for recipe in ("paper", "modern") for variant in variants_of(recipe)} | {"as-is"}
+    for key in sorted(keys, key=len, reverse=True):
+        group = name.removesuffix("-" + key)
+        if group != name and f"{group}-as-is" in results:
+            return group, "ablation", key
+    return None
+
+
+def _groups(results: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Sets of runs of one kind: group name -> member name -> result."""
+    groups: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for name, result in results.items():
+        place = _set_of(name, result, results)
+        if place is not None and place[1] == kind:
+            groups[place[0]][place[2]] = result
+    return dict(groups)
+
+
+def _setting_line(result: Mapping[str, Any]) -> str:
+    """What a table rests on, in one paragraph."""
+    recipe = Recipe.from_dict(result["recipe"])
+    size = f"{recipe.image_size} pixels"
+    if recipe.starting_size_fraction < 1:
+        size += f" (growing from {recipe.starting_size_fraction:.0%})"
+    return (
+        f"Recipe `{recipe.name}`, {result['epochs']} epochs, batch {recipe.batch_size}, {size}, seed {recipe.seed}, "
+        f"**{result['initialisation'].split(':')[0]}** initial weights; {result['n_training']} training cases "
+        f"({', '.join(result['training_cohorts'])}), {result['n_held_out']} held out for the temperature "
+        f"({result['temperature']:.2f}) and thresholds; {result['device']}, {result['processes']} process(es) of "
+        f"{result['threads']} thread(s), {result['images_per_second']:.0f} images/s in training, "
+        f"{_minutes(result)} minutes; data `{result['data_sha256'][:12]}`, split `{result['split_sha256'][:12]}`, "
+        f"weights `{result['weights_sha256'][:12]}` ({result['weights_bytes'] / 1e6:.2f} MB)."
+        + (" **Control: classes permuted.**" if result["are_classes_permuted"] else "")
+    )
+
+
+def _confusion(classes: Sequence[str], cohort: str, scores: Mapping[str, Any]) -> list[str]:
+    """Confusion matrix of one cohort with recalls."""
+    lines = [
+        f"**{cohort}** (n = {scores['n']}): accuracy {_with_limits(scores['accuracy'])}, log loss "
+        f"{scores['log_loss']:.3f}, Brier {scores['brier']:.3f}, ECE {scores['ece']:.3f}"
+    ]
+    if "flagged" in scores:
+        lines[0] += f", flagged as unlike the training images {scores['flagged']:.1%}"
+    for centre, accuracy in scores.get("centres", {}).items():
+        lines[0] += f"; {centre} {_with_limits(accuracy)}"
+    lines += ["", *_table_head(["truth", *classes, "recall"])]
+    for key, row in zip(classes, scores["confusion"], strict=True):
+        lines.append(_row([key, *map(str, row), _with_limits(scores["recall"][key])]))
+    return lines
+
+
+def _printed(table: str, rater: str, part: str) -> str:
+    """An overall accuracy as the paper prints it; empty where it prints none."""
+    for cell in printed_cells():
+        if (cell.table, cell.rater, cell.subject, cell.quantity, cell.part) == (table, rater, "", "accuracy", part):
+            return cell.printed
+    return ""
+
+
+def _cohorts(members: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Cohorts that any member was scored on, in their order."""
+    return list(dict.fromkeys(name for result in members.values() for name in result["scores"]))
+
+
+def _accuracies(result: Mapping[str, Any], cohorts: Sequence[str]) -> list[str]:
+    """Accuracy with limits per cohort."""
+    return [_with_limits(result["scores"].get(cohort, {}).get("accuracy")) for cohort in cohorts]
+
+
+def _with_limits(value: Mapping[str, Any] | None) -> str:
+    """``0.912 (0.884 to 0.933)``; a dash where there is nothing."""
+    return f"{value['value']:.3f} ({value['lower']:.3f} to {value['upper']:.3f})" if value else "–"
+
+
+def _mean_sd(values: Sequence[float]) -> str:
+    """``0.948 ± 0.009``."""
+    summary = mean_and_sd(values)
+    if summary.standard_error is None:
+        return "–" if summary.value is None else f"{summary.value:.3f}"
+    return f"{summary.value:.3f} ± {summary.standard_error:.3f}"
+
+
+def _minutes(result: Mapping[str, Any]) -> str:
+    """Training time in minutes."""
+    return f"{result['training_seconds'] / 60:.1f}"
+
+
+def _table_head(names: Sequence[str]) -> list[str]:
+    """First two lines of a Markdown table."""
+    return [_row(names), _row(["---"] * len(names))]
+
+
+def _row(cells: Sequence[str]) -> str:
+    """One line of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
