@@ -13,9 +13,11 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages import sign_in
+from core.runtime import configure_threads
+from core.settings import get_settings
+from pages.door import sign_in
+from pages.door.security import SecurityMiddleware
 from pages.screens import SCREENS
-from pages.security import SecurityMiddleware
 from pages.widgets.resources import signing_key, store_engine
 
 
@@ -24,6 +26,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
     """Open the store before the first visitor, and keep what is loaded by now out of every later garbage collection."""
     engine = store_engine()
     signing_key()
+    configure_threads(get_settings().threads or None)
     gc.collect()
     gc.freeze()
     yield {"screens": len(SCREENS)}  # every screen, and what it imports, was loaded with this module

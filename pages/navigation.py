@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from core.errors import NotFoundError, StoreError
+from core.errors import StoreError
+from core.study import Role
 from pages.screens import screens_of
 from pages.widgets.frame import draw_frame
 from pages.widgets.guard import show_signed_out, signed_in_person
@@ -10,18 +11,18 @@ from pages.widgets.movement import remember_pages
 from pages.widgets.resources import repository
 from pages.widgets.study_choice import remembered_study_key
 
-st.set_page_config(page_title="Reading Room", page_icon=":material/radiology:", layout="wide")
+st.set_page_config(page_title="Reading Room", layout="wide")  # an icon by name would be fetched from another machine
 
 try:
     person = signed_in_person()
 except StoreError:
-    draw_frame(None, None)
+    draw_frame(None)
     st.error("The store is not available just now. Nothing that was saved is lost; please try again in a moment.")
     st.stop()
 
 if person is None:
     page = st.navigation([st.Page(show_signed_out, title="Signed out", url_path="signed-out")], position="hidden")
-    draw_frame(None, None)
+    draw_frame(None)
 else:
     pages = {
         screen.address: st.Page(
@@ -31,13 +32,10 @@ else:
     }
     remember_pages(pages)
     page = st.navigation(list(pages.values()), position="top")
-    study = None
-    key = remembered_study_key()
-    if key is not None:
-        try:
-            study = repository(person).study(key)
-        except NotFoundError:
-            study = None
-    draw_frame(person, study)
+    store = repository(person)
+    studies = store.my_studies() if person.role is Role.READER else store.studies()
+    # A chosen study speaks for itself; before the choice, one synthetic study is reason enough to say so.
+    chosen = [study for study in studies if study.key == remembered_study_key()] or studies
+    draw_frame(person, is_synthetic=any(study.is_synthetic for study in chosen))
 
 page.run()

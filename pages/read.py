@@ -35,6 +35,8 @@ def render(repository: Repository) -> None:
     """Draw the screen for the reader who is signed in."""
     try:
         _render(repository)
+    except AccessError:
+        st.info("This study is not open for reading any more. Every answer that was saved is safe.")
     except StoreError:
         st.error(
             "The study's store is not available just now. Nothing that was saved is lost. "
@@ -154,7 +156,7 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
         text = "Not saved: this case was answered in another window before. Here is the case that comes next."
         return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
     except AccessError:
-        text = "Not saved: the study is not open for reading any more."
+        text = "Not saved: the study is not open any more, or this answer can no longer be corrected."
         return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
     except InputError:
         text = "Not saved: this answer does not fit the study. Please reload the page and answer again."

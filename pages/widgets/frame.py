@@ -6,8 +6,8 @@ from html import escape
 
 import streamlit as st
 
-from core.study import Person, Study
-from pages.security import SIGN_OUT_PATH
+from core.study import Person
+from pages.door.security import SIGN_OUT_PATH
 
 _STYLE = """<style>
 .stMainBlockContainer { max-width: none; padding: 4.1rem 1.25rem 2.6rem; }
@@ -21,10 +21,10 @@ _STYLE = """<style>
 </style>"""
 
 
-def draw_frame(person: Person | None, study: Study | None) -> None:
+def draw_frame(person: Person | None, *, is_synthetic: bool = False) -> None:
     """Margins and the foot line: research use only, synthetic data, who is signed in, sign out."""
     parts = ["<span><b>Research use only.</b> Not for diagnosis.</span>"]
-    if study is not None and study.is_synthetic:
+    if is_synthetic:
         parts.append('<span class="synthetic">Synthetic data</span>')
     if person is not None:
         parts.append(

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.study import Person, Role
 from db import Repository
-from pages.security import SESSION_COOKIE, SIGN_IN_PATH
+from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH
 from pages.widgets.resources import repository
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-
-from sqlalchemy.engine import Engine
+from typing import Any
 
 from core.settings import get_settings
 from core.study import Person
@@ -12,8 +11,8 @@ from db import Repository, open_store
 
 
 @lru_cache(maxsize=1)
-def store_engine() -> Engine:
-    """The one engine of this process.
+def store_engine() -> Any:
+    """The one engine of this process; opaque here, for only the ``db`` room speaks SQL.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from core.errors import AccessError, StoreError
 from core.settings import get_settings
 from db import SESSION_HOURS
-from pages.security import SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
+from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository, signing_key
 
 #: Cookie that ties a form to the browser that fetched it.
@@ -32,7 +32,7 @@ MAX_FORM_BYTES = 8192
 #: One password hash takes 64 MiB; more at once would let anybody fill the memory.
 _hashing = anyio.CapacityLimiter(2)
 _PAGE = Template((Path(__file__).parent / "sign_in.html").read_text(encoding="utf-8"))
-_FIELDS = """<label>Name <input type="text" name="login" value="" autocomplete="username" autocapitalize="none"
+_FIELDS = """<label>Login <input type="text" name="login" value="" autocomplete="username" autocapitalize="none"
  spellcheck="false" maxlength="200" required autofocus></label>
 <label>Password <input type="password" name="password" autocomplete="current-password" maxlength="1024"
  required></label>"""

@@ -1,0 +1,200 @@
+"""What the server gives to whom: nothing without a sign-in, nothing of a coordinator's to a reader."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import pytest
+import requests
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from pages.door.security import SESSION_COOKIE
+from pages.door.sign_in import safe_target
+from pages.screens import SCREENS
+from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServer
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Chromium"}
+
+
+def sign_in_by_form(server: ReadingServer, login: str, password: str = PASSWORD) -> tuple[requests.Session, requests.Response]:
+    """A session that has sent the form, and the answer to it."""
+    session = requests.Session()
+    page = session.get(f"{server.url}/sign-in", timeout=10)
+    token = re.search(r'name="form_token" value="([0-9a-f]{64})"', page.text)
+    assert token is not None
+    form = {"login": login, "password": password, "form_token": token[1], "next": "/read"}
+    return session, session.post(f"{server.url}/sign-in", data=form, allow_redirects=False, timeout=20)
+
+
+@pytest.fixture
+def signed_in(server: ReadingServer) -> Callable[[str], requests.Session]:
+    """``signed_in(login)``: an HTTP client with the cookie of this person."""
+    opened: list[requests.Session] = []
+
+    def open_session(login: str) -> requests.Session:
+        session, answer = sign_in_by_form(server, login)
+        assert answer.status_code == 303, answer.text
+        opened.append(session)
+        return session
+
+    yield open_session
+    for session in opened:
+        session.close()
+
+
+def websocket_status(server: ReadingServer, cookie: str | None, **headers: str) -> int:
+    """HTTP status of a websocket handshake: 101 if it was accepted."""
+    all_headers = {**({"Cookie": f"{SESSION_COOKIE}={cookie}"} if cookie else {}), **headers}
+    address = f"ws://127.0.0.1:{server.port}/_stcore/stream"
+    try:
+        with connect(address, additional_headers=all_headers, subprotocols=["streamlit"], open_timeout=10):
+            return 101
+    except InvalidStatus as refusal:
+        return refusal.response.status_code
+
+
+@pytest.mark.parametrize("path", ["", *(screen.address for screen in SCREENS), "navigation", "screens", "widgets"])
+def test_a_deep_link_on_a_fresh_server_shows_the_sign_in_page_only(path: str, fresh_server: ReadingServer) -> None:
+    answer = requests.get(f"{fresh_server.url}/{path}", headers=BROWSER, timeout=10)
+    assert answer.url.startswith(f"{fresh_server.url}/sign-in")
+    assert "Research use only" in answer.text
+    assert "Thyroid demo study" not in answer.text
+    assert "Streamlit" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["media/0123.png", "_stcore/metrics", "_stcore/upload_file/a/b", "_stcore/host-config", "_stcore/agent/openapi.json",
+     "_stcore/bidi-components/x/y.js", "component/x/index.html", "app/static/x", "oauth2callback", "anything"],
+)  # fmt: skip
+@pytest.mark.parametrize("cookie", [None, "made-up"])
+def test_nothing_is_served_without_a_valid_cookie(path: str, cookie: str | None, server: ReadingServer) -> None:
+    cookies = {SESSION_COOKIE: cookie} if cookie else {}
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+        answer = requests.request(method, f"{server.url}/{path}", cookies=cookies, timeout=10, allow_redirects=False)
+        assert answer.status_code in (401, 403), (method, path)
+
+
+def test_the_websocket_needs_the_cookie(server: ReadingServer, signed_in: Callable[[str], requests.Session]) -> None:
+    assert websocket_status(server, None) == 403
+    assert websocket_status(server, "made-up") == 403
+    assert websocket_status(server, None, **{"X-Reading-Room-Sign-In": "somebody"}) == 403
+    cookie = signed_in("reader-1").cookies[SESSION_COOKIE]
+    assert websocket_status(server, cookie) == 101
+    assert websocket_status(server, cookie, Origin="http://evil.example") == 403
+
+
+@pytest.mark.parametrize(("login", "status"), [("reader-1", 403), (COORDINATOR, 200)])
+def test_metrics_are_for_coordinators(
+    login: str, status: int, server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    session = signed_in(login)
+    assert session.get(f"{server.url}/_stcore/metrics", timeout=10).status_code == status
+    assert session.get(f"{server.url}/media/0123.png", timeout=10).status_code == (403 if status == 403 else 404)
+
+
+def test_the_cookie_is_http_only_lax_and_new_at_each_sign_in(server: ReadingServer) -> None:
+    first, answer = sign_in_by_form(server, "reader-1")
+    second, other = sign_in_by_form(server, "reader-1")
+    with first, second:
+        morsel = SimpleCookie(answer.headers["set-cookie"].split(", reading_room_form")[0])[SESSION_COOKIE]
+        assert morsel["httponly"]
+        assert morsel["samesite"].lower() == "lax"
+        assert answer.headers["location"] == "/read"
+        assert answer.cookies[SESSION_COOKIE] != other.cookies[SESSION_COOKIE]
+
+
+def test_a_sign_in_form_from_elsewhere_is_refused(server: ReadingServer) -> None:
+    form = {"login": "reader-1", "password": PASSWORD}
+    bare = requests.post(f"{server.url}/sign-in", data=form, allow_redirects=False, timeout=10)
+    assert (bare.status_code, SESSION_COOKIE in bare.cookies) == (403, False)
+    with requests.Session() as session:
+        page = session.get(f"{server.url}/sign-in", timeout=10)
+        token = re.search(r'name="form_token" value="([0-9a-f]{64})"', page.text)
+        assert token is not None
+        answer = session.post(
+            f"{server.url}/sign-in", data={**form, "form_token": token[1]}, headers={"Origin": "http://evil.example"},
+            allow_redirects=False, timeout=10,
+        )  # fmt: skip
+        assert (answer.status_code, SESSION_COOKIE in answer.cookies) == (403, False)
+
+
+def test_wrong_name_and_wrong_password_read_the_same_and_are_slowed_down(server: ReadingServer) -> None:
+    texts = []
+    for login in ("reader-2", "nobody-at-all"):
+        session, answer = sign_in_by_form(server, login, "not the password")
+        session.close()
+        assert answer.status_code == 401
+        assert SESSION_COOKIE not in answer.cookies
+        texts.append(re.search(r'<p class="problem"[^>]*>(.*?)</p>', answer.text)[1])  # type: ignore[index]  # asserted by use
+    assert texts[0] == texts[1]
+    for _ in range(12):
+        session, answer = sign_in_by_form(server, "reader-2", "not the password")
+        session.close()
+    assert "seconds" in answer.text
+
+
+def test_sign_out_revokes_the_cookie_everywhere(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    session = signed_in("reader-1")
+    token = session.cookies[SESSION_COOKIE]
+    asked = session.get(f"{server.url}/sign-out", headers={"Sec-Fetch-Site": "cross-site"}, timeout=10)
+    assert "Do you want to sign out?" in asked.text  # another site cannot sign anybody out
+    assert websocket_status(server, token) == 101
+    session.get(f"{server.url}/sign-out", headers={"Sec-Fetch-Site": "same-origin"}, timeout=10)
+    assert websocket_status(server, token) == 403
+    assert requests.get(f"{server.url}/_stcore/host-config", cookies={SESSION_COOKIE: token}, timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["sign-in", "_stcore/health", "read", "_stcore/metrics"])
+def test_every_answer_carries_the_security_headers(path: str, server: ReadingServer) -> None:
+    headers = requests.get(f"{server.url}/{path}", timeout=10).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "same-origin"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "unsafe-eval" not in headers["content-security-policy"]
+
+
+def test_the_page_of_the_app_allows_no_inline_script(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    answer = signed_in("reader-1").get(f"{server.url}/read", headers=BROWSER, timeout=10)
+    scripts = next(part for part in answer.headers["content-security-policy"].split("; ") if part.startswith("script-src"))
+    assert "unsafe-inline" not in scripts
+    assert "sha256-" in scripts
+
+
+@pytest.mark.parametrize(
+    ("target", "where"),
+    [("/read", "/read"), ("/read?study=demo", "/read?study=demo"), ("//evil.example", "/"), ("https://evil.example", "/"),
+     ("/\\evil.example", "/"), ("/sign-out", "/"), ("", "/"), (None, "/"), ("/a\r\nSet-Cookie: x=1", "/")],
+)  # fmt: skip
+def test_the_way_after_the_sign_in_stays_inside_the_app(target: str | None, where: str) -> None:
+    assert safe_target(target) == where
+
+
+def test_the_configuration_holds_the_safe_values() -> None:
+    import tomllib
+
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["address"] == "127.0.0.1"
+    assert config["server"]["enableAgentApi"] is False
+    assert config["server"]["enableStaticServing"] is False
+    assert config["server"]["enableXsrfProtection"] is True
+    assert config["server"]["allowedHosts"] == ["localhost", "127.0.0.1"]
+    assert config["browser"]["gatherUsageStats"] is False
+    assert config["client"]["showErrorDetails"] == "none"
+    assert config["client"]["showErrorLinks"] is False
+    assert config["runner"]["postScriptGC"] is False
+
+
+def test_no_folder_of_pages_stands_beside_the_script_that_is_run() -> None:
+    assert not (ROOT / "pages" / "pages").exists()
+    assert not list(Path(ROOT / "pages").glob("[0-9]*_*.py"))

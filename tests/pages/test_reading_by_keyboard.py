@@ -1,0 +1,217 @@
+"""A reader's session in a real browser, on a real server process, with a real SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from core.study import THYROID_CLASSES
+from db.records import ReadingRecord
+from tests.pages.reading_server import N_CASES, STUDY, ReadingServer
+
+pytestmark = pytest.mark.browser
+
+CONFIDENCE_KEYS = "qwert"
+
+
+def planned(number: int) -> tuple[str, str]:
+    """Keys of the answer to the case at one position; every pair of class and confidence comes once in 20."""
+    return str(number % 4 + 1), CONFIDENCE_KEYS[number % 5]
+
+
+def type_answers(page: Page, positions: range, gap_ms: int = 0) -> None:
+    for number in positions:
+        for key in (*planned(number), "Enter"):
+            page.keyboard.press(key)
+            if gap_ms:
+                page.wait_for_timeout(gap_ms)
+
+
+def check_answers(readings: list[ReadingRecord], n: int) -> None:
+    """The first ``n`` cases hold exactly what was typed, once each, in the reader's own order."""
+    assert [reading.position for reading in readings] == list(range(1, n + 1))
+    for reading in readings:
+        digit, letter = planned(reading.position - 1)
+        assert reading.class_key == THYROID_CLASSES[int(digit) - 1].key
+        assert reading.confidence == CONFIDENCE_KEYS.index(letter) + 1
+        assert reading.revision == 1
+
+
+def wait_for_case(page: Page, position: int) -> None:
+    expect(page.locator("[data-part=position]")).to_have_text(f"Case {position} of {N_CASES}", timeout=30_000)
+
+
+def wait_for_end(page: Page) -> None:
+    expect(page.get_by_text(f"{N_CASES} of {N_CASES} answers")).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.parametrize("gap_ms", [0, 50])
+def test_twenty_cases_typed_at_any_speed_are_all_saved_as_typed(
+    gap_ms: int, server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    type_answers(page, range(N_CASES), gap_ms)
+    wait_for_end(page)
+    check_answers(stored_readings(server.store_url, reader), N_CASES)
+
+
+def test_a_refresh_in_the_middle_of_a_case_keeps_the_place_and_the_draft(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    type_answers(page, range(3))
+    wait_for_case(page, 4)
+    for key in planned(3):
+        page.keyboard.press(key)
+    page.reload()
+    wait_for_case(page, 4)
+    expect(page.get_by_role("radio", checked=True)).to_have_count(2)
+    page.keyboard.press("Enter")
+    wait_for_case(page, 5)
+    check_answers(stored_readings(server.store_url, reader), 4)
+
+
+def test_a_killed_server_loses_nothing_and_the_same_tab_goes_on(
+    own_server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(own_server, reader, "/read")
+    wait_for_case(page, 1)
+    type_answers(page, range(5))
+    wait_for_case(page, 6)
+    own_server.kill()
+    type_answers(page, range(5, 6))
+    expect(page.locator("[data-part=status]")).to_have_text("Not saved yet. Press Enter to try again.", timeout=15_000)
+    check_answers(stored_readings(own_server.store_url, reader), 5)
+    own_server.start()
+    wait_for_case(page, 7)  # the panel sends the answer again by itself when the server is back
+    type_answers(page, range(6, N_CASES))
+    wait_for_end(page)
+    check_answers(stored_readings(own_server.store_url, reader), N_CASES)
+
+
+def test_two_tabs_on_one_case_store_one_reading_and_say_so(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
+) -> None:
+    first = sign_in(server, reader, "/read")
+    wait_for_case(first, 1)
+    second = context.new_page()
+    second.goto(server.url + "/read")
+    wait_for_case(second, 1)
+    type_answers(first, range(1))
+    wait_for_case(first, 2)
+    for key in ("4", "t", "Enter"):
+        second.keyboard.press(key)
+    expect(second.locator("[data-part=status]")).to_contain_text("answered in another window")
+    wait_for_case(second, 2)
+    check_answers(stored_readings(server.store_url, reader), 1)
+
+
+def test_a_correction_is_a_new_revision_and_the_next_case_follows(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    type_answers(page, range(2))
+    wait_for_case(page, 3)
+    page.keyboard.press("u")
+    expect(page.locator("[data-part=notice]")).to_contain_text("Correcting case 2")
+    expect(page.get_by_role("radio", name="Normal")).to_be_checked()
+    for key in ("4", "Enter"):
+        page.keyboard.press(key)
+    wait_for_case(page, 3)
+    expect(page.locator("[data-part=status]")).to_have_text("Correction saved.")
+    readings = stored_readings(server.store_url, reader)
+    answers = [(reading.position, reading.revision, reading.class_key, reading.is_current) for reading in readings]
+    assert answers == [(1, 1, "graves", True), (2, 1, "normal", False), (2, 2, "tumor", True)]
+
+
+def test_enter_saves_nothing_until_diagnosis_and_confidence_are_chosen(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=status]")).to_contain_text("Choose a diagnosis first")
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=status]")).to_contain_text("Choose a confidence first")
+    assert stored_readings(server.store_url, reader) == []
+
+
+def test_comment_flag_view_and_time_are_stored_with_the_answer(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    for key in ("2", "r", "m", "i", "x", "c"):
+        page.keyboard.press(key)
+    page.keyboard.type("1 nodule? q e")  # in the comment no key means anything else
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")  # the clock stands still
+    page.wait_for_timeout(1500)
+    page.keyboard.press("p")
+    page.keyboard.press("Space")
+    wait_for_case(page, 2)
+    (reading,) = stored_readings(server.store_url, reader)
+    assert (reading.class_key, reading.confidence) == ("normal", 4)
+    assert reading.comment == "1 nodule? q e"
+    assert reading.is_unreadable
+    assert reading.display_state["colour_table"] == "grey"
+    assert reading.display_state["is_inverted"] is True
+    assert reading.display_state["keys_before_image"] == 0
+    assert reading.reading_seconds is not None
+    assert 0 < reading.reading_seconds < 1.4 or reading.reading_seconds < page.evaluate("performance.now()") / 1000 - 1.4
+
+
+def test_wheel_and_drag_change_the_view_in_the_browser_alone(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], wire: object
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    page.wait_for_timeout(500)
+    frames = len(wire.received)  # type: ignore[attr-defined]  # the fixture's dataclass
+    view = page.locator("[data-part=view]")
+    before = view.inner_text()
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("[data-part=read-out]")).to_contain_text("x 4")
+    page.mouse.wheel(0, -300)
+    expect(view).not_to_contain_text("×1.0")
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + box["width"] / 2 + 90, box["y"] + box["height"] / 2 - 40)
+    page.mouse.up(button="right")
+    assert view.inner_text().split("×")[0] != before.split("×")[0]
+    page.keyboard.press("0")
+    expect(view).to_have_text(before)
+    assert len(wire.received) == frames  # type: ignore[attr-defined]  # the fixture's dataclass
+
+
+def test_the_panel_fits_a_small_screen_without_scrolling(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page]
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    assert page.evaluate("document.querySelector('.stMain').scrollHeight - document.querySelector('.stMain').clientHeight") <= 0
+    desk = page.locator(".desk")
+    assert desk.evaluate("desk => desk.scrollHeight - desk.clientHeight") <= 0
+    for part in ("Save and next", "Keys"):
+        box = page.get_by_role("button", name=part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 800 - 30
+
+
+def test_reading_starts_from_the_home_page_by_one_click_and_then_by_keys(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader)
+    page.get_by_role("button", name="Start reading").click()
+    wait_for_case(page, 1)
+    assert page.url == f"{server.url}/read?study={STUDY}"
+    type_answers(page, range(1))
+    wait_for_case(page, 2)
+    check_answers(stored_readings(server.store_url, reader), 1)
