@@ -27,7 +27,7 @@ _SHORT = {disease.key: disease.short_label for disease in THYROID_CLASSES}
 _QUANTITIES = {"auc": "AUC", "f1": "F1", "ppv": "PPV", "npv": "NPV", "sd": "SD"}
 
 
-def render_paper(reproduction: PaperReproduction, console: Console) -> None:
+def render(reproduction: PaperReproduction, console: Console) -> None:
     """Print every cell beside the recomputed one, the tests, the claims, the notes, and last the totals.
 
     Parameters

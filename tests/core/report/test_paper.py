@@ -17,7 +17,7 @@ from core.report import paper
 from core.report.paper import Verdict, likely_cause, reproduce_paper
 from core.report.paper_data import PAPER_CLASSES, ClassCounts, PrintedCell, paper_counts, printed_cells
 from core.report.paper_formulas import auc_range_for_limits, binomial_exact_auc_interval, cohen_kappa_from_counts
-from core.report.paper_text import render_paper
+from core.report.paper_text import render
 
 SHARED = Path(__file__).parents[4] / "shared" / "paper"
 
@@ -181,7 +181,7 @@ def test_likely_cause_is_read_from_the_digits(printed, computed, words):
 
 def test_rendered_text_shows_every_table_and_ends_with_the_totals(reproduction):
     console = Console(width=110, file=io.StringIO())
-    render_paper(reproduction, console)
+    render(reproduction, console)
     text = console.file.getvalue()
     assert all(f"Table {number}" in text for number in "12345")
     assert text.rstrip().endswith("512 of 520 checkable cells reproduce, 8 do not, 24 cannot be checked.")

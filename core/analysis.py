@@ -1,0 +1,153 @@
+"""One call: a study's readings, predictions and reference standard in, every number out.
+
+Screens, CSV exports and the command line all read from the object that :func:`analyse` returns. Nothing here knows a
+database or draws a random number: the same data give the same result.
+
+Conventions
+-----------
+* Every cohort is analysed on its own; within it every reader in every arm, and every model, is a *participant*.
+* A reader's rating of class c is +confidence when c was chosen and -confidence otherwise. Confidence that is absent or
+  never changes leaves hard labels: an operating point, no curve.
+* Pairs are compared on the cases that both answered; missing answers are counted and never imputed as wrong.
+* Intervals: Wilson for proportions, DeLong on the logit scale for AUCs, Tango for paired differences; between patients
+  where a patient has several cases. ``docs/statistics.md`` names formula, paper and default of every number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from core.errors import NotFoundError
+from core.statistics.validation import check_confidence_level
+from core.study import DiseaseClass
+from core.study_analysis.agreement import agreement_between, agreement_within
+from core.study_analysis.arrays import CohortArrays, cohort_arrays
+from core.study_analysis.data import StudyData
+from core.study_analysis.json_form import json_form
+from core.study_analysis.multireader import multireader_results
+from core.study_analysis.pairs import pair_comparisons
+from core.study_analysis.performance import participant_analysis
+from core.study_analysis.results import (
+    AgreementResult,
+    AucComparison,
+    ClassPerformance,
+    CohortAnalysis,
+    Identity,
+    MrmcResult,
+    PairComparison,
+    ParticipantAnalysis,
+    RocPoints,
+)
+from core.study_analysis.tables import COLUMNS, tables
+
+__all__ = [
+    "COLUMNS",
+    "AgreementResult",
+    "AucComparison",
+    "ClassPerformance",
+    "CohortAnalysis",
+    "Identity",
+    "MrmcResult",
+    "PairComparison",
+    "ParticipantAnalysis",
+    "RocPoints",
+    "StudyAnalysis",
+    "StudyData",
+    "analyse",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyAnalysis:
+    """Everything that the data of a study say."""
+
+    classes: tuple[DiseaseClass, ...]
+    confidence_level: float
+    cohorts: tuple[CohortAnalysis, ...]
+    notes: tuple[str, ...]
+
+    def cohort(self, name: str) -> CohortAnalysis:
+        """One cohort.
+
+        Raises
+        ------
+        NotFoundError
+            If nothing was answered in a cohort of that name.
+        """
+        for one in self.cohorts:
+            if one.cohort == name:
+                return one
+        raise NotFoundError(f"No cohort {name!r} in this analysis.")
+
+    def to_tables(self) -> dict[str, pd.DataFrame]:
+        """Tidy tables by name; columns in :data:`COLUMNS`, meaning in ``docs/statistics.md``."""
+        return tables(self.cohorts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe object with all digits; keys in ``docs/statistics.md``."""
+        return json_form(self.classes, self.confidence_level, self.notes, self.cohorts, self.to_tables())
+
+
+def analyse(data: StudyData, *, confidence_level: float = 0.95, cohorts: Sequence[str] | None = None) -> StudyAnalysis:
+    """Analyse a study.
+
+    Parameters
+    ----------
+    data : StudyData
+        Cases with their reference standard, readings, predictions.
+    confidence_level : float
+        Of every interval, for example 0.95.
+    cohorts : sequence of str, optional
+        Cohorts to analyse; absent: every cohort that somebody read or a model predicted.
+
+    Returns
+    -------
+    StudyAnalysis
+        Numbers that the data do not define are estimates in the state "undefined" that say why, never 0 and never NaN.
+
+    Raises
+    ------
+    StatisticsInputError
+        If the confidence level is not between 0 and 1.
+    """
+    level = check_confidence_level(confidence_level)
+    arrays = cohort_arrays(data, cohorts)
+    notes = []
+    if not arrays:
+        notes.append("nobody has answered a case yet")
+    if data.simulated:
+        names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
+        notes.append(f"answers drawn by a program, not given by humans: {names}")
+    return StudyAnalysis(tuple(data.classes), level, tuple(_cohort(one, level) for one in arrays), tuple(notes))
+
+
+def _cohort(cohort: CohortArrays, level: float) -> CohortAnalysis:
+    """Everything about one cohort."""
+    k = len(cohort.class_keys)
+    sizes = [int((cohort.truth == index).sum()) for index in range(k)]
+    notes = []
+    if cohort.is_clustered:
+        notes.append(
+            f"{len(cohort.cases)} cases come from {cohort.n_patients} patients: intervals of single numbers are between "
+            "patients where their method says so, tests take cases as independent"
+        )
+    notes += [f"no case of class {key}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0]
+    if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):
+        notes.append("a model that learned from these cases is too good on them")
+    return CohortAnalysis(
+        cohort=cohort.cohort,
+        n_cases=len(cohort.cases),
+        n_patients=cohort.n_patients,
+        class_counts=dict(zip(cohort.class_keys, sizes, strict=True)),
+        excluded_counts=dict(zip(cohort.class_keys, cohort.excluded_by_class.tolist(), strict=True)),
+        participants=tuple(participant_analysis(cohort, one, level) for one in cohort.participants),
+        comparisons=pair_comparisons(cohort, level),
+        agreement=agreement_between(cohort, level),
+        repeats=agreement_within(cohort, level),
+        mrmc=multireader_results(cohort, level),
+        notes=tuple(notes),
+    )

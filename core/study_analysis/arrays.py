@@ -1,0 +1,245 @@
+"""One cohort as arrays: who answered what on which case.
+
+A *participant* is a reader in one arm, or a model. Their rating of class c is, for a reader, +confidence when c was
+chosen and -confidence otherwise (or a rating that was given as such); for a model, the probability of c. A reader
+whose confidence is absent or the same everywhere has no ratings: hard labels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.study_analysis.data import FloatArray, IntArray, StudyData
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Participant:
+    """Answers of one reader in one arm, or of one model, over the cases of a cohort."""
+
+    kind: str  # "reader" or "model"
+    key: str
+    arm: str  # "" for a model
+    name: str
+    labels: IntArray  # (n_cases,) class index, -1 where there is no answer
+    ratings: FloatArray | None  # (n_classes, n_cases), NaN where there is no answer; None: hard labels only
+    n_expected: int
+    n_unreadable: int
+    n_repeats: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether classes were chosen; ratings alone give curves and no confusion matrix."""
+        return bool((self.labels >= 0).any())
+
+    @property
+    def is_answered(self) -> BoolArray:
+        """Cases with an answer."""
+        if self.has_labels or self.ratings is None:
+            return self.labels >= 0
+        return ~np.isnan(self.ratings).any(axis=0)
+
+    @property
+    def is_rated(self) -> BoolArray:
+        """Cases with a rating for every class."""
+        return np.zeros(self.labels.size, bool) if self.ratings is None else ~np.isnan(self.ratings).any(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """First and later answers of one reader to the same cases."""
+
+    key: str
+    arm: str
+    name: str
+    labels: IntArray  # (n_repeated_cases, n_repeats) class index, -1 where there is no answer
+
+
+@dataclass(frozen=True, eq=False)
+class CohortArrays:
+    """One cohort: analysed cases in the order of their keys, readers by key and arm, then models by key."""
+
+    cohort: str
+    class_keys: tuple[str, ...]
+    cases: tuple[str, ...]
+    truth: IntArray  # (n_cases,)
+    patients: tuple[str, ...]
+    participants: tuple[Participant, ...]
+    repeats: tuple[Repeats, ...]
+    excluded_by_class: IntArray  # (n_classes,)
+
+    @property
+    def n_patients(self) -> int:
+        """Patients among the analysed cases."""
+        return len(set(self.patients))
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether a patient has several cases."""
+        return self.n_patients < len(self.cases)
+
+    @property
+    def curve_classes(self) -> tuple[int, ...]:
+        """Classes with curves: every class against the rest, or of two classes the second alone."""
+        return tuple(range(len(self.class_keys))) if len(self.class_keys) > 2 else (1,)
+
+
+def cohort_arrays(data: StudyData, cohorts: Sequence[str] | None = None) -> list[CohortArrays]:
+    """Arrays of every cohort that somebody read or a model predicted, or of the cohorts asked for."""
+    present = list(dict.fromkeys(data.cases["cohort"]))
+    readings = _with_rating_only_readings(data)
+    if cohorts is None:
+        answered = set(readings["case"]) | set(data.predictions["case"])
+        is_answered = data.cases["case"].isin(answered)
+        wanted = sorted(set(data.cases.loc[is_answered, "cohort"]))
+    else:
+        wanted = [cohort for cohort in cohorts if cohort in present]
+    return [_one_cohort(data, readings, cohort) for cohort in wanted]
+
+
+def _with_rating_only_readings(data: StudyData) -> pd.DataFrame:
+    """Readings, and a row without label for every rating whose reading is not in the table."""
+    if data.reader_ratings is None:
+        return data.readings
+    identity = ["reader", "case", "arm"]
+    rated = data.reader_ratings[identity].drop_duplicates()
+    known = pd.MultiIndex.from_frame(data.readings[identity]) if len(data.readings) else None
+    if known is not None:
+        rated = rated[~pd.MultiIndex.from_frame(rated).isin(known)]
+    extra = rated.assign(label="", confidence=np.nan, repeat=1.0, is_unreadable=False)
+    return pd.concat([data.readings, extra], ignore_index=True) if len(data.readings) else extra
+
+
+def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortArrays:
+    """Arrays of one cohort."""
+    keys = data.class_keys
+    index_of = {key: index for index, key in enumerate(keys)}
+    of_cohort = data.cases[data.cases["cohort"] == cohort]
+    cases = of_cohort[~of_cohort["is_excluded"]]
+    position = pd.Index(cases["case"])
+    truth = cases["truth"].map(index_of).to_numpy(np.int64)
+    excluded = of_cohort.loc[of_cohort["is_excluded"], "truth"].map(index_of).to_numpy(np.int64)
+
+    place = position.get_indexer(readings["case"])
+    inside = readings[place >= 0].assign(_place=place[place >= 0])
+    participants: list[Participant] = []
+    repeats: list[Repeats] = []
+    for (reader, arm), rows in inside.groupby(["reader", "arm"], sort=True):
+        participants.append(_reader(data, str(reader), str(arm), rows, position))
+        repeated = _repeats(data, str(reader), str(arm), rows, index_of)
+        if repeated is not None:
+            repeats.append(repeated)
+    place = position.get_indexer(data.predictions["case"])
+    for model, rows in data.predictions[place >= 0].assign(_place=place[place >= 0]).groupby("model", sort=True):
+        participants.append(_model(data, str(model), rows, len(position)))
+    return CohortArrays(
+        cohort,
+        keys,
+        tuple(cases["case"]),
+        truth,
+        tuple(cases["patient"]),
+        tuple(participants),
+        tuple(repeats),
+        np.bincount(excluded, minlength=len(keys)).astype(np.int64),
+    )
+
+
+def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position: pd.Index) -> Participant:
+    """First readings of one reader in one arm."""
+    n, keys = len(position), data.class_keys
+    first = rows[rows["repeat"] == 1]
+    unreadable = first["is_unreadable"].to_numpy(bool)
+    usable = first[~unreadable]
+    at = usable["_place"].to_numpy(np.int64)
+    labels = np.full(n, -1, dtype=np.int64)
+    labels[at] = pd.Index(keys).get_indexer(usable["label"])  # -1 where only a rating was given
+    notes: list[str] = []
+    ratings = _given_ratings(data, reader, arm, position, labels)
+    if ratings is None:
+        ratings = _confidence_ratings(usable["confidence"].to_numpy(np.float64), labels, at, len(keys), notes)
+    if data.assignments is None:
+        n_expected = n
+    else:
+        asked = data.assignments[(data.assignments["reader"] == reader) & (data.assignments["arm"] == arm)]
+        n_expected = int((position.get_indexer(pd.unique(asked["case"])) >= 0).sum())
+    return Participant(
+        "reader", reader, arm, data.reader_name(reader), labels, ratings, n_expected, int(unreadable.sum()),
+        int((rows["repeat"] > 1).sum()), tuple(notes),
+    )  # fmt: skip
+
+
+def _confidence_ratings(
+    confidence: FloatArray, labels: IntArray, at: IntArray, k: int, notes: list[str]
+) -> FloatArray | None:
+    """+confidence for the chosen class and -confidence for the others; None when confidence tells nothing."""
+    missing = np.isnan(confidence)
+    if missing.all():
+        notes.append("no confidence was recorded: hard labels only")
+        return None
+    if missing.any():
+        notes.append(f"confidence is missing in {int(missing.sum())} of {confidence.size} readings: hard labels only")
+        return None
+    if (confidence == confidence[0]).all():
+        notes.append("confidence never changes: hard labels only")
+        return None
+    ratings = np.full((k, labels.size), np.nan)
+    ratings[:, at] = -confidence
+    ratings[labels[at], at] = confidence
+    return ratings
+
+
+def _given_ratings(data: StudyData, reader: str, arm: str, position: pd.Index, labels: IntArray) -> FloatArray | None:
+    """Ratings that were given as such; of two classes one rated class gives the other, reversed."""
+    if data.reader_ratings is None:
+        return None
+    rows = data.reader_ratings[(data.reader_ratings["reader"] == reader) & (data.reader_ratings["arm"] == arm)]
+    place = position.get_indexer(rows["case"])
+    rows, place = rows[place >= 0], place[place >= 0]
+    if not len(rows):
+        return None
+    keys = data.class_keys
+    ratings = np.full((len(keys), labels.size), np.nan)
+    ratings[pd.Index(keys).get_indexer(rows["class"]), place] = rows["rating"].to_numpy(np.float64)
+    if len(keys) == 2:
+        for one, other in ((0, 1), (1, 0)):
+            if np.isnan(ratings[one]).all():
+                ratings[one] = -ratings[other]
+    return ratings
+
+
+def _model(data: StudyData, model: str, rows: pd.DataFrame, n: int) -> Participant:
+    """Probabilities of one model; the class is the most probable one unless the table names it."""
+    keys = data.class_keys
+    at = rows["_place"].to_numpy(np.int64)
+    ratings = np.full((len(keys), n), np.nan)
+    ratings[:, at] = rows[[f"p_{key}" for key in keys]].to_numpy(np.float64).T
+    chosen = np.argmax(ratings[:, at], axis=0)
+    notes: tuple[str, ...] = ()
+    ties = int((np.sum(ratings[:, at] == ratings[:, at].max(axis=0), axis=0) > 1).sum())
+    if "label" in rows.columns:
+        named = pd.Index(keys).get_indexer(rows["label"])
+        chosen = np.where(named >= 0, named, chosen)
+    elif ties:
+        notes = (f"{ties} cases have two most probable classes; the first in class order was taken",)
+    labels = np.full(n, -1, dtype=np.int64)
+    labels[at] = chosen
+    return Participant("model", model, "", data.model_names.get(model, model), labels, ratings, n, 0, 0, notes)
+
+
+def _repeats(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, index_of: dict[str, int]) -> Repeats | None:
+    """Answers to cases that the reader met more than once."""
+    if not (rows["repeat"] > 1).any():
+        return None
+    usable = rows[~rows["is_unreadable"] & (rows["label"] != "")]
+    wide = usable.assign(_label=usable["label"].map(index_of)).pivot(index="_place", columns="repeat", values="_label")
+    wide = wide[wide.notna().sum(axis=1) > 1]
+    if not len(wide):
+        return None
+    return Repeats(reader, arm, data.reader_name(reader), wide.fillna(-1).to_numpy(np.int64))

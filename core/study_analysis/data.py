@@ -1,0 +1,237 @@
+"""What an analysis takes: three long tables, checked once, and the same as arrays per cohort.
+
+Conventions: keys are text. Only the first reading of a case (``repeat`` 1) is analysed, later ones measure a reader's
+agreement with themselves. Excluded cases and unreadable readings are counted and left out. Cases and participants are
+sorted by key, so that the order of rows never changes a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.errors import StatisticsInputError
+from core.study import DiseaseClass
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+_CASE_COLUMNS = ("case", "patient", "cohort", "truth")
+_READING_COLUMNS = ("reader", "case", "arm", "label", "confidence")
+_RATING_COLUMNS = ("reader", "case", "arm", "class", "rating")
+
+
+def _no_rows(columns: Sequence[str]) -> pd.DataFrame:
+    """A table without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+
+
+@dataclass(frozen=True, eq=False)
+class StudyData:
+    """Readings, predictions and reference standard of one study; ``docs/statistics.md`` describes every column.
+
+    Parameters
+    ----------
+    classes : sequence of DiseaseClass
+        In protocol order; of two classes the second is the positive one.
+    cases : DataFrame
+        ``case``, ``patient``, ``cohort``, ``truth`` (class key), optionally ``exclusion_reason``.
+    readings : DataFrame
+        ``reader``, ``case``, ``arm``, ``label`` (class key), ``confidence`` (above 0, or missing), optionally
+        ``repeat`` (1, 2, ...) and ``is_unreadable``. One row per reader, case, arm and repeat.
+    predictions : DataFrame
+        ``model``, ``case``, ``p_<class key>`` for every class, optionally ``label`` (else the most probable class).
+    reader_names, model_names : mapping, optional
+        Key to name on screen.
+    simulated : set of str, optional
+        Readers whose answers were drawn by a program; their names say so.
+    reader_ratings : DataFrame, optional
+        ``reader``, ``case``, ``arm``, ``class``, ``rating``: ratings that were given as such, instead of confidence.
+    assignments : DataFrame, optional
+        ``reader``, ``case``, ``arm``: what each reader was asked to read. Absent: a reader who read one case of a
+        cohort in an arm was asked to read all of that cohort.
+
+    Raises
+    ------
+    StatisticsInputError
+        For the first thing that is wrong, naming table, row (counted from 1), column and value.
+    """
+
+    classes: Sequence[DiseaseClass]
+    cases: pd.DataFrame
+    readings: pd.DataFrame = field(default_factory=lambda: _no_rows(_READING_COLUMNS))
+    predictions: pd.DataFrame = field(default_factory=lambda: _no_rows(("model", "case")))
+    reader_names: Mapping[str, str] = field(default_factory=dict)
+    model_names: Mapping[str, str] = field(default_factory=dict)
+    simulated: frozenset[str] = frozenset()
+    reader_ratings: pd.DataFrame | None = None
+    assignments: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        keys = self.class_keys
+        if len(keys) < 2 or len(set(keys)) != len(keys):
+            raise StatisticsInputError("needs at least two classes, none of them twice", field="classes", value=keys)
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "cases", _checked_cases(self.cases, keys))
+        known = pd.Index(self.cases["case"])
+        object.__setattr__(self, "reader_ratings", _checked_ratings(self.reader_ratings, keys, known))
+        object.__setattr__(self, "readings", _checked_readings(self.readings, keys, known, self.reader_ratings))
+        object.__setattr__(self, "predictions", _checked_predictions(self.predictions, keys, known))
+        if self.assignments is not None:
+            object.__setattr__(
+                self, "assignments", _checked_table(self.assignments, "assignments", ("reader", "case", "arm"), known)
+            )
+
+    @property
+    def class_keys(self) -> tuple[str, ...]:
+        """Class keys in protocol order."""
+        return tuple(disease.key for disease in self.classes)
+
+    def reader_name(self, key: str) -> str:
+        """Name on screen; a simulated reader's says so."""
+        name = self.reader_names.get(key, key)
+        return f"{name} (simulated)" if key in self.simulated and "simulated" not in name else name
+
+
+# ------------------------------------------------------------------------------------------------------------- checking
+def _checked_table(table: pd.DataFrame, name: str, columns: Sequence[str], known: pd.Index | None) -> pd.DataFrame:
+    """A copy with its key columns as text, none of them empty, and every case known."""
+    for column in columns:
+        if column not in table.columns:
+            raise StatisticsInputError(
+                "the table lacks a column", file=name, field=column, fix="columns needed: " + ", ".join(columns)
+            )
+    result = table.reset_index(drop=True).copy()
+    for column in ("reader", "model", "case", "arm", "patient", "cohort", "truth", "class"):
+        if column in columns:
+            empty = result[column].isna() | (result[column].astype(str).str.strip() == "")
+            _refuse(empty, name, column, result[column], "is empty", "fill it in")
+            result[column] = result[column].astype(str)
+    if known is not None:
+        _refuse(
+            pd.Series(known.get_indexer(result["case"]) < 0), name, "case", result["case"],
+            "is not a case of this study", "add the case to the table of cases",
+        )  # fmt: skip
+    return result
+
+
+def _refuse(
+    wrong: pd.Series | np.ndarray, table: str, column: str, values: pd.Series, problem: str, fix: str | None = None
+) -> None:
+    """Raise for the first row that is wrong."""
+    flags = np.asarray(wrong, dtype=bool)
+    if flags.any():
+        row = int(np.flatnonzero(flags)[0])
+        value = values.iloc[row]
+        raise StatisticsInputError(
+            problem,
+            file=table,
+            row=row + 1,
+            field=column,
+            value=value if isinstance(value, str) else str(value),
+            fix=fix,
+        )
+
+
+def _refuse_duplicates(table: pd.DataFrame, name: str, columns: list[str]) -> None:
+    """One row per key."""
+    again = table.duplicated(columns)
+    _refuse(again, name, " + ".join(columns), table["case"], "appears twice", "keep one row per " + ", ".join(columns))
+
+
+def _numbers(table: pd.DataFrame, name: str, column: str) -> pd.Series:
+    """A numeric column; missing stays NaN, anything else that is no finite number is refused."""
+    values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
+    given = table[column].notna() & (table[column].astype(str).str.strip() != "")
+    _refuse(given & ~np.isfinite(values), name, column, table[column], "is not a finite number")
+    return values
+
+
+def _checked_cases(table: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
+    """Cases, each once, sorted by key."""
+    cases = _checked_table(table, "cases", _CASE_COLUMNS, None)
+    _refuse_duplicates(cases, "cases", ["case"])
+    _refuse(
+        ~cases["truth"].isin(keys), "cases", "truth", cases["truth"], "is not a class", "use one of " + ", ".join(keys)
+    )
+    reason = cases["exclusion_reason"] if "exclusion_reason" in cases.columns else pd.Series(None, index=cases.index)
+    cases["is_excluded"] = reason.notna() & (reason.astype(str).str.strip() != "")
+    return cases.sort_values("case", kind="stable").reset_index(drop=True)
+
+
+def _checked_ratings(table: pd.DataFrame | None, keys: tuple[str, ...], known: pd.Index) -> pd.DataFrame | None:
+    """Ratings given as such."""
+    if table is None:
+        return None
+    ratings = _checked_table(table, "reader_ratings", _RATING_COLUMNS, known)
+    _refuse(~ratings["class"].isin(keys), "reader_ratings", "class", ratings["class"], "is not a class")
+    ratings["rating"] = _numbers(ratings, "reader_ratings", "rating")
+    _refuse(ratings["rating"].isna(), "reader_ratings", "rating", ratings["rating"], "is missing", "leave the row out")
+    _refuse_duplicates(ratings, "reader_ratings", ["reader", "case", "arm", "class"])
+    return ratings
+
+
+def _checked_readings(
+    table: pd.DataFrame, keys: tuple[str, ...], known: pd.Index, ratings: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Readings, one row per reader, case, arm and repeat."""
+    readings = _checked_table(table, "readings", _READING_COLUMNS, known)
+    readings["repeat"] = _numbers(readings, "readings", "repeat") if "repeat" in readings.columns else 1.0
+    readings["repeat"] = readings["repeat"].fillna(1.0)
+    _refuse(
+        (readings["repeat"] < 1) | (readings["repeat"] % 1 != 0), "readings", "repeat", readings["repeat"],
+        "must be 1, 2, 3 ...",
+    )  # fmt: skip
+    if "is_unreadable" in readings.columns:
+        readings["is_unreadable"] = readings["is_unreadable"].fillna(False).astype(bool)
+    else:
+        readings["is_unreadable"] = False
+    has_label = readings["label"].notna() & (readings["label"].astype(str).str.strip() != "")
+    label = readings["label"].where(has_label, "").astype(str)
+    rated = pd.Series(False, index=readings.index)
+    if ratings is not None and len(readings):
+        identity = ["reader", "case", "arm"]
+        rated = pd.Series(
+            pd.MultiIndex.from_frame(readings[identity]).isin(pd.MultiIndex.from_frame(ratings[identity])),
+            index=readings.index,
+        )
+    _refuse(
+        ~has_label & ~readings["is_unreadable"] & ~rated, "readings", "label", label, "is missing",
+        "leave the row out when the case was not read, or mark it unreadable",
+    )  # fmt: skip
+    _refuse(
+        has_label & ~label.isin(keys), "readings", "label", label, "is not a class", "use one of " + ", ".join(keys)
+    )
+    readings["label"] = label
+    readings["confidence"] = _numbers(readings, "readings", "confidence")
+    _refuse(
+        readings["confidence"] <= 0, "readings", "confidence", readings["confidence"], "must be above 0",
+        "use a scale whose lowest step is 1",
+    )  # fmt: skip
+    _refuse_duplicates(readings, "readings", ["reader", "case", "arm", "repeat"])
+    return readings
+
+
+def _checked_predictions(table: pd.DataFrame, keys: tuple[str, ...], known: pd.Index) -> pd.DataFrame:
+    """Predictions, one row per model and case."""
+    columns = ["model", "case"] + ([f"p_{key}" for key in keys] if len(table) else [])
+    predictions = _checked_table(table, "predictions", columns, known)
+    for key in keys if len(table) else ():
+        column = f"p_{key}"
+        values = _numbers(predictions, "predictions", column)
+        _refuse(
+            values.isna() | (values < 0) | (values > 1), "predictions", column, values, "must lie between 0 and 1",
+            "leave the row out when the model did not predict the case",
+        )  # fmt: skip
+        predictions[column] = values
+    if "label" in predictions.columns:
+        given = predictions["label"].notna() & (predictions["label"].astype(str).str.strip() != "")
+        _refuse(
+            given & ~predictions["label"].isin(keys), "predictions", "label", predictions["label"], "is not a class"
+        )
+    _refuse_duplicates(predictions, "predictions", ["model", "case"])
+    return predictions

@@ -1,0 +1,124 @@
+"""Two participants on the same cases: accuracy and AUC of one against the other.
+
+Pairs: every model with every reader (in each arm) and with every other model, readers of one arm with each other, and
+a reader with themselves between arms. Adjusted p-values are Holm's over the family of a pair: models against readers,
+readers of one arm, arms of one reader, or models; for the AUC over the classes as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from core.statistics.comparison import chi_squared, mcnemar
+from core.statistics.difference import PairedCounts, difference_paired
+from core.statistics.multiplicity import holm
+from core.statistics.result import TestResult
+from core.study_analysis.arrays import CohortArrays, Participant
+from core.study_analysis.data import IntArray
+from core.study_analysis.delong_pairs import delong_pairs
+from core.study_analysis.results import AucComparison, Identity, PairComparison
+
+
+def pair_comparisons(cohort: CohortArrays, confidence_level: float) -> tuple[PairComparison, ...]:
+    """Every pair that is of interest, first minus second, in the order of the participants."""
+    pairs = _pairs(cohort.participants)
+    if not pairs:
+        return ()
+    by_class = [delong_pairs(cohort, list(pairs), index, confidence_level) for index in cohort.curve_classes]
+    tables = _tables(cohort, list(pairs))
+    found = [
+        _comparison(cohort, pair, table, tuple(row[place] for row in by_class), confidence_level)
+        for place, (pair, table) in enumerate(zip(pairs, tables, strict=True))
+    ]
+    return tuple(_adjusted(found, list(pairs.values())))
+
+
+def _pairs(participants: tuple[Participant, ...]) -> dict[tuple[int, int], str]:
+    """(first, second) -> family."""
+    found: dict[tuple[int, int], str] = {}
+    models = [place for place, one in enumerate(participants) if one.kind == "model"]
+    readers = [place for place, one in enumerate(participants) if one.kind == "reader"]
+    for model in models:
+        found.update({(model, reader): "model against reader" for reader in readers})
+    for i, j in combinations(readers, 2):
+        one, two = participants[i], participants[j]
+        if one.arm == two.arm:
+            found[i, j] = f"readers, {one.arm}"
+        elif one.key == two.key:
+            found[i, j] = "arms of a reader"
+    found.update({pair: "models" for pair in combinations(models, 2)})
+    return found
+
+
+def _tables(cohort: CohortArrays, pairs: list[tuple[int, int]]) -> list[IntArray]:
+    """[first right, first wrong] x [second right, second wrong] on the cases that both answered."""
+    labels = np.stack([one.labels for one in cohort.participants])
+    answered = (labels >= 0).astype(np.float64)
+    right = ((labels == cohort.truth) & (labels >= 0)).astype(np.float64)
+    both_answered, both_right, first_right = answered @ answered.T, right @ right.T, right @ answered.T
+    found = []
+    for i, j in pairs:
+        both = int(both_right[i, j])
+        first, second = int(first_right[i, j]) - both, int(first_right[j, i]) - both
+        found.append(np.array([[both, first], [second, int(both_answered[i, j]) - both - first - second]]))
+    return found
+
+
+def _comparison(
+    cohort: CohortArrays, pair: tuple[int, int], table: IntArray, areas: tuple[AucComparison, ...], level: float
+) -> PairComparison:
+    """One pair, without adjustment."""
+    first, second = (cohort.participants[place] for place in pair)
+    has_labels = first.has_labels and second.has_labels
+    (both, only_first), (only_second, neither) = table.tolist()
+    counts = PairedCounts(both, only_first, only_second, neither)
+    notes = []
+    if cohort.is_clustered:
+        notes.append("some patients have several cases: the tests take cases as independent")
+    n_common = counts.n if has_labels else int((first.is_answered & second.is_answered).sum())
+    left_out = max(int(first.is_answered.sum()), int(second.is_answered.sum())) - n_common
+    if left_out:
+        notes.append(f"{left_out} cases that only one of the two answered are left out")
+    return PairComparison(
+        first=Identity(first.kind, first.key, first.arm, first.name),
+        second=Identity(second.kind, second.key, second.arm, second.name),
+        n_common=n_common,
+        table=table if has_labels else None,
+        difference=difference_paired(counts, confidence_level=level),
+        tests=_tests(counts) if has_labels else {},
+        p_holm=None,
+        auc=areas,
+        notes=tuple(notes),
+    )
+
+
+def _tests(counts: PairedCounts) -> dict[str, TestResult]:
+    """McNemar's test, and the unpaired chi-squared that papers print."""
+    right_1, right_2 = counts.both + counts.only_first, counts.both + counts.only_second
+    return {
+        "mcnemar_exact": mcnemar(counts),
+        "mcnemar_mid_p": mcnemar(counts, method="mid-p"),
+        "chi_squared": chi_squared(right_1, counts.n, right_2, counts.n),
+        "chi_squared_yates": chi_squared(right_1, counts.n, right_2, counts.n, is_corrected=True),
+    }
+
+
+def _adjusted(found: list[PairComparison], families: list[str]) -> list[PairComparison]:
+    """Holm's p-values within each family."""
+    result = list(found)
+    for family in dict.fromkeys(families):
+        places = [place for place, name in enumerate(families) if name == family]
+        exact = holm([_p(found[place].tests.get("mcnemar_exact")) for place in places])
+        areas = iter(holm([one.test.p_value for place in places for one in found[place].auc]))
+        for place, p in zip(places, exact, strict=True):
+            auc = tuple(replace(one, p_holm=next(areas)) for one in found[place].auc)
+            result[place] = replace(found[place], p_holm=p, auc=auc)
+    return result
+
+
+def _p(test: TestResult | None) -> float | None:
+    """p-value of a test that may be absent."""
+    return None if test is None else test.p_value

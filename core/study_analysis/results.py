@@ -1,0 +1,192 @@
+"""What an analysis gives: frozen objects, from the study down to one estimate. ``docs/statistics.md`` explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.errors import NotFoundError
+from core.statistics.result import Estimate, TestResult
+from core.study_analysis.data import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who: a reader in one arm, or a model."""
+
+    kind: str  # "reader" or "model"
+    key: str
+    arm: str  # "" for a model
+    name: str
+
+    @property
+    def label(self) -> str:
+        """Name with the arm, for headings."""
+        return f"{self.name}, {self.arm}" if self.arm else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class RocPoints:
+    """Empirical ROC points from (0, 0) to (1, 1); a hard label has one operating point and no curve."""
+
+    false_positive_rate: FloatArray
+    sensitivity: FloatArray
+    threshold: FloatArray  # a case is called positive when its rating is at least this
+    is_curve: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPerformance:
+    """One participant on one class against the rest."""
+
+    class_key: str
+    true_positive: int | None  # None when no classes were chosen, only ratings given
+    false_positive: int | None
+    false_negative: int | None
+    true_negative: int | None
+    quantities: Mapping[str, Estimate]
+    auc: Estimate
+    is_hard_label: bool  # the AUC is (sensitivity + specificity) / 2 at one operating point
+    roc: RocPoints | None
+
+
+@dataclass(frozen=True, eq=False)
+class ParticipantAnalysis:
+    """One reader in one arm, or one model, on one cohort."""
+
+    identity: Identity
+    n_expected: int
+    n_cases: int  # answered and analysed
+    n_missing: int
+    n_unreadable: int
+    n_repeats: int
+    has_labels: bool
+    has_ratings: bool
+    confusion: IntArray | None  # (n_classes, n_classes) rows: reference standard, columns: answer
+    quantities: Mapping[str, Estimate]
+    classes: tuple[ClassPerformance, ...]
+    auc_averages: Mapping[str, Estimate]
+    notes: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """Reader or model."""
+        return self.identity.kind
+
+    @property
+    def key(self) -> str:
+        """Key of the reader or model."""
+        return self.identity.key
+
+    @property
+    def arm(self) -> str:
+        """Arm of a reader, "" for a model."""
+        return self.identity.arm
+
+    @property
+    def name(self) -> str:
+        """Name on screen."""
+        return self.identity.name
+
+    def of_class(self, class_key: str) -> ClassPerformance:
+        """Performance on one class.
+
+        Raises
+        ------
+        NotFoundError
+            If the study has no such class.
+        """
+        for performance in self.classes:
+            if performance.class_key == class_key:
+                return performance
+        raise NotFoundError(f"No class {class_key!r} in this analysis.")
+
+
+@dataclass(frozen=True)
+class AucComparison:
+    """Two AUCs of one class over the cases that both answered."""
+
+    class_key: str
+    first_auc: float | None
+    second_auc: float | None
+    test: TestResult  # DeLong's paired test; the difference first - second is inside
+    p_holm: float | None  # Holm over all AUC tests of the cohort within the same family of pairs
+    is_mixed: bool  # a hard-label operating point against ratings
+
+
+@dataclass(frozen=True, eq=False)
+class PairComparison:
+    """Two participants on the cases that both answered."""
+
+    first: Identity
+    second: Identity
+    n_common: int
+    table: IntArray | None  # (2, 2): [first right, first wrong] x [second right, second wrong]
+    difference: Estimate  # accuracy, first - second
+    tests: Mapping[str, TestResult]  # mcnemar_exact, mcnemar_mid_p, chi_squared, chi_squared_yates
+    p_holm: float | None  # Holm over the exact McNemar tests of the same family of pairs
+    auc: tuple[AucComparison, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AgreementResult:
+    """Agreement between readers of an arm, of two readers, or of one reader with themselves."""
+
+    arm: str
+    scope: str  # "between", "pair", "within"
+    first: str  # reader key; "" for "between"
+    second: str
+    n_readers: int
+    statistic: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class MrmcResult:
+    """A multi-reader multi-case comparison."""
+
+    analysis: str  # "model_vs_panel" or "arms"
+    class_key: str  # a class key, "macro", or "all" (accuracy)
+    metric: str  # "auc", "accuracy", ...
+    scope: str  # "RRRC", "FRRC", "RRFC"
+    arm: str
+    first: str
+    second: str
+    first_value: float | None
+    second_value: float | None
+    n_readers: int
+    test: TestResult
+    p_holm: float | None  # Holm over the classes of one figure; the average is not in the family
+    covariance: str
+    components: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class CohortAnalysis:
+    """Everything about one cohort."""
+
+    cohort: str
+    n_cases: int
+    n_patients: int
+    class_counts: Mapping[str, int]
+    excluded_counts: Mapping[str, int]
+    participants: tuple[ParticipantAnalysis, ...]
+    comparisons: tuple[PairComparison, ...]
+    agreement: tuple[AgreementResult, ...]
+    repeats: tuple[AgreementResult, ...]
+    mrmc: tuple[MrmcResult, ...]
+    notes: tuple[str, ...]
+
+    def participant(self, key: str, arm: str = "") -> ParticipantAnalysis:
+        """A reader in an arm, or a model.
+
+        Raises
+        ------
+        NotFoundError
+            If nobody of that key answered in this cohort and arm.
+        """
+        for one in self.participants:
+            if one.key == key and one.arm == arm:
+                return one
+        raise NotFoundError(f"Nobody with key {key!r} in arm {arm!r} of cohort {self.cohort!r}.")
