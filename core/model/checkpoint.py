@@ -42,6 +42,8 @@ from core.model.card import (
 )
 
 __all__ = [
+    "CARD_FILE",
+    "WEIGHTS_FILE",
     "Checkpoint",
     "ModelCard",
     "describe_environment",

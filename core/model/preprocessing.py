@@ -104,3 +104,26 @@ def normalise(batch: Tensor) -> Tensor:
     mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1) * 255
     sd = torch.tensor(IMAGENET_SD, device=batch.device).view(1, 3, 1, 1) * 255
     return (batch.unsqueeze(1).to(torch.float32) - mean) / sd
+
+
+def prepare_mask(mask: np.ndarray, size: int = DEFAULT_INPUT_SIZE) -> np.ndarray:
+    """A lesion mask brought to the square that :func:`prepare` makes of its image.
+
+    Parameters
+    ----------
+    mask : bool array, shape (height, width)
+    size : int
+
+    Returns
+    -------
+    bool array, shape (size, size)
+        A pixel belongs to the lesion if half of it does; a lesion too small for that keeps every pixel it touches.
+    """
+    height, width = mask.shape
+    side = max(height, width)
+    square = np.zeros((side, side), dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = np.where(mask, 255, 0)
+    share = np.array(Image.fromarray(square).resize((size, size), Image.Resampling.BOX))
+    half = share >= 128
+    return half if half.any() else share > 0

@@ -75,8 +75,19 @@ class Detector:
         return {"max_energy": self.max_energy, "max_distance": self.max_distance}
 
 
-def restore_detector(statistics: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> Detector | None:
+def restore_detector(
+    statistics: Mapping[str, np.ndarray | Tensor], thresholds: Mapping[str, float], n_features: int | None = None
+) -> Detector | None:
     """The detector of a checkpoint, or None if it has none.
+
+    Parameters
+    ----------
+    statistics : mapping of str to array
+        ``Checkpoint.statistics``.
+    thresholds : mapping of str to float
+        ``ModelCard.thresholds``.
+    n_features : int, optional
+        Channels of the last convolutional map, checked if given.
 
     Raises
     ------
@@ -87,8 +98,8 @@ def restore_detector(statistics: Mapping[str, np.ndarray], thresholds: Mapping[s
         return None
     try:
         detector = Detector(
-            means=statistics["means"],
-            whitening=statistics["whitening"],
+            means=np.asarray(statistics["means"]),
+            whitening=np.asarray(statistics["whitening"]),
             max_energy=float(thresholds["max_energy"]),
             max_distance=float(thresholds["max_distance"]),
         )
@@ -98,6 +109,8 @@ def restore_detector(statistics: Mapping[str, np.ndarray], thresholds: Mapping[s
         ) from error
     if detector.means.ndim != 2 or detector.whitening.shape != (detector.means.shape[1], detector.means.shape[1]):
         raise CheckpointError("the out-of-distribution statistics do not fit each other. Fix: save it again.")
+    if n_features is not None and detector.means.shape[1] != n_features:
+        raise CheckpointError("the out-of-distribution statistics do not fit the network. Fix: save it again.")
     return detector
 
 
