@@ -30,7 +30,7 @@ MAX_AGE_YEARS = 120
 _SHOWN = 20  # problems spelled out in the message of ManifestErrors
 
 
-class ManifestErrors(ManifestError):
+class ManifestErrors(ManifestError):  # noqa: N818  # holds several errors, each a ManifestError
     """Everything that is wrong with a manifest or folder, found in one pass.
 
     Attributes
@@ -381,7 +381,9 @@ def _warnings(rows: Sequence[ManifestRow], classes: Sequence[DiseaseClass]) -> l
             absent = ", ".join(disease.key for disease in classes if disease.key not in present)
             warnings.append(f"Cohort '{cohort}' has no case of: {absent}.")
     sexes: dict[str, str] = {}
-    for row in rows:
-        if row.sex is not None and sexes.setdefault(row.patient, row.sex) != row.sex:
-            warnings.append(f"Patient '{row.patient}' is written with two sexes (row {row.row}).")
+    warnings += [
+        f"Patient '{row.patient}' is written with two sexes (row {row.row})."
+        for row in rows
+        if row.sex is not None and sexes.setdefault(row.patient, row.sex) != row.sex
+    ]
     return warnings

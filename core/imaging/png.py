@@ -14,6 +14,8 @@ from PIL.PngImagePlugin import PngImageFile
 from core.errors import ImageError
 from core.imaging.decoded import check_size
 
+_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every PNG
+
 
 def encode_png(pixels: np.ndarray, *, compress_level: int = 6) -> bytes:
     """Grey pixels as PNG bytes; nothing but size, depth and pixels is written.
@@ -52,6 +54,8 @@ def decode_png(data: bytes) -> np.ndarray:
     ImageError
         If the bytes are no grey PNG of 8 or 16 bits, or are cut short.
     """
+    if not data.endswith(_END):
+        raise ImageError("these bytes are no whole PNG: the end is missing")
     try:
         image = PngImageFile(io.BytesIO(data))
         check_size(*image.size)

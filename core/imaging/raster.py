@@ -10,7 +10,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -74,17 +74,40 @@ def _check_png(data: bytes, image: Image.Image) -> None:
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     """Apply the EXIF orientation, as a browser does."""
+    orientation = _orientation(image.info.get("exif", b""))
+    if orientation not in _TURNS:
+        return image
+    notes.append(f"turned upright (EXIF orientation {orientation})")
+    return image.transpose(_TURNS[orientation])
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(exif: bytes) -> int:
+    """Orientation tag of an EXIF block; 1 when there is none or the block is damaged, as browsers take it."""
+    tiff = exif.removeprefix(b"Exif\x00\x00")
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
     try:
-        orientation = image.getexif().get(0x0112, 1)
-        if orientation in range(2, 9):
-            notes.append(f"turned upright (EXIF orientation {orientation})")
-            return ImageOps.exif_transpose(image)
-    except DAMAGE as error:
-        raise ImageError(
-            f"the EXIF block is damaged, so the orientation is unknown ({_clause(error)})",
-            fix="export the picture without EXIF",
-        ) from error
-    return image
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+            if tag == 0x0112 and kind == 3:
+                return int(value)
+    except struct.error:
+        return 1
+    return 1
 
 
 def _grey(image: Image.Image, notes: list[str]) -> np.ndarray:
