@@ -23,9 +23,9 @@ import numpy as np
 from scipy import stats
 
 from core.errors import UndefinedStatisticError
-from core.statistics.obuchowski_rockette import ArmContrast, Scope, contrast_test
 from core.statistics.reader_study import ReaderFigures
 from core.statistics.result import TestResult, undefined_test
+from core.statistics.scope import ArmContrast, Scope, check_scope, contrast_test
 from core.statistics.validation import FloatArray, check_confidence_level
 
 
@@ -66,7 +66,7 @@ class DorfmanBerbaumMetz:
 
     def scope(self, scope: Scope | str) -> DbmScope:
         """The analysis of one scope."""
-        return next(item for item in self.scopes if item.scope == Scope(str(scope)))
+        return next(item for item in self.scopes if item.scope == check_scope(scope))
 
 
 def dorfman_berbaum_metz(figures: ReaderFigures, *, confidence_level: float = 0.95) -> DorfmanBerbaumMetz:

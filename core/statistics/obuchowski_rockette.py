@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
@@ -37,20 +36,11 @@ from core.errors import UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance, check_covariance
 from core.statistics.reader_study import CasePattern, ReaderFigures, ReaderPattern
 from core.statistics.result import Estimate, State, TestResult, undefined_test
+from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test, interval_estimate
 from core.statistics.validation import FloatArray, check_confidence_level
 
-#: Below this share of the error variance a variance is rounding and the test has nothing to divide by.
-_NOTHING = 1e-12
 #: Fewer readers than this cannot carry a claim about readers in general.
 FEW_READERS = 4
-
-
-class Scope(StrEnum):
-    """To whom the conclusion applies."""
-
-    RRRC = "RRRC"  # random readers, random cases
-    FRRC = "FRRC"  # fixed readers, random cases
-    RRFC = "RRFC"  # random readers, fixed cases
 
 
 @dataclass(frozen=True)
@@ -73,16 +63,6 @@ class VarianceComponents:
             name: None if value is None or self.error <= 0 else value / self.error
             for name, value in covariances.items()
         }
-
-
-@dataclass(frozen=True)
-class ArmContrast:
-    """One arm minus another."""
-
-    first: str
-    second: str
-    test: TestResult  # t with degrees of freedom, or z; the difference with its interval is inside
-    reader: str | None = None  # set when the contrast is within one (fixed) reader
 
 
 @dataclass(frozen=True)
@@ -119,7 +99,7 @@ class ObuchowskiRockette:
 
     def scope(self, scope: Scope | str) -> ScopeAnalysis:
         """The analysis of one scope."""
-        return next(item for item in self.scopes if item.scope == Scope(str(scope)))
+        return next(item for item in self.scopes if item.scope == check_scope(scope))
 
 
 def obuchowski_rockette(
@@ -290,7 +270,9 @@ class _Layout:
             shared = max(float(cov2), 0.0) if scope is Scope.RRRC else 0.0
             variance = ms_reader / r + shared
             df = float((r - 1) * (1.0 + r * shared / ms_reader) ** 2) if ms_reader > 0 else np.inf
-        return _interval(value, variance, df, level, method, (0.0, 1.0), self.error, self.figures.curves.n_cases), df
+        return interval_estimate(
+            value, variance, df, level, method, (0.0, 1.0), self.error, self.figures.curves.n_cases
+        ), df
 
     def reader_contrasts(self, level: float) -> tuple[ArmContrast, ...]:
         """Differences between arms within each reader, readers fixed."""
@@ -359,10 +341,10 @@ def _finish_scope(
         return ScopeAnalysis(scope, overall, (), means, mean_dfs, None)
     df1 = layout.n_arms - 1
     ms_arm = float(layout.ms_arm or 0.0)
-    if denominator <= _NOTHING * layout.error or denominator <= 0.0:
+    if denominator <= NOTHING * layout.error or denominator <= 0.0:
         reason = (
             "its variance estimate is negative"
-            if denominator < -_NOTHING * layout.error
+            if denominator < -NOTHING * layout.error
             else "the readers' differences between arms do not vary, so they have no sampling variance"
         )
         overall = undefined_test(reason, method=method)
@@ -406,78 +388,10 @@ def _undefined_scope(layout: _Layout, scope: Scope, level: float, reason: str) -
     return ScopeAnalysis(scope, overall, tuple(contrasts), means, (None,) * layout.n_arms, None)
 
 
-def contrast_test(
-    difference: float, variance: float, df: float | None, level: float, method: str, error: float
-) -> TestResult:
-    """Test that a difference is 0, by t (``df`` given) or z, with its interval.
-
-    Parameters
-    ----------
-    difference, variance : float
-        Estimated difference and its variance; a variance that is nothing but rounding beside ``error`` gives a
-        degenerate state, a negative one an undefined state.
-    df : float or None
-        Degrees of freedom of t; None for the normal distribution.
-    level : float
-        Confidence level of the interval.
-    method : str
-        Name of the test.
-    error : float
-        Variance of a single figure, the scale on which ``variance`` is judged.
-    """
-    estimate = _interval(difference, variance, df, level, method, None, error, None)
-    kind = "z" if df is None else "t"
-    if estimate.standard_error is None:
-        return TestResult(
-            None, None, f"{method}, {kind}", df, difference=estimate, state=estimate.state, reason=estimate.reason
-        )
-    statistic = difference / estimate.standard_error
-    return TestResult(statistic, 2.0 * _upper_tail(abs(statistic), df), f"{method}, {kind}", df, difference=estimate)
-
-
-def _interval(
-    value: float,
-    variance: float,
-    df: float | None,
-    level: float,
-    method: str,
-    limits: tuple[float, float] | None,
-    error: float,
-    n: int | None,
-) -> Estimate:
-    """Symmetric interval by t or z, cut to ``limits``."""
-    if variance < -_NOTHING * error:
-        reason = "its variance estimate is negative"
-        return Estimate(value, None, None, None, level, method, State.DEGENERATE, reason, n=n)
-    if variance <= _NOTHING * error or variance <= 0.0:
-        reason = "the figures do not vary, so there is no sampling variance"
-        return Estimate(value, None, None, None, level, method, State.DEGENERATE, reason, n=n)
-    standard_error = float(np.sqrt(variance))
-    half = _quantile((1.0 + level) / 2.0, df) * standard_error
-    lower, upper = value - half, value + half
-    if limits is not None:
-        lower, upper = max(lower, limits[0]), min(upper, limits[1])
-    return Estimate(value, standard_error, lower, upper, level, method, n=n)
-
-
 def _one_reader_mean(value: float, level: float, method: str) -> Estimate:
     """The figure of a single reader has no variance between readers."""
     reason = "one reader says nothing about readers in general"
     return Estimate(value, None, None, None, level, method, State.DEGENERATE, reason)
-
-
-def _quantile(probability: float, df: float | None) -> float:
-    """Quantile of t, or of the normal distribution."""
-    if df is None or np.isinf(df):
-        return float(stats.norm.ppf(probability))
-    return float(stats.t.ppf(probability, df))
-
-
-def _upper_tail(statistic: float, df: float | None) -> float:
-    """Upper tail of t, or of the normal distribution."""
-    if df is None or np.isinf(df):
-        return float(stats.norm.sf(statistic))
-    return float(stats.t.sf(statistic, df))
 
 
 def _f_tail(ratio: float, df1: float, df2: float) -> float:

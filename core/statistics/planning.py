@@ -30,7 +30,8 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
-from core.statistics.obuchowski_rockette import ObuchowskiRockette, Scope
+from core.statistics.obuchowski_rockette import ObuchowskiRockette
+from core.statistics.scope import Scope, check_scope
 from core.statistics.validation import check_confidence_level, check_count
 
 #: Default cap of a search; the same as in RJafroc.
@@ -185,7 +186,7 @@ def mrmc_power(
     """
     readers = np.array([check_count(n_readers, field="n_readers")])
     cases = np.array([check_count(n_cases, field="n_cases")])
-    return _powers(components, readers, cases, difference, _check_scope(scope), significance_level, is_dbm)[0]
+    return _powers(components, readers, cases, difference, check_scope(scope), significance_level, is_dbm)[0]
 
 
 def cases_for_power(
@@ -215,7 +216,7 @@ def cases_for_power(
     if cases.size == 0:
         raise StatisticsInputError("must be at least 2", field="most_cases", value=most_cases)
     tried = (np.full(cases.size, readers), cases)
-    found = _powers(components, *tried, difference, _check_scope(scope), significance_level, is_dbm)
+    found = _powers(components, *tried, difference, check_scope(scope), significance_level, is_dbm)
     return _first_that_reaches(found, power, f"{readers} readers", f"{most} cases")
 
 
@@ -231,7 +232,7 @@ def readers_for_power(
     is_dbm: bool = False,
 ) -> SampleSize:
     """Fewest readers with which so many cases reach the wanted power; arguments as in :func:`cases_for_power`."""
-    chosen = _check_scope(scope)
+    chosen = check_scope(scope)
     cases, most = check_count(n_cases, field="n_cases"), check_count(most_readers, field="most_readers")
     readers = np.arange(1 if chosen is Scope.FRRC else 2, most + 1)
     if readers.size == 0:
@@ -456,16 +457,6 @@ def _smallest(is_enough: Callable[[int], bool], start: int = 1) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high
-
-
-def _check_scope(scope: Scope | str) -> Scope:
-    """The scope of that name."""
-    try:
-        return Scope(str(scope).upper())
-    except ValueError as error:
-        raise StatisticsInputError(
-            "is not a scope", field="scope", value=scope, fix="use RRRC, FRRC or RRFC"
-        ) from error
 
 
 def _check_probability(value: float, field: str) -> None:

@@ -1,0 +1,164 @@
+"""The door to multi-reader multi-case analysis: a reader study in, arms or a model compared, per class and averaged.
+
+::
+
+    study = ReaderStudy.from_long(reader=..., case=..., arm=..., truth=..., rating=..., label=..., classes=...)
+    compare_arms(study, figure="auc", positive="tumor").scope("RRRC").contrasts
+    compare_arms_per_class(study, figure="accuracy")
+    compare_model_with_readers(study, model_ratings=probabilities.T, figure="auc")
+
+Conventions are those of :mod:`core.statistics.reader_study` (what is missing, what is positive) and
+:mod:`core.statistics.obuchowski_rockette` (scopes, clipping). Class-against-rest analyses of one study are dependent,
+so their p values are also given adjusted by Holm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from core.errors import UndefinedStatisticError
+from core.statistics.figure_of_merit import Covariance
+from core.statistics.multiplicity import holm
+from core.statistics.obuchowski_rockette import ObuchowskiRockette, obuchowski_rockette
+from core.statistics.reader_study import Figure, ReaderStudy
+from core.statistics.scope import Scope
+from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
+
+Result = TypeVar("Result", ObuchowskiRockette, StandaloneComparison)
+
+
+@dataclass(frozen=True)
+class ClassResult(Generic[Result]):
+    """Analysis of one class against the rest, or of the average over classes (``class_key`` None)."""
+
+    class_key: Hashable | None
+    result: Result | None  # None: undefined
+    reason: str | None  # why it is undefined
+    p_holm: dict[Scope, float | None]  # overall p value adjusted over the classes; the average is not in the family
+
+
+def compare_arms(
+    study: ReaderStudy,
+    *,
+    figure: Figure | str = Figure.AUC,
+    positive: Hashable | None = None,
+    covariance: Covariance | str = Covariance.JACKKNIFE,
+    confidence_level: float = 0.95,
+) -> ObuchowskiRockette:
+    """Obuchowski-Rockette analysis of one figure of merit.
+
+    Parameters
+    ----------
+    study : ReaderStudy
+        Readers x cases x arms; factorial, partially paired, or with missing readings.
+    figure : Figure or str
+        "auc", "accuracy", "sensitivity" or "specificity".
+    positive : class key, optional
+        Class against the rest; the average over classes when absent and there are more than two.
+    covariance : Covariance or str
+        "jackknife", "delong" or "unbiased".
+    confidence_level : float
+        Of every interval.
+
+    Raises
+    ------
+    StatisticsInputError
+        If an argument does not fit the study.
+    UndefinedStatisticError
+        If the readings do not define the figure; the message names reader and arm.
+    """
+    figures = study.figures(figure, positive=positive)
+    return obuchowski_rockette(figures, covariance=covariance, confidence_level=confidence_level)
+
+
+def compare_arms_per_class(
+    study: ReaderStudy,
+    *,
+    figure: Figure | str = Figure.AUC,
+    covariance: Covariance | str = Covariance.JACKKNIFE,
+    confidence_level: float = 0.95,
+) -> tuple[ClassResult[ObuchowskiRockette], ...]:
+    """:func:`compare_arms` averaged over classes first, then for every class against the rest.
+
+    An undefined analysis is a result with a reason, so that one class cannot hide the others.
+    """
+
+    def of(positive: Hashable | None) -> ObuchowskiRockette:
+        return compare_arms(
+            study, figure=figure, positive=positive, covariance=covariance, confidence_level=confidence_level
+        )
+
+    return _per_class(study, of, lambda result, scope: result.scope(scope).overall.p_value)
+
+
+def compare_model_per_class(
+    study: ReaderStudy,
+    *,
+    figure: Figure | str = Figure.AUC,
+    covariance: Covariance | str = Covariance.JACKKNIFE,
+    confidence_level: float = 0.95,
+    **model: object,
+) -> tuple[ClassResult[StandaloneComparison], ...]:
+    """:func:`compare_model_with_readers` averaged over classes first, then for every class against the rest.
+
+    Parameters
+    ----------
+    model
+        ``model``, ``model_ratings``, ``model_labels`` and ``arm`` of :func:`compare_model_with_readers`.
+    """
+
+    def of(positive: Hashable | None) -> StandaloneComparison:
+        return compare_model_with_readers(
+            study,
+            figure=figure,
+            positive=positive,
+            covariance=covariance,
+            confidence_level=confidence_level,
+            **model,  # type: ignore[arg-type]  # the names are checked by the call
+        )
+
+    return _per_class(study, of, lambda result, scope: result.scope(scope).test.p_value)
+
+
+def _per_class(
+    study: ReaderStudy, of: Callable[[Hashable | None], Result], p_value: Callable[[Result, Scope], float | None]
+) -> tuple[ClassResult[Result], ...]:
+    """The average and each class, with p values adjusted over the classes."""
+    # Of two classes one is the mirror of the other: the second class alone says all.
+    wanted: tuple[Hashable | None, ...] = (None,) if len(study.classes) == 2 else (None, *study.classes)
+    found: list[Result | None] = []
+    reasons: list[str | None] = []
+    for positive in wanted:
+        try:
+            found.append(of(positive))
+            reasons.append(None)
+        except UndefinedStatisticError as error:
+            found.append(None)
+            reasons.append(str(error))
+    adjusted = {scope: holm([None if item is None else p_value(item, scope) for item in found[1:]]) for scope in Scope}
+    return tuple(
+        ClassResult(
+            key,
+            item,
+            reason,
+            {scope: adjusted[scope][index - 1] for scope in Scope} if index else {},
+        )
+        for index, (key, item, reason) in enumerate(zip(wanted, found, reasons, strict=True))
+    )
+
+
+__all__ = [
+    "ClassResult",
+    "Covariance",
+    "Figure",
+    "ObuchowskiRockette",
+    "ReaderStudy",
+    "Scope",
+    "StandaloneComparison",
+    "compare_arms",
+    "compare_arms_per_class",
+    "compare_model_per_class",
+    "compare_model_with_readers",
+]
