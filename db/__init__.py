@@ -20,8 +20,7 @@ from db.records import (
     StudyMember,
 )
 from db.repository import Repository
-from db.repository_base import OPERATOR
-from db.repository_people import SESSION_HOURS
+from db.repository_base import OPERATOR, SESSION_HOURS
 from db.store import create_store, open_store, store_exists
 
 __all__ = [

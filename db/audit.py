@@ -1,8 +1,8 @@
 """The audit trail: a hash chain that shows when an event was changed, removed or slipped in.
 
 The hash of an event is SHA-256 over the hash before it and the event's own canonical JSON. A chain alone cannot show
-that its *last* events were cut off; a copy of the last hash kept elsewhere can. The digest of all readings stands in the
-events ``study.state``.
+that its *last* events were cut off; a copy of the last hash kept elsewhere can. The digest of all readings stands in
+the events ``study.state``.
 """
 
 from __future__ import annotations

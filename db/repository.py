@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from db.repository_analysis import AnalysisRepository
 from db.repository_import import ImportRepository
 from db.repository_model import ModelRepository
 from db.repository_people import PeopleRepository
 from db.repository_reader import ReaderRepository
-from db.repository_results import ResultsRepository
 from db.repository_simulation import SimulationRepository
 from db.repository_studies import StudyRepository
 
@@ -17,7 +17,7 @@ class Repository(
     ImportRepository,
     ModelRepository,
     SimulationRepository,
-    ResultsRepository,
+    AnalysisRepository,
     ReaderRepository,
 ):
     """Everything that a person may ask of the store; each method checks who asks.

@@ -27,6 +27,9 @@ OPERATOR = Person(
     person_id="operator", login="operator", display_name="Command line", role=Role.COORDINATOR, is_simulated=False
 )
 
+#: A sign-in lasts this long unless said otherwise, hours.
+SESSION_HOURS = 12.0
+
 #: ``progress(done, total, what)``; total is 0 where it is not known beforehand.
 Progress = Callable[[int, int, str], None]
 
@@ -74,6 +77,8 @@ class RepositoryBase:
         The gate to argon2.
     clock : callable
         Gives the present instant, aware.
+    session_hours : float
+        How long a sign-in lasts, hours.
     """
 
     def __init__(
@@ -83,11 +88,13 @@ class RepositoryBase:
         *,
         passwords: Passwords = PASSWORDS,
         clock: Callable[[], datetime] = utc_now,
+        session_hours: float = SESSION_HOURS,
     ) -> None:
         self.engine = engine
         self.actor = actor
         self._passwords = passwords
         self._clock = clock
+        self._session_hours = session_hours
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:

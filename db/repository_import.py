@@ -187,7 +187,7 @@ def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[Prepare
             .join(CaseImageRow, CaseImageRow.image_id == ImageRow.image_id)
             .join(CaseRow, CaseRow.case_id == CaseImageRow.case_id)
             .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
-        ).tuples()
+        ).all()
     )
     stored: dict[str, str] = {}
     for part in _parts(cases, 1000):
@@ -195,7 +195,7 @@ def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[Prepare
         stored.update(
             db_session.execute(
                 sa.select(ImageRow.content_sha256, ImageRow.image_id).where(ImageRow.content_sha256.in_(hashes))
-            ).tuples()
+            ).all()
         )
     for case in cases:
         if case.exclusion_reason is None and case.content_sha256 in in_study:
@@ -214,7 +214,7 @@ def _refuse_moved_patients(db_session: Session, study: StudyRow, cases: Sequence
             sa.select(PatientRow.patient_key, CohortRow.name)
             .join(CohortRow, CohortRow.cohort_id == PatientRow.cohort_id)
             .where(PatientRow.study_id == study.study_id)
-        ).tuples()
+        ).all()
     )
     for case in cases:
         stored = cohort_of.get(case.patient, case.cohort)
@@ -232,7 +232,7 @@ def _cohort_ids(db_session: Session, study: StudyRow, cases: Sequence[PreparedCa
     ids = dict(
         db_session.execute(
             sa.select(CohortRow.name, CohortRow.cohort_id).where(CohortRow.study_id == study.study_id)
-        ).tuples()
+        ).all()
     )
     for name in dict.fromkeys(case.cohort for case in cases):
         if name not in ids:
@@ -248,7 +248,7 @@ def _patient_ids(
     ids = dict(
         db_session.execute(
             sa.select(PatientRow.patient_key, PatientRow.patient_id).where(PatientRow.study_id == study.study_id)
-        ).tuples()
+        ).all()
     )
     new = {case.patient: case.cohort for case in cases if case.patient not in ids}
     ids.update({patient: new_id() for patient in new})

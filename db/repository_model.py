@@ -184,7 +184,7 @@ class ModelRepository(RepositoryBase):
             case_ids = dict(
                 db_session.execute(
                     sa.select(CaseRow.case_key, CaseRow.case_id).where(CaseRow.study_id == study.study_id)
-                ).tuples()
+                ).all()
             )
         now = self._clock()
         rows: list[dict[str, Any]] = []
@@ -244,7 +244,7 @@ class ModelRepository(RepositoryBase):
                     .join(CaseRow, CaseRow.cohort_id == CohortRow.cohort_id)
                     .where(*included)
                     .group_by(CohortRow.name)
-                ).tuples()
+                ).all()
             )
             found = db_session.execute(
                 sa.select(ModelVersionRow.sha256, ModelVersionRow.name, CohortRow.name, sa.func.count())
@@ -254,7 +254,7 @@ class ModelRepository(RepositoryBase):
                 .where(*included)
                 .group_by(ModelVersionRow.sha256, ModelVersionRow.name, CohortRow.name)
                 .order_by(ModelVersionRow.name, ModelVersionRow.sha256, CohortRow.name)
-            ).tuples()
+            )
             return [PredictionCount(sha256, name, cohort, n, totals[cohort]) for sha256, name, cohort, n in found]
 
 

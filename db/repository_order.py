@@ -39,7 +39,7 @@ def make_order(
     cohort_ids = dict(
         db_session.execute(
             sa.select(CohortRow.name, CohortRow.cohort_id).where(CohortRow.study_id == study.study_id)
-        ).tuples()
+        ).all()
     )
     for name in cohorts:
         if name not in cohort_ids:
@@ -51,7 +51,7 @@ def make_order(
             sa.select(CaseRow.case_key, CaseRow.case_id).where(
                 CaseRow.cohort_id.in_([cohort_ids[name] for name in cohorts]), CaseRow.exclusion_reason.is_(None)
             )
-        ).tuples()
+        ).all()
     )
     ordered = [
         (arm, case)
@@ -86,7 +86,7 @@ def make_all_orders(db_session: Session, study: StudyRow, protocol: Protocol) ->
         sa.select(StudyMemberRow, PersonRow)
         .join(PersonRow, PersonRow.person_id == StudyMemberRow.person_id)
         .where(StudyMemberRow.study_id == study.study_id)
-    ).tuples()
+    )
     for member, person in list(members):
         arms = [Arm(arm) for arm in member.arms if Arm(arm) in protocol.arms] or list(protocol.arms)
         member.arms = [str(arm) for arm in arms]

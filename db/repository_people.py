@@ -17,8 +17,6 @@ from db.passwords import check_new_password
 from db.repository_base import OPERATOR, RepositoryBase, allowed, new_id, person_of
 from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
 
-#: A sign-in lasts this long, hours.
-SESSION_HOURS = 12
 #: Failed sign-ins of one login from one address before a delay begins.
 FREE_ATTEMPTS = 5
 #: Longest delay between two attempts, seconds; there is no lockout that somebody has to lift.
@@ -87,7 +85,7 @@ class PeopleRepository(RepositoryBase):
                     person_id=row.person_id,
                     ip=ip,
                     created_at=now,
-                    expires_at=now + timedelta(hours=SESSION_HOURS),
+                    expires_at=now + timedelta(hours=self._session_hours),
                     revoked_at=None,
                 )
             )

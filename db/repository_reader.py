@@ -231,7 +231,7 @@ class ReaderRepository(RepositoryBase):
             .order_by(ReadingRow.sequence.desc())
             .limit(1)
         ).first()
-        return None if found is None else found._tuple()
+        return None if found is None else found
 
 
 def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revision: int) -> ReadingRow:

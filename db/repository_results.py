@@ -66,7 +66,7 @@ class ResultsRepository(RepositoryBase):
                 .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
                 .join(newest, newest.c.presentation_id == ReadingRow.presentation_id)
-                .where(PresentationRow.study_id == study.study_id, *_in_cohorts(cohorts))
+                .where(PresentationRow.study_id == study.study_id, *in_cohorts(cohorts))
                 .order_by(ReadingRow.sequence)
             )
             if only_current:
@@ -113,7 +113,7 @@ class ResultsRepository(RepositoryBase):
         """
         with self._reading() as db_session:
             study = self._unsealed(db_session, study_key)
-            query = self._predictions(study, model_sha256).where(*_in_cohorts(cohorts))
+            query = self._predictions(study, model_sha256).where(*in_cohorts(cohorts))
             if not with_class_maps:
                 query = query.options(sa.orm.defer(PredictionRow.class_maps))
             return [
@@ -153,9 +153,9 @@ class ResultsRepository(RepositoryBase):
                 sa.select(CaseRow.case_key, ReferenceStandardRow.class_key)
                 .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
-                .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None), *_in_cohorts(cohorts))
+                .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None), *in_cohorts(cohorts))
                 .order_by(CaseRow.case_key)
-            ).tuples()
+            )
             return [ReferenceStandard(case=case, truth=truth) for case, truth in rows]
 
     @allowed(Role.COORDINATOR)
@@ -269,7 +269,7 @@ class ResultsRepository(RepositoryBase):
         )
 
 
-def _in_cohorts(cohorts: Sequence[str] | None) -> tuple[sa.ColumnElement[bool], ...]:
+def in_cohorts(cohorts: Sequence[str] | None) -> tuple[sa.ColumnElement[bool], ...]:
     """Condition on the cohort's name."""
     return () if cohorts is None else (CohortRow.name.in_(list(cohorts)),)
 

@@ -52,7 +52,7 @@ class SimulationRepository(RepositoryBase):
                 .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
                 .where(*_of(study, person), ~has_reading)
                 .order_by(PresentationRow.position)
-            ).tuples()
+            )
             return [
                 OrderedCase(
                     presentation=Presentation(row.presentation_id, Arm(row.arm), row.position, count or 0),

@@ -231,14 +231,14 @@ class StudyRepository(RepositoryBase):
                     sa.select(PresentationRow.person_id, sa.func.count())
                     .where(PresentationRow.study_id == row.study_id)
                     .group_by(PresentationRow.person_id)
-                ).tuples()
+                ).all()
             )
             found = db_session.execute(
                 sa.select(StudyMemberRow, PersonRow)
                 .join(PersonRow, PersonRow.person_id == StudyMemberRow.person_id)
                 .where(StudyMemberRow.study_id == row.study_id)
                 .order_by(PersonRow.login)
-            ).tuples()
+            )
             return [_member_of(member, person, counts.get(person.person_id, 0)) for member, person in found]
 
     @allowed(Role.COORDINATOR)
@@ -270,7 +270,7 @@ class StudyRepository(RepositoryBase):
                 .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
                 .where(CohortRow.study_id == row.study_id)
                 .group_by(CohortRow.name, ReferenceStandardRow.class_key)
-            ).tuples()
+            )
             order = self._protocol(db_session, row).class_keys
             found = [CohortCount(*values) for values in counts]
             return sorted(found, key=lambda count: (count.cohort, order.index(count.class_key)))

@@ -1,0 +1,176 @@
+"""From the store to the tables of an analysis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from core.study import Protocol, Role
+from core.study_analysis.data import StudyData
+from db.repository_base import allowed
+from db.repository_results import ResultsRepository, in_cohorts
+from db.tables import (
+    CaseRow,
+    CohortRow,
+    ModelVersionRow,
+    PatientRow,
+    PersonRow,
+    PredictionRow,
+    PresentationRow,
+    ReadingRow,
+    ReferenceStandardRow,
+    StudyRow,
+)
+
+
+class AnalysisRepository(ResultsRepository):
+    """Readings, predictions and reference standard together."""
+
+    @allowed(Role.COORDINATOR)
+    def study_data(
+        self, study_key: str, cohorts: Sequence[str] | None = None, *, models: Sequence[str] | None = None
+    ) -> StudyData:
+        """Everything that an analysis of a study takes.
+
+        Parameters
+        ----------
+        study_key : str
+            An unsealed study.
+        cohorts : sequence of str, optional
+            All of them unless said otherwise.
+        models : sequence of str, optional
+            SHA-256 of models; all with predictions unless said otherwise.
+
+        Returns
+        -------
+        StudyData
+            Only the last revision of each reading; excluded cases with their reason; readers by login, models by
+            SHA-256.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        StatisticsInputError
+            If there is no case in these cohorts.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            protocol = self._protocol(db_session, study)
+            assignments = _assignments(db_session, study, cohorts)
+            people = db_session.scalars(
+                sa.select(PersonRow)
+                .where(
+                    PersonRow.person_id.in_(
+                        sa.select(PresentationRow.person_id).where(PresentationRow.study_id == study.study_id)
+                    )
+                )
+                .order_by(PersonRow.login)
+            ).all()
+            return StudyData(
+                classes=protocol.classes,
+                cases=_cases(db_session, study, cohorts),
+                readings=_readings(db_session, study, cohorts),
+                predictions=_predictions(db_session, study, protocol, cohorts, models),
+                reader_names={person.login: person.display_name for person in people},
+                model_names=_model_names(db_session),
+                simulated=frozenset(person.login for person in people if person.is_simulated),
+                assignments=assignments,
+            )
+
+
+def _cases(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
+    """One row a case."""
+    rows = db_session.execute(
+        sa.select(
+            CaseRow.case_key,
+            PatientRow.patient_key,
+            CohortRow.name,
+            ReferenceStandardRow.class_key,
+            CaseRow.exclusion_reason,
+        )
+        .join(PatientRow, PatientRow.patient_id == CaseRow.patient_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
+        .where(CaseRow.study_id == study.study_id, *in_cohorts(cohorts))
+        .order_by(CaseRow.case_key)
+    )
+    return pd.DataFrame(list(rows), columns=["case", "patient", "cohort", "truth", "exclusion_reason"])
+
+
+def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
+    """One row a reading, in its last revision."""
+    newest = (
+        sa.select(ReadingRow.presentation_id, sa.func.max(ReadingRow.revision).label("revision"))
+        .group_by(ReadingRow.presentation_id)
+        .subquery()
+    )
+    rows = db_session.execute(
+        sa.select(
+            PersonRow.login,
+            CaseRow.case_key,
+            PresentationRow.arm,
+            PresentationRow.repeat,
+            ReadingRow.class_key,
+            ReadingRow.confidence,
+            ReadingRow.is_unreadable,
+        )
+        .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+        .join(
+            newest,
+            (newest.c.presentation_id == ReadingRow.presentation_id) & (newest.c.revision == ReadingRow.revision),
+        )
+        .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+        .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .where(PresentationRow.study_id == study.study_id, *in_cohorts(cohorts))
+        .order_by(ReadingRow.sequence)
+    )
+    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable"]
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+def _assignments(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
+    """One row for everything that a reader was asked to read."""
+    rows = db_session.execute(
+        sa.select(PersonRow.login, CaseRow.case_key, PresentationRow.arm)
+        .select_from(PresentationRow)
+        .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+        .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .where(PresentationRow.study_id == study.study_id, PresentationRow.repeat == 1, *in_cohorts(cohorts))
+        .order_by(PersonRow.login, PresentationRow.position)
+    )
+    return pd.DataFrame(list(rows), columns=["reader", "case", "arm"])
+
+
+def _predictions(
+    db_session: Session,
+    study: StudyRow,
+    protocol: Protocol,
+    cohorts: Sequence[str] | None,
+    models: Sequence[str] | None,
+) -> pd.DataFrame:
+    """One row a model and case."""
+    query = (
+        sa.select(PredictionRow.model_sha256, CaseRow.case_key, PredictionRow.probabilities)
+        .join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .where(CaseRow.study_id == study.study_id, *in_cohorts(cohorts))
+        .order_by(PredictionRow.model_sha256, CaseRow.case_key)
+    )
+    if models is not None:
+        query = query.where(PredictionRow.model_sha256.in_(list(models)))
+    rows = [(model, case, *probabilities) for model, case, probabilities in db_session.execute(query)]
+    return pd.DataFrame(rows, columns=["model", "case", *(f"p_{key}" for key in protocol.class_keys)])
+
+
+def _model_names(db_session: Session) -> dict[str, str]:
+    """Name of every model; where two share a name, the beginning of the hash tells them apart."""
+    found = list(db_session.execute(sa.select(ModelVersionRow.sha256, ModelVersionRow.name)))
+    count = Counter(name for _, name in found)
+    return {sha256: name if count[name] == 1 else f"{name} ({sha256[:8]})" for sha256, name in found}

@@ -1,0 +1,229 @@
+"""What a reader may rely on: saved means stored, once, in order, and nobody else's."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.errors import AccessError, ConflictError, InputError, NotFoundError, ReadingRoomError
+from core.study import Answer, Arm, Protocol, StudyState, reading_order
+from db import Repository
+from tests.db.conftest import STUDY, Room, make_cases, read_next
+
+
+def test_the_order_is_the_seeded_one_of_this_reader_and_no_other(room: Room) -> None:
+    included = [case.case for case in room.cases]
+    protocol = Protocol(title="Demo")
+    shown = {}
+    for login, reader in (("ann", room.ann), ("ben", room.ben)):
+        pixels = []
+        while (presentation := reader.next_presentation(STUDY)) is not None:
+            assert presentation.position == len(pixels) + 1
+            assert presentation.count == len(included)
+            pixels.append(reader.presentation_image(presentation.presentation_id).pixels)
+            read_next(reader)
+        shown[login] = [
+            next(case.case for case in room.cases if np.array_equal(case.pixels, image)) for image in pixels
+        ]
+        expected = reading_order(included, seed=protocol.order_seed, reader=login, arm=Arm.UNAIDED)
+        assert shown[login] == expected
+    assert shown["ann"] != shown["ben"]
+
+
+def test_pixels_come_back_bit_for_bit_with_their_depth(room: Room) -> None:
+    presentation = room.ann.next_presentation(STUDY)
+    image = room.ann.presentation_image(presentation.presentation_id)
+    assert image.bits == 16
+    assert image.pixels.dtype == np.uint16
+    assert image.pixel_spacing_mm == 2.4
+    assert any(np.array_equal(image.pixels, case.pixels) for case in room.cases)
+
+
+def test_upcoming_presentations_begin_with_the_next_and_are_limited(room: Room) -> None:
+    read_next(room.ann)
+    upcoming = room.ann.upcoming_presentations(STUDY, limit=3)
+    assert [presentation.position for presentation in upcoming] == [2, 3, 4]
+    assert upcoming[0] == room.ann.next_presentation(STUDY)
+    assert len(room.ann.upcoming_presentations(STUDY, limit=100)) == 5
+
+
+def test_a_finished_reader_has_no_next_presentation(room: Room) -> None:
+    for _ in room.cases:
+        read_next(room.ann)
+    assert room.ann.next_presentation(STUDY) is None
+    progress = room.ann.my_progress(STUDY)
+    assert (progress.n_done, progress.n_total) == (10, 10)
+
+
+def test_the_same_submission_again_changes_nothing(room: Room) -> None:
+    presentation = room.ann.next_presentation(STUDY)
+    first = room.ann.save_reading(presentation.presentation_id, Answer("sat", 4, "why"), submit_id="s-1")
+    again = room.ann.save_reading(presentation.presentation_id, Answer("sat", 4, "why"), submit_id="s-1")
+    assert again == replace(first, was_already_saved=True)
+    assert not first.was_already_saved
+    assert room.ann.my_progress(STUDY).n_done == 1
+
+
+def test_a_submission_id_cannot_carry_another_answer(room: Room) -> None:
+    presentation = room.ann.next_presentation(STUDY)
+    room.ann.save_reading(presentation.presentation_id, Answer("sat", 4), submit_id="s-1")
+    with pytest.raises(ConflictError):
+        room.ann.save_reading(presentation.presentation_id, Answer("tumor", 4), submit_id="s-1")
+    assert room.ann.last_reading(STUDY).answer.class_key == "sat"
+
+
+def test_a_correction_is_a_new_revision_and_the_old_one_stays(room: Room) -> None:
+    first = read_next(room.ann, "sat", reading_seconds=3.5, display_state={"zoom": 2.0})
+    last = room.ann.last_reading(STUDY)
+    assert last.answer == Answer("sat", 3, reading_seconds=3.5, display_state={"zoom": 2.0})
+    second = room.ann.save_reading(
+        last.presentation.presentation_id, Answer("graves", 5), submit_id="s-2", expected_revision=last.revision
+    )
+    assert (first.revision, second.revision) == (1, 2)
+    assert room.ann.last_reading(STUDY).answer.class_key == "graves"
+    room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.UNSEALED)
+    stored = room.coordinator.readings(STUDY)
+    assert [(reading.class_key, reading.is_current) for reading in stored] == [("sat", False), ("graves", True)]
+
+
+def test_a_stale_revision_is_a_conflict(room: Room) -> None:
+    presentation = room.ann.next_presentation(STUDY)
+    read_next(room.ann)
+    with pytest.raises(ConflictError, match="another window"):
+        room.ann.save_reading(presentation.presentation_id, Answer("sat", 1), submit_id="other-tab")
+    assert room.ann.last_reading(STUDY).answer.class_key == "normal"
+
+
+def test_cases_are_answered_in_their_order(room: Room) -> None:
+    second = room.ann.upcoming_presentations(STUDY)[1]
+    with pytest.raises(ConflictError, match="not the next case"):
+        room.ann.save_reading(second.presentation_id, Answer("sat", 1), submit_id="ahead")
+    assert room.ann.my_progress(STUDY).n_done == 0
+
+
+def test_only_the_last_answer_may_be_corrected(room: Room) -> None:
+    first = read_next(room.ann)
+    read_next(room.ann)
+    with pytest.raises(AccessError, match="last answer"):
+        room.ann.save_reading(first.presentation_id, Answer("sat", 1), submit_id="s-9", expected_revision=1)
+
+
+def test_a_protocol_may_forbid_corrections(room: Room, repository) -> None:
+    room.coordinator.create_study("strict", Protocol(title="Strict", may_revise=False))
+    room.coordinator.import_cases("strict", make_cases(2, start=50))
+    room.coordinator.add_reader("strict", "ann", cohorts=["internal"])
+    room.coordinator.set_state("strict", StudyState.OPEN)
+    presentation = room.ann.next_presentation("strict")
+    room.ann.save_reading(presentation.presentation_id, Answer("sat", 1), submit_id="s-1")
+    with pytest.raises(AccessError):
+        room.ann.save_reading(presentation.presentation_id, Answer("tumor", 1), submit_id="s-2", expected_revision=1)
+
+
+def test_another_readers_presentation_does_not_exist(room: Room) -> None:
+    foreign = room.ben.next_presentation(STUDY)
+    with pytest.raises(NotFoundError):
+        room.ann.presentation_image(foreign.presentation_id)
+    with pytest.raises(NotFoundError):
+        room.ann.save_reading(foreign.presentation_id, Answer("sat", 1), submit_id="s-1")
+    assert room.ben.my_progress(STUDY).n_done == 0
+
+
+def test_a_study_without_me_does_not_exist(room: Room) -> None:
+    room.coordinator.create_study("other", Protocol(title="Other"))
+    for call in (room.ann.study, room.ann.next_presentation, room.ann.my_progress, room.ann.last_reading):
+        with pytest.raises(NotFoundError):
+            call("other")
+    assert [study.key for study in room.ann.my_studies()] == [STUDY]
+
+
+def test_nothing_is_shown_or_saved_while_the_study_is_not_open(room: Room) -> None:
+    presentation = room.ann.next_presentation(STUDY)
+    room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    with pytest.raises(AccessError, match="closed"):
+        room.ann.save_reading(presentation.presentation_id, Answer("sat", 1), submit_id="late")
+    with pytest.raises(AccessError, match="closed"):
+        room.ann.presentation_image(presentation.presentation_id)
+    with pytest.raises(AccessError, match="closed"):
+        room.ann.next_presentation(STUDY)
+    assert room.ann.my_progress(STUDY).n_done == 0
+
+
+def test_a_receipt_can_be_had_again_after_closing(room: Room) -> None:
+    first = read_next(room.ann, submit_id="s-1")
+    room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    again = room.ann.save_reading(first.presentation_id, Answer("normal", 3), submit_id="s-1")
+    assert again.was_already_saved
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        (Answer("nothing", 1), "class"),
+        (Answer("sat", 0), "confidence"),
+        (Answer("sat", 6), "confidence"),
+        (Answer("sat", 1, reading_seconds=float("nan")), "reading_seconds"),
+        (Answer("sat", 1, comment="x" * 5000), "comment"),
+        (Answer("sat", 1, comment="a\x00b"), "comment"),
+        (Answer("sat", 1, display_state={"zoom": float("nan")}), "display_state"),
+        (Answer("sat", 1, display_state={"zoom": object()}), "display_state"),
+        (Answer("sat", 1, display_state={"big": "x" * 20_000}), "display_state"),
+    ],
+)
+def test_an_answer_that_will_not_do_names_its_field_and_stores_nothing(room: Room, answer: Answer, field: str) -> None:
+    presentation = room.ann.next_presentation(STUDY)
+    with pytest.raises(InputError) as refused:
+        room.ann.save_reading(presentation.presentation_id, answer, submit_id="s-1")
+    assert refused.value.field == field
+    assert room.ann.my_progress(STUDY).n_done == 0
+
+
+def _at_once(*calls) -> list[object]:
+    """Run calls at the same time; give their results or errors."""
+    barrier = threading.Barrier(len(calls))
+    results: list[object] = [None] * len(calls)
+
+    def run(index: int, call) -> None:
+        barrier.wait()
+        try:
+            results[index] = call()
+        except ReadingRoomError as refused:
+            results[index] = refused
+
+    threads = [threading.Thread(target=run, args=(index, call)) for index, call in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_of_two_tabs_on_one_case_one_is_saved_and_one_hears_of_the_conflict(room: Room) -> None:
+    for turn in range(len(room.cases)):
+        presentation = room.ann.next_presentation(STUDY)
+
+        def save(answer: str, tab: Repository = room.ann, place: str = presentation.presentation_id, turn: int = turn):
+            return lambda: tab.save_reading(place, Answer(answer, 2), submit_id=f"{turn}-{answer}")
+
+        results = _at_once(save("sat"), save("tumor"))
+        refused = [result for result in results if isinstance(result, ConflictError)]
+        saved = [result for result in results if not isinstance(result, ReadingRoomError)]
+        assert (len(saved), len(refused)) == (1, 1), results
+        assert room.ann.my_progress(STUDY).n_done == turn + 1
+        assert room.ann.last_reading(STUDY).reading_id == saved[0].reading_id
+
+
+def test_one_submission_sent_twice_at_once_is_one_row_and_two_receipts(room: Room) -> None:
+    for turn in range(len(room.cases)):
+        presentation = room.ann.next_presentation(STUDY)
+
+        def save(place: str = presentation.presentation_id, turn: int = turn):
+            return room.ann.save_reading(place, Answer("sat", 2), submit_id=f"double-click-{turn}")
+
+        results = _at_once(save, save)
+        assert sorted(result.was_already_saved for result in results) == [False, True], results
+        assert results[0].reading_id == results[1].reading_id
+        assert room.ann.my_progress(STUDY).n_done == turn + 1

@@ -1,0 +1,129 @@
+"""Real stores for tests: a SQLite file, and a PostgreSQL database on a server that is given or started here."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+from db.store import create_store
+
+#: A server that may be used instead of one that is started here.
+SERVER_VARIABLE = "READING_ROOM_TEST_POSTGRESQL_URL"
+
+
+class SqliteStores:
+    """Files copied from one that was migrated once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._template = folder / "template.sqlite3"
+        create_store(f"sqlite:///{self._template}").dispose()
+
+    def new_store(self, folder: Path) -> str:
+        """URL of a new, migrated, empty store."""
+        path = folder / "store.sqlite3"
+        shutil.copyfile(self._template, path)
+        return f"sqlite:///{path}"
+
+
+class PostgresqlStores:
+    """Databases copied from one that was migrated once."""
+
+    def __init__(self, server: URL) -> None:
+        self._server = server.set(drivername="postgresql+psycopg")
+        self._made: list[str] = []
+        self._template = self.empty_store().database or ""
+        create_store(self._server.set(database=self._template)).dispose()
+
+    def new_store(self, folder: Path) -> str:
+        """URL of a new, migrated, empty store."""
+        return self.empty_store(template=self._template).render_as_string(hide_password=False)
+
+    def empty_store(self, template: str = "template0") -> URL:
+        """URL of a new database without a schema."""
+        name = f"reading_room_test_{secrets.token_hex(6)}"
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'UTF8\'')
+        self._made.append(name)
+        return self._server.set(database=name)
+
+    def remove(self) -> None:
+        """Drop what was made."""
+        for name in self._made:
+            self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _run(self, statement: str) -> None:
+        engine = sa.create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
+
+
+def why_no_postgresql() -> str | None:
+    """Why there is no PostgreSQL to test on; None if there is one."""
+    if os.environ.get(SERVER_VARIABLE):
+        return None
+    if _server_program("initdb") is None:
+        return f"no PostgreSQL: set {SERVER_VARIABLE} or install the server's programs (initdb, pg_ctl)"
+    if os.geteuid() == 0 and (
+        "postgres" not in {entry.pw_name for entry in pwd.getpwall()} or not shutil.which("runuser")
+    ):
+        return "no PostgreSQL: as root its server needs the account postgres and the program runuser"
+    return None
+
+
+@contextmanager
+def postgresql_stores() -> Iterator[PostgresqlStores]:
+    """Stores on the server that is given, or on a private one that lives as long as this context."""
+    given = os.environ.get(SERVER_VARIABLE)
+    if given:
+        stores = PostgresqlStores(make_url(given))
+        try:
+            yield stores
+        finally:
+            stores.remove()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="rr-pg-"))  # short: a socket's path has at most 107 characters
+    as_postgres: list[str] = []
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+        as_postgres = ["runuser", "-u", "postgres", "--"]
+    control = [*as_postgres, str(_server_program("pg_ctl")), "-D", str(folder / "data"), "-w", "-s"]
+    try:
+        flags = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        _quietly([*as_postgres, str(_server_program("initdb")), "-D", str(folder / "data"), *flags])
+        settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=60"
+        _quietly([*control, "-l", str(folder / "log"), "-o", settings, "start"])
+        try:
+            server = URL.create(
+                "postgresql+psycopg", username="postgres", database="postgres", query={"host": str(folder)}
+            )
+            yield PostgresqlStores(server)
+        finally:
+            _quietly([*control, "-m", "immediate", "stop"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _server_program(name: str) -> Path | None:
+    """A program of the PostgreSQL server, on PATH or where Debian keeps it."""
+    on_path = shutil.which(name)
+    if on_path:
+        return Path(on_path)
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
+    return versions[-1] if versions else None
+
+
+def _quietly(command: list[str]) -> None:
+    """Run a server program; show what it said only if it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=60, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[-1]}: {done.stdout[-1000:]} {done.stderr[-1000:]}")
