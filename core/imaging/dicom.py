@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 
 import numpy as np
 import pydicom
@@ -36,6 +37,8 @@ _PARSE_ERRORS = (
     NotImplementedError,
     OverflowError,
     RuntimeError,
+    struct.error,
+    UserWarning,  # where warnings are made errors
 )
 _OTHER_OBJECTS = (
     ("1.2.840.10008.5.1.4.1.1.88.", "a structured report, not an image"),
@@ -103,14 +106,16 @@ def decode(data: bytes) -> Decoded:
         Without the file's name, which the caller adds.
     """
     try:
-        header = pydicom.dcmread(io.BytesIO(data))
-        _check_object(header)
+        return _decode(pydicom.dcmread(io.BytesIO(data)))
     except _PARSE_ERRORS as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(
-            f"the DICOM header is cut short or damaged ({_clause(error)})", fix="export the file again"
-        ) from error
+        raise ImageError(f"the DICOM file is cut short or damaged ({_clause(error)})", fix="export it again") from error
+
+
+def _decode(header: Dataset) -> Decoded:
+    """Pixels of a parsed file; pydicom reads each value only when it is asked for, and may fail at any of them."""
+    _check_object(header)
     notes: list[str] = []
     stored = _stored_values(header)
     values = _rescaled(stored, header, notes)

@@ -49,10 +49,17 @@ def decode(data: bytes, kind: str) -> Decoded:
     return Decoded(pixels=pixels, notes=tuple(notes), dropped=_dropped(image, data, kind))
 
 
+class _Jpeg(JpegImageFile):
+    """A JPEG whose EXIF block is never searched for a resolution, where a damaged one makes Pillow warn."""
+
+    def _read_dpi_from_exif(self) -> None:
+        return
+
+
 def _open(data: bytes, kind: str) -> Image.Image:
     """Parse the header only."""
     try:
-        return JpegImageFile(io.BytesIO(data)) if kind == "JPEG" else PngImageFile(io.BytesIO(data))
+        return _Jpeg(io.BytesIO(data)) if kind == "JPEG" else PngImageFile(io.BytesIO(data))
     except DAMAGE as error:
         raise ImageError(f"the {kind} is cut short or damaged ({_clause(error)})", fix=_AGAIN) from error
 
