@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from core.errors import UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance, check_covariance
@@ -350,7 +350,7 @@ def _finish_scope(
         overall = undefined_test(reason, method=method)
     elif scope is Scope.FRRC:
         chi2 = df1 * ms_arm / denominator
-        overall = TestResult(chi2, float(stats.chi2.sf(chi2, df1)), method + ", chi-squared", float(df1))
+        overall = TestResult(chi2, float(special.chdtrc(df1, chi2)), method + ", chi-squared", float(df1))
     else:
         ratio = ms_arm / denominator
         dfs = (float(df1), float("inf") if df2 is None else df2)
@@ -397,8 +397,8 @@ def _one_reader_mean(value: float, level: float, method: str) -> Estimate:
 def _f_tail(ratio: float, df1: float, df2: float) -> float:
     """Upper tail of F; chi-squared when the denominator is known exactly."""
     if np.isinf(df2):
-        return float(stats.chi2.sf(ratio * df1, df1))
-    return float(stats.f.sf(ratio, df1, df2))
+        return float(special.chdtrc(df1, ratio * df1))
+    return float(special.fdtrc(df1, df2, ratio))
 
 
 def _mean_where(matrix: FloatArray, chosen: np.ndarray) -> float | None:

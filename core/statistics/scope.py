@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from core.errors import StatisticsInputError
 from core.statistics.result import Estimate, State, TestResult
@@ -103,12 +103,12 @@ def interval_estimate(
 def quantile(probability: float, df: float | None) -> float:
     """Quantile of t, or of the normal distribution."""
     if df is None or np.isinf(df):
-        return float(stats.norm.ppf(probability))
-    return float(stats.t.ppf(probability, df))
+        return float(special.ndtri(probability))
+    return float(special.stdtrit(df, probability))
 
 
 def upper_tail(statistic: float, df: float | None) -> float:
     """Upper tail of t, or of the normal distribution."""
     if df is None or np.isinf(df):
-        return float(stats.norm.sf(statistic))
-    return float(stats.t.sf(statistic, df))
+        return float(special.ndtr(-statistic))
+    return float(special.stdtr(df, -statistic))

@@ -1,0 +1,121 @@
+"""U- and V-statistic variances against their definitions, and their named states."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from core.errors import StatisticsInputError, UndefinedStatisticError
+from core.statistics.imrmc_ustat import imrmc_analysis
+from core.statistics.mrmc import ReaderStudy
+from core.statistics.result import State
+from tests.core.statistics.test_mrmc import labelled, simulated
+
+
+def _definition(study: ReaderStudy, first: int, second: int) -> tuple[float, float]:
+    """Unbiased and V-statistic covariance of two arms' AUCs by summing over every pair of (reader, case, case)."""
+    assert study.ratings is not None
+    positive, negative = np.flatnonzero(study.truth == 1), np.flatnonzero(study.truth == 0)
+
+    def terms(arm: int) -> list[tuple[int, int, int, float]]:
+        rows = study.ratings[0][arm]  # type: ignore[index]  # asserted above
+        found = []
+        for r, i, j in product(range(len(study.readers)), negative, positive):
+            low, high = rows[r, i], rows[r, j]
+            if not np.isnan(low + high):
+                found.append((r, int(i), int(j), float(high > low) + 0.5 * float(high == low)))
+        return found
+
+    a, b = terms(first), terms(second)
+    auc_a, auc_b = (np.mean([term[3] for term in group]) for group in (a, b))
+    apart = [x[3] * y[3] for x, y in product(a, b) if x[0] != y[0] and x[1] != y[1] and x[2] != y[2]]
+    # The unbiased variance is the mean of all products minus the mean of those that share nothing.
+    unbiased = float(auc_a * auc_b - np.mean(apart))
+    # The V-statistic replaces each unbiased moment with the mean over all products that may share more.
+    coefficients, moments = np.zeros(8), np.zeros(8)
+    for x, y in product(a, b):
+        key = (0 if x[0] == y[0] else 4) + {(1, 1): 0, (0, 1): 1, (1, 0): 2, (0, 0): 3}[
+            (int(x[1] == y[1]), int(x[2] == y[2]))
+        ]
+        coefficients[key] += 1.0
+    coefficients /= len(a) * len(b)
+    coefficients[7] -= 1.0
+    for key in range(8):
+        chosen = [
+            x[3] * y[3]
+            for x, y in product(a, b)
+            if (key >= 4 or x[0] == y[0])
+            and (key % 4 in (1, 3) or x[1] == y[1])
+            and (key % 4 in (2, 3) or x[2] == y[2])
+        ]
+        moments[key] = np.mean(chosen) if chosen else 0.0
+    return unbiased, float(coefficients @ moments)
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_variances_equal_their_definition_also_with_missing_readings(is_complete: bool) -> None:
+    study = simulated(3, n_readers=3, n_cases=9)
+    assert study.ratings is not None
+    ratings = study.ratings[0].copy()
+    if not is_complete:
+        ratings[0, 0, 1] = ratings[1, 2, 6] = ratings[0, 1, 7] = np.nan
+    study = ReaderStudy.from_dense(study.truth, ratings=ratings, classes=(0, 1))
+    own = [_definition(study, arm, arm) for arm in range(2)]
+    cross = _definition(study, 0, 1)
+    for which, kind in enumerate(("ustat", "mle")):
+        result = imrmc_analysis(study, kind=kind)
+        assert result.arms[0].variance == pytest.approx(own[0][which], rel=1e-9, abs=1e-13)
+        assert result.arms[1].variance == pytest.approx(own[1][which], rel=1e-9, abs=1e-13)
+        expected = own[0][which] + own[1][which] - 2 * cross[which]
+        assert result.pairs[0].variance == pytest.approx(expected, rel=1e-9, abs=1e-13)
+
+
+def test_negative_variance_is_a_named_state_without_a_test() -> None:
+    for seed in range(300):
+        study = simulated(seed, n_readers=3, n_cases=12, steps=3)
+        pair = imrmc_analysis(study).pairs[0]
+        if pair.variance < 0:
+            break
+    else:
+        pytest.fail("no simulated study has a negative variance")
+    assert pair.test.state is State.UNDEFINED
+    assert pair.test.p_value is None
+    assert pair.degrees_of_freedom is None
+    assert pair.estimate.state is State.DEGENERATE
+    assert pair.estimate.value == pytest.approx(pair.first_auc - (pair.second_auc or 0.0))
+    assert pair.estimate.reason is not None
+    assert "negative" in pair.estimate.reason
+    assert imrmc_analysis(study, kind="mle").pairs[0].variance > 0
+
+
+def test_order_of_readers_and_cases_never_matters() -> None:
+    study = simulated(11)
+    assert study.ratings is not None
+    rng = np.random.default_rng(0)
+    readers, cases = rng.permutation(4), rng.permutation(24)
+    other = ReaderStudy.from_dense(
+        study.truth[cases], ratings=study.ratings[0][:, readers][:, :, cases], classes=(0, 1)
+    )
+    first, second = imrmc_analysis(study).pairs[0], imrmc_analysis(other).pairs[0]
+    assert first.variance == pytest.approx(second.variance, rel=1e-9)
+    assert first.degrees_of_freedom == pytest.approx(second.degrees_of_freedom, rel=1e-9)
+
+
+def test_one_class_of_several_against_the_rest() -> None:
+    study = labelled(2)
+    result = imrmc_analysis(study, positive=1)
+    expected = study.figures("auc", positive=1).values().mean(axis=1)
+    assert [arm.first_auc for arm in result.arms] == pytest.approx(list(expected))
+    with pytest.raises(StatisticsInputError, match="positive"):
+        imrmc_analysis(study)
+
+
+def test_too_few_readers_or_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UndefinedStatisticError, match="1 readers"):
+        imrmc_analysis(simulated(1, n_readers=1))
+    with pytest.raises(StatisticsInputError, match="kind"):
+        imrmc_analysis(simulated(1), kind="bayes")
+    with pytest.raises(StatisticsInputError, match="pair"):
+        imrmc_analysis(simulated(1)).pair("arm 2", "arm 1")
