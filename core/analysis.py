@@ -132,8 +132,8 @@ def _cohort(cohort: CohortArrays, level: float) -> CohortAnalysis:
     notes = []
     if cohort.is_clustered:
         notes.append(
-            f"{len(cohort.cases)} cases come from {cohort.n_patients} patients: intervals of single numbers are between "
-            "patients where their method says so, tests take cases as independent"
+            f"{len(cohort.cases)} cases come from {cohort.n_patients} patients: intervals of single numbers are "
+            "between patients where their method says so, tests take cases as independent"
         )
     notes += [f"no case of class {key}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0]
     if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):

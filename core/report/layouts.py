@@ -109,7 +109,7 @@ def read_analysis_file(
     return _read_mrmcaov(table) if chosen is Layout.MRMCAOV else _read_imrmc(table)
 
 
-# ------------------------------------------------------------------------------------------------------------- two-class
+# ------------------------------------------------------------------------------------------------------ two-class
 def _read_mrmcaov(table: CsvTable) -> StudyData:
     """reader, treatment or test, case, truth, rating."""
     arm_column = "test" if "test" in table.columns and "treatment" not in table.columns else "treatment"
@@ -184,7 +184,7 @@ def _binary_study(truth: dict[str, str], ratings: list[tuple[str, str, str, str,
     return StudyData(BINARY_CLASSES, cases, reader_ratings=rated)
 
 
-# ------------------------------------------------------------------------------------------------------------------ long
+# ------------------------------------------------------------------------------------------------------ long
 def _read_long(table: CsvTable, classes: Sequence[DiseaseClass] | None) -> StudyData:
     """One row per reading."""
     table.require(("case", "truth"), Layout.LONG)
@@ -326,7 +326,7 @@ def _long_reading(
     return (reader, case, arm, label, confidence, repeat, is_unreadable)
 
 
-# --------------------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------------------------------------------------ writing
 def write_analysis_files(
     data: StudyData, folder: str | Path, layout: Layout | str, *, cohorts: Sequence[str] | None = None
 ) -> list[Path]:

@@ -97,7 +97,7 @@ class StudyData:
         return f"{name} (simulated)" if key in self.simulated and "simulated" not in name else name
 
 
-# ------------------------------------------------------------------------------------------------------------- checking
+# ------------------------------------------------------------------------------------------------------ checking
 def _checked_table(table: pd.DataFrame, name: str, columns: Sequence[str], known: pd.Index | None) -> pd.DataFrame:
     """A copy with its key columns as text, none of them empty, and every case known."""
     for column in columns:

@@ -7,8 +7,7 @@ The numbers are those of :func:`core.statistics.agreement.cohen_kappa`, which ta
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.inter_rater import cohens_kappa
+from scipy.special import ndtri
 
 from core.statistics.agreement import has_kappa_paradox
 from core.statistics.result import Estimate, State, undefined_estimate
@@ -43,9 +42,15 @@ def kappa_from_table(table: IntArray, confidence_level: float) -> Estimate:
     if np.count_nonzero(table.sum(axis=0) + table.sum(axis=1)) < 2:
         reason = "All readings name one class, so agreement beyond chance is not defined."
         return undefined_estimate(reason, confidence_level=confidence_level, method=METHOD, n=n)
-    found = cohens_kappa(table)
-    value, variance = float(found.kappa), float(found.var_kappa)
-    observed = float(np.trace(table)) / n
+    share = table / n
+    rows, columns = share.sum(axis=1), share.sum(axis=0)
+    observed, expected = float(np.trace(share)), float(rows @ columns)
+    value = (observed - expected) / (1.0 - expected)
+    diagonal = np.diag(share)
+    on_diagonal = float(np.sum(diagonal * (1.0 - (rows + columns) * (1.0 - value)) ** 2))
+    off_diagonal = float(np.sum(share * (columns[:, None] + rows) ** 2) - np.sum(diagonal * (columns + rows) ** 2))
+    spread = on_diagonal + (1.0 - value) ** 2 * off_diagonal - (value - expected * (1.0 - value)) ** 2
+    variance = spread / (n * (1.0 - expected) ** 2)
     notes: tuple[str, ...] = ()
     if has_kappa_paradox(observed, value):
         notes = (f"kappa paradox: {observed:.1%} agreement, very uneven class shares; read Gwet's AC1 beside it",)
@@ -53,7 +58,7 @@ def kappa_from_table(table: IntArray, confidence_level: float) -> Estimate:
         reason = "The large-sample variance is 0."
         return Estimate(value, None, None, None, confidence_level, METHOD, State.DEGENERATE, reason, notes, n)
     error = float(np.sqrt(variance))
-    half = float(stats.norm.isf((1.0 - confidence_level) / 2.0)) * error
+    half = float(ndtri((1.0 + confidence_level) / 2.0)) * error
     return Estimate(
         value, error, max(-1.0, value - half), min(1.0, value + half), confidence_level, METHOD, n=n, notes=notes
     )

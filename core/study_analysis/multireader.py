@@ -10,25 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from core.errors import UndefinedStatisticError
 from core.statistics.auc_interval import HARD_LABEL_NOTE
-from core.statistics.mrmc import ClassResult, compare_arms, compare_arms_per_class, compare_model_per_class
-from core.statistics.mrmc import compare_model_with_readers as compare_model
+from core.statistics.mrmc import compare_arms
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import TestResult, undefined_test
 from core.statistics.scope import Scope
-from core.statistics.standalone import StandaloneComparison
+from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
+from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
-from core.study_analysis.data import FloatArray
+from core.study_analysis.data import FloatArray, IntArray
 from core.study_analysis.results import MrmcResult
 
 #: A panel has at least this many readers.
 SMALLEST_PANEL = 2
 COVARIANCE = "jackknife"
+
+
+Result = TypeVar("Result", ObuchowskiRockette, StandaloneComparison)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,16 @@ class _Panel:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
     notes_of_auc: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _ClassResult(Generic[Result]):
+    """One class against the rest, or the average over classes (``class_key`` None)."""
+
+    class_key: str | None
+    result: Result | None  # None: undefined
+    reason: str | None
+    p_holm: dict[Scope, float | None]
 
 
 def multireader_results(cohort: CohortArrays, confidence_level: float) -> tuple[MrmcResult, ...]:
@@ -69,24 +83,26 @@ def _model_against_panel(
             if ratings is not None and len(cohort.class_keys) == 2:
                 ratings = ratings[1]
             labels = None if figure is Figure.AUC else model.labels[predicted]
-            if figure is Figure.ACCURACY:
-                results = _only_average(
-                    lambda ratings=ratings, labels=labels, panel=panel, figure=figure: compare_model(
-                        panel.study, model=model.name, model_ratings=ratings, model_labels=labels, figure=figure,
-                        covariance=COVARIANCE, confidence_level=level,
-                    )
+
+            def compare(
+                positive: str | None,
+                panel: _Panel = panel,
+                figure: Figure = figure,
+                ratings: FloatArray | None = ratings,
+                labels: IntArray | None = labels,
+            ) -> StandaloneComparison:
+                return compare_model_with_readers(
+                    panel.study, model=model.name, model_ratings=ratings, model_labels=labels, figure=figure,
+                    positive=positive, covariance=COVARIANCE, confidence_level=level,
                 )  # fmt: skip
-            else:
-                results = compare_model_per_class(
-                    panel.study, figure=figure, covariance=COVARIANCE, confidence_level=level, model=model.name,
-                    model_ratings=ratings, model_labels=labels,
-                )  # fmt: skip
+
+            results = _each_class(cohort, figure, compare, lambda found, scope: found.scope(scope).test.p_value)
             for item in results:
                 yield from _standalone(cohort, item, figure, model, arm, panel)
 
 
 def _standalone(
-    cohort: CohortArrays, item: ClassResult[StandaloneComparison], figure: Figure, model: Participant, arm: str,
+    cohort: CohortArrays, item: _ClassResult[StandaloneComparison], figure: Figure, model: Participant, arm: str,
     panel: _Panel,
 ) -> Iterator[MrmcResult]:  # fmt: skip
     """The three scopes of one model-against-panel comparison."""
@@ -113,27 +129,24 @@ def _standalone(
         )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------------------------ arms
+# ------------------------------------------------------------------------------------------------------ arms
 def _arms(cohort: CohortArrays, readers: list[Participant], arms: list[str], level: float) -> Iterator[MrmcResult]:
     """The arms of the panel against each other."""
     for panel in _panels(cohort, readers, arms, np.ones(len(cohort.cases), dtype=bool)):
         for figure in panel.figures:
-            if figure is Figure.ACCURACY:
-                results = _only_average(
-                    lambda panel=panel, figure=figure: compare_arms(
-                        panel.study, figure=figure, covariance=COVARIANCE, confidence_level=level
-                    )
+
+            def compare(positive: str | None, panel: _Panel = panel, figure: Figure = figure) -> ObuchowskiRockette:
+                return compare_arms(
+                    panel.study, figure=figure, positive=positive, covariance=COVARIANCE, confidence_level=level
                 )
-            else:
-                results = compare_arms_per_class(
-                    panel.study, figure=figure, covariance=COVARIANCE, confidence_level=level
-                )
+
+            results = _each_class(cohort, figure, compare, lambda found, scope: found.scope(scope).overall.p_value)
             for item in results:
                 yield from _contrasts(cohort, item, figure, panel)
 
 
 def _contrasts(
-    cohort: CohortArrays, item: ClassResult[ObuchowskiRockette], figure: Figure, panel: _Panel
+    cohort: CohortArrays, item: _ClassResult[ObuchowskiRockette], figure: Figure, panel: _Panel
 ) -> Iterator[MrmcResult]:
     """Every pair of arms in the three scopes."""
     name = _class_name(cohort, item, figure)
@@ -171,7 +184,7 @@ def _contrasts(
             )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------------------------------------------- shared
+# ------------------------------------------------------------------------------------------------------ shared
 def _panels(cohort: CohortArrays, readers: list[Participant], arms: list[str], within: BoolArray) -> Iterator[_Panel]:
     """A study of ratings for the AUC, and one of labels for the rest."""
     rated = [one for one in readers if one.ratings is not None and (one.is_rated & within).any()]
@@ -220,15 +233,32 @@ def _study(
     )
 
 
-def _only_average(compute: Callable[[], ObuchowskiRockette | StandaloneComparison]) -> tuple[ClassResult, ...]:
-    """One result over all classes, or the reason why there is none."""
-    try:
-        return (ClassResult(None, compute(), None, {}),)
-    except UndefinedStatisticError as error:
-        return (ClassResult(None, None, str(error), {}),)
+def _each_class(
+    cohort: CohortArrays,
+    figure: Figure,
+    compare: Callable[[str | None], Result],
+    p_value: Callable[[Result, Scope], float | None],
+) -> list[_ClassResult[Result]]:
+    """The average over classes first, then each class with p-values adjusted over the classes.
+
+    An undefined analysis is a result with a reason, so that one class cannot hide the others. Accuracy has no classes,
+    and of two classes the second says all.
+    """
+    only_average = figure is Figure.ACCURACY or len(cohort.class_keys) == 2
+    found: list[_ClassResult[Result]] = []
+    for positive in (None, *(() if only_average else cohort.class_keys)):
+        try:
+            found.append(_ClassResult(positive, compare(positive), None, {}))
+        except UndefinedStatisticError as error:
+            found.append(_ClassResult(positive, None, str(error), {}))
+    for scope in Scope:
+        adjusted = holm_adjusted([None if one.result is None else p_value(one.result, scope) for one in found[1:]])
+        for one, p in zip(found[1:], adjusted, strict=True):
+            one.p_holm[scope] = p
+    return found
 
 
-def _class_name(cohort: CohortArrays, item: ClassResult, figure: Figure) -> str:
+def _class_name(cohort: CohortArrays, item: _ClassResult, figure: Figure) -> str:
     """Class key, "macro" for the average over classes, "all" for accuracy."""
     if item.class_key is not None:
         return str(item.class_key)

@@ -7,15 +7,15 @@ readers of one arm, arms of one reader, or models; for the AUC over the classes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
-from core.statistics.comparison import chi_squared, mcnemar
-from core.statistics.difference import PairedCounts, difference_paired
-from core.statistics.multiplicity import holm
-from core.statistics.result import TestResult
+from core.statistics.result import Estimate, TestResult
+from core.study_analysis.accuracy_pairs import accuracy_tests
+from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.data import IntArray
 from core.study_analysis.delong_pairs import delong_pairs
@@ -29,9 +29,10 @@ def pair_comparisons(cohort: CohortArrays, confidence_level: float) -> tuple[Pai
         return ()
     by_class = [delong_pairs(cohort, list(pairs), index, confidence_level) for index in cohort.curve_classes]
     tables = _tables(cohort, list(pairs))
+    tested = accuracy_tests(tables, confidence_level)
     found = [
-        _comparison(cohort, pair, table, tuple(row[place] for row in by_class), confidence_level)
-        for place, (pair, table) in enumerate(zip(pairs, tables, strict=True))
+        _comparison(cohort, pair, table, accuracy, tuple(row[place] for row in by_class))
+        for place, (pair, table, accuracy) in enumerate(zip(pairs, tables, tested, strict=True))
     ]
     return tuple(_adjusted(found, list(pairs.values())))
 
@@ -49,7 +50,7 @@ def _pairs(participants: tuple[Participant, ...]) -> dict[tuple[int, int], str]:
             found[i, j] = f"readers, {one.arm}"
         elif one.key == two.key:
             found[i, j] = "arms of a reader"
-    found.update({pair: "models" for pair in combinations(models, 2)})
+    found.update(dict.fromkeys(combinations(models, 2), "models"))
     return found
 
 
@@ -68,18 +69,18 @@ def _tables(cohort: CohortArrays, pairs: list[tuple[int, int]]) -> list[IntArray
 
 
 def _comparison(
-    cohort: CohortArrays, pair: tuple[int, int], table: IntArray, areas: tuple[AucComparison, ...], level: float
-) -> PairComparison:
+    cohort: CohortArrays, pair: tuple[int, int], table: IntArray, accuracy: tuple[Estimate, Mapping[str, TestResult]],
+    areas: tuple[AucComparison, ...],
+) -> PairComparison:  # fmt: skip
     """One pair, without adjustment."""
     first, second = (cohort.participants[place] for place in pair)
     has_labels = first.has_labels and second.has_labels
-    (both, only_first), (only_second, neither) = table.tolist()
-    counts = PairedCounts(both, only_first, only_second, neither)
+    one, two = first.is_answered, second.is_answered
+    n_common = int(table.sum()) if has_labels else int((one & two).sum())
     notes = []
     if cohort.is_clustered:
         notes.append("some patients have several cases: the tests take cases as independent")
-    n_common = counts.n if has_labels else int((first.is_answered & second.is_answered).sum())
-    left_out = max(int(first.is_answered.sum()), int(second.is_answered.sum())) - n_common
+    left_out = int((one | two).sum()) - n_common
     if left_out:
         notes.append(f"{left_out} cases that only one of the two answered are left out")
     return PairComparison(
@@ -87,23 +88,12 @@ def _comparison(
         second=Identity(second.kind, second.key, second.arm, second.name),
         n_common=n_common,
         table=table if has_labels else None,
-        difference=difference_paired(counts, confidence_level=level),
-        tests=_tests(counts) if has_labels else {},
+        difference=accuracy[0],
+        tests=accuracy[1] if has_labels else {},
         p_holm=None,
         auc=areas,
         notes=tuple(notes),
     )
-
-
-def _tests(counts: PairedCounts) -> dict[str, TestResult]:
-    """McNemar's test, and the unpaired chi-squared that papers print."""
-    right_1, right_2 = counts.both + counts.only_first, counts.both + counts.only_second
-    return {
-        "mcnemar_exact": mcnemar(counts),
-        "mcnemar_mid_p": mcnemar(counts, method="mid-p"),
-        "chi_squared": chi_squared(right_1, counts.n, right_2, counts.n),
-        "chi_squared_yates": chi_squared(right_1, counts.n, right_2, counts.n, is_corrected=True),
-    }
 
 
 def _adjusted(found: list[PairComparison], families: list[str]) -> list[PairComparison]:
@@ -111,8 +101,8 @@ def _adjusted(found: list[PairComparison], families: list[str]) -> list[PairComp
     result = list(found)
     for family in dict.fromkeys(families):
         places = [place for place, name in enumerate(families) if name == family]
-        exact = holm([_p(found[place].tests.get("mcnemar_exact")) for place in places])
-        areas = iter(holm([one.test.p_value for place in places for one in found[place].auc]))
+        exact = holm_adjusted([_p(found[place].tests.get("mcnemar_exact")) for place in places])
+        areas = iter(holm_adjusted([one.test.p_value for place in places for one in found[place].auc]))
         for place, p in zip(places, exact, strict=True):
             auc = tuple(replace(one, p_holm=next(areas)) for one in found[place].auc)
             result[place] = replace(found[place], p_holm=p, auc=auc)
