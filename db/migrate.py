@@ -16,6 +16,7 @@ from db.engine import connect_engine, make_sqlite_file, sqlite_path, writing
 from db.failures import MIGRATE_COMMAND, translated_failures
 
 _FOLDER = Path(__file__).parent / "migrations"
+_APPEND_ONLY = ("reading", "audit_event")
 _MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
 
 
@@ -88,16 +89,34 @@ def check_schema(engine: Engine) -> None:
     ------
     SchemaVersionError
         Naming the command that mends it.
+    StoreDamagedError
+        If a trigger that makes a table append-only is missing.
     """
     with translated_failures(), engine.connect() as connection:
         current = current_revision(connection)
-    if current == head_revision():
-        return
+        if current == head_revision():
+            _check_guards(connection)
+            return
     _refuse_newer(current, _FOLDER)
     found = f"version {current}" if current else "no schema yet"
     raise SchemaVersionError(
         f"The store has {found}, this program needs version {head_revision()}. Fix: run `{MIGRATE_COMMAND}`."
     )
+
+
+def _check_guards(connection: Connection) -> None:
+    """Refuse a store from which a trigger that keeps readings or audit events was removed."""
+    if connection.dialect.name == "postgresql":
+        deeds, query = ("update", "delete", "truncate"), "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'"
+    else:
+        deeds, query = ("update", "delete", "replace"), "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    needed = {f"{table}_no_{deed}" for table in _APPEND_ONLY for deed in deeds}
+    missing = sorted(needed - set(connection.exec_driver_sql(query).scalars()))
+    if missing:
+        raise StoreDamagedError(
+            f"The store has lost what keeps its readings from being changed ({', '.join(missing)}). "
+            "Fix: find out who removed it, and restore the last backup."
+        )
 
 
 def _refuse_newer(current: str | None, folder: Path) -> None:

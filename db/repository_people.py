@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 from datetime import timedelta
@@ -247,29 +248,26 @@ class PeopleRepository(RepositoryBase):
     def _count_attempt(self, db_session: Session, login: str, ip: str) -> None:
         """Count an attempt, or refuse it because the last one was too short ago."""
         now = self._clock()
+        make = postgresql.insert if db_session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        # The row is made before it is locked: two first attempts at once would otherwise both count as the first.
+        db_session.execute(
+            make(SignInAttemptRow)
+            .values(login=login, ip=ip, failures=0, last_attempt_at=now, next_allowed_at=now)
+            .on_conflict_do_nothing()
+        )
         attempt = db_session.scalars(
             sa.select(SignInAttemptRow)
             .where(SignInAttemptRow.login == login, SignInAttemptRow.ip == ip)
             .with_for_update()
-        ).first()
-        failures = 0
-        if attempt is not None and now - attempt.last_attempt_at < _FORGET_FAILURES_AFTER:
-            failures = attempt.failures
-            if attempt.next_allowed_at > now:
-                seconds = int((attempt.next_allowed_at - now).total_seconds()) + 1
-                raise AccessError(f"Too many attempts. Wait {seconds} seconds, then try again.")
-        failures += 1
-        values = {
-            "failures": failures,
-            "last_attempt_at": now,
-            "next_allowed_at": now + timedelta(seconds=_delay_s(failures)),
-        }
-        make = postgresql.insert if db_session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        db_session.execute(
-            make(SignInAttemptRow)
-            .values(login=login, ip=ip, **values)
-            .on_conflict_do_update(index_elements=["login", "ip"], set_=values)
-        )
+        ).one()
+        if now - attempt.last_attempt_at >= _FORGET_FAILURES_AFTER:
+            attempt.failures = 0
+        elif attempt.next_allowed_at > now:
+            seconds = math.ceil((attempt.next_allowed_at - now).total_seconds())
+            raise AccessError(f"Too many attempts. Wait {seconds} seconds, then try again.")
+        attempt.failures += 1
+        attempt.last_attempt_at = now
+        attempt.next_allowed_at = now + timedelta(seconds=_delay_s(attempt.failures))
         db_session.execute(sa.delete(SignInAttemptRow).where(SignInAttemptRow.last_attempt_at < now - _KEEP_ATTEMPTS))
 
     def _store_password(self, login: str, password: str) -> None:

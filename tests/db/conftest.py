@@ -41,6 +41,14 @@ def postgresql() -> Iterator[PostgresqlStores]:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a migrated, empty store, on each engine in turn."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite_stores").new_store(tmp_path)
+    return request.getfixturevalue("postgresql").recycled_store()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def own_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same, for a test that changes the schema: nobody uses this store afterwards."""
     name = {"sqlite": "sqlite_stores", "postgresql": "postgresql"}[request.param]
     return request.getfixturevalue(name).new_store(tmp_path)
 
@@ -120,6 +128,26 @@ class Room:
 
 @pytest.fixture
 def room(repository: Callable[[Person | None], Repository]) -> Room:
+    return furnish(repository)
+
+
+@pytest.fixture
+def repository_on(clock: Clock) -> Iterator[Callable[[str], Room]]:
+    """The same room in a store of the test's choice."""
+    opened: list[Engine] = []
+
+    def furnish_store(url: str) -> Room:
+        engine = open_store(url)
+        opened.append(engine)
+        return furnish(lambda actor: Repository(engine, actor, passwords=CHEAP, clock=clock))
+
+    yield furnish_store
+    for engine in opened:
+        engine.dispose()
+
+
+def furnish(repository: Callable[[Person | None], Repository]) -> Room:
+    """An open study with its people."""
     operator = repository(OPERATOR)
     chief = operator.create_person("chief", "Dr Chief", Role.COORDINATOR, password="correct horse battery")
     ann = operator.create_person("ann", "Dr Ann", Role.READER, password="ann reads at night")

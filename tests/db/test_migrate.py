@@ -1,0 +1,117 @@
+"""The schema comes from the migrations, all of it or nothing, and a wrong version names the command that mends it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from core.errors import SchemaVersionError
+from db import open_store, store_exists
+from db.engine import connect_engine, writing
+from db.migrate import head_revision, upgrade
+from db.tables import Base
+
+MIGRATIONS = Path(__file__).parents[2] / "db" / "migrations"
+
+BROKEN = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+def upgrade():
+    op.create_table("half_done", sa.Column("name", sa.Text()))
+    op.add_column("study", sa.Column("half_done", sa.Text()))
+    op.execute("INSERT INTO half_done VALUES ('row')")
+    {last}
+"""
+
+
+def _with_second_migration(folder: Path, last: str) -> Path:
+    copy = folder / "migrations"
+    shutil.copytree(MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "versions" / "0002_second.py").write_text(BROKEN.format(last=last))
+    return copy
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+    return request.getfixturevalue("postgresql").empty_store().render_as_string(hide_password=False)
+
+
+def test_an_empty_store_is_brought_up_to_date_once(empty_url: str) -> None:
+    assert not store_exists(empty_url)
+    assert upgrade(empty_url) == (None, head_revision())
+    assert upgrade(empty_url) == (head_revision(), head_revision())
+    assert store_exists(empty_url)
+    open_store(empty_url).dispose()
+
+
+def test_the_migrations_make_the_tables_that_the_program_declares(store_url: str) -> None:
+    engine = connect_engine(store_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": engine.dialect.name == "postgresql"})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_the_migrations_make_the_checks_that_the_program_declares(store_url: str) -> None:
+    engine = connect_engine(store_url)
+    inspector = sa.inspect(engine)
+    for table in Base.metadata.sorted_tables:
+        declared = {str(found.name) for found in table.constraints if isinstance(found, sa.CheckConstraint)}
+        made = {found["name"] for found in inspector.get_check_constraints(table.name)}
+        assert made == declared, table.name
+    engine.dispose()
+
+
+def test_a_store_without_schema_names_the_command(empty_url: str) -> None:
+    if empty_url.startswith("sqlite"):
+        Path(empty_url.removeprefix("sqlite:///")).touch()
+    with pytest.raises(SchemaVersionError, match=r"python manage\.py migrate"):
+        open_store(empty_url)
+
+
+def test_an_older_store_names_the_command(own_store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    newer_program = _with_second_migration(tmp_path, "pass")
+    monkeypatch.setattr("db.migrate._FOLDER", newer_program)
+    monkeypatch.setattr(head_revision, "__defaults__", (newer_program,))
+    with pytest.raises(SchemaVersionError, match=r"version 0001.*needs version 0002.*python manage\.py migrate"):
+        open_store(own_store_url)
+
+
+def test_a_newer_store_is_refused_and_left_alone(own_store_url: str) -> None:
+    engine = connect_engine(own_store_url)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for attempt in (open_store, upgrade):
+        with pytest.raises(SchemaVersionError, match="newer than this program"):
+            attempt(own_store_url)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9999"
+    engine.dispose()
+
+
+def test_a_migration_that_fails_midway_leaves_nothing_behind(own_store_url: str, tmp_path: Path) -> None:
+    folder = _with_second_migration(tmp_path, "raise RuntimeError('power cut')")
+    with pytest.raises(RuntimeError, match="power cut"):
+        upgrade(own_store_url, folder=folder)
+    engine = open_store(own_store_url)  # its schema is this program's
+    inspector = sa.inspect(engine)
+    assert "half_done" not in inspector.get_table_names()
+    assert "half_done" not in {column["name"] for column in inspector.get_columns("study")}
+    engine.dispose()
+
+
+def test_the_same_migration_goes_through_when_it_does_not_fail(own_store_url: str, tmp_path: Path) -> None:
+    """Shows that the test above fails for the failure's sake."""
+    folder = _with_second_migration(tmp_path, "pass")
+    assert upgrade(own_store_url, folder=folder) == ("0001", "0002")
+    engine = connect_engine(own_store_url)
+    assert "half_done" in sa.inspect(engine).get_table_names()
+    engine.dispose()

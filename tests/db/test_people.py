@@ -1,0 +1,204 @@
+"""Signing in, staying in, and being let out."""
+
+from __future__ import annotations
+
+import threading
+
+import argon2
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.study import Role
+from db import OPERATOR, Repository
+from db.repository_people import LONGEST_DELAY_S
+from db.tables import PersonRow, SignInSessionRow
+from tests.db.conftest import CHEAP, STUDY, Clock, Room, read_next
+
+PASSWORD = "ann reads at night"
+
+
+@pytest.fixture
+def nobody(repository) -> Repository:
+    return repository(None)
+
+
+def test_a_right_password_gives_a_token_that_leads_back_to_the_person(room: Room, nobody: Repository) -> None:
+    token = nobody.authenticate(" ANN ", PASSWORD, "10.0.0.1")
+    assert nobody.actor_for_token(token) == room.ann.actor
+    assert nobody.actor_for_token(token + "x") is None
+    assert nobody.actor_for_token("") is None
+    assert token != nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+
+
+def test_neither_token_nor_password_is_stored(room: Room, nobody: Repository, engine: Engine) -> None:
+    token = nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+    with engine.connect() as connection:
+        stored = repr(connection.execute(sa.select(SignInSessionRow.__table__)).all())
+        stored += repr(connection.execute(sa.select(PersonRow.__table__)).all())
+    stored += repr(room.operator.audit_trail())
+    assert token not in stored
+    assert PASSWORD not in stored
+    assert "$argon2id$" in stored
+    assert "$argon2id$" not in repr(room.operator.people()) + repr(room.operator.audit_trail())
+
+
+def test_one_text_for_every_cause_of_refusal(room: Room, nobody: Repository) -> None:
+    room.coordinator.set_active("ben", False)
+    texts = set()
+    for login, password in (
+        ("ann", "wrong password"),
+        ("nobody-here", PASSWORD),
+        ("ben", "ben reads by day"),
+        ("sim", ""),
+    ):
+        with pytest.raises(AccessError) as refused:
+            nobody.authenticate(login, password, "10.0.0.1")
+        texts.add(str(refused.value))
+    assert len(texts) == 1
+
+
+def test_twenty_bad_attempts_are_delayed_and_the_person_elsewhere_is_not_locked_out(
+    room: Room, nobody: Repository, clock: Clock
+) -> None:
+    waits = 0
+    for _ in range(20):
+        with pytest.raises(AccessError) as refused:
+            nobody.authenticate("ann", "wrong password", "6.6.6.6")
+        waits += "Wait" in str(refused.value)
+    assert waits == 15
+    with pytest.raises(AccessError, match="Wait 1 seconds"):
+        nobody.authenticate("ann", PASSWORD, "6.6.6.6")  # even the right one waits
+    assert nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+    clock.forward(seconds=2)
+    assert nobody.authenticate("ann", PASSWORD, "6.6.6.6")
+
+
+def test_the_delay_grows_up_to_five_minutes_and_is_forgotten_after_success(
+    room: Room, nobody: Repository, clock: Clock
+) -> None:
+    waits = []
+    for attempt in range(16):
+        with pytest.raises(AccessError, match="Check the login"):
+            nobody.authenticate("ann", "wrong password", "6.6.6.6")
+        if attempt >= 4:
+            with pytest.raises(AccessError) as refused:
+                nobody.authenticate("ann", "wrong password", "6.6.6.6")
+            waits.append(int(str(refused.value).split("Wait ")[1].split()[0]))
+        clock.forward(seconds=LONGEST_DELAY_S + 1)
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    nobody.authenticate("ann", PASSWORD, "6.6.6.6")
+    for _ in range(5):
+        with pytest.raises(AccessError, match="Check the login"):
+            nobody.authenticate("ann", "wrong password", "6.6.6.6")
+
+
+def test_guesses_at_the_same_time_are_all_counted(room: Room, nobody: Repository) -> None:
+    answers: list[str] = []
+
+    def guess() -> None:
+        try:
+            nobody.authenticate("ann", "wrong password", "6.6.6.6")
+        except AccessError as refused:
+            answers.append(str(refused))
+
+    threads = [threading.Thread(target=guess) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 12
+    with pytest.raises(AccessError, match="Wait"):
+        nobody.authenticate("ann", "wrong password", "6.6.6.6")
+
+
+def test_sign_out_ends_the_sign_in_and_only_that(room: Room, nobody: Repository) -> None:
+    first, second = (nobody.authenticate("ann", PASSWORD, "10.0.0.1") for _ in range(2))
+    nobody.sign_out(first)
+    nobody.sign_out("never was")
+    assert nobody.actor_for_token(first) is None
+    assert nobody.actor_for_token(second) is not None
+
+
+def test_a_sign_in_ends_by_itself(room: Room, engine: Engine, clock: Clock) -> None:
+    nobody = Repository(engine, None, passwords=CHEAP, clock=clock, session_hours=2)
+    token = nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+    clock.forward(hours=1.9)
+    assert nobody.actor_for_token(token) is not None
+    clock.forward(hours=0.2)
+    assert nobody.actor_for_token(token) is None
+
+
+def test_a_new_password_ends_every_sign_in(room: Room, nobody: Repository) -> None:
+    token = nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+    room.coordinator.set_password("ann", "another long password")
+    assert nobody.actor_for_token(token) is None
+    token = nobody.authenticate("ann", "another long password", "10.0.0.1")
+    with pytest.raises(AccessError, match="old password"):
+        room.ann.change_my_password(PASSWORD, "a third long password")
+    room.ann.change_my_password("another long password", "a third long password")
+    assert nobody.actor_for_token(token) is None
+    assert nobody.authenticate("ann", "a third long password", "10.0.0.1")
+
+
+def test_an_inactive_person_can_do_nothing_from_that_moment(room: Room, nobody: Repository) -> None:
+    token = nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+    room.coordinator.set_active("ann", False)
+    assert nobody.actor_for_token(token) is None
+    with pytest.raises(AccessError):
+        read_next(room.ann)
+    room.coordinator.set_active("ann", True)
+    assert nobody.actor_for_token(token) is None
+    read_next(room.ann)
+
+
+def test_a_role_that_changed_in_the_store_counts_at_once(room: Room, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.update(PersonRow).where(PersonRow.login == "chief").values(role="reader"))
+    with pytest.raises(AccessError):
+        room.coordinator.progress(STUDY)
+
+
+def test_coordinators_cannot_shut_themselves_out(room: Room) -> None:
+    with pytest.raises(ConflictError):
+        room.coordinator.set_active("chief", False)
+
+
+def test_a_login_is_taken_once_whatever_its_case(room: Room) -> None:
+    with pytest.raises(ConflictError):
+        room.operator.create_person("ANN", "Another Ann", Role.READER)
+
+
+def test_logins_that_will_not_do(room: Room) -> None:
+    for login in ("", " ", "a b", "operator", "nobody", "ä", "x" * 65, "-a", "<script>"):
+        with pytest.raises(InputError) as refused:
+            room.operator.create_person(login, "Name", Role.READER)
+        assert refused.value.field == "login"
+
+
+def test_people_are_listed_without_secrets_and_unknown_ones_are_not_found(room: Room) -> None:
+    assert [person.login for person in room.operator.people()] == ["ann", "ben", "chief", "sim"]
+    assert room.operator.person("Sim").is_simulated
+    for call in (lambda: room.operator.person("eve"), lambda: room.operator.set_password("eve", "long enough, eve")):
+        with pytest.raises(NotFoundError):
+            call()
+
+
+def test_the_operator_is_nobody_who_could_sign_in(room: Room, nobody: Repository) -> None:
+    with pytest.raises(AccessError):
+        nobody.authenticate(OPERATOR.login, "whatever it is", "127.0.0.1")
+
+
+def test_a_hash_of_an_older_profile_is_renewed_at_sign_in(room: Room, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.update(PersonRow).where(PersonRow.login == "ann").values(password_hash=_old_hash()))
+    Repository(engine, None, passwords=CHEAP).authenticate("ann", PASSWORD, "10.0.0.1")
+    with engine.connect() as connection:
+        stored = connection.execute(sa.select(PersonRow.password_hash).where(PersonRow.login == "ann")).scalar_one()
+    assert not CHEAP.needs_new_hash(stored)
+    Repository(engine, None, passwords=CHEAP).authenticate("ann", PASSWORD, "10.0.0.1")
+
+
+def _old_hash() -> str:
+    return argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
