@@ -180,15 +180,22 @@ def fit_detector(
 
 
 def _mean_and_whitening(features: np.ndarray, truth: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Class means (k, C) and a (C, C) matrix W with W W' the inverse of the shrunk pooled covariance."""
-    from sklearn.covariance import LedoitWolf  # only fitting needs it
+    """Class means (k, C) and a symmetric (C, C) matrix W with W W the inverse of the shrunk covariance."""
+    from sklearn.covariance import ledoit_wolf_shrinkage  # only fitting needs it
 
     means = np.stack([features[truth == index].mean(axis=0) for index in range(n_classes)])
-    covariance = LedoitWolf(assume_centered=True).fit(features - means[truth]).covariance_
-    # A feature that never varies would make the matrix singular; a relative floor keeps it invertible.
-    values, vectors = np.linalg.eigh(covariance)
-    floor = max(float(values.max()) * 1e-8, 1e-12)
-    return means, vectors / np.sqrt(np.maximum(values, floor))
+    residuals = features - means[truth]
+    n, n_features = residuals.shape
+    shrinkage = float(ledoit_wolf_shrinkage(residuals, assume_centered=True))
+    # The shrunk covariance is (1 - s) R'R / n + s m I with m the mean variance. Its eigenvectors are the right singular
+    # vectors of R, and everything they leave out has the variance s m: no decomposition of a C x C matrix is needed.
+    _, singular, directions = np.linalg.svd(residuals, full_matrices=False)
+    mean_variance = float(np.square(singular).sum()) / n / n_features
+    # Where nothing varies at all a tiny variance keeps the distance finite.
+    rest = max(shrinkage * mean_variance, 1e-8 * float(singular[0]) ** 2 / n, 1e-12)
+    variances = np.maximum((1 - shrinkage) * np.square(singular) / n + shrinkage * mean_variance, rest)
+    along = (directions.T * (1 / np.sqrt(variances) - 1 / np.sqrt(rest))) @ directions
+    return means, along + np.eye(n_features) / np.sqrt(rest)
 
 
 def _nearest_distance(features: np.ndarray, means: np.ndarray, whitening: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 
 from core.model.architectures import Network, build
 from core.model.checkpoint import ModelCard, save_checkpoint
+from core.model.preprocessing import normalise
 
 CLASSES = ("graves", "normal", "sat", "tumor")
 
@@ -30,7 +31,7 @@ def _network(name: str) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(7)
         network = build(name, len(CLASSES)).module.eval()
-        # Fresh last layers of some networks start near zero, which would leave every comparison below empty.
+        # Fresh last layers of some networks start near zero, which would leave every comparison empty.
         with torch.no_grad():
             for norm in network.modules():
                 if isinstance(norm, torch.nn.BatchNorm2d):
@@ -41,6 +42,57 @@ def _network(name: str) -> Network:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network
+
+
+def blobs(n: int, size: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Prepared images (n, size, size) uint8 of bright blobs, and the quarter (n,) that each lies in."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    quarters = np.arange(n) % 4
+    pictures = []
+    for quarter in quarters:
+        row, column = rng.uniform(0.2, 0.35, 2) + np.array([0.45 * (quarter // 2), 0.45 * (quarter % 2)])
+        width, height = rng.uniform([0.08, 120], [0.15, 240])
+        blob = height * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / width**2)
+        pictures.append(np.clip(blob + rng.poisson(rng.uniform(2, 15), (size, size)), 0, 255))
+    return np.stack(pictures).astype(np.uint8), quarters
+
+
+@cache
+def _trained_network() -> Network:
+    """A ShuffleNetV2 that learned in a few steps where a blob lies.
+
+    The logits of a fresh network agree to a millionth for any two images, so comparing its answers proves nothing.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = build("shufflenet_v2_x1_0", len(CLASSES)).module.train()
+        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+        for step in range(14):
+            pictures, quarters = blobs(16, 64, seed=100 + step)
+            loss = torch.nn.functional.cross_entropy(
+                network(normalise(torch.from_numpy(pictures))), torch.from_numpy(quarters)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        for norm in network.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.reset_running_stats()
+                norm.momentum = None  # the average over the batch below
+        with torch.no_grad():
+            network(normalise(torch.from_numpy(blobs(32, 64, seed=5)[0])))
+    network.eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    return network
+
+
+@pytest.fixture
+def trained_network() -> Network:
+    """A frozen ShuffleNetV2 whose answers differ from image to image; do not change it."""
+    return _trained_network()
 
 
 @pytest.fixture
@@ -54,7 +106,7 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a ShuffleNetV2 checkpoint for 64 pixel images; do not change it."""
     folder = tmp_path_factory.mktemp("checkpoint")
     card = ModelCard("shufflenet_v2_x1_0", CLASSES, 64, "random", temperature=1.7)
-    save_checkpoint(folder, _network("shufflenet_v2_x1_0"), card)
+    save_checkpoint(folder, _trained_network(), card)
     return folder
 
 
