@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from core.runtime import configure_threads
 from core.settings import get_settings
 from pages.door import sign_in
+from pages.door.failures import show_failure
 from pages.door.security import SecurityMiddleware
 from pages.screens import SCREENS
 from pages.widgets.resources import signing_key, store_engine
@@ -38,4 +39,5 @@ app = st.App(
     routes=sign_in.ROUTES,
     middleware=[Middleware(SecurityMiddleware)],
     lifespan=lifespan,
+    on_script_error=show_failure,
 )

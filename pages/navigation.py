@@ -11,7 +11,8 @@ from pages.widgets.movement import remember_pages
 from pages.widgets.resources import repository
 from pages.widgets.study_choice import remembered_study_key
 
-st.set_page_config(page_title="Reading Room", layout="wide")  # an icon by name would be fetched from another machine
+# An icon by name would be fetched from another machine; an emoji is drawn by the browser.
+st.set_page_config(page_title="Reading Room", page_icon="🩻", layout="wide")
 
 try:
     person = signed_in_person()

@@ -118,8 +118,11 @@ class Wire:
     def attach(self, page: Page) -> None:
         """Record a tab from now on."""
 
+        def keep(frame: str | bytes) -> None:
+            self.received.append(frame if isinstance(frame, bytes) else frame.encode())
+
         def on_websocket(socket: WebSocket) -> None:
-            socket.on("framereceived", lambda frame: self.received.append(frame if isinstance(frame, bytes) else frame.encode()))
+            socket.on("framereceived", keep)
 
         page.on("websocket", on_websocket)
         page.on("request", lambda request: self.addresses.append(request.url))

@@ -42,7 +42,8 @@ def phantom_pixels(number: int) -> np.ndarray:
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:96, :96]
     warm = 12.0 + 2.0 * number
-    mean = 5 + warm * (np.exp(-((x - 36) ** 2 / 60 + (y - 48) ** 2 / 240)) + np.exp(-((x - 60) ** 2 / 60 + (y - 48) ** 2 / 240)))
+    lobes = [np.exp(-((x - middle) ** 2 / 60 + (y - 48) ** 2 / 240)) for middle in (36, 60)]
+    mean = 5 + warm * (lobes[0] + lobes[1])
     counts = rng.poisson(mean)
     return counts.astype(np.uint16) if number % 2 == 0 else np.clip(3 * counts, 0, 255).astype(np.uint8)
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from pages.door.security import SESSION_COOKIE
 from pages.door.sign_in import safe_target
@@ -20,7 +24,9 @@ from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServe
 BROWSER = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Chromium"}
 
 
-def sign_in_by_form(server: ReadingServer, login: str, password: str = PASSWORD) -> tuple[requests.Session, requests.Response]:
+def sign_in_by_form(
+    server: ReadingServer, login: str, password: str = PASSWORD
+) -> tuple[requests.Session, requests.Response]:
     """A session that has sent the form, and the answer to it."""
     session = requests.Session()
     page = session.get(f"{server.url}/sign-in", timeout=10)
@@ -68,8 +74,9 @@ def test_a_deep_link_on_a_fresh_server_shows_the_sign_in_page_only(path: str, fr
 
 @pytest.mark.parametrize(
     "path",
-    ["media/0123.png", "_stcore/metrics", "_stcore/upload_file/a/b", "_stcore/host-config", "_stcore/agent/openapi.json",
-     "_stcore/bidi-components/x/y.js", "component/x/index.html", "app/static/x", "oauth2callback", "anything"],
+    ["media/0123.png", "_stcore/metrics", "_stcore/upload_file/a/b", "_stcore/host-config",
+     "_stcore/agent/openapi.json", "_stcore/agent/interact", "_stcore/bidi-components/x/y.js", "component/x/index.html",
+     "app/static/x", "oauth2callback", "anything"],
 )  # fmt: skip
 @pytest.mark.parametrize("cookie", [None, "made-up"])
 def test_nothing_is_served_without_a_valid_cookie(path: str, cookie: str | None, server: ReadingServer) -> None:
@@ -86,6 +93,30 @@ def test_the_websocket_needs_the_cookie(server: ReadingServer, signed_in: Callab
     cookie = signed_in("reader-1").cookies[SESSION_COOKIE]
     assert websocket_status(server, cookie) == 101
     assert websocket_status(server, cookie, Origin="http://evil.example") == 403
+
+
+def session_id(server: ReadingServer, cookie: str, wanted: str = "") -> str:
+    """Id of the Streamlit session that a websocket with this cookie gets when it asks to resume ``wanted``."""
+    protocols = [Subprotocol(name) for name in ("streamlit", "x", wanted) if name]
+    with connect(
+        f"ws://127.0.0.1:{server.port}/_stcore/stream",
+        additional_headers={"Cookie": f"{SESSION_COOKIE}={cookie}"},
+        subprotocols=protocols,
+    ) as socket:
+        socket.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(socket.recv(timeout=20))
+            if message.WhichOneof("type") == "new_session":
+                return message.new_session.initialize.session_id
+
+
+def test_a_stolen_session_id_is_worth_nothing_without_the_sign_in(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    mine, theirs = (signed_in(login).cookies[SESSION_COOKIE] for login in ("reader-1", "reader-3"))
+    first = session_id(server, mine)
+    assert session_id(server, mine, first) == first  # its owner resumes it
+    assert session_id(server, theirs, first) != first
 
 
 @pytest.mark.parametrize(("login", "status"), [("reader-1", 403), (COORDINATOR, 200)])
@@ -148,7 +179,10 @@ def test_sign_out_revokes_the_cookie_everywhere(
     assert websocket_status(server, token) == 101
     session.get(f"{server.url}/sign-out", headers={"Sec-Fetch-Site": "same-origin"}, timeout=10)
     assert websocket_status(server, token) == 403
-    assert requests.get(f"{server.url}/_stcore/host-config", cookies={SESSION_COOKIE: token}, timeout=10).status_code == 401
+    assert (
+        requests.get(f"{server.url}/_stcore/host-config", cookies={SESSION_COOKIE: token}, timeout=10).status_code
+        == 401
+    )
 
 
 @pytest.mark.parametrize("path", ["sign-in", "_stcore/health", "read", "_stcore/metrics"])
@@ -166,15 +200,18 @@ def test_the_page_of_the_app_allows_no_inline_script(
     server: ReadingServer, signed_in: Callable[[str], requests.Session]
 ) -> None:
     answer = signed_in("reader-1").get(f"{server.url}/read", headers=BROWSER, timeout=10)
-    scripts = next(part for part in answer.headers["content-security-policy"].split("; ") if part.startswith("script-src"))
+    scripts = next(
+        part for part in answer.headers["content-security-policy"].split("; ") if part.startswith("script-src")
+    )
     assert "unsafe-inline" not in scripts
     assert "sha256-" in scripts
 
 
 @pytest.mark.parametrize(
     ("target", "where"),
-    [("/read", "/read"), ("/read?study=demo", "/read?study=demo"), ("//evil.example", "/"), ("https://evil.example", "/"),
-     ("/\\evil.example", "/"), ("/sign-out", "/"), ("", "/"), (None, "/"), ("/a\r\nSet-Cookie: x=1", "/")],
+    [("/read", "/read"), ("/read?study=demo", "/read?study=demo"), ("//evil.example", "/"),
+     ("https://evil.example", "/"), ("/\\evil.example", "/"),
+     ("/sign-out", "/"), ("", "/"), (None, "/"), ("/a\r\nSet-Cookie: x=1", "/")],
 )  # fmt: skip
 def test_the_way_after_the_sign_in_stays_inside_the_app(target: str | None, where: str) -> None:
     assert safe_target(target) == where

@@ -129,6 +129,22 @@ def test_a_correction_is_a_new_revision_and_the_next_case_follows(
     assert answers == [(1, 1, "graves", True), (2, 1, "normal", False), (2, 2, "tumor", True)]
 
 
+def test_after_a_sign_out_in_one_tab_the_other_saves_nothing(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    other = context.new_page()
+    other.goto(server.url)
+    other.get_by_role("link", name="Sign out").click()
+    expect(other.get_by_label("Login")).to_be_visible()
+    type_answers(page, range(1))
+    expect(page.get_by_text("You are signed out")).to_be_visible()
+    assert stored_readings(server.store_url, reader) == []
+    other.go_back()  # what the browser kept shows nothing
+    expect(other.get_by_label("Login")).to_be_visible()
+
+
 def test_enter_saves_nothing_until_diagnosis_and_confidence_are_chosen(
     server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
 ) -> None:
@@ -164,7 +180,9 @@ def test_comment_flag_view_and_time_are_stored_with_the_answer(
     assert reading.display_state["is_inverted"] is True
     assert reading.display_state["keys_before_image"] == 0
     assert reading.reading_seconds is not None
-    assert 0 < reading.reading_seconds < 1.4 or reading.reading_seconds < page.evaluate("performance.now()") / 1000 - 1.4
+    assert (
+        0 < reading.reading_seconds < 1.4 or reading.reading_seconds < page.evaluate("performance.now()") / 1000 - 1.4
+    )
 
 
 def test_wheel_and_drag_change_the_view_in_the_browser_alone(
@@ -196,9 +214,8 @@ def test_the_panel_fits_a_small_screen_without_scrolling(
 ) -> None:
     page = sign_in(server, reader, "/read")
     wait_for_case(page, 1)
-    assert page.evaluate("document.querySelector('.stMain').scrollHeight - document.querySelector('.stMain').clientHeight") <= 0
-    desk = page.locator(".desk")
-    assert desk.evaluate("desk => desk.scrollHeight - desk.clientHeight") <= 0
+    for scrolling in (".stMain", ".desk"):
+        assert page.locator(scrolling).evaluate("box => box.scrollHeight - box.clientHeight") <= 0, scrolling
     for part in ("Save and next", "Keys"):
         box = page.get_by_role("button", name=part).bounding_box()
         assert box is not None

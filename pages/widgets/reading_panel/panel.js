@@ -296,13 +296,22 @@ class Panel {
     const { isLate, ...message } = this.pending;
     this.pending.isLate = false;
     this.say(isLate ? "Trying again …" : message.kind === "answer" ? "Saving …" : "", "");
-    this.timer = setTimeout(() => {
-      this.pending.isLate = true;
-      this.say(message.kind === "answer" ? "Not saved yet. Press Enter to try again."
-        : "No answer from the server yet. Press Enter to try again.", "alert");
-    }, PATIENCE_MS);
+    this.timer = setTimeout(() => this.beLate(), PATIENCE_MS);
     this.sentAt = performance.now();
     this.send("sent", message);
+  }
+
+  // No receipt in time: say so, and go on trying without being asked; a server that comes back does not call by itself.
+  beLate() {
+    this.pending.isLate = true;
+    this.say(this.pending.kind === "answer" ? "Not saved yet. Press Enter to try again."
+      : "No answer from the server yet. Press Enter to try again.", "alert");
+    const { isLate, ...message } = this.pending;
+    this.timer = setTimeout(() => {
+      this.sentAt = performance.now();
+      this.send("sent", message);
+      this.beLate();
+    }, PATIENCE_MS);
   }
 
   // The page was drawn anew without a receipt, as after a restart of the server: the message may have been lost.

@@ -1,0 +1,184 @@
+"""Who may open what: every screen by every role, in the navigation and inside the screen itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.errors import AccessError, ConflictError, InputError, NotFoundError, StoreBusyError, StoreDamagedError
+from core.study import Answer, Role
+from db import OPERATOR, Repository, open_store
+from pages.read import follow_message
+from pages.screens import SCREENS, Screen, screens_of
+from pages.widgets import guard, resources
+from pages.widgets.reading_panel import MAX_COMMENT_LENGTH, PanelMessage, ReceiptState, read_message
+from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, STUDY
+
+_LOGIN = {Role.READER: "reader-1", Role.COORDINATOR: COORDINATOR}
+
+
+@pytest.fixture
+def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    """A store of this test, which the screens use too."""
+    engine = open_store(store_url)
+    monkeypatch.setattr(resources, "store_engine", lambda: engine)
+    yield Repository(engine, OPERATOR)
+    engine.dispose()
+
+
+@pytest.fixture
+def signed_in_as(store: Repository, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], str | None]:
+    """``signed_in_as(login)``: the runs of this test carry this person's cookie; gives the token."""
+
+    def sign_in(login: str | None) -> str | None:
+        token = Repository(store.engine, None).authenticate(login, PASSWORD, "127.0.0.1") if login else None
+        monkeypatch.setattr(guard, "cookie_token", lambda: token)
+        return token
+
+    return sign_in
+
+
+def run_alone(screen: Screen) -> AppTest:
+    """The ``render`` of a screen as a script of its own, past the navigation."""
+
+    def script(address: str) -> None:
+        from pages.screens import SCREENS
+
+        next(screen for screen in SCREENS if screen.address == address).render()
+
+    return AppTest.from_function(script, default_timeout=20, args=(screen.address,)).run()
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.address)
+def test_a_screen_run_alone_opens_for_its_roles_only(
+    screen: Screen, role: Role | None, signed_in_as: Callable[[str | None], str | None]
+) -> None:
+    signed_in_as(_LOGIN[role] if role else None)
+    page = run_alone(screen)
+    assert not page.exception
+    shown = [text.value for text in (*page.subheader, *page.error)]
+    if role is None:
+        assert shown == ["You are signed out"]
+    elif role not in screen.roles:
+        assert len(shown) == 1
+        assert "not for your role" in shown[0]
+    else:
+        assert not any("not for your role" in text or "signed out" in text for text in shown)
+
+
+def run_navigation(address: str = "") -> AppTest:
+    page = AppTest.from_file(str(ROOT / "pages" / "navigation.py"), default_timeout=20).run()
+    return page.switch_page(address).run() if address else page
+
+
+def test_a_reader_lands_on_the_reader_s_studies(signed_in_as: Callable[[str | None], str | None]) -> None:
+    signed_in_as("reader-1")
+    page = run_navigation()
+    assert not page.exception
+    assert [title.value for title in page.header] == ["Welcome, Reader 1"]
+    assert [button.label for button in page.button] == ["Start reading"]
+
+
+def test_a_coordinator_lands_on_the_overview(signed_in_as: Callable[[str | None], str | None]) -> None:
+    signed_in_as(COORDINATOR)
+    page = run_navigation()
+    assert not page.exception
+    assert [title.value for title in page.header] == ["Studies"]
+    assert "Thyroid demo study" in page.subheader[0].value
+
+
+def test_every_screen_says_research_use_only_and_synthetic(
+    signed_in_as: Callable[[str | None], str | None],
+) -> None:
+    for login in ("reader-1", COORDINATOR):
+        signed_in_as(login)
+        page = run_navigation()
+        foot = "".join(str(element.proto.body) for element in page.get("html"))
+        assert "Research use only" in foot
+        assert "Synthetic data" in foot
+
+
+def test_a_sign_out_elsewhere_ends_this_tab_at_its_next_run(
+    store: Repository, signed_in_as: Callable[[str | None], str | None]
+) -> None:
+    token = signed_in_as("reader-1")
+    page = run_navigation()
+    assert [title.value for title in page.header] == ["Welcome, Reader 1"]
+    assert token is not None
+    Repository(store.engine, None).sign_out(token)
+    page.run()
+    assert [title.value for title in page.subheader] == ["You are signed out"]
+    assert not page.header
+
+
+def test_every_role_has_a_start_page_and_addresses_differ() -> None:
+    assert all(screens_of(role) for role in Role)
+    addresses = [screen.address for screen in SCREENS]
+    assert len(set(addresses)) == len(addresses)
+    assert {"sign-in", "sign-out", "media", "static"}.isdisjoint(addresses)
+
+
+GOOD = {
+    "kind": "answer", "submit_id": "s", "presentation_id": "p", "expected_revision": 0, "class_key": "sat",
+    "confidence": 3, "comment": "", "is_unreadable": False, "reading_seconds": 1.5, "display_state": {"zoom": 1},
+}  # fmt: skip
+
+
+def test_a_message_becomes_an_answer() -> None:
+    message = read_message(GOOD)
+    assert message == PanelMessage("answer", "s", "p", 0, Answer("sat", 3, "", False, 1.5, {"zoom": 1}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "delete"}, {"submit_id": None}, {"confidence": "3"}, {"confidence": True}, {"class_key": 1},
+        {"is_unreadable": "no"}, {"comment": "x" * (MAX_COMMENT_LENGTH + 1)}, {"display_state": []},
+        {"expected_revision": "1"},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_message_that_is_not_an_answer_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        read_message({**GOOD, **change})
+    with pytest.raises(InputError):
+        read_message("text")
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "text"),
+    [
+        (StoreBusyError("x"), ReceiptState.TRY_AGAIN, "busy"),
+        (StoreDamagedError("x"), ReceiptState.TRY_AGAIN, "not available"),
+        (ConflictError("x"), ReceiptState.REFUSED, "another window"),
+        (NotFoundError("x"), ReceiptState.REFUSED, "another window"),
+        (AccessError("x"), ReceiptState.REFUSED, "not open"),
+        (InputError("x"), ReceiptState.REFUSED, "does not fit"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_store_refuses_is_never_called_saved(
+    error: Exception, state: ReceiptState, text: str, store: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(store, "save_reading", refuse)
+    receipt = follow_message(store, store.study(STUDY), read_message(GOOD))
+    assert (receipt.submit_id, receipt.state) == ("s", state)
+    assert text in receipt.message
+
+
+def test_the_same_submission_twice_is_one_reading_and_two_receipts(store: Repository) -> None:
+    reader = Repository(store.engine, store.person("reader-1"))
+    study = reader.study(STUDY)
+    presentation = reader.next_presentation(STUDY)
+    assert presentation is not None
+    message = replace(read_message(GOOD), presentation_id=presentation.presentation_id)
+    receipts = [follow_message(reader, study, message) for _ in range(2)]
+    assert [receipt.state for receipt in receipts] == [ReceiptState.SAVED, ReceiptState.SAVED]
+    assert reader.my_progress(STUDY).n_done == 1
