@@ -25,7 +25,7 @@ from scipy import stats
 from core.errors import UndefinedStatisticError
 from core.statistics.reader_study import ReaderFigures
 from core.statistics.result import TestResult, undefined_test
-from core.statistics.scope import ArmContrast, Scope, check_scope, contrast_test
+from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test
 from core.statistics.validation import FloatArray, check_confidence_level
 
 
@@ -103,7 +103,7 @@ def dorfman_berbaum_metz(figures: ReaderFigures, *, confidence_level: float = 0.
     squares = _mean_squares(c * values[:, :, None] - (c - 1.0) * without)
     arm_means = values.mean(axis=1)
     # On the scale of the figures: the variance of a difference of arm means is 2 / (r c) times a mean square.
-    error = squares["TRC"] / c
+    error = max(squares["RC"], squares["C"]) / c
     scopes = tuple(_scope(scope, squares, (t, r, c), figures.arms, arm_means, level, error) for scope in Scope)
     components = PseudovalueComponents(
         reader=(squares["R"] - squares["TR"] - squares["RC"] + squares["TRC"]) / (t * c),
@@ -159,7 +159,7 @@ def _scope(
     else:
         denominator = squares["TR"] + max(squares["TC"] - squares["TRC"], 0.0)
         df2 = denominator**2 / squares["TR"] ** 2 * (t - 1) * (r - 1) if squares["TR"] > 0 else float("inf")
-    if denominator <= 1e-12 * squares["TRC"] or denominator <= 0.0:
+    if denominator <= NOTHING * max(squares["RC"], squares["C"]) or denominator <= 0.0:
         overall = undefined_test("the differences between arms do not vary", method=method)
     else:
         ratio = squares["T"] / denominator

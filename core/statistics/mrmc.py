@@ -18,6 +18,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from numpy.typing import ArrayLike
+
 from core.errors import UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance
 from core.statistics.multiplicity import holm
@@ -96,27 +98,30 @@ def compare_arms_per_class(
 def compare_model_per_class(
     study: ReaderStudy,
     *,
+    model: str = "model",
+    model_ratings: ArrayLike | None = None,
+    model_labels: ArrayLike | None = None,
+    arm: str | None = None,
     figure: Figure | str = Figure.AUC,
     covariance: Covariance | str = Covariance.JACKKNIFE,
     confidence_level: float = 0.95,
-    **model: object,
 ) -> tuple[ClassResult[StandaloneComparison], ...]:
     """:func:`compare_model_with_readers` averaged over classes first, then for every class against the rest.
 
-    Parameters
-    ----------
-    model
-        ``model``, ``model_ratings``, ``model_labels`` and ``arm`` of :func:`compare_model_with_readers`.
+    Parameters are those of that function. An undefined analysis is a result with a reason.
     """
 
     def of(positive: Hashable | None) -> StandaloneComparison:
         return compare_model_with_readers(
             study,
+            model=model,
+            model_ratings=model_ratings,
+            model_labels=model_labels,
+            arm=arm,
             figure=figure,
             positive=positive,
             covariance=covariance,
             confidence_level=confidence_level,
-            **model,  # type: ignore[arg-type]  # the names are checked by the call
         )
 
     return _per_class(study, of, lambda result, scope: result.scope(scope).test.p_value)

@@ -90,6 +90,10 @@ def test_identical_arms_differ_by_zero_and_have_no_test(covariance: str) -> None
         assert scope.overall.state is State.UNDEFINED
         assert scope.overall.p_value is None
         assert scope.overall.reason
+    for anova in dorfman_berbaum_metz(twice.figures()).scopes:
+        assert anova.overall.state is State.UNDEFINED
+        assert anova.contrasts[0].test.difference is not None
+        assert anova.contrasts[0].test.difference.state is State.DEGENERATE
 
 
 @given(seed=st.integers(0, 10_000))
@@ -141,24 +145,22 @@ def test_jackknife_shortcut_equals_leaving_each_case_out(seed: int) -> None:
         np.testing.assert_allclose(curves.leave_one_out[:, case], expected, rtol=1e-12)
 
 
-@given(seed=st.integers(0, 10_000))
+@given(seed=st.integers(0, 10_000), is_complete=st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_unbiased_covariance_equals_its_definition(seed: int) -> None:
-    study = simulated(seed, n_readers=1, n_cases=12)
-    assert study.ratings is not None
-    truth, ratings = study.truth == 1, study.ratings[0].reshape(2, -1)
-    kernels = []
+def test_unbiased_covariance_equals_its_definition(seed: int, is_complete: bool) -> None:
+    """Product of the AUCs minus the mean product over pairs of pairs that share no case."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(13) < 5
+    ratings = rng.integers(0, 4, (2, 13)) + truth * rng.integers(0, 3, (2, 13)).astype(float)
+    if not is_complete:
+        ratings[0, 1] = ratings[1, 7] = np.nan
+    wins: list[dict[tuple[int, int], float]] = []
     for row in ratings:
-        positive, negative = row[truth][:, None], row[~truth][None, :]
-        kernels.append((positive > negative) + 0.5 * (positive == negative))
-    m, n = kernels[0].shape
-    total = count = 0.0
-    for i in range(m):
-        for j in range(n):
-            other = np.delete(np.delete(kernels[1], i, axis=0), j, axis=1)
-            total += kernels[0][i, j] * other.sum()
-            count += other.size
-    expected = kernels[0].mean() * kernels[1].mean() - total / count
+        pairs = [(i, j) for i in np.flatnonzero(truth) for j in np.flatnonzero(~truth)]
+        read = [(int(i), int(j)) for i, j in pairs if not np.isnan(row[i] + row[j])]
+        wins.append({(i, j): float(row[i] > row[j]) + 0.5 * float(row[i] == row[j]) for i, j in read})
+    apart = [x * y for a, x in wins[0].items() for b, y in wins[1].items() if a[0] != b[0] and a[1] != b[1]]
+    expected = np.mean(list(wins[0].values())) * np.mean(list(wins[1].values())) - np.mean(apart)
     assert auc_curves(truth, ratings).covariance("unbiased")[0, 1] == pytest.approx(expected, rel=1e-9, abs=1e-14)
 
 
@@ -258,9 +260,10 @@ def test_no_reader_with_all_arms_is_undefined_not_a_number() -> None:
 
 
 def test_clipping_follows_the_stated_convention() -> None:
-    """Cov2 < Cov3: RRRC takes 0, FRRC takes the negative difference."""
+    """Cov2 < Cov3: RRRC takes 0 (DBM does the same), FRRC takes the negative difference."""
     for seed in range(200):
-        result = compare_arms(simulated(seed, n_readers=3, n_cases=20))
+        study = simulated(seed, n_readers=3, n_cases=20)
+        result = compare_arms(study)
         parts = result.components
         assert parts.cov1 is not None
         assert parts.cov2 is not None
@@ -272,6 +275,9 @@ def test_clipping_follows_the_stated_convention() -> None:
     assert result.scope("RRRC").denominator == pytest.approx(result.mean_square_arm_reader)
     expected = parts.error - parts.cov1 + 2 * (parts.cov2 - parts.cov3)
     assert result.scope("FRRC").denominator == pytest.approx(expected)
+    dbm = dorfman_berbaum_metz(study.figures())
+    assert dbm.scope("RRRC").denominator == pytest.approx(dbm.mean_squares["TR"])
+    assert dbm.scope("RRRC").overall.p_value == pytest.approx(result.scope("RRRC").overall.p_value)
 
 
 def labelled(seed: int, n_cases: int = 60, n_readers: int = 4) -> ReaderStudy:
