@@ -129,8 +129,15 @@ def show_table(title: str, columns: list[str], rows: list[list[object]]) -> None
     console.print(table)
 
 
+#: Columns that the terminal leaves out; CSV and JSON have them all.
+_NOT_IN_TERMINAL = (
+    "kind", "participant", "first_kind", "second_kind", "first_participant", "second_participant",
+    "confidence_level", "standard_error", "state", "statistic", "method", "notes", "covariance", "has_ratings",
+)  # fmt: skip
+
+
 def show_frame(title: str, frame: pd.DataFrame) -> None:
-    """A table of the analysis; floats to four decimals here, all digits in CSV and JSON."""
+    """A table of the analysis with its interval in one column; all columns and digits are in CSV and JSON."""
     import pandas as pd
 
     def cell(value: object) -> str:
@@ -138,7 +145,18 @@ def show_frame(title: str, frame: pd.DataFrame) -> None:
             return ""
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    show_table(title, list(frame.columns), [[cell(value) for value in row] for row in frame.itertuples(index=False)])
+    shown = frame.astype(object).map(cell)
+    if {"value", "lower", "upper"} <= set(frame.columns):
+        interval = shown["value"] + " (" + shown["lower"] + " to " + shown["upper"] + ")"
+        place = list(shown.columns).index("value")
+        shown = shown.drop(columns=["value", "lower", "upper"])
+        shown.insert(place, "value (95 % interval)", interval.where(frame["lower"].notna(), frame["value"].map(cell)))
+    kept = [name for name in shown.columns if name not in _NOT_IN_TERMINAL and (shown[name] != "").any()]
+    show_table(title, kept, shown[kept].to_numpy().tolist())
+    for name in ("method", "notes"):
+        for text in dict.fromkeys(shown[name]) if name in shown.columns else ():
+            if text:
+                console.print(f"  {name.removesuffix('s')}: {text}", style="dim", highlight=False, markup=False)
 
 
 # --- the app and the demo ---------------------------------------------------------------------------------------------

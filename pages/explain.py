@@ -91,15 +91,17 @@ def _draw_case(
     with left:
         figure = charts.scintigram_chart(image, f"Case {case}", height=330)
         st.plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
-        answers: dict[str, list[str]] = {}
-        for reader, answer in row["readers"].items():
-            answers.setdefault(answer, []).append(reader.split(" · ")[0])
+        answers = row["readers"]
+        counts = {key: list(answers.values()).count(key) for key in labels}
         st.plotly_chart(
-            charts.probability_chart(list(prediction.probabilities), labels, row["truth"], answers),
+            charts.probability_chart(list(prediction.probabilities), labels, row["truth"], counts),
             config=charts.CHART_CONFIG,
             alt="Probability of each class with the readers' answers",
             key="probabilities",
         )
+        for reader, answer in answers.items():
+            mark = ":green[✓]" if answer == row["truth"] else ":red[✗]"
+            st.markdown(f"{mark} **{reader}**: {labels[answer]}")
     with right:
         _draw_maps(image, prediction, labels, row["truth"], top)
     st.caption(

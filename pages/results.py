@@ -11,6 +11,7 @@ from db import Repository
 from pages.widgets import charts
 from pages.widgets.guard import requires
 from pages.widgets.results_data import Results, is_sealed, load_results, percent, pick_study
+from pages.widgets.tables import draw_table
 
 #: Order and titles of the views of this screen.
 VIEWS = ("Overview", "Classes", "ROC", "Confusion", "Comparisons", "Agreement", "Tables and export")
@@ -54,6 +55,12 @@ def _labels(study: Study, *, short: bool = False) -> dict[str, str]:
     return {each.key: each.short_label if short else each.label for each in study.protocol.classes}
 
 
+def _names(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """Class and participant keys -> names."""
+    participants = tables["summary"][["participant", "name"]].drop_duplicates()
+    return {**_labels(study), **dict(participants.itertuples(index=False))}
+
+
 def _download(table: pd.DataFrame, name: str) -> None:
     """CSV of exactly the rows that the chart shows; the hash in its name tells an old download from a new one."""
     file = csv_file(name, table)
@@ -94,15 +101,16 @@ def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
             st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=alt, key=f"overview {quantity} {place is left}")
             if place is left or quantity != "accuracy":
                 _download(rows, f"{quantity}.csv")
-    _missing(tables)
+    _missing(study, tables)
 
 
-def _missing(tables: dict[str, pd.DataFrame]) -> None:
+def _missing(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     rows = tables["missing"]
     if (rows[["n_missing", "n_unreadable"]].to_numpy() > 0).any():
         st.warning("Some answers are missing or the image was called unreadable; each number states its own n.")
     with st.expander("Answers expected, given, missing"):
-        st.dataframe(rows, hide_index=True)
+        columns = ["name", "arm", "n_expected", "n_answered", "n_missing", "n_unreadable", "n_repeats", "notes"]
+        draw_table(rows, columns, _names(study, tables))
 
 
 def _classes(study: Study, tables: dict[str, pd.DataFrame]) -> None:
@@ -150,19 +158,12 @@ def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
         _download(points, f"roc_{key}.csv")
     with right:
         st.markdown("**AUC, every class and the averages by name**")
-        columns = ["name", "class", "value", "lower", "upper", "is_hard_label", "method"]
-        st.dataframe(
-            auc[columns], hide_index=True, height=460, column_config=_three_decimals("value", "lower", "upper")
-        )
+        draw_table(auc, ["name", "class", "value", "lower", "upper"], _names(study, tables), value_title="AUC")
         _download(auc, "auc.csv")
         st.caption(
             "A reader's rating of a class is +confidence when it was chosen and −confidence otherwise. White-rimmed "
             "marks are the operating points of the chosen class. A hard label gives one point, never a curve."
         )
-
-
-def _three_decimals(*columns: str) -> dict[str, object]:
-    return {name: st.column_config.NumberColumn(format="%.3f") for name in columns}
 
 
 def _confusion(study: Study, tables: dict[str, pd.DataFrame]) -> None:
@@ -177,55 +178,30 @@ def _confusion(study: Study, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def _comparisons(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    names = _names(study, tables)
     mcnemar = tables["mcnemar"]
     st.markdown("**Accuracy on the same cases**: difference (first − second) with Tango's interval; exact McNemar test")
     if mcnemar.empty:
         st.info("Two participants must have answered the same cases.")
         return
-    columns = ["first_name", "second_name", "both_right", "first_only", "second_only", "both_wrong",
-               "value", "lower", "upper", "p_exact", "p_holm", "p_chi_squared"]  # fmt: skip
-    st.dataframe(
-        mcnemar[[name for name in columns if name in mcnemar.columns]],
-        hide_index=True,
-        column_config={
-            **_three_decimals("value", "lower", "upper"),
-            **{name: st.column_config.NumberColumn(format="%.3g") for name in ("p_exact", "p_holm", "p_chi_squared")},
-        },
-    )
+    columns = ["first_name", "second_name", "both_right", "first_only", "second_only", "both_wrong", "value", "lower"]
+    columns += ["upper", "p_exact", "p_holm", "p_chi_squared"]
+    draw_table(mcnemar, columns, names, value_title="Difference")
     _download(mcnemar, "mcnemar.csv")
     st.caption(
-        "p_chi_squared is the paper's unpaired chi-squared test, kept to compare with it; reads of the same cases are "
-        "paired, so McNemar's test is the right one. p_holm corrects p_exact for the number of pairs."
+        "The chi-squared test is the paper's, kept to compare with it: it takes the readings for unpaired, but they "
+        "are of the same cases, so McNemar's test is the right one. Holm corrects for the number of pairs."
     )
-    st.markdown("**AUC on the same cases**: DeLong's paired test")
+    st.markdown("**AUC on the same cases**: difference (first − second), DeLong's paired test")
     delong = tables["delong"]
-    st.dataframe(
-        delong,
-        hide_index=True,
-        column_order=[
-            "first_name",
-            "second_name",
-            "class",
-            "first_auc",
-            "second_auc",
-            "value",
-            "lower",
-            "upper",
-            "p_value",
-            "p_holm",
-            "is_mixed",
-            "notes",
-        ],
-        column_config={
-            **_three_decimals("first_auc", "second_auc", "value", "lower", "upper"),
-            **{name: st.column_config.NumberColumn(format="%.3g") for name in ("p_value", "p_holm")},
-        },
-    )
+    columns = ["first_name", "second_name", "class", "first_auc", "second_auc", "value", "lower", "upper", "p_value"]
+    draw_table(delong, [*columns, "p_holm", "notes"], names, value_title="Difference")
     _download(delong, "delong.csv")
-    mrmc = tables.get("mrmc")
-    if mrmc is not None and not mrmc.empty:
-        st.markdown("**Model against the panel of readers** (Obuchowski-Rockette)")
-        st.dataframe(mrmc, hide_index=True)
+    mrmc = tables["mrmc"]
+    if not mrmc.empty:
+        st.markdown("**Readers as a sample** (multi-reader multi-case analysis, Obuchowski-Rockette)")
+        columns = ["scope", "metric", "class", "first", "second", "first_value", "second_value", "value", "lower"]
+        draw_table(mrmc, [*columns, "upper", "p_value", "notes"], names, value_title="Difference")
         _download(mrmc, "mrmc.csv")
 
 
@@ -234,24 +210,8 @@ def _agreement(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     if rows.empty:
         st.info("No case was read by two readers yet.")
         return
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_order=[
-            "arm",
-            "scope",
-            "first",
-            "second",
-            "statistic",
-            "n_readers",
-            "n",
-            "value",
-            "lower",
-            "upper",
-            "notes",
-        ],
-        column_config=_three_decimals("value", "lower", "upper"),
-    )
+    columns = ["arm", "scope", "first", "second", "statistic", "n_readers", "n", "value", "lower", "upper", "notes"]
+    draw_table(rows, columns, _names(study, tables))
     _download(rows, "agreement.csv")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.study import Role
-from pages import home, read
+from pages import audit, explain, home, read, results, study
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ _COORDINATORS = frozenset({Role.COORDINATOR})
 SCREENS: tuple[Screen, ...] = (
     Screen("Home", ":material/home:", "home", home.render, _EVERYBODY),
     Screen("Read", ":material/visibility:", "read", read.render, _READERS),
+    Screen("Study", ":material/groups:", "study", study.render, _COORDINATORS),
+    Screen("Results", ":material/monitoring:", "results", results.render, _COORDINATORS),
+    Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _COORDINATORS),
+    Screen("Audit", ":material/history:", "audit", audit.render, _COORDINATORS),
 )
 
 

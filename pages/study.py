@@ -57,16 +57,16 @@ def _progress(repository: Repository, study: Study) -> None:
                     "Arm": [str(row.arm) for row in rows],
                     "Progress": [row.n_done / row.n_total if row.n_total else 0.0 for row in rows],
                     "Read": [f"{row.n_done} of {row.n_total}" for row in rows],
-                    "Last saved (UTC)": [row.last_saved_at for row in rows],
-                    "Median seconds": [row.median_reading_seconds for row in rows],
+                    "Last saved, UTC": [row.last_saved_at for row in rows],
+                    "Median s": [row.median_reading_seconds for row in rows],
                 }
             ),
             hide_index=True,
             width="stretch",
             column_config={
                 "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
-                "Last saved (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-                "Median seconds": st.column_config.NumberColumn(format="%.1f"),
+                "Last saved, UTC": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+                "Median s": st.column_config.NumberColumn(format="%.1f"),
             },
         )
         st.caption(f"Counts only, never correctness. As of {datetime.now(UTC):%H:%M:%S} UTC.")

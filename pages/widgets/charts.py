@@ -237,38 +237,35 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str], title: 
 
 
 def probability_chart(
-    probabilities: Sequence[float],
-    class_labels: Mapping[str, str],
-    truth: str | None,
-    answers: Mapping[str, Sequence[str]],
+    probabilities: Sequence[float], class_labels: Mapping[str, str], truth: str, readers: Mapping[str, int]
 ) -> go.Figure:
-    """The model's probabilities of one case as bars; who chose a class stands beside its bar.
+    """The model's probabilities of one case as bars.
 
     Parameters
     ----------
     probabilities : float, one per class
     truth : class key of the reference standard, marked with a star
-    answers : class key -> names of the readers who chose it
+    readers : class key -> number of readers who chose it
     """
-    labels = [f"{label} ★" if key == truth else label for key, label in class_labels.items()]
+    texts = []
+    for value, key in zip(probabilities, class_labels, strict=True):
+        n = readers.get(key, 0)
+        texts.append(f"{value:.2f}" + (f"   ← {n} {'reader' if n == 1 else 'readers'}" if n else ""))
     figure = go.Figure(
         go.Bar(
             x=list(probabilities),
-            y=labels,
+            y=[f"{label} ★" if key == truth else label for key, label in class_labels.items()],
             orientation="h",
             marker={"color": [PALETTE[2] if key == truth else PALETTE[0] for key in class_labels]},
-            text=[
-                f"{value:.2f}" + ("   ← " + ", ".join(answers[key]) if answers.get(key) else "")
-                for value, key in zip(probabilities, class_labels, strict=True)
-            ],
+            text=texts,
             textposition="outside",
             cliponaxis=False,
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         )
     )
-    figure.update_xaxes(range=[0, 1.6], tickvals=[0, 0.25, 0.5, 0.75, 1])
+    figure.update_xaxes(range=[0, 1.35], tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_yaxes(autorange="reversed")
-    return _frame(figure, height=260, title="Model probability; readers' answers beside it")
+    return _frame(figure, height=220, title="Model probability")
 
 
 #: Transparent where there is no evidence, so that the image shows through; the hue rises with the evidence.
