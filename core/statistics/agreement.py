@@ -87,8 +87,9 @@ def cohen_kappa(
     if float(rows @ credit @ columns) >= 1.0 - 1e-12:
         reason = "All readings name one class, so agreement beyond chance is not defined."
         return undefined_estimate(reason, confidence_level=level, method=name, n=n)
-    # statsmodels takes weights as disagreements.
-    peer = cohens_kappa(table, weights=None if is_plain else 1.0 - credit)
+    # statsmodels takes weights as disagreements, and divides by a null variance that may be 0 and is not used here.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        peer = cohens_kappa(table, weights=None if is_plain else 1.0 - credit)
     kappa, variance = float(peer.kappa), float(peer.var_kappa)
     if is_plain:
         notes += _paradox_note(table, kappa)

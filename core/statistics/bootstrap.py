@@ -256,7 +256,8 @@ def bootstrap_reader_average(
     resampler = CaseResampler.build(is_positive.size, strata=is_positive.astype(np.int64), patients=patients)
     curves = [PresortedRatings.build(is_positive, row) for row in matrix]
     whole = np.ones((1, is_positive.size), dtype=np.int64)
-    value = float(sum(w * c.auc(whole)[0] for w, c in zip(weights.ravel(), curves, strict=True))) / n_readers
+    whole_areas = np.array([curve.auc(whole)[0] for curve in curves]).reshape(-1, n_readers)
+    value = float(whole_areas.mean(axis=1) @ weights[:, 0])
     found = []
     for counts in resampler.draw(replicates_wanted, generator):
         areas = np.stack([curve.auc(counts) for curve in curves], axis=1).reshape(len(counts), -1, n_readers)

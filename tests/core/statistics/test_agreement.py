@@ -1,0 +1,275 @@
+"""Agreement: published values, special cases that must coincide, missing readings, the kappa paradox."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa
+from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_fleiss
+
+from core.errors import StatisticsInputError
+from core.statistics import (
+    State,
+    brennan_prediger,
+    cohen_kappa,
+    conger_kappa,
+    fleiss_kappa,
+    fleiss_kappa_test,
+    gwet_ac,
+    has_kappa_paradox,
+    intra_reader_agreement,
+    krippendorff_alpha,
+    panel_agreement,
+    percent_agreement,
+)
+from tests.core.statistics.strategies import quick, readings
+
+CLASSES = "abcd"
+COEFFICIENTS = (percent_agreement, fleiss_kappa, gwet_ac, brennan_prediger, conger_kappa, krippendorff_alpha)
+
+#: Four observers, twelve units, with gaps: Krippendorff (2011), Computing Krippendorff's Alpha-Reliability.
+OBSERVERS = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
+UNITS = [list(unit) for unit in zip(*OBSERVERS, strict=True)]
+FIVE = (1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(("metric", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
+def test_krippendorff_gives_published_alpha(metric, alpha):
+    """Krippendorff (2011), sections C and E."""
+    found = krippendorff_alpha(UNITS, FIVE, metric=metric).estimate
+    assert round(found.value, 3) == alpha
+    assert found.n == 11  # the last unit was read once
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "value", "error"),
+    [
+        (percent_agreement, 0.81818, 0.12561),
+        (fleiss_kappa, 0.76117, 0.15302),
+        (gwet_ac, 0.77544, 0.14295),
+        (brennan_prediger, 0.77273, 0.14472),
+        (conger_kappa, 0.76282, 0.14917),
+        (krippendorff_alpha, 0.74342, 0.14557),
+    ],
+)
+def test_missing_readings_give_published_values(coefficient, value, error):
+    """The example of R's irrCAC (cac.raw4raters), where the single reading of the last unit is the third observer's."""
+    units = [*UNITS[:-1], [None, None, 3, None]]
+    estimate = coefficient(units, FIVE).estimate
+    assert round(estimate.value, 5) == value
+    assert estimate.standard_error == pytest.approx(error, abs=2e-4)
+
+
+@quick
+@given(readings(min_readers=2, max_readers=2))
+def test_cohen_equals_scikit_learn_and_conger(labels):
+    one, two = [row[0] for row in labels], [row[1] for row in labels]
+    ours = cohen_kappa(one, two, CLASSES)
+    if ours.state is State.UNDEFINED:
+        assert len({*one, *two}) == 1
+        return
+    assert ours.value == pytest.approx(cohen_kappa_score(one, two), abs=1e-12)
+    assert ours.value == pytest.approx(conger_kappa(labels, CLASSES).estimate.value, abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["linear", "quadratic"])
+def test_weighted_cohen_equals_scikit_learn_and_statsmodels(weights):
+    rng = np.random.default_rng(1)
+    one = rng.integers(4, size=80)
+    two = np.clip(one + rng.integers(-1, 2, size=80), 0, 3)
+    ours = cohen_kappa(one.tolist(), two.tolist(), range(4), weights=weights)
+    assert ours.value == pytest.approx(cohen_kappa_score(one, two, weights=weights))
+    table = np.bincount(one * 4 + two, minlength=16).reshape(4, 4)
+    peer = cohens_kappa(table, wt=weights)
+    assert ours.standard_error == pytest.approx(peer.std_kappa)
+    assert (ours.lower, ours.upper) == pytest.approx((peer.kappa_low, peer.kappa_upp))
+
+
+def test_cohen_gives_published_standard_error():
+    """Fleiss, Cohen and Everitt (1969), table 1: kappa 0.429, standard error 0.054."""
+    table = np.array([[106, 10, 4], [22, 28, 10], [2, 12, 6]])
+    one = np.repeat(np.arange(3), table.sum(axis=1))
+    two = np.concatenate([np.repeat(np.arange(3), row) for row in table])
+    ours = cohen_kappa(one.tolist(), two.tolist(), range(3))
+    assert ours.value == pytest.approx(0.429, abs=5e-4)
+    assert ours.standard_error == pytest.approx(0.054, abs=5e-4)
+
+
+@quick
+@given(readings())
+def test_fleiss_equals_statsmodels(labels):
+    ours = fleiss_kappa(labels, CLASSES).estimate
+    if ours.state is State.UNDEFINED:
+        return
+    counts, _ = aggregate_raters(np.array([[CLASSES.index(x) for x in row] for row in labels]), n_cat=4)
+    assert ours.value == pytest.approx(statsmodels_fleiss(counts), abs=1e-12)
+
+
+@quick
+@given(readings(has_gaps=True))
+def test_case_reader_and_class_order_change_nothing(labels):
+    turned = [row[::-1] for row in labels[::-1]]
+    columns = list(zip(*labels, strict=True))
+    for coefficient in COEFFICIENTS:
+        if coefficient is conger_kappa and any(all(x is None for x in column) for column in columns):
+            continue
+        plain = coefficient(labels, CLASSES).estimate
+        other = coefficient(turned, CLASSES[::-1]).estimate
+        assert plain.state is other.state, coefficient
+        if plain.value is not None:
+            assert plain.value == pytest.approx(other.value, abs=1e-12)
+        if plain.standard_error is not None:
+            assert plain.standard_error == pytest.approx(other.standard_error, rel=1e-9)
+
+
+@quick
+@given(readings(has_gaps=True))
+def test_coefficients_stay_in_their_range_and_name_their_state(labels):
+    for coefficient in (percent_agreement, fleiss_kappa, gwet_ac, brennan_prediger, krippendorff_alpha):
+        estimate = coefficient(labels, CLASSES).estimate
+        assert estimate.value is None or -1.0 - 1e-9 <= estimate.value <= 1.0 + 1e-12
+        assert (estimate.value is None) == (estimate.state is State.UNDEFINED)
+        if estimate.state is State.ESTIMATED:
+            assert estimate.lower <= estimate.value <= estimate.upper
+
+
+@quick
+@given(readings(min_readers=2, max_readers=2))
+def test_two_identical_readers_agree_perfectly(labels):
+    twice = [[row[0], row[0]] for row in labels]
+    is_one_class = len({row[0] for row in labels}) == 1
+    for coefficient in COEFFICIENTS:
+        estimate = coefficient(twice, CLASSES).estimate
+        if is_one_class and coefficient in (fleiss_kappa, conger_kappa, krippendorff_alpha):
+            assert estimate.state is State.UNDEFINED
+        else:
+            assert estimate.value == pytest.approx(1.0)
+            assert estimate.state is State.DEGENERATE
+
+
+def test_alpha_and_fleiss_come_together_for_many_cases():
+    rng = np.random.default_rng(0)
+    labels = np.array(list(CLASSES))[rng.integers(4, size=(4000, 3)) * (rng.random((4000, 1)) < 0.7)]
+    alpha, kappa = krippendorff_alpha(labels, CLASSES).estimate, fleiss_kappa(labels, CLASSES).estimate
+    # alpha = kappa + (1 - kappa) / (readings in all)
+    assert alpha.value == pytest.approx(kappa.value + (1.0 - kappa.value) / 12_000, abs=1e-12)
+
+
+def test_alpha_bootstrap_needs_its_generator_and_is_reproducible():
+    one = krippendorff_alpha(UNITS, FIVE, rng=np.random.default_rng(2), n_replicates=300).estimate
+    two = krippendorff_alpha(UNITS, FIVE, rng=np.random.default_rng(2), n_replicates=300).estimate
+    assert one == two
+    assert one.lower < one.value < one.upper
+    assert "bootstrap" in one.method
+
+
+def test_weights_of_ac2_are_partial_credit():
+    """Neighbours by one step of four get two thirds with linear weights."""
+    labels = [["a", "b"], ["b", "b"], ["c", "d"], ["d", "d"]]
+    assert percent_agreement(labels, CLASSES, weights="linear").observed == pytest.approx((2 + 2 * 2 / 3) / 4)
+    ac2 = gwet_ac(labels, CLASSES, weights="linear")
+    assert "AC2" in ac2.estimate.method
+    assert ac2.estimate.value > gwet_ac(labels, CLASSES).estimate.value
+
+
+def test_standard_error_of_fleiss_matches_the_spread_over_samples():
+    rng = np.random.default_rng(7)
+    values, errors = [], []
+    for _ in range(300):
+        shared = rng.integers(3, size=(80, 1))
+        labels = np.where(rng.random((80, 4)) < 0.6, shared, rng.integers(3, size=(80, 4)))
+        estimate = fleiss_kappa(labels.tolist(), range(3)).estimate
+        values.append(estimate.value)
+        errors.append(estimate.standard_error)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.12)
+
+
+def test_null_test_of_fleiss_is_normal_without_agreement():
+    rng = np.random.default_rng(3)
+    z = [fleiss_kappa_test(rng.integers(3, size=(60, 4)).tolist(), range(3)).statistic for _ in range(300)]
+    assert np.std(z) == pytest.approx(1.0, abs=0.12)
+    assert abs(np.mean(z)) < 0.2
+    assert fleiss_kappa_test(UNITS, FIVE).state is State.UNDEFINED
+
+
+def test_the_kappa_paradox_is_flagged_with_what_to_read_instead():
+    """Feinstein and Cicchetti (1990): 90% agreement, kappa 0.39, because nearly all are one class."""
+    one = ["n"] * 45 + ["d"] * 5
+    two = ["n"] * 43 + ["d"] * 2 + ["n"] * 3 + ["d"] * 2
+    estimate = cohen_kappa(one, two, ("n", "d"))
+    assert "kappa paradox" in estimate.notes[0]
+    assert "AC1 is 0.880" in estimate.notes[0]
+    assert "PABAK) 0.800" in estimate.notes[0]
+    assert "kappa paradox" in panel_agreement(list(zip(one, two, strict=True)), ("n", "d")).notes[0]
+    even = ["n", "d"] * 25
+    assert cohen_kappa(even, [*even[:-4], *even[-4:][::-1]], ("n", "d")).notes == ()
+    assert not has_kappa_paradox(0.7, 0.1)
+
+
+def test_the_note_carries_the_same_ac1_as_the_coefficient():
+    one = ["n"] * 45 + ["d"] * 5
+    two = ["n"] * 43 + ["d"] * 2 + ["n"] * 3 + ["d"] * 2
+    ac1 = gwet_ac(list(zip(one, two, strict=True)), ("n", "d")).estimate.value
+    assert f"AC1 is {ac1:.3f}" in cohen_kappa(one, two, ("n", "d")).notes[0]
+
+
+def test_panel_holds_every_coefficient_and_counts_gaps():
+    panel = panel_agreement(UNITS, FIVE)
+    assert panel.n_cases == 12
+    assert panel.n_missing == 7
+    assert len(panel.pairs) == 6
+    assert panel.gwet.estimate == gwet_ac(UNITS, FIVE).estimate
+    assert panel.light.value == pytest.approx(np.mean([pair.kappa.value for pair in panel.pairs]))
+    assert "left out" in panel.pairs[0].kappa.notes[0]
+
+
+def test_intra_reader_agreement_uses_cases_read_twice():
+    agreement = intra_reader_agreement(["a", "b", None, "c"], ["a", "c", "b", "c"], "abc", case_ids=[1, 2, 3, 4])
+    assert agreement.n_cases == 3
+    assert agreement.percent.value == pytest.approx(2 / 3)
+    assert agreement.kappa.value == pytest.approx(cohen_kappa(list("abc"), list("acc"), "abc").value)
+    with pytest.raises(StatisticsInputError, match="twice, at positions 0 and 2"):
+        intra_reader_agreement(["a", "b", "a"], ["a", "b", "b"], "ab", case_ids=[1, 2, 1])
+
+
+@pytest.mark.parametrize("coefficient", COEFFICIENTS)
+@pytest.mark.parametrize("labels", [[], [["a", None], [None, "b"]]])
+def test_nothing_read_twice_is_undefined(coefficient, labels):
+    found = coefficient(labels, CLASSES)
+    assert found.estimate.state is State.UNDEFINED
+    assert "No case was read by two readers" in found.estimate.reason
+
+
+def test_no_common_case_is_undefined_for_cohen():
+    estimate = cohen_kappa(["a", None], [None, "b"], "ab")
+    assert estimate.state is State.UNDEFINED
+    assert cohen_kappa(["a", "a"], ["a", "a"], "ab").state is State.UNDEFINED
+    assert cohen_kappa(["a", "b"], ["a", "b"], "ab").state is State.DEGENERATE
+
+
+def test_one_case_has_a_value_but_no_error():
+    assert fleiss_kappa([["a", "b"]], CLASSES).estimate.state is State.DEGENERATE
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fleiss_kappa([["a", "b"], ["a"]], CLASSES), "differ in their number of readers"),
+        (lambda: fleiss_kappa([["a"], ["b"]], CLASSES), "at least two readers"),
+        (lambda: fleiss_kappa([["a", "x"]], CLASSES), "outside the list at position 1"),
+        (lambda: conger_kappa([["a", None], ["b", None]], CLASSES), "reader in column 1 has no reading"),
+        (lambda: gwet_ac([["a", "b"]], CLASSES, weights="cubic"), "unknown weights"),
+        (lambda: gwet_ac([["a", "b"]], CLASSES, weights=[[1.0]]), "4 by 4"),
+        (lambda: krippendorff_alpha([["a", "b"]], CLASSES, metric="ratio"), "unknown metric"),
+        (lambda: cohen_kappa(["a"], ["a", "b"], CLASSES), "1 and 2 cases"),
+        (lambda: intra_reader_agreement(["a"], ["a", "b"], CLASSES), "1 and 2 cases"),
+    ],
+)
+def test_bad_input_names_argument_and_position(call, message):
+    with pytest.raises(StatisticsInputError, match=message):
+        call()
