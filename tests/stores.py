@@ -53,12 +53,13 @@ class PostgresqlStores:
         """URL of a migrated store that was emptied; ten times quicker than a new one."""
         url = self._server.set(database=self._recycled)
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": "-c lock_timeout=20000"})
-        names = [table.name for table in Base.metadata.sorted_tables]
+        guarded = ("reading", "audit_event")
         with engine.begin() as connection:
-            for name in names:
+            for name in guarded:
                 connection.exec_driver_sql(f"ALTER TABLE {name} DISABLE TRIGGER USER")
-            connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY")
-            for name in names:
+            for table in reversed(Base.metadata.sorted_tables):
+                connection.execute(sa.delete(table))
+            for name in guarded:
                 connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE TRIGGER USER")
         engine.dispose()
         return url.render_as_string(hide_password=False)

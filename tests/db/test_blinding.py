@@ -1,0 +1,197 @@
+"""Who may call what, and what a reader's calls may touch: every public method, every statement."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from core.errors import AccessError, ReadingRoomError
+from core.study import Answer, Person, Protocol, Role, StudyState
+from db import Repository
+from tests.db.conftest import STUDY, Room, make_cases, read_next
+
+ANYBODY = ("nobody", "reader", "coordinator")
+SIGNED_IN = ("reader", "coordinator")
+COORDINATOR = ("coordinator",)
+READER = ("reader",)
+
+_ANSWER = Answer("sat", 1)
+#: Every public method: who may call it, and arguments to call it with.
+MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
+    "authenticate": (ANYBODY, ("ann", "ann reads at night", "10.0.0.1"), {}),
+    "actor_for_token": (ANYBODY, ("token",), {}),
+    "sign_out": (ANYBODY, ("token",), {}),
+    "study": (SIGNED_IN, (STUDY,), {}),
+    "change_my_password": (SIGNED_IN, ("old password", "a new long password"), {}),
+    "create_person": (COORDINATOR, ("eve", "Eve", Role.READER), {}),
+    "set_password": (COORDINATOR, ("ben", "a new long password"), {}),
+    "set_active": (COORDINATOR, ("ben", True), {}),
+    "people": (COORDINATOR, (), {}),
+    "person": (COORDINATOR, ("ann",), {}),
+    "create_study": (COORDINATOR, ("new", Protocol(title="New")), {}),
+    "studies": (COORDINATOR, (), {}),
+    "update_protocol": (COORDINATOR, (STUDY, Protocol(title="New")), {}),
+    "set_state": (COORDINATOR, (STUDY, StudyState.CLOSED), {}),
+    "import_cases": (COORDINATOR, (STUDY, make_cases(1, start=300)), {}),
+    "check_import": (COORDINATOR, (STUDY, make_cases(1, start=300)), {}),
+    "cohorts": (COORDINATOR, (STUDY,), {}),
+    "case_counts": (COORDINATOR, (STUDY,), {}),
+    "cases": (COORDINATOR, (STUDY,), {}),
+    "case_image": (COORDINATOR, (STUDY, "case-0000"), {}),
+    "add_reader": (COORDINATOR, (STUDY, "ann"), {"cohorts": ["internal"]}),
+    "members": (COORDINATOR, (STUDY,), {}),
+    "progress": (COORDINATOR, (STUDY,), {}),
+    "register_model": (
+        COORDINATOR,
+        (),
+        {"sha256": "a" * 64, "name": "m", "architecture": "a", "path": "p", "metadata": {}},
+    ),
+    "models": (COORDINATOR, (), {}),
+    "model": (COORDINATOR, ("m",), {}),
+    "cases_for_prediction": (COORDINATOR, (STUDY,), {}),
+    "count_cases_for_prediction": (COORDINATOR, (STUDY,), {}),
+    "save_predictions": (COORDINATOR, (STUDY, "a" * 64, []), {}),
+    "prediction_counts": (COORDINATOR, (STUDY,), {}),
+    "readings": (COORDINATOR, (STUDY,), {}),
+    "predictions": (COORDINATOR, (STUDY, "a" * 64), {}),
+    "case_prediction": (COORDINATOR, (STUDY, "a" * 64, "case-0000"), {}),
+    "reference_standard": (COORDINATOR, (STUDY,), {}),
+    "lesion_mask": (COORDINATOR, (STUDY, "case-0000"), {}),
+    "study_data": (COORDINATOR, (STUDY,), {}),
+    "record_export": (COORDINATOR, (STUDY, "readings", "b" * 64, 1), {}),
+    "presentations_with_truth": (COORDINATOR, (STUDY, "sim"), {}),
+    "save_simulated_readings": (COORDINATOR, (STUDY, "sim", []), {}),
+    "audit_trail": (COORDINATOR, (), {}),
+    "verify_audit_chain": (COORDINATOR, (), {}),
+    "my_studies": (READER, (), {}),
+    "my_progress": (READER, (STUDY,), {}),
+    "next_presentation": (READER, (STUDY,), {}),
+    "upcoming_presentations": (READER, (STUDY,), {}),
+    "presentation_image": (READER, ("presentation",), {}),
+    "save_reading": (READER, ("presentation", _ANSWER), {"submit_id": "s"}),
+    "last_reading": (READER, (STUDY,), {}),
+}
+#: Results that nobody gets before the study is unsealed.
+SEALED = (
+    "readings",
+    "predictions",
+    "case_prediction",
+    "reference_standard",
+    "lesion_mask",
+    "study_data",
+    "record_export",
+)
+ROLE_REFUSED = r"Your role may not do this|Sign in first"
+
+
+def _refusal(method, *args, **kwargs) -> str:
+    """What a call was refused with, or nothing."""
+    try:
+        method(*args, **kwargs)
+    except ReadingRoomError as refused:
+        return str(refused)
+    return ""
+
+
+def test_every_public_method_is_in_the_matrix() -> None:
+    public = {name for name, found in inspect.getmembers(Repository, callable) if not name.startswith("_")}
+    assert public == set(MATRIX)
+
+
+def test_every_public_method_states_who_may_call_it() -> None:
+    roles = {"coordinator": Role.COORDINATOR, "reader": Role.READER}
+    for name, (who, _, _) in MATRIX.items():
+        stated = getattr(Repository, name).allowed_roles
+        assert stated == (set() if who == ANYBODY else {roles[role] for role in who}), name
+
+
+def test_every_method_refuses_everybody_else_and_only_them(room: Room, repository) -> None:
+    actors: dict[str, Person | None] = {"nobody": None, "reader": room.ann.actor, "coordinator": room.coordinator.actor}
+    for name, (who, args, kwargs) in MATRIX.items():
+        for role, actor in actors.items():
+            method = getattr(repository(actor), name)
+            if role not in who:
+                with pytest.raises(AccessError, match=ROLE_REFUSED):
+                    method(*args, **kwargs)
+                continue
+            # Sealed, not found and so on are answers to somebody who may ask.
+            assert not re.search(ROLE_REFUSED, _refusal(method, *args, **kwargs)), (name, role)
+
+
+def test_a_reader_called_coordinator_is_still_a_reader(room: Room, repository) -> None:
+    """A forged person object does not outrank the store."""
+    ann = room.ann.actor
+    forged = Person(ann.person_id, ann.login, ann.display_name, Role.COORDINATOR)
+    with pytest.raises(AccessError):
+        repository(forged).people()
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_results_are_sealed_for_coordinators_too_until_unsealing(room: Room, name: str) -> None:
+    _, args, kwargs = MATRIX[name]
+    for state in (None, StudyState.CLOSED):
+        if state:
+            room.coordinator.set_state(STUDY, state)
+        with pytest.raises(AccessError, match="sealed"):
+            getattr(room.coordinator, name)(*args, **kwargs)
+    room.coordinator.set_state(STUDY, StudyState.UNSEALED)
+    assert "sealed" not in _refusal(getattr(room.coordinator, name), *args, **kwargs)
+
+
+def _whole_session(room: Room) -> list[object]:
+    """Everything a reader can do, once; gives everything a reader got."""
+    ann, got = room.ann, []
+    got += [ann.my_studies(), ann.study(STUDY), ann.my_progress(STUDY), ann.last_reading(STUDY)]
+    for _ in range(3):
+        got.append(ann.upcoming_presentations(STUDY))
+        presentation = ann.next_presentation(STUDY)
+        got += [presentation, ann.presentation_image(presentation.presentation_id), read_next(ann)]
+    last = ann.last_reading(STUDY)
+    got.append(last)
+    got.append(
+        ann.save_reading(last.presentation.presentation_id, Answer("sat", 2), submit_id="again", expected_revision=1)
+    )
+    with pytest.raises(AccessError):
+        ann.change_my_password("wrong password", "a new long password")
+    return got
+
+
+def test_no_statement_of_a_reader_touches_truth_predictions_or_case_descriptions(room: Room, engine: Engine) -> None:
+    statements: list[str] = []
+
+    def listen(connection, cursor, statement, parameters, context, executemany) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", listen)
+    _whole_session(room)
+    event.remove(engine, "before_cursor_execute", listen)
+    text = "\n".join(statements)
+    assert "INSERT INTO reading" in text  # the listener hears
+    for table in (
+        "reference_standard",
+        "prediction",
+        "model_version",
+        "study_case",
+        "patient",
+        "cohort ",
+        "audit_event",
+    ):
+        assert table not in text, table
+
+
+def test_nothing_a_reader_gets_names_a_case_a_patient_or_a_file(room: Room) -> None:
+    got = repr(_whole_session(room))
+    for case in room.cases:
+        for secret in (case.case, case.patient, case.source_name, case.scanner):
+            assert secret not in got
+    for other in ("ben", "Dr Ben", "internal", "external"):
+        assert other not in got
+
+
+def test_every_method_that_is_reached_by_name_is_documented() -> None:
+    for name in MATRIX:
+        assert inspect.getdoc(getattr(Repository, name)), name
