@@ -15,7 +15,10 @@ MIN_CONTRAST = 0.05
 #: Largest share of pixels that may sit at the largest value of the image.
 MAX_SATURATED_SHARE = 0.3
 #: Largest share of spectral power above half the Nyquist frequency; white noise has about 0.8.
-MAX_NOISE_SHARE = 0.6
+MAX_NOISE_SHARE = 0.7
+#: Side in pixels of the central part in which noise is measured, and of the grid that the other measures are taken on:
+#: enough for both, and a fraction of the time of a whole frame.
+SAMPLE_SIDE = 256
 #: Largest share of pixels whose colour channels may differ by more than COLOUR_DIFFERENCE.
 MAX_COLOURED_SHARE = 0.01
 COLOUR_DIFFERENCE = 24
@@ -36,16 +39,21 @@ def input_problems(pixels: np.ndarray) -> tuple[str, ...]:
         pixels = pixels.mean(axis=2)
     if min(pixels.shape) < MIN_SIDE:
         problems.append(f"the image is only {pixels.shape[1]} x {pixels.shape[0]} pixels")
-    values = pixels.astype(np.float32)
-    top = float(values.max())
+    height, width = pixels.shape
+    step = max(1, min(height, width) // SAMPLE_SIDE)
+    values = pixels[::step, ::step].astype(np.float32)
+    top = float(pixels.max())
     low, high = np.percentile(values, [1, 99.9])
     if top <= 0 or high - low < MIN_CONTRAST * top:
         problems.append("the frame is empty or uniform")
         return tuple(problems)  # the measures below mean nothing without contrast
     if np.mean(values >= top) > MAX_SATURATED_SHARE:
         problems.append("a large part of the image is clipped at its brightest value")
-    if min(pixels.shape) >= MIN_SIDE and noise_share(values) > MAX_NOISE_SHARE:
-        problems.append("the image looks like noise without structure")
+    if min(height, width) >= MIN_SIDE:
+        top_row, left = max(0, (height - SAMPLE_SIDE) // 2), max(0, (width - SAMPLE_SIDE) // 2)
+        centre = pixels[top_row : top_row + SAMPLE_SIDE, left : left + SAMPLE_SIDE]
+        if noise_share(centre) > MAX_NOISE_SHARE:
+            problems.append("the image looks like noise without structure")
     return tuple(problems)
 
 
@@ -59,8 +67,9 @@ def noise_share(pixels: np.ndarray) -> float:
     values = pixels.astype(np.float32)
     # A Hann window keeps the jump between opposite borders from looking like fine detail.
     window = np.outer(np.hanning(values.shape[0]), np.hanning(values.shape[1])).astype(np.float32)
-    power = np.abs(np.fft.rfft2((values - values.mean()) * window)) ** 2
-    weight = np.full(power.shape[1], 2.0)  # a half spectrum holds each inner column once of two
+    spectrum = np.fft.rfft2((values - values.mean()) * window)
+    power = spectrum.real**2 + spectrum.imag**2
+    weight = np.full(power.shape[1], 2.0, dtype=np.float32)  # a half spectrum holds each inner column once of two
     weight[0] = 1
     if values.shape[1] % 2 == 0:
         weight[-1] = 1

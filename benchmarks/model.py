@@ -1,0 +1,411 @@
+"""How close predicting, explaining and training come to what this machine can do, as a Markdown page of ratios.
+
+Run from the repository's root, on an idle machine for figures to quote::
+
+    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.model --threads 2 --write docs/benchmarks-model.md
+    python -m benchmarks.model --threads 2 --files 514        # the paper's 514 images from JPEG files, with all maps
+
+Every ratio compares two things that were run in turns in this process, so that a busy machine slows both. Wall time is
+the best of the turns; the ratio of CPU time beside it hardly depends on neighbours. The floor of a network is the time
+of its multiplications and additions at the speed of the fastest matrix product of the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.runtime import configure_threads
+
+BATCH = 8
+PACKAGE_BATCH = 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Time of one call."""
+
+    wall_seconds: float  # best of the turns
+    cpu_seconds: float  # of the same turn's threads; best of the turns
+
+
+def take_turns(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, Cost]:
+    """Run each call once to warm it, then all of them in turns, and keep the best of each."""
+    for call in calls.values():
+        call()
+    wall = dict.fromkeys(calls, float("inf"))
+    cpu = dict.fromkeys(calls, float("inf"))
+    for _ in range(turns):
+        for name, call in calls.items():
+            wall_start, cpu_start = time.perf_counter(), time.process_time()
+            call()
+            wall[name] = min(wall[name], time.perf_counter() - wall_start)
+            cpu[name] = min(cpu[name], time.process_time() - cpu_start)
+    return {name: Cost(wall[name], cpu[name]) for name in calls}
+
+
+def ratio(first: Cost, second: Cost) -> str:
+    """``first / second`` by wall time, and by CPU time in brackets."""
+    return f"{first.wall_seconds / second.wall_seconds:.2f} ({first.cpu_seconds / second.cpu_seconds:.2f})"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def network_operations(network: object, size: int) -> int:
+    """Multiplications and additions (two for a product that is added) of one image."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, size, size))  # type: ignore[operator]  # a module
+    return int(counter.get_total_flops())
+
+
+def product_call(n: int) -> Callable[[], object]:
+    """A float32 product of two n x n matrices."""
+    import torch
+
+    left, right = torch.randn(n, n), torch.randn(n, n)
+    return lambda: torch.mm(left, right)
+
+
+def predict_and_explain(names: list[str], size: int, turns: int, threads: int) -> str:
+    """Predicting against the floor and against eager PyTorch; maps against the plain forward pass."""
+    import numpy as np
+    import onnxruntime
+    import torch
+
+    from core.model.architectures import ARCHITECTURES, build
+    from core.model.gradcam import explain
+    from core.model.onnx_export import export_graph
+    from core.model.preprocessing import normalise
+    from core.model.serving import INPUT_NAME, OUTPUT_NAMES, open_session
+
+    prepared = np.random.default_rng(0).integers(0, 256, (BATCH, size, size), dtype=np.uint8)
+    plain_run = onnxruntime.RunOptions()
+    plain_run.only_execute_path_to_fetches = True
+    speed_rows, map_rows = [], []
+    n = 2048
+    for name in names:
+        torch.manual_seed(0)
+        network = build(name, 4).module.eval()
+        operations = network_operations(network, size)
+        session = open_session(export_graph(network, size), threads)
+        one = prepared[:1]
+
+        def eager(network: torch.nn.Module = network) -> object:
+            with torch.inference_mode():
+                return network(normalise(torch.from_numpy(prepared)))
+
+        def eager_maps(network: torch.nn.Module = network) -> object:
+            with torch.inference_mode():
+                return explain(network, normalise(torch.from_numpy(prepared)))  # type: ignore[arg-type]  # a Network
+
+        def served(session: onnxruntime.InferenceSession = session) -> object:
+            return session.run(list(OUTPUT_NAMES), {INPUT_NAME: prepared})
+
+        def served_plain(session: onnxruntime.InferenceSession = session) -> object:
+            return session.run(["logits"], {INPUT_NAME: prepared}, plain_run)
+
+        def served_one(session: onnxruntime.InferenceSession = session, one: np.ndarray = one) -> object:
+            return session.run(list(OUTPUT_NAMES), {INPUT_NAME: one})
+
+        costs = take_turns(
+            {
+                "product": product_call(n),
+                "served": served,
+                "served_plain": served_plain,
+                "eager": eager,
+                "eager_maps": eager_maps,
+                "served_one": served_one,
+            },
+            turns,
+        )
+        speed = 2 * n**3 / costs["product"].wall_seconds
+        cpu_speed = 2 * n**3 / costs["product"].cpu_seconds
+        floor = Cost(operations * BATCH / speed, operations * BATCH / cpu_speed)
+        one_floor = Cost(floor.wall_seconds / BATCH, floor.cpu_seconds / BATCH)
+        speed_rows.append(
+            [
+                ARCHITECTURES[name].title,
+                f"{operations / 1e9:.2f}",
+                f"{BATCH / floor.wall_seconds:.0f}",
+                f"{BATCH / costs['served'].wall_seconds:.1f}",
+                ratio(floor, costs["served_plain"]),
+                ratio(floor, costs["served"]),
+                ratio(one_floor, costs["served_one"]),
+                ratio(costs["eager"], costs["served_plain"]),
+            ]
+        )
+        map_rows.append(
+            [
+                ARCHITECTURES[name].title,
+                ratio(costs["served"], costs["served_plain"]),
+                ratio(costs["eager_maps"], costs["eager"]),
+                package_ratio(network, size, turns),
+            ]
+        )
+        print(f"  {name} done", file=sys.stderr)
+    return (
+        f"## Predicting, {size} pixels, batch {BATCH}, {threads} thread(s)\n\n"
+        + table(
+            [
+                "model",
+                "GFLOP an image",
+                "floor, images/s",
+                "served with all maps, images/s",
+                "plain prediction: share of floor",
+                "with all maps: share of floor",
+                "the same, batch 1",
+                "eager PyTorch / served, plain",
+            ],
+            speed_rows,
+        )
+        + "\n## Grad-CAM of all four classes with the prediction\n\n"
+        + table(
+            [
+                "model",
+                "served / plain served",
+                "PyTorch / plain PyTorch",
+                f"package, four calls / ours (PyTorch, batch {PACKAGE_BATCH})",
+            ],
+            map_rows,
+        )
+    )
+
+
+def package_ratio(network: object, size: int, turns: int) -> str:
+    """Four calls of the grad-cam package against one of ours, both in PyTorch."""
+    import numpy as np
+    import torch
+
+    from core.model.gradcam import explain
+    from core.model.package_maps import PackageExplainer
+    from core.model.preprocessing import normalise
+
+    prepared = np.random.default_rng(1).integers(0, 256, (PACKAGE_BATCH, size, size), dtype=np.uint8)
+    package = PackageExplainer(network)  # type: ignore[arg-type]  # a Network
+
+    def ours() -> object:
+        with torch.inference_mode():
+            return explain(network, normalise(torch.from_numpy(prepared)))  # type: ignore[arg-type]  # a Network
+
+    costs = take_turns({"package": lambda: package.class_maps(prepared, "gradcam"), "ours": ours}, max(2, turns // 2))
+    return ratio(costs["package"], costs["ours"])
+
+
+def jpeg_file(folder: Path, index: int, side: int = 512) -> Path:
+    """A JPEG of two lobes under noise."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(index)
+    rows, columns = np.mgrid[0:side, 0:side] / side
+    lobes = sum(np.exp(-(((rows - 0.5) / 0.14) ** 2) - ((columns - centre) / 0.06) ** 2) for centre in (0.4, 0.6))
+    pixels = np.clip(rng.poisson(180 * lobes + 12), 0, 255).astype(np.uint8)
+    path = folder / f"{index:04d}.jpg"
+    Image.fromarray(pixels).save(path, quality=92)
+    return path
+
+
+def decoding(size: int, turns: int) -> str:
+    """Our loading and preparing against PIL's decoding alone and against the usual torchvision pipeline."""
+    from PIL import Image
+    from torchvision.transforms import v2
+
+    from core.imaging import load_image
+    from core.model.input_checks import input_problems
+    from core.model.preprocessing import prepare
+
+    usual = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.ToDtype(__import__("torch").float32, scale=True),
+            v2.Resize((size, size), antialias=True),
+            v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = jpeg_file(Path(folder), 0)
+        content = path.read_bytes()
+        pixels = load_image(path).pixels
+        costs = take_turns(
+            {
+                "decode": lambda: Image.open(io.BytesIO(content)).convert("L").load(),
+                "load_image": lambda: load_image(path),
+                "prepare": lambda: prepare(pixels, size),
+                "both": lambda: prepare(load_image(path).pixels, size),
+                "checks": lambda: input_problems(pixels),
+                "usual": lambda: usual(Image.open(path).convert("RGB")),
+            },
+            10 * turns,
+        )
+    rows = [
+        ["PIL decodes", f"{1 / costs['decode'].wall_seconds:.0f}", "1"],
+        ["load_image (with content hash)", f"{1 / costs['load_image'].wall_seconds:.0f}", ""],
+        ["prepare (pad, resize)", f"{1 / costs['prepare'].wall_seconds:.0f}", ""],
+        ["load_image and prepare", f"{1 / costs['both'].wall_seconds:.0f}", ratio(costs["both"], costs["decode"])],
+        ["image checks", f"{1 / costs['checks'].wall_seconds:.0f}", ratio(costs["checks"], costs["decode"])],
+        [
+            "PIL, RGB and torchvision v2 in float32",
+            f"{1 / costs['usual'].wall_seconds:.0f}",
+            ratio(costs["usual"], costs["decode"]),
+        ],
+    ]
+    return "## From a JPEG of 512 x 512 pixels to a prepared image, one core\n\n" + table(
+        ["step", "images/s", "time / PIL's decoding"], rows
+    )
+
+
+def from_files(name: str, count: int, size: int, threads: int) -> str:
+    """Seconds from JPEG files to probabilities, doubts and the maps of all classes."""
+    import torch
+
+    from core.imaging import load_image
+    from core.model.architectures import ARCHITECTURES, build
+    from core.model.checkpoint import ModelCard, save_checkpoint
+    from core.model.classifier import Classifier
+
+    torch.manual_seed(0)
+    built = build(name, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        card = ModelCard(name, ("graves", "normal", "sat", "tumor"), size, built.initialisation)
+        save_checkpoint(root / "model", built.module.eval(), card)
+        paths = [jpeg_file(root, index) for index in range(count)]
+        classifier = Classifier.load(root / "model", device="cpu", threads=threads)
+        classifier.predict([load_image(paths[0]).pixels])
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
+        found = classifier.predict([load_image(path).pixels for path in paths])
+        wall, cpu = time.perf_counter() - wall_start, time.process_time() - cpu_start
+    return (
+        f"## {count} JPEG files of 512 x 512 pixels to predictions with all maps\n\n"
+        f"{ARCHITECTURES[name].title}, {threads} thread(s): **{wall:.1f} s** wall, {cpu:.1f} s CPU, "
+        f"{count / wall:.1f} images/s; {found.class_maps.shape[1]} maps an image.\n"
+    )
+
+
+def training_step(name: str, size: int) -> str:
+    """A step of our loop against the same step on tensors that lie ready; the two take turns."""
+    import numpy as np
+    import torch
+    from lightning_fabric import Fabric
+    from torch.nn import functional
+
+    from core.model.architectures import ARCHITECTURES, build
+    from core.model.preprocessing import normalise
+    from training.dataset import ImageSet
+    from training.loop import fit
+    from training.recipe import recipe_named
+    from training.run_folder import RunFolder
+
+    recipe = recipe_named("paper").with_changes(architecture=name, image_size=size, length=2)
+    rng = np.random.default_rng(0)
+    n_steps = 8
+    n_images = recipe.batch_size * n_steps
+    images = rng.integers(0, 256, (n_images, size, size), dtype=np.uint8)
+    data = ImageSet(images, np.arange(n_images) % 4)
+    torch.manual_seed(0)
+    network, average, bare = (build(name, 4).module for _ in range(3))
+    bare.train()
+    optimizer = torch.optim.Adam(bare.parameters(), lr=1e-4, weight_decay=1e-4, fused=True)
+    resident = normalise(torch.from_numpy(images[: recipe.batch_size]))
+    targets = torch.from_numpy(data.classes[: recipe.batch_size])
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
+    last: list[tuple[float, float]] = []
+
+    def now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
+
+    def after_step(progress: object) -> None:
+        end = now()
+        if last:
+            ours.append((end[0] - last[0][0], end[1] - last[0][1]))
+        start = now()
+        loss = functional.cross_entropy(bare(resident), targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        end = now()
+        theirs.append((end[0] - start[0], end[1] - start[1]))
+        # The first step after an epoch also saves the state; steps are compared, so it is left out.
+        last[:] = [] if len(theirs) % n_steps == 0 else [now()]
+
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            fabric,
+            network,
+            average,
+            recipe,
+            data,
+            None,
+            RunFolder(Path(folder)),
+            fingerprint="benchmark",
+            on_progress=after_step,
+        )
+    our_wall, our_cpu = np.median(np.array(ours), axis=0)
+    wall, cpu = np.median(np.array(theirs[1:]), axis=0)
+    row = [
+        ARCHITECTURES[name].title,
+        f"{size}",
+        f"{recipe.batch_size / our_wall:.1f}",
+        f"{wall / our_wall:.2f} ({cpu / our_cpu:.2f})",
+    ]
+    return f"## Training, batch {recipe.batch_size}, recipe `paper` with its augmentation\n\n" + table(
+        ["model", "pixels", "images/s", "share of the speed on resident tensors"], [row]
+    )
+
+
+def main() -> None:
+    """Run the benchmark and print or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads; default: OMP_NUM_THREADS, else all")
+    parser.add_argument("--turns", type=int, default=4, help="times that each call is measured")
+    parser.add_argument("--size", type=int, default=224, help="side of the prepared image in pixels")
+    parser.add_argument("--training-size", type=int, default=64, help="side in the training row, in pixels")
+    parser.add_argument("--files", type=int, default=0, help="JPEG files of the run from files; 0 leaves it out")
+    parser.add_argument("--models", nargs="*", default=None, help="architectures; default: the paper's four")
+    parser.add_argument("--write", type=Path, default=None, help="write the page here as well")
+    arguments = parser.parse_args()
+    threads = configure_threads(arguments.threads)
+
+    import onnxruntime
+    import torch
+
+    torch.set_num_threads(threads)
+    from core.model.architectures import PAPER_ARCHITECTURES
+
+    names = arguments.models or list(PAPER_ARCHITECTURES)
+    parts = [
+        "# Model benchmark\n\n"
+        f"{platform.machine()}, {threads} thread(s); torch {torch.__version__}, onnxruntime {onnxruntime.__version__}; "
+        "random weights. Ratios by wall time, in brackets by CPU time; "
+        "made by `python -m benchmarks.model`.\n",
+        predict_and_explain(names, arguments.size, arguments.turns, threads),
+        decoding(arguments.size, arguments.turns),
+        training_step("resnet34_improved", arguments.training_size),
+    ]
+    if arguments.files:
+        parts.append(from_files("resnet34_improved", arguments.files, arguments.size, threads))
+    page = "\n".join(parts)
+    print(page)
+    if arguments.write is not None:
+        arguments.write.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
