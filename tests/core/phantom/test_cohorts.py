@@ -3,6 +3,7 @@
 import csv
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from core.errors import InputError
 from core.imaging import load_image, read_manifest
-from core.phantom import CohortPlan, generate_case, paper_cohorts, plan_members, small_cohorts, write_cohorts
+from core.phantom import CENTRES, CohortPlan, generate_case, paper_cohorts, plan_members, small_cohorts, write_cohorts
 from core.phantom.contact_sheet import contact_sheet
 
 TABLE_1 = {
@@ -127,6 +128,19 @@ def test_every_format_is_read_back_by_the_importer(tmp_path, image_format, bits,
             assert np.corrcoef(image.pixels.ravel(), case.picture.ravel())[0, 1] > 0.9
         if image_format == "dicom":
             assert image.pixel_spacing_mm == pytest.approx(case.pixel_spacing_mm, abs=1e-6)
+
+
+def test_a_centre_may_colour_its_archive(tmp_path):
+    """Hot iron is written in colour and read back as grey in the same order of brightness."""
+    centres = {**CENTRES, "C1": replace(CENTRES["C1"], colour_table="hot-iron")}
+    plans = small_cohorts({"internal": 1}, "colour")
+    rows = read_manifest(write_cohorts(plans, tmp_path / "out", centres=centres))
+    plain = read_manifest(write_cohorts(plans, tmp_path / "plain"))
+    for row, other in zip(rows, plain, strict=True):
+        coloured, grey = load_image(row.image_path), load_image(other.image_path)
+        assert "luminance" in coloured.notes[0]
+        order = np.argsort(grey.pixels, axis=None, kind="stable")
+        assert (np.diff(coloured.pixels.ravel()[order].astype(int)) >= 0).all()
 
 
 def test_dicom_files_are_valid_static_nuclear_medicine(tmp_path):
