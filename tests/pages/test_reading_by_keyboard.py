@@ -103,6 +103,7 @@ def test_two_tabs_on_one_case_store_one_reading_and_say_so(
     wait_for_case(second, 1)
     type_answers(first, range(1))
     wait_for_case(first, 2)
+    expect(first.locator("[data-part=status]")).to_have_text("Case 1 saved.")
     for key in ("4", "t", "Enter"):
         second.keyboard.press(key)
     expect(second.locator("[data-part=status]")).to_contain_text("answered in another window")

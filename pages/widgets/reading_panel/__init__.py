@@ -19,6 +19,7 @@ import numpy as np
 import streamlit as st
 
 from core.errors import InputError
+from core.imaging import default_window
 from core.study import Answer, Presentation, Protocol
 
 _FOLDER = Path(__file__).parent
@@ -83,7 +84,7 @@ def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None
             "the panel shows (height, width) arrays of uint8 or uint16", field="pixels", value=pixels.dtype
         )
     bits = 8 * pixels.dtype.itemsize
-    top = 255 if bits == 8 else max(1, int(pixels.max()))
+    low, high = default_window(pixels)
     previous = None
     if case.previous is not None:
         previous = {
@@ -109,7 +110,7 @@ def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None
         "width": pixels.shape[1],
         "bits": bits,
         "unit": "grey" if bits == 8 else "counts",
-        "view": {"centre": top / 2, "width": top, "table": "inverse grey"},
+        "view": {"centre": (low + high) / 2, "width": high - low, "table": "inverse grey"},
         "receipt": None if receipt is None else asdict(receipt),
     }
     text = json.dumps(header, ensure_ascii=False).encode()

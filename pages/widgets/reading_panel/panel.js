@@ -90,9 +90,11 @@ class Panel {
     } else if (receipt.state === "refused") {
       this.queue = []; // typed for a case that does not come
     }
+    const isFirst = this.pending.kind === "answer" && this.header.mode === "read";
     this.pending = null;
     this.startClock();
-    this.say(receipt.message, { saved: "saved", refused: "alert" }[receipt.state] || "");
+    const text = receipt.state === "saved" && isFirst ? `Case ${this.header.position} saved.` : receipt.message;
+    this.say(text, { saved: "saved", refused: "alert" }[receipt.state] || "");
   }
 
   show(pixels) {
@@ -248,7 +250,7 @@ class Panel {
     }
     this.draft.typed_ahead += isAhead ? 1 : 0;
     this.remember();
-    this.say("", "");
+    if (this.parts.status.dataset.tone === "alert") this.say("", ""); // what was asked for is being done
     this.write();
   }
 

@@ -116,12 +116,12 @@ class Viewer {
       const { pixels, width, height } = this.image;
       const colours = packedColours(this.table, this.isInverted);
       const low = this.window.centre - this.window.width / 2;
-      const scale = 256 / this.window.width;
+      const scale = 255 / this.window.width; // as core.imaging.render_uint8
       const frame = new ImageData(width, height);
       const target = new Uint32Array(frame.data.buffer);
       for (let index = 0; index < target.length; index += 1) {
-        const level = (pixels[index] - low) * scale;
-        target[index] = colours[level <= 0 ? 0 : level >= 255 ? 255 : level | 0];
+        const level = Math.round((pixels[index] - low) * scale);
+        target[index] = colours[level <= 0 ? 0 : level >= 255 ? 255 : level];
       }
       this.raster.getContext("2d").putImageData(frame, 0, 0);
     }
