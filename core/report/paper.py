@@ -26,14 +26,17 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
+from core.errors import UndefinedStatisticError
 from core.report.paper_claims import PaperClaim, PaperTest, paper_claims, paper_tests
 from core.report.paper_data import PAPER_CLASSES, ClassCounts, PrintedCell, paper_counts, printed_cells
 from core.report.paper_formulas import (
     auc_range_for_limits,
     binomial_exact_auc_interval,
     cohen_kappa_from_counts,
-    wilson_interval,
 )
+from core.statistics.auc_interval import auc_binomial_exact
+from core.statistics.classification import BinaryCounts, binary_metrics
+from core.statistics.result import Estimate
 
 #: Slack for a number that lies exactly half a unit away, where binary fractions decide nothing.
 _SLACK = 1e-9
@@ -186,25 +189,27 @@ def _overall(quantity: str, by_class: Mapping[str, ClassCounts]) -> tuple[float,
 
 def _per_class(cell: PrintedCell, counts: ClassCounts) -> tuple[float, str]:
     """A number of one class from its counts, in the printed unit, and how it was made."""
-    tp, fp, fn, tn = counts.true_positive, counts.false_positive, counts.false_negative, counts.true_negative
+    metrics = binary_metrics(
+        BinaryCounts(counts.true_positive, counts.false_positive, counts.false_negative, counts.true_negative)
+    )
     if cell.quantity == "f1":
-        return 2 * tp / (2 * tp + fp + fn), "2TP / (2TP + FP + FN)"
+        return _part(metrics.f1, "point"), "2TP / (2TP + FP + FN)"
     if cell.quantity == "auc":
-        area = (tp / (tp + fn) + tn / (tn + fp)) / 2
+        area = _part(metrics.balanced_accuracy, "point")
         if cell.part == "point":
             return area, "(sensitivity + specificity) / 2"
-        lower, upper = binomial_exact_auc_interval(area, counts.n)
-        return (lower if cell.part == "lower" else upper), "Clopper-Pearson on AUC·N"
-    numerator, denominator = {
-        "sensitivity": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "ppv": (tp, tp + fp),
-        "npv": (tn, tn + fn),
-    }[cell.quantity]
-    if cell.part == "point":
-        return 100 * numerator / denominator, f"{numerator}/{denominator}"
-    lower, upper = wilson_interval(numerator, denominator)
-    return 100 * (lower if cell.part == "lower" else upper), f"Wilson on {numerator}/{denominator}"
+        return _part(auc_binomial_exact(area, counts.n), cell.part), "Clopper-Pearson on AUC·N"
+    estimate: Estimate = getattr(metrics, cell.quantity)
+    fraction = f"{round(_part(estimate, 'point') * (estimate.n or 0))}/{estimate.n}"
+    return 100 * _part(estimate, cell.part), fraction if cell.part == "point" else f"Wilson on {fraction}"
+
+
+def _part(estimate: Estimate, part: str) -> float:
+    """Value or limit of an estimate that the counts define."""
+    found = {"point": estimate.value, "lower": estimate.lower, "upper": estimate.upper}[part]
+    if found is None:
+        raise UndefinedStatisticError(estimate.reason or "The counts do not define this number.")
+    return found
 
 
 def _model_auc(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy.stats import binomtest, chi2_contingency
+import numpy as np
+from scipy.stats import binom
 
+from core.errors import UndefinedStatisticError
 from core.report.paper_data import PAPER_CLASSES, paper_counts, printed_cells
 from core.report.paper_formulas import cohen_kappa_from_counts, scott_pi_from_counts
+from core.statistics.comparison import chi_squared, mcnemar
+from core.statistics.difference import PairedCounts
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,16 @@ def _compare(table: str, first: str, second: str) -> PaperTest:
     n = a[PAPER_CLASSES[0]].n
     right_a = sum(a[key].true_positive for key in PAPER_CLASSES)
     right_b = sum(b[key].true_positive for key in PAPER_CLASSES)
-    crossed = [[right_a, n - right_a], [right_b, n - right_b]]
-    plain, yates = chi2_contingency(crossed, correction=False), chi2_contingency(crossed, correction=True)
+    plain = chi_squared(right_a, n, right_b, n)
+    yates = chi_squared(right_a, n, right_b, n, is_corrected=True)
     # the fewest and the most cases that both can have right, class by class
     least = sum(max(0, a[k].true_positive + b[k].true_positive - a[k].n_positive) for k in PAPER_CLASSES)
     most = sum(min(a[k].true_positive, b[k].true_positive) for k in PAPER_CLASSES)
-    worst, pairing = max((_mcnemar_p(right_a - both, right_b - both), both) for both in range(least, most + 1))
+    both = np.arange(least, most + 1)
+    only_a, only_b = right_a - both, right_b - both
+    pairing = int(both[np.argmax(binom.cdf(np.minimum(only_a, only_b), only_a + only_b, 0.5))])
+    neither = n - right_a - right_b + pairing
+    worst = mcnemar(PairedCounts(pairing, right_a - pairing, right_b - pairing, neither))
     return PaperTest(
         cohort="internal" if table == "4" else "external",
         first=first,
@@ -63,19 +71,20 @@ def _compare(table: str, first: str, second: str) -> PaperTest:
         n=n,
         first_correct=right_a,
         second_correct=right_b,
-        chi_squared=float(plain.statistic),
-        chi_squared_p=float(plain.pvalue),
-        yates_p=float(yates.pvalue),
-        mcnemar_worst_p=worst,
+        chi_squared=_known(plain.statistic),
+        chi_squared_p=_known(plain.p_value),
+        yates_p=_known(yates.p_value),
+        mcnemar_worst_p=_known(worst.p_value),
         mcnemar_worst_pairing=f"{right_a - pairing} only {first} right, {right_b - pairing} only {second} right",
         printed="p < 0.001" if {first, second} != {"ResNet34", "Junior"} else "not printed",
     )
 
 
-def _mcnemar_p(first_only: int, second_only: int) -> float:
-    """Exact two-sided McNemar p."""
-    discordant = first_only + second_only
-    return float(binomtest(first_only, discordant, 0.5).pvalue) if discordant else 1.0
+def _known(value: float | None) -> float:
+    """A number that the counts define."""
+    if value is None:
+        raise UndefinedStatisticError("The counts do not define this test.")
+    return value
 
 
 def paper_claims() -> tuple[PaperClaim, ...]:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scipy.optimize import brentq
-from scipy.stats import beta
-from statsmodels.stats.proportion import proportion_confint
 
+from core.errors import UndefinedStatisticError
 from core.report.paper_data import ClassCounts
-
-
-def wilson_interval(numerator: int, denominator: int, confidence_level: float = 0.95) -> tuple[float, float]:
-    """Wilson interval of a proportion (Wilson 1927)."""
-    lower, upper = proportion_confint(numerator, denominator, alpha=1 - confidence_level, method="wilson")
-    return float(lower), float(upper)
+from core.statistics.auc_interval import auc_binomial_exact
 
 
 def binomial_exact_auc_interval(area: float, n: int, confidence_level: float = 0.95) -> tuple[float, float]:
@@ -22,11 +16,10 @@ def binomial_exact_auc_interval(area: float, n: int, confidence_level: float = 0
 
     It treats an AUC as a proportion of all cases, which it is not, and is too narrow for hard labels.
     """
-    tail = (1 - confidence_level) / 2
-    successes = area * n
-    lower = float(beta.ppf(tail, successes, n - successes + 1)) if successes > 0 else 0.0
-    upper = float(beta.ppf(1 - tail, successes + 1, n - successes)) if successes < n else 1.0
-    return lower, upper
+    estimate = auc_binomial_exact(area, n, confidence_level=confidence_level)
+    if estimate.lower is None or estimate.upper is None:
+        raise UndefinedStatisticError("An AUC without cases has no interval.")
+    return estimate.lower, estimate.upper
 
 
 def auc_range_for_limits(

@@ -50,7 +50,7 @@ def accuracy_tests(
     right = cells[:, 0] + cells[:, 1], cells[:, 0] + cells[:, 2]
     plain, yates = _chi_squared(*right, n, is_corrected=False), _chi_squared(*right, n, is_corrected=True)
     plain_p, yates_p = stats.chi2.sf(plain, 1), stats.chi2.sf(yates, 1)
-    found = []
+    found: list[tuple[Estimate, Mapping[str, TestResult]]] = []
     for at, row in enumerate(cells.astype(np.int64).tolist()):
         counts = PairedCounts(*row)
         difference = difference_paired(counts, confidence_level=confidence_level)

@@ -44,12 +44,14 @@ class Participant:
         """Cases with an answer."""
         if self.has_labels or self.ratings is None:
             return self.labels >= 0
-        return ~np.isnan(self.ratings).any(axis=0)
+        return np.asarray(~np.isnan(self.ratings).any(axis=0), dtype=bool)
 
     @property
     def is_rated(self) -> BoolArray:
         """Cases with a rating for every class."""
-        return np.zeros(self.labels.size, bool) if self.ratings is None else ~np.isnan(self.ratings).any(axis=0)
+        if self.ratings is None:
+            return np.zeros(self.labels.size, dtype=bool)
+        return np.asarray(~np.isnan(self.ratings).any(axis=0), dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,14 +122,14 @@ def _from_one_covariance(
     whole = own[first] + own[second]
     variance = whole - 2.0 * covariance[first, second]
     has_variance = variance > 1e-14 * whole
-    error = np.sqrt(np.where(has_variance, variance, 1.0))
-    z = difference / error
+    deviation = np.sqrt(np.where(has_variance, variance, 1.0))
+    z = difference / deviation
     p = 2.0 * stats.norm.sf(np.abs(z))
-    half = float(stats.norm.isf((1.0 - level) / 2.0)) * error
+    half = float(stats.norm.isf((1.0 - level) / 2.0)) * deviation
     found = {}
     columns = zip(
-        pairs, area[first].tolist(), area[second].tolist(), difference.tolist(), error.tolist(), z.tolist(), p.tolist(),
-        half.tolist(), has_variance.tolist(), strict=True,
+        pairs, area[first].tolist(), area[second].tolist(), difference.tolist(), deviation.tolist(), z.tolist(),
+        p.tolist(), half.tolist(), has_variance.tolist(), strict=True,
     )  # fmt: skip
     for pair, one, two, gap, spread, statistic, p_value, width, is_estimated in columns:
         notes = _notes(mixed[pair])

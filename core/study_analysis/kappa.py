@@ -54,7 +54,7 @@ def kappa_from_table(table: IntArray, confidence_level: float) -> Estimate:
     notes: tuple[str, ...] = ()
     if has_kappa_paradox(observed, value):
         notes = (f"kappa paradox: {observed:.1%} agreement, very uneven class shares; read Gwet's AC1 beside it",)
-    if variance <= 1e-30:
+    if spread <= 1e-12:  # 0 but for rounding
         reason = "The large-sample variance is 0."
         return Estimate(value, None, None, None, confidence_level, METHOD, State.DEGENERATE, reason, notes, n)
     error = float(np.sqrt(variance))

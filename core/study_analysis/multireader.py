@@ -244,9 +244,10 @@ def _each_class(
     An undefined analysis is a result with a reason, so that one class cannot hide the others. Accuracy has no classes,
     and of two classes the second says all.
     """
-    only_average = figure is Figure.ACCURACY or len(cohort.class_keys) == 2
+    only_average: bool = figure is Figure.ACCURACY or len(cohort.class_keys) == 2
     found: list[_ClassResult[Result]] = []
-    for positive in (None, *(() if only_average else cohort.class_keys)):
+    wanted: tuple[str | None, ...] = (None,) if only_average else (None, *cohort.class_keys)
+    for positive in wanted:
         try:
             found.append(_ClassResult(positive, compare(positive), None, {}))
         except UndefinedStatisticError as error:

@@ -8,11 +8,12 @@ import numpy as np
 
 from core.statistics.auc_interval import auc_clustered, auc_estimate, hard_label_auc
 from core.statistics.classification import BinaryMetrics, ClassificationMetrics, metrics_from_matrix
+from core.statistics.multiclass import MulticlassAuc
 from core.statistics.proportions import proportion_clustered
 from core.statistics.result import Estimate, undefined_estimate
 from core.statistics.roc import is_hard_label, roc_curve
 from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
-from core.study_analysis.averages import auc_averages
+from core.study_analysis.averages import areas_of, auc_averages
 from core.study_analysis.data import IntArray
 from core.study_analysis.kappa import kappa_with_truth
 from core.study_analysis.results import ClassPerformance, Identity, ParticipantAnalysis, RocPoints
@@ -34,8 +35,9 @@ def participant_analysis(cohort: CohortArrays, one: Participant, confidence_leve
         confusion = flat.reshape(k, k).astype(np.int64)
         metrics = metrics_from_matrix(confusion, cohort.class_keys, confidence_level=confidence_level)
         quantities = _overall(cohort, one, metrics, confusion, confidence_level)
+    areas = areas_of(cohort, one, confidence_level)
     classes = tuple(
-        _class_performance(cohort, one, index, metrics, confidence_level)
+        _class_performance(cohort, one, index, metrics, areas, confidence_level)
         for index in range(k)
         if metrics is not None or index in cohort.curve_classes
     )
@@ -54,7 +56,7 @@ def participant_analysis(cohort: CohortArrays, one: Participant, confidence_leve
         confusion=confusion,
         quantities=quantities,
         classes=classes,
-        auc_averages=auc_averages(cohort, one, confidence_level),
+        auc_averages=auc_averages(areas, cohort, one),
         notes=tuple(notes),
     )
 
@@ -92,11 +94,16 @@ def _share(cohort: CohortArrays, success: BoolArray, within: BoolArray, plain: E
 
 
 def _class_performance(
-    cohort: CohortArrays, one: Participant, index: int, metrics: ClassificationMetrics | None, level: float
+    cohort: CohortArrays,
+    one: Participant,
+    index: int,
+    metrics: ClassificationMetrics | None,
+    areas: MulticlassAuc | None,
+    level: float,
 ) -> ClassPerformance:
     """One class against the rest."""
     key = cohort.class_keys[index]
-    area, is_point, roc = _curve(cohort, one, index, level)
+    area, is_point, roc = _curve(cohort, one, index, areas, level)
     if metrics is None:
         return ClassPerformance(key, None, None, None, None, {}, area, is_point, roc)
     binary = metrics.per_class[key]
@@ -135,7 +142,9 @@ def _class_quantities(
     return found
 
 
-def _curve(cohort: CohortArrays, one: Participant, index: int, level: float) -> tuple[Estimate, bool, RocPoints | None]:
+def _curve(
+    cohort: CohortArrays, one: Participant, index: int, areas: MulticlassAuc | None, level: float
+) -> tuple[Estimate, bool, RocPoints | None]:
     """Area, whether it is a mere operating point, and the points."""
     is_positive = cohort.truth == index
     if one.ratings is None:
@@ -152,6 +161,8 @@ def _curve(cohort: CohortArrays, one: Participant, index: int, level: float) -> 
     if cohort.is_clustered:
         patients = [patient for patient, counted in zip(cohort.patients, within.tolist(), strict=True) if counted]
         area = auc_clustered(truth, values, patients, confidence_level=level)
+    elif areas is not None:
+        area = areas.one_vs_rest[cohort.class_keys[index]]
     elif one.ratings is None:
         area = hard_label_auc(truth, values == 1.0, confidence_level=level)
     else:

@@ -48,6 +48,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+_WHOLE = {"numerator", "denominator", "n", "n_readers", "point", "count"}
+_FLOATS = {
+    "value", "standard_error", "lower", "upper", "confidence_level", "row_share", "false_positive_rate", "sensitivity",
+    "threshold", "first_auc", "second_auc", "p_exact", "p_mid", "p_holm", "chi_squared", "p_chi_squared",
+    "p_chi_squared_yates", "statistic", "p_value", "first_value", "second_value", "df1", "df2",
+}  # fmt: skip
+
 
 def tables(cohorts: Sequence[CohortAnalysis]) -> dict[str, pd.DataFrame]:
     """Every table of :data:`COLUMNS`, with rows in the order of the results; an empty table keeps its columns."""
@@ -66,9 +73,21 @@ def tables(cohorts: Sequence[CohortAnalysis]) -> dict[str, pd.DataFrame]:
         "mrmc_components": _mrmc_components,
     }
     return {
-        name: pd.DataFrame([row for cohort in cohorts for row in make(cohort)], columns=list(COLUMNS[name]))
+        name: _typed(
+            name, pd.DataFrame([row for cohort in cohorts for row in make(cohort)], columns=list(COLUMNS[name]))
+        )
         for name, make in makers.items()
     }
+
+
+def _typed(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Counts as whole numbers and quantities as floats, also where a column is empty or all undefined."""
+    for column in table.columns:
+        if column in _WHOLE:
+            table[column] = table[column].astype("Int64")
+        elif column in _FLOATS and (name, column) != ("agreement", "statistic"):  # there it is a name
+            table[column] = table[column].astype("float64")
+    return table
 
 
 def joined_notes(*parts: object) -> str:

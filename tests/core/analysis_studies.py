@@ -1,0 +1,57 @@
+"""Simulated studies for the tests of the analysis: readers and models over cases of known truth."""
+
+import numpy as np
+import pandas as pd
+
+from core.analysis import StudyData
+from core.study import THYROID_CLASSES
+
+KEYS = [disease.key for disease in THYROID_CLASSES]
+
+
+def simulated_study(
+    n_cases=120, readers=3, models=2, arms=("unaided",), seed=1, missing=0.0, repeats=0, has_confidence=True, cohorts=1
+):
+    """A study of four classes; more repeats give hidden second readings of the first cases."""
+    rng = np.random.default_rng(seed)
+    truth = np.concatenate([np.arange(4), np.arange(4), rng.integers(0, 4, n_cases - 8)])
+    cases = np.array([f"case-{index:04d}" for index in range(n_cases)])
+    cohort = np.array(["internal", "external"])[np.arange(n_cases) % cohorts]
+    about = pd.DataFrame({"case": cases, "patient": cases, "cohort": cohort, "truth": [KEYS[index] for index in truth]})
+    rows = []
+    for reader in range(readers):
+        for arm in arms:
+            right = rng.random(n_cases) < 0.65 + 0.05 * reader + 0.1 * (arm == "aided")
+            label = np.where(right, truth, rng.integers(0, 4, n_cases))
+            confidence = np.clip(rng.integers(1, 5, n_cases) + right, 1, 5)
+            kept = rng.random(n_cases) >= missing
+            for repeat, places in ((1, np.flatnonzero(kept)), (2, np.arange(repeats))):
+                changed = np.where(rng.random(n_cases) < 0.85, label, rng.integers(0, 4, n_cases))
+                answer = label if repeat == 1 else changed
+                rows += [
+                    {
+                        "reader": f"reader-{reader}",
+                        "case": cases[at],
+                        "arm": arm,
+                        "label": KEYS[answer[at]],
+                        "confidence": float(confidence[at]) if has_confidence else None,
+                        "repeat": repeat,
+                    }
+                    for at in places
+                ]
+    predictions = []
+    for model in range(models):
+        logits = rng.normal(size=(n_cases, 4))
+        logits[np.arange(n_cases), truth] += 1.5 + model
+        odds = np.exp(logits)
+        share = odds / odds.sum(axis=1, keepdims=True)
+        predictions += [
+            {"model": f"model-{model}", "case": cases[at], **{f"p_{key}": share[at, i] for i, key in enumerate(KEYS)}}
+            for at in range(n_cases)
+        ]
+    return StudyData(
+        THYROID_CLASSES,
+        about,
+        pd.DataFrame(rows, columns=["reader", "case", "arm", "label", "confidence", "repeat"]),
+        pd.DataFrame(predictions) if predictions else pd.DataFrame({"model": [], "case": []}, dtype=object),
+    )
