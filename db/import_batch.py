@@ -17,8 +17,8 @@ from typing import IO, Self
 import numpy as np
 
 from core.errors import InputError
+from core.imaging import content_sha256, encode_png
 from core.study import CaseRecord, Protocol
-from db.pixels import check_pixels, content_sha256, encode_mask, encode_png
 from db.records import ImportSummary
 from db.repository_base import Progress
 
@@ -118,7 +118,13 @@ class ImportBatch:
             raise InputError("a pixel spacing is positive, mm", field="pixel_spacing_mm", value=spacing, fix=where)
         if record.exclusion_reason is not None and not record.exclusion_reason.strip():
             raise InputError("an exclusion reason is a text or absent", field="exclusion_reason", value="", fix=where)
-        check_pixels(record.pixels, record.case)
+        if record.pixels.ndim != 2 or record.pixels.size == 0 or record.pixels.dtype not in (np.uint8, np.uint16):
+            raise InputError(
+                "the pixels must be (height, width) of uint8 or uint16",
+                field="pixels",
+                value=f"{record.pixels.dtype} {record.pixels.shape}",
+                fix=where,
+            )
         if record.lesion_mask is not None and record.lesion_mask.shape != record.pixels.shape:
             raise InputError(
                 "the lesion mask must have the shape of the pixels",
@@ -148,7 +154,11 @@ class ImportBatch:
                     fix="remove one of the two, or give it an exclusion_reason",
                 )
         self._seen.add(record.case)
-        mask_at = None if record.lesion_mask is None else self._write(encode_mask(record.lesion_mask))
+        mask_at = (
+            None
+            if record.lesion_mask is None
+            else self._write(encode_png(record.lesion_mask.astype(bool) * np.uint8(255)))
+        )
         self.cases.append(
             PreparedCase(
                 case=record.case,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.study import Protocol, Role
-from core.study_analysis.data import StudyData
 from db.repository_base import allowed
 from db.repository_results import ResultsRepository, in_cohorts
 from db.tables import (
@@ -25,6 +25,9 @@ from db.tables import (
     ReferenceStandardRow,
     StudyRow,
 )
+
+if TYPE_CHECKING:
+    from core.analysis import StudyData
 
 
 class AnalysisRepository(ResultsRepository):
@@ -58,6 +61,8 @@ class AnalysisRepository(ResultsRepository):
         StatisticsInputError
             If there is no case in these cohorts.
         """
+        from core.analysis import StudyData  # here, because it loads all of statistics, which signing in does without
+
         with self._reading() as db_session:
             study = self._unsealed(db_session, study_key)
             protocol = self._protocol(db_session, study)

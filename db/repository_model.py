@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
+from core.imaging import decode_png
 from core.study import Role
-from db.pixels import decode_png
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
 from db.repository_base import RepositoryBase, allowed
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.imaging import decode_png
 from core.study import Answer, Arm, Presentation, Receipt, Role, Study, StudyState, check_answer
-from db.pixels import decode_png
 from db.records import MyProgress, ReadingImage, SavedReading
 from db.repository_base import RepositoryBase, allowed, new_id
 from db.tables import CaseImageRow, ImageRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, NotFoundError
+from core.imaging import decode_png
 from core.study import Arm, ReferenceStandard, Role, StudyState
 from db.audit import check_chain
-from db.pixels import decode_mask
 from db.records import AuditCheck, AuditEvent, CasePrediction, ReadingRecord
 from db.repository_base import RepositoryBase, allowed
 from db.repository_model import prediction_of
@@ -178,7 +178,7 @@ class ResultsRepository(RepositoryBase):
             ).first()
         if found is None:
             raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
-        return None if found.lesion_mask_png is None else decode_mask(found.lesion_mask_png)
+        return None if found.lesion_mask_png is None else decode_png(found.lesion_mask_png) > 0
 
     @allowed(Role.COORDINATOR)
     def record_export(self, study_key: str, what: str, sha256: str, n_rows: int) -> None:

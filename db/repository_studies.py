@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
+from core.imaging import decode_png
 from core.study import (
     READING_ORDER_ALGORITHM,
     STATE_MOVES,
@@ -22,7 +23,6 @@ from core.study import (
     Study,
     StudyState,
 )
-from db.pixels import decode_png
 from db.protocols import protocol_to_json
 from db.records import CaseImage, CaseInfo, CohortCount, ReaderProgress, StudyMember
 from db.repository_base import RepositoryBase, allowed, new_id, person_of, require_state

@@ -59,8 +59,22 @@ def sqlite_url(sqlite_stores: SqliteStores, tmp_path: Path) -> str:
     return sqlite_stores.new_store(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def shared_engines() -> Iterator[dict[str, Engine]]:
+    """One engine for the PostgreSQL store that is emptied for each test: it keeps its compiled statements."""
+    engines: dict[str, Engine] = {}
+    yield engines
+    for opened in engines.values():
+        opened.dispose()
+
+
 @pytest.fixture
-def engine(store_url: str) -> Iterator[Engine]:
+def engine(store_url: str, shared_engines: dict[str, Engine]) -> Iterator[Engine]:
+    if store_url.startswith("postgresql"):
+        if store_url not in shared_engines:
+            shared_engines[store_url] = open_store(store_url)
+        yield shared_engines[store_url]
+        return
     opened = open_store(store_url)
     yield opened
     opened.dispose()
