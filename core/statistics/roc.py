@@ -92,6 +92,8 @@ def roc_curve(truth: ArrayLike, ratings: ArrayLike) -> RocCurve:
 def is_hard_label(ratings: ArrayLike) -> bool:
     """Whether ratings take at most two values, so that they are decisions rather than ratings."""
     row = np.asarray(ratings, dtype=np.float64).ravel()
+    if np.unique(row[:64]).size > 2:  # the usual case, without a look at the rest
+        return False
     return bool(row.size == 0 or np.all((row == row.min()) | (row == row.max())))
 
 
