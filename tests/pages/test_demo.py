@@ -1,0 +1,159 @@
+"""What ``make run`` gives a newcomer, walked from the first command to the exported file in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from core.study import THYROID_CLASSES
+from tests.pages.reading_server import ROOT, ReadingServer
+
+pytestmark = pytest.mark.browser
+
+CONFIDENCE_KEYS = "qwert"
+COORDINATOR_SCREENS = {
+    "study": "Reading progress",
+    "results": "Accuracy with its 95 % interval",
+    "results?view=Classes": "Predictive values depend",
+    "results?view=ROC": "AUC, every class",
+    "results?view=Confusion": "CSV",
+    "results?view=Comparisons": "DeLong",
+    "results?view=Agreement": "CSV",
+    "results?view=Tables+and+export": "Everything as CSV",
+    "explain": "Grad-CAM from the last convolutional layer",
+    "audit": "the chain of hashes is intact",
+}
+
+
+@dataclass
+class Demo:
+    """A data folder in which ``manage.py demo`` has run, the accounts that it printed, and a server on it."""
+
+    folder: Path
+    passwords: dict[str, str]
+    server: ReadingServer
+
+    def manage(self, *arguments: str) -> str:
+        """Standard output of a command on this store."""
+        environment = {
+            **os.environ,
+            "READING_ROOM_DATA_DIR": str(self.folder),
+            "READING_ROOM_DATABASE_URL": self.server.store_url,
+            "COLUMNS": "220",
+        }
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("demo")
+    server = ReadingServer(folder, f"sqlite:///{folder / 'reading_room.sqlite3'}")
+    made = Demo(folder, {}, server)
+    output = made.manage("demo")
+    made.passwords |= dict(re.findall(r"(demo-\w+)\s+(\S+)", output))
+    server.start()
+    yield made
+    server.kill()
+
+
+def sign_in(context: BrowserContext, demo: Demo, login: str, path: str) -> Page:
+    page = context.new_page()
+    page.goto(f"{demo.server.url}/{path}")
+    page.get_by_label("Login").fill(login)
+    page.get_by_label("Password").fill(demo.passwords[login])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector(".room-foot .who")
+    return page
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_demo_is_made_once_and_prints_two_accounts(demo: Demo) -> None:
+    assert set(demo.passwords) == {"demo-coordinator", "demo-reader"}
+    assert len(set(demo.passwords.values())) == 2
+    again = demo.manage("demo")
+    assert "The demo stands" in again
+    assert not any(password in again for password in demo.passwords.values())
+
+
+def test_a_coordinator_walks_through_every_screen(demo: Demo, context: BrowserContext) -> None:
+    page = sign_in(context, demo, "demo-coordinator", "")
+    for path, text in COORDINATOR_SCREENS.items():
+        page.goto(f"{demo.server.url}/{path}{'&' if '?' in path else '?'}study=demo")
+        expect(page.get_by_text(text, exact=False).first).to_be_visible(timeout=45_000)
+        expect(page.get_by_text("could not be shown")).to_have_count(0)
+        expect(page.locator(".room-foot").get_by_text("Research use only")).to_be_visible()
+        expect(page.locator(".room-foot").get_by_text("Synthetic data")).to_be_visible()
+    page.goto(f"{demo.server.url}/results?study=demo-reading")
+    expect(page.get_by_text("sealed", exact=False).first).to_be_visible()
+    assert page.get_by_text("Accuracy with its").count() == 0
+
+
+def test_the_same_number_on_screen_in_the_csv_and_from_the_command_line(
+    demo: Demo, context: BrowserContext, tmp_path: Path
+) -> None:
+    page = sign_in(context, demo, "demo-coordinator", "results?study=demo")
+    tile = page.get_by_test_id("stMetric").filter(has_text="Senior physician (simulated)")
+    expect(tile).to_be_visible(timeout=45_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").first.click()
+    download.value.save_as(tmp_path / "accuracy.csv")
+    rows = [row for row in read_csv(tmp_path / "accuracy.csv") if row["participant"] == "sim-senior"]
+    assert len(rows) == 1
+    demo.manage("export", str(tmp_path / "export"), "--study", "demo")
+    exported = [
+        row
+        for row in read_csv(tmp_path / "export" / "metrics_summary.csv")
+        if (row["cohort"], row["participant"], row["quantity"]) == ("internal", "sim-senior", "accuracy")
+    ]
+    assert exported == rows  # every column, every digit
+    shown = re.search(r"([\d.]+) %", tile.inner_text())
+    assert shown is not None
+    assert shown[1] == f"{100 * float(rows[0]['value']):.1f}"
+    printed = demo.manage("results", "--study", "demo", "--cohort", "internal", "--table", "summary")
+    line = next(line for line in printed.splitlines() if "Senior" in line and " accuracy " in line)
+    assert f"{float(rows[0]['value']):.4f}" in line
+
+
+def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
+    demo: Demo, context: BrowserContext, tmp_path: Path
+) -> None:
+    page = sign_in(context, demo, "demo-reader", "read?study=demo-reading")
+    position = page.locator("[data-part=position]")
+    n = 24
+
+    def answer(numbers: range) -> None:
+        for number in numbers:
+            expect(position).to_have_text(f"Case {number + 1} of {n}", timeout=30_000)
+            for key in (str(number % 4 + 1), CONFIDENCE_KEYS[number % 5], "Enter"):
+                page.keyboard.press(key)
+
+    answer(range(11))
+    expect(position).to_have_text(f"Case 12 of {n}", timeout=30_000)
+    demo.server.kill()
+    demo.server.start()
+    page.reload()
+    answer(range(11, n))
+    expect(page.get_by_text(f"{n} of {n} answers")).to_be_visible(timeout=30_000)
+
+    for state in ("closed", "unsealed"):
+        demo.manage("study", "state", state, "--study", "demo-reading")
+    demo.manage("export", str(tmp_path / "export"), "--study", "demo-reading")
+    rows = [row for row in read_csv(tmp_path / "export" / "readings.csv") if row["reader"] == "demo-reader"]
+    typed = [(THYROID_CLASSES[number % 4].key, str(number % 5 + 1)) for number in range(n)]
+    assert [(row["class"], row["confidence"]) for row in sorted(rows, key=lambda row: int(row["position"]))] == typed
+    assert {row["revision"] for row in rows} == {"1"}
+    assert {row["is_simulated"] for row in rows} == {"False"}
