@@ -80,12 +80,13 @@ def _thin(
     """Poisson noise of an acquisition with fewer counts, for a random part of the batch."""
     if not settings.thinning_probability:
         return images
-    low, high = settings.thinning_counts
-    # The draw that decides also sets how many counts are left, log-uniform between the two ends.
-    part = (draws[:, 7] / settings.thinning_probability).clamp(max=1.0)
-    counts = (low * (high / low) ** part)[:, None, None, None]
+    chosen = torch.nonzero(draws[:, 7] < settings.thinning_probability).squeeze(1)
     noise_seed = int(torch.randint(2**62, (1,), generator=generator))
     noise = torch.Generator(device=images.device).manual_seed(noise_seed)
-    thinned = (torch.poisson(images * counts, generator=noise) / counts).clamp(0.0, 1.0)
-    chosen = (draws[:, 7] < settings.thinning_probability)[:, None, None, None]
-    return torch.where(chosen, thinned, images)
+    low, high = settings.thinning_counts
+    # The draw that decides also sets how many counts are left, log-uniform between the two ends.
+    part = draws[chosen, 7] / settings.thinning_probability
+    counts = (low * (high / low) ** part)[:, None, None, None]
+    thinned = images.clone()
+    thinned[chosen] = (torch.poisson(images[chosen] * counts, generator=noise) / counts).clamp(0.0, 1.0)
+    return thinned

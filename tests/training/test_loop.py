@@ -1,0 +1,399 @@
+"""The loop: learns, resumes to the bit, shares batches exactly, and stops with advice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+import training.loop
+from core.errors import TrainingError
+from core.model.architectures import ARCHITECTURES, Network, build
+from training.dataset import Dataset, ImageSet
+from training.loop import FitResult, Progress, epoch_batches, fit, predict_logits
+from training.recipe import MODERN, PAPER, SCINTIGRAPHY_SAFE, Augmentation, Recipe
+from training.run_folder import RunFolder
+from training.schedule import count_steps
+
+TINY = MODERN.with_changes(image_size=32, batch_size=6, length=3, warmup_epochs=1.0, ema_decay=0.9)
+
+
+def run(
+    fabric: Fabric,
+    make: Callable[[], Network],
+    data: ImageSet,
+    folder: Path,
+    recipe: Recipe = TINY,
+    *,
+    validation: ImageSet | None = None,
+    fingerprint: str = "same",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FitResult:
+    """One fit of a fresh network."""
+    return fit(
+        fabric,
+        make(),
+        make(),
+        recipe,
+        data,
+        validation,
+        RunFolder(folder),
+        fingerprint=fingerprint,
+        on_progress=on_progress,
+    )
+
+
+def bits(network: torch.nn.Module) -> str:
+    """Hash of all weights and running statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_learns_sixteen_images_by_heart(
+    architecture: str, fabric: Fabric, sixteen: ImageSet, tmp_path: Path
+) -> None:
+    size = 64 if architecture == "alexnet" else 32
+    images = sixteen.images.repeat(size // 32, axis=1).repeat(size // 32, axis=2)
+    recipe = PAPER.with_changes(
+        architecture=architecture,
+        batch_size=16,
+        length=40,
+        learning_rate=3e-4 if architecture in ("alexnet", "convnext_tiny") else 3e-3,
+        weight_decay=0.0,
+        image_size=size,
+        schedule="constant",
+        augmentation=Augmentation(),
+    )
+
+    class LearnedError(Exception):
+        """Enough: the rest of the epochs would only cost time."""
+
+    best = [0.0]
+
+    def stop_when_learned(progress: Progress) -> None:
+        best[0] = max(best[0], progress.accuracy)
+        if progress.accuracy == 1.0:
+            raise LearnedError
+
+    torch.manual_seed(1)
+    network = build(architecture, 4, dropout=0.0).module
+    try:
+        fit(
+            fabric,
+            network,
+            torch.nn.Identity(),
+            recipe,
+            ImageSet(images, sixteen.classes),
+            None,
+            Folderless(tmp_path),
+            fingerprint="x",
+            on_progress=stop_when_learned,
+        )
+    except LearnedError:
+        return
+    pytest.fail(f"{architecture} reached {best[0]:.2f} of 16 images")
+
+
+class Folderless(RunFolder):
+    """A run folder that keeps nothing: states of large networks would only cost time here."""
+
+    def save_state(self, path: Path, state: object) -> None:
+        """Keep nothing."""
+
+
+def test_each_image_is_seen_once_an_epoch_in_a_new_order() -> None:
+    steps = count_steps(TINY, 40)
+    first, second = (np.concatenate(epoch_batches(40, steps, 7, epoch)) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert not np.array_equal(first, second)
+    assert [len(batch) for batch in epoch_batches(40, steps, 7, 0)] == [6, 6, 6, 6, 6, 6, 4]
+
+
+class KilledError(BaseException):
+    """Stands for a kill: nothing of the program may catch it."""
+
+
+@pytest.mark.parametrize("architecture", ["small", "shufflenet_v2_x1_0"])
+def test_resumed_run_equals_uninterrupted_run_to_the_bit(
+    architecture: str,
+    fabric: Fabric,
+    make_network: Callable[[], Network],
+    sixteen: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed in the middle of an epoch, twice, with dropout, augmentation, moving average and warm-up in use."""
+
+    def make() -> Network:
+        if architecture == "small":
+            return make_network()
+        torch.manual_seed(3)
+        return build(architecture, 4, dropout=0.3).module
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        whole = run(fabric, make, sixteen, tmp_path / "whole", validation=sixteen)
+        monkeypatch.setattr(training.loop, "STATE_SECONDS", 0.0)
+        for stop_at in (2, 7):
+
+            def kill(progress: Progress, stop_at: int = stop_at) -> None:
+                if progress.step == stop_at:
+                    raise KilledError
+
+            with pytest.raises(KilledError):
+                run(fabric, make, sixteen, tmp_path / "cut", validation=sixteen, on_progress=kill)
+            torch.rand(17)  # another state of the global generator
+        steps: list[int] = []
+        resumed = run(
+            fabric,
+            make,
+            sixteen,
+            tmp_path / "cut",
+            validation=sixteen,
+            on_progress=lambda progress: steps.append(progress.step),
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert steps == [7, 8, 9], "went on at the step after the last saved one"
+    assert bits(resumed.network) == bits(whole.network)
+    measured = ("images_per_second",)
+    for row, other in zip(resumed.history, whole.history, strict=True):
+        assert {name: value for name, value in row.items() if name not in measured} == {
+            name: value for name, value in other.items() if name not in measured
+        }
+
+
+def test_another_seed_gives_other_weights(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    first = run(fabric, make_network, sixteen, tmp_path / "a", TINY.with_changes(length=1))
+    again = run(fabric, make_network, sixteen, tmp_path / "b", TINY.with_changes(length=1))
+    other = run(fabric, make_network, sixteen, tmp_path / "c", TINY.with_changes(length=1, seed=5))
+    assert bits(first.network) == bits(again.network) != bits(other.network)
+
+
+def test_metrics_and_curves_are_written(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    run(fabric, make_network, sixteen, tmp_path, validation=sixteen)
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines[0].split(",")[:4] == ["epoch", "learning_rate", "image_size", "training_loss"]
+    assert len(lines) == 4
+    assert (tmp_path / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_best_epoch_is_kept_and_chosen_when_the_recipe_says_so(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    """A rate that wrecks the network in the last epochs: the best epoch is an early one."""
+    recipe = TINY.with_changes(
+        selection="best_validation", ema_decay=None, schedule="constant", warmup_epochs=2.0, learning_rate=3.0, length=4
+    )
+    result = run(fabric, make_network, sixteen, tmp_path, recipe, validation=sixteen)
+    best = max(result.history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    assert result.selected_epoch == result.best_epoch == best["epoch"]
+    logits = predict_logits(result.network, sixteen.images, torch.device("cpu")).logits
+    assert float((logits.argmax(1) == sixteen.classes).mean()) == best["validation_accuracy"]
+
+
+def test_sgd_phase_and_head_only_phase_train(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    recipe = PAPER.with_changes(image_size=32, length=3, sgd_from_epoch=2, head_only_epochs=1, learning_rate=1e-3)
+    trunks = []
+
+    def watch(progress: Progress) -> None:
+        trunks.append(bits(network.trunk))
+
+    network = make_network()
+    start = bits(network.trunk)
+    fit(fabric, network, make_network(), recipe, sixteen, None, RunFolder(tmp_path), fingerprint="x", on_progress=watch)
+    per_epoch = len(trunks) // 3
+    assert set(trunks[:per_epoch]) == {start}, "the trunk stands still while only the head learns"
+    assert len(set(trunks[per_epoch:])) == 2 * per_epoch, "then every step moves it, under Adam and under SGD"
+
+
+def test_permuted_classes_end_at_chance_and_true_classes_do_not(
+    fabric: Fabric, make_network: Callable[[], Network], dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = MODERN.with_changes(
+        image_size=32, length=30, batch_size=16, learning_rate=1e-2, augmentation=Augmentation(flip_probability=0.5)
+    )
+    train = dataset.image_set(dataset.rows_of_cohorts(["training"]))
+    test = dataset.image_set(dataset.rows_of_cohorts(["internal", "external"]))
+    permuted = ImageSet(train.images, np.random.default_rng(0).permutation(train.classes))
+    accuracy = {}
+    for name, data in (("true", train), ("permuted", permuted)):
+        network = run(fabric, make_network, data, tmp_path / name, recipe).network
+        logits = predict_logits(network, test.images, torch.device("cpu")).logits
+        accuracy[name] = float((logits.argmax(1) == test.classes).mean())
+    # Of 36 cases at chance (one in four), 17 or more right have a probability of 0.003.
+    assert accuracy["permuted"] < 17 / 36
+    assert accuracy["true"] > 17 / 36
+
+
+def test_nan_loss_stops_before_the_weights_and_says_what_to_do(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    def poison(progress: Progress) -> None:
+        if progress.step == 4:
+            with torch.no_grad():
+                network.last_linear.bias.fill_(float("nan"))
+
+    network = make_network()
+    with pytest.raises(TrainingError, match=r"The loss is nan in epoch 2, step 2 .* --set learning_rate=0\.0002"):
+        fit(
+            fabric,
+            network,
+            make_network(),
+            TINY,
+            sixteen,
+            None,
+            RunFolder(tmp_path),
+            fingerprint="x",
+            on_progress=poison,
+        )
+    kept = RunFolder(tmp_path).load_state(tmp_path / "last.ckpt")
+    assert kept["epoch"] == 1
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in kept["network"].values())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "python"],
+)
+def test_out_of_memory_names_a_smaller_batch(
+    error: Exception,
+    fabric: Fabric,
+    make_network: Callable[[], Network],
+    sixteen: ImageSet,
+    tmp_path: Path,
+) -> None:
+    def fail(module: torch.nn.Module, inputs: object) -> None:
+        raise error
+
+    def make() -> Network:
+        network = make_network()
+        network.trunk.register_forward_pre_hook(fail)
+        return network
+
+    with pytest.raises(TrainingError, match=r"Out of memory .* --set batch_size=3"):
+        run(fabric, make, sixteen, tmp_path)
+
+
+def test_other_runtime_errors_are_not_called_out_of_memory(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    wrong = ImageSet(sixteen.images, sixteen.classes + 4)
+    with pytest.raises((IndexError, RuntimeError)) as caught:
+        run(fabric, make_network, wrong, tmp_path)
+    assert not isinstance(caught.value, TrainingError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_disk_keeps_the_old_state_and_says_how_to_go_on(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    run(fabric, make_network, sixteen, tmp_path, TINY.with_changes(length=1))
+    before = (tmp_path / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt.part").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"The disk is full: .*last\.ckpt needs .* python -m training resume"):
+        RunFolder(tmp_path).save_state(tmp_path / "last.ckpt", {"epoch": 9})
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_state_of_another_run_is_refused(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    run(fabric, make_network, sixteen, tmp_path, TINY.with_changes(length=1))
+    with pytest.raises(TrainingError, match="another recipe or other data"):
+        run(fabric, make_network, sixteen, tmp_path, fingerprint="other")
+
+
+class _Canary:
+    """A pickle that would leave a file behind if it were ever built."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.write_text, (self.path, "executed"))
+
+
+def test_state_that_carries_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    with (tmp_path / "last.ckpt").open("wb") as file:
+        pickle.dump({"format": 1, "network": _Canary(canary)}, file)
+    with pytest.raises(TrainingError, match="cannot be read as a training state"):
+        RunFolder(tmp_path).load_state(tmp_path / "last.ckpt")
+    torch.save({"format": 1, "network": _Canary(canary)}, tmp_path / "last.ckpt")
+    with pytest.raises(TrainingError, match="cannot be read as a training state"):
+        RunFolder(tmp_path).load_state(tmp_path / "last.ckpt")
+    assert not canary.exists()
+
+
+def test_two_processes_give_the_weights_of_one(
+    make_network: Callable[[], Network], fabric: Fabric, sixteen: ImageSet, tmp_path: Path
+) -> None:
+    """Real DDP over gloo: both processes end with the same bits, and with those of one process up to rounding.
+
+    The last batch (4 of 16 images) and its share are smaller than the others, so a wrong weighting would show.
+    """
+    np.savez(tmp_path / "data.npz", images=sixteen.images, classes=sixteen.classes)
+    worker = Path(__file__).with_name("two_processes.py")
+    done = subprocess.run(
+        [sys.executable, str(worker), str(tmp_path)],
+        env=dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(Path(__file__).parents[2])),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["world_size"] == 2
+    for name, tensor in first["network"].items():
+        assert torch.equal(tensor, second["network"][name]), name
+    recipe = Recipe.from_dict({**PAPER.to_dict(), **two_process_settings()})
+    single = run(fabric, lambda: _without_dropout(make_network()), sixteen, tmp_path / "single", recipe)
+    for name, tensor in single.network.state_dict().items():
+        torch.testing.assert_close(first["network"][name], tensor, rtol=1e-4, atol=1e-6)
+    assert first["loss"] == pytest.approx([row["training_loss"] for row in single.history], rel=1e-5)
+
+
+def two_process_settings() -> dict[str, object]:
+    """Recipe of the two-process test: nothing random but the order."""
+    return {
+        "image_size": 32,
+        "batch_size": 6,
+        "length": 3,
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "augmentation": {},
+    }
+
+
+def _without_dropout(network: Network) -> Network:
+    """Dropout differs between one process and two; this test is about the sharing of batches."""
+    network.head[0] = torch.nn.Dropout(0.0)
+    return network
+
+
+def test_augmentation_of_the_modern_recipe_is_the_safe_one() -> None:
+    assert MODERN.augmentation == SCINTIGRAPHY_SAFE
