@@ -6,10 +6,11 @@ import os
 import pwd
 import secrets
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -28,12 +29,20 @@ class SqliteStores:
     def __init__(self, folder: Path) -> None:
         self._template = folder / "template.sqlite3"
         create_store(f"sqlite:///{self._template}").dispose()
+        self._recycled = folder / "recycled.sqlite3"
+        shutil.copyfile(self._template, self._recycled)
 
     def new_store(self, folder: Path) -> str:
         """URL of a new, migrated, empty store."""
         path = folder / "store.sqlite3"
         shutil.copyfile(self._template, path)
         return f"sqlite:///{path}"
+
+    def recycled_store(self) -> str:
+        """URL of a file whose content was put back to that of a new store; an engine on it may live on."""
+        with closing(sqlite3.connect(self._template)) as new, closing(sqlite3.connect(self._recycled)) as used:
+            new.backup(used)
+        return f"sqlite:///{self._recycled}"
 
 
 class PostgresqlStores:

@@ -39,11 +39,10 @@ def postgresql() -> Iterator[PostgresqlStores]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest) -> str:
     """URL of a migrated, empty store, on each engine in turn."""
-    if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_stores").new_store(tmp_path)
-    return request.getfixturevalue("postgresql").recycled_store()
+    name = {"sqlite": "sqlite_stores", "postgresql": "postgresql"}[request.param]
+    return request.getfixturevalue(name).recycled_store()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -61,7 +60,7 @@ def sqlite_url(sqlite_stores: SqliteStores, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def shared_engines() -> Iterator[dict[str, Engine]]:
-    """One engine for the PostgreSQL store that is emptied for each test: it keeps its compiled statements."""
+    """One engine for each store that is emptied between tests: it keeps its compiled statements."""
     engines: dict[str, Engine] = {}
     yield engines
     for opened in engines.values():
@@ -69,15 +68,10 @@ def shared_engines() -> Iterator[dict[str, Engine]]:
 
 
 @pytest.fixture
-def engine(store_url: str, shared_engines: dict[str, Engine]) -> Iterator[Engine]:
-    if store_url.startswith("postgresql"):
-        if store_url not in shared_engines:
-            shared_engines[store_url] = open_store(store_url)
-        yield shared_engines[store_url]
-        return
-    opened = open_store(store_url)
-    yield opened
-    opened.dispose()
+def engine(store_url: str, shared_engines: dict[str, Engine]) -> Engine:
+    if store_url not in shared_engines:
+        shared_engines[store_url] = open_store(store_url)
+    return shared_engines[store_url]
 
 
 @dataclass

@@ -7,7 +7,6 @@ import os
 import signal
 from multiprocessing.connection import Connection
 
-import pytest
 import sqlalchemy as sa
 
 from core.study import Answer, Person, Protocol, Role, StudyState
@@ -29,9 +28,8 @@ def _read_until_killed(url: str, reader: Person, acknowledge: Connection) -> Non
     acknowledge.send(None)
 
 
-@pytest.mark.slow
-def test_ten_kills_lose_no_acknowledged_reading_and_reading_goes_on_at_the_next_case(store_url: str) -> None:
-    engine = open_store(store_url)
+def test_ten_kills_lose_no_acknowledged_reading_and_reading_goes_on_at_the_next_case(own_store_url: str) -> None:
+    engine = open_store(own_store_url)
     operator = Repository(engine, OPERATOR)
     reader = operator.create_person("ann", "Dr Ann", Role.READER)
     operator.create_study(STUDY, Protocol(title="T"))
@@ -44,7 +42,7 @@ def test_ten_kills_lose_no_acknowledged_reading_and_reading_goes_on_at_the_next_
     fork = multiprocessing.get_context("fork")
     for kill in range(KILLS):
         receive, send = fork.Pipe(duplex=False)
-        process = fork.Process(target=_read_until_killed, args=(store_url, reader, send))
+        process = fork.Process(target=_read_until_killed, args=(own_store_url, reader, send))
         process.start()
         send.close()
         for _ in range(3 + kill):
@@ -60,7 +58,7 @@ def test_ten_kills_lose_no_acknowledged_reading_and_reading_goes_on_at_the_next_
                 break
         receive.close()
 
-    engine = open_store(store_url)  # with the integrity check
+    engine = open_store(own_store_url)  # with the integrity check
     with engine.connect() as connection:
         stored = connection.execute(
             sa.select(ReadingRow.reading_id, PresentationRow.position, ReadingRow.revision)
