@@ -9,7 +9,7 @@ from core.errors import InputError
 from core.phantom import CENTRES, SUBTYPES, Knobs, generate_case
 from core.phantom.camera import apply_colour_table, read_centres
 from core.phantom.fields import generator, log_normal, make_grid, random_field
-from core.phantom.uptake import draw_subtype, subtype_shares
+from core.phantom.uptake import draw_disease, draw_subtype, subtype_shares
 
 ALL_SUBTYPES = [(disease, subtype) for disease, subtypes in SUBTYPES.items() for subtype in subtypes]
 
@@ -94,6 +94,31 @@ def test_log_normal_stays_in_its_range():
     draws = [log_normal(rng, 1.0, 0.5, 0.35, 3.2) for _ in range(500)]
     assert min(draws) > 0.35
     assert max(draws) < 3.2
+
+
+UPTAKE_RANGES = {  # per cent; from the specification of every subtype
+    ("graves", "typical"): (3, 40, 6, 13),
+    ("graves", "mild"): (1.5, 4.5, 2.2, 3.1),
+    ("normal", "typical"): (0.35, 3.2, 0.8, 1.25),
+    ("sat", "faint"): (0.04, 0.40, 0.10, 0.19),
+    ("sat", "absent"): (0.01, 0.08, 0.03, 0.06),
+    ("sat", "unilateral"): (0.15, 1.0, 0.33, 0.54),
+    ("sat", "patchy"): (0.13, 0.75, 0.23, 0.39),
+    ("sat", "high"): (0.55, 1.5, 0.8, 1.05),
+    ("tumor", "cold"): (0.35, 3.6, 0.85, 1.4),
+    ("tumor", "hot"): (0.6, 8, 1.5, 2.6),
+}
+
+
+@pytest.mark.parametrize(("disease", "subtype"), list(UPTAKE_RANGES))
+def test_uptake_of_every_subtype_has_its_range_and_median(disease, subtype):
+    """Range of all draws and range of their median."""
+    low, high, median_low, median_high = UPTAKE_RANGES[disease, subtype]
+    rng = generator("uptake", disease, subtype)
+    draws = [draw_disease(rng, disease, subtype, Knobs()).uptake_percent for _ in range(400)]
+    assert low <= min(draws)
+    assert max(draws) <= high
+    assert median_low < np.median(draws) < median_high
 
 
 def test_graves_glands_take_up_more_than_normal_and_thyroiditis_less():

@@ -39,6 +39,16 @@ def test_paper_cohorts_are_table_1(plan):
     assert ages.max() <= 90
 
 
+def test_sex_and_age_do_not_tell_the_class():
+    """The paper gives them per set only; shares and means of every class agree with the set's within four errors."""
+    members = plan_members(paper_cohorts()[0])
+    for disease in ("graves", "normal", "sat", "tumor"):
+        group = [member for member in members if member.disease == disease]
+        women = np.mean([member.sex == "F" for member in group])
+        assert women == pytest.approx(1503 / 2067, abs=4 * np.sqrt(0.7271 * 0.2729 / len(group)))
+        assert np.mean([m.age_years for m in group]) == pytest.approx(45.48, abs=4 * 14.31 / np.sqrt(len(group)))
+
+
 def test_centres_are_those_of_the_paper_and_the_external_set_is_shared_within_each_class():
     """Centre 1 gives training and internal cases; C2 and C3 differ by at most one case a class."""
     for plan in paper_cohorts():
