@@ -150,7 +150,7 @@ def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
         }
     )
     styles = charts.participant_styles(tables["summary"])
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([6, 5], gap="medium")
     with left:
         title = f"ROC: {labels[str(key)]} against the rest"
         figure = charts.roc_chart(points, auc[auc["class"] == key], operating, styles, title)
