@@ -332,12 +332,15 @@ def import_(
     repository = store()
     key = one_study(repository, study)
     with progress_bar() as report:
-        summary = import_cases(repository, key, source, is_check_only=check, progress=report)
+        done = import_cases(repository, key, source, is_check_only=check, progress=report)
+    summary = done.summary
     cohorts = ", ".join(f"{name} {n}" for name, n in summary.cases_per_cohort.items())
     console.print(
         f"{'Checked, nothing written' if check else 'Imported'}: {summary.n_cases} cases of {summary.n_patients} "
         f"patients ({cohorts}), {summary.n_excluded} of them excluded with a reason."
     )
+    for warning in done.warnings:
+        console.print(f"Note: {warning}", markup=False)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from actions import Progress
@@ -11,6 +12,14 @@ from db import Repository
 from db.records import ImportSummary
 
 
+@dataclass(frozen=True)
+class ImportReport:
+    """What was imported, and what is allowed but should be looked at."""
+
+    summary: ImportSummary
+    warnings: tuple[str, ...]
+
+
 def import_cases(
     repository: Repository,
     study_key: str,
@@ -18,7 +27,7 @@ def import_cases(
     *,
     is_check_only: bool = False,
     progress: Progress | None = None,
-) -> ImportSummary:
+) -> ImportReport:
     """Read every file that ``source`` names, then write all cases in one transaction.
 
     Parameters
@@ -45,4 +54,4 @@ def import_cases(
     rows = read_folder(source, classes) if source.is_dir() else read_manifest(source, classes)
     records = load_cases(rows)
     take = repository.check_import if is_check_only else repository.import_cases
-    return take(study_key, records, total=len(rows), on_progress=progress)
+    return ImportReport(take(study_key, records, total=len(rows), on_progress=progress), tuple(rows.warnings))
