@@ -59,9 +59,10 @@ def compare_aucs_paired(
     if one.shape[0] != 1 or two.shape[0] != 1:
         raise StatisticsInputError("must hold one curve each", field="first, second", value=(one.shape, two.shape))
     method = "DeLong, paired"
-    notes = _point_notes(np.vstack([one, two]))
+    both = np.concatenate([one, two])
+    notes = _point_notes(both)
     try:
-        components = delong_components(is_positive, np.vstack([one, two]))
+        components = delong_components(is_positive, both)
         covariance = components.covariance()
     except UndefinedStatisticError as error:
         return undefined_test(str(error), method=method, notes=notes)

@@ -83,9 +83,13 @@ def delong_components(truth: ArrayLike, ratings: ArrayLike) -> DelongComponents:
     v01 = np.empty((matrix.shape[0], n_negative))
     # Positive cases first: a sorted index below n_positive is then a positive case, with no second look-up.
     positives_first = np.concatenate([np.flatnonzero(is_positive), np.flatnonzero(~is_positive)])
+    # One scratch copy for all curves: fresh memory costs more than the arithmetic. Indices are in range, so "clip" only
+    # spares NumPy a buffer.
+    values, scratch = np.empty(matrix.shape[1]), np.empty(matrix.shape[1])
     for curve, row in enumerate(matrix):
-        auc[curve], placement = _placements(row[positives_first], n_positive)
-        v10[curve], v01[curve] = placement[:n_positive], placement[n_positive:]
+        np.take(row, positives_first, out=values, mode="clip")
+        auc[curve] = _placements(values, n_positive, scratch)
+        v10[curve], v01[curve] = values[:n_positive], values[n_positive:]
     return DelongComponents(auc, v10, v01)
 
 
@@ -112,15 +116,15 @@ def auc(truth: ArrayLike, ratings: ArrayLike) -> float:
     row = check_ratings(ratings, is_positive.size)[0]
     n_positive, _ = require_both_classes(is_positive)
     positives_first = np.concatenate([row[is_positive], row[~is_positive]])
-    return _placements(positives_first, n_positive)[0]
+    return _placements(positives_first, n_positive, np.empty(row.size))
 
 
-def _placements(values: FloatArray, n_positive: int) -> tuple[float, FloatArray]:
-    """AUC and placement of each case, given ratings with the positive cases first; overwrites ``values``."""
+def _placements(values: FloatArray, n_positive: int, ordered: FloatArray) -> float:
+    """AUC; turns ``values``, ratings with the positive cases first, into placements. ``ordered`` is scratch."""
     n = values.size
     n_negative = n - n_positive
     order = np.argsort(values)
-    ordered = values[order]
+    np.take(values, order, out=ordered, mode="clip")
     is_positive = order < n_positive
     # Where each group of ties ends, and how many positive and negative cases there are up to there.
     is_last = np.empty(n, dtype=np.bool_)
@@ -138,12 +142,15 @@ def _placements(values: FloatArray, n_positive: int) -> tuple[float, FloatArray]
     of_positive = negative_below / (2.0 * n_negative)
     of_negative = positive_above / (2.0 * n_positive)
     if last.size < n:
-        size = positive_in + negative_in
-        of_positive, of_negative = np.repeat(of_positive, size), np.repeat(of_negative, size)
-    np.copyto(ordered, of_negative)
-    np.copyto(ordered, of_positive, where=is_positive)
-    values[order] = ordered  # back to the order of the cases, in the caller's scratch copy
-    return area, values
+        # Even places of the table are negative cases, odd ones positive cases of the same group of ties.
+        place = np.repeat(np.arange(0, 2 * last.size, 2), positive_in + negative_in)
+        place += is_positive
+        np.take(np.stack([of_negative, of_positive], axis=1).ravel(), place, out=ordered, mode="clip")
+    else:
+        np.copyto(ordered, of_negative)
+        np.copyto(ordered, of_positive, where=is_positive)
+    values[order] = ordered
+    return area
 
 
 def _covariance_of_mean(components: FloatArray, mean: FloatArray) -> FloatArray:
