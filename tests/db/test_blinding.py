@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -192,6 +193,8 @@ def test_nothing_a_reader_gets_names_a_case_a_patient_or_a_file(room: Room) -> N
         assert other not in got
 
 
-def test_every_method_that_is_reached_by_name_is_documented() -> None:
+def test_every_method_is_documented_in_the_code_and_in_the_contract() -> None:
+    contract = (Path(__file__).parents[2] / "docs" / "repository-contract.md").read_text(encoding="utf-8")
     for name in MATRIX:
+        assert f"{name}(" in contract, name
         assert inspect.getdoc(getattr(Repository, name)), name

@@ -114,6 +114,15 @@ def test_an_unlinked_file_takes_no_more_readings(sqlite_url: str, repository_on)
         room.ann.save_reading(presentation.presentation_id, Answer("sat", 1), submit_id="lost")
 
 
+def test_a_file_that_vanished_is_not_made_anew_by_the_next_connection(sqlite_url: str, repository_on) -> None:
+    room: Room = repository_on(sqlite_url)
+    room.ann.engine.dispose()  # the next call opens a connection of its own
+    _path(sqlite_url).unlink()
+    with pytest.raises(StoreDamagedError):
+        room.ann.my_progress(STUDY)
+    assert not _path(sqlite_url).exists()
+
+
 def test_a_replaced_file_takes_no_more_readings(sqlite_url: str, repository_on, tmp_path: Path) -> None:
     room: Room = repository_on(sqlite_url)
     presentation = room.ann.next_presentation(STUDY)
