@@ -24,7 +24,7 @@ test: .venv/.installed-dev ## run all tests, with coverage
 lint: .venv/.installed-dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core db actions training manage.py
+	$(BIN)/mypy core db actions manage.py streamlit_app.py
 
 format: .venv/.installed-dev ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
@@ -34,7 +34,8 @@ train: .venv/.installed ## train the model that ships with the repository, from 
 	$(BIN)/python -m training fit --shipped
 
 bench: .venv/.installed-dev ## print every performance ratio, measured in one run
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/*.py; do name=$$(basename $$script .py); echo "== $$name"; \
+	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # pip goes through a stamp file, so that a broken installation is tried again instead of taken for done.
 .venv/bin/python:

@@ -3,7 +3,7 @@
 Every step is the command that a person would type, run in a process of its own. Prints the time and the peak memory of
 each step, its share of the whole, and images per second; absolute times belong to the machine that printed them.
 
-    python benchmarks/paper_road.py [--folder NEW_FOLDER]
+    python -m benchmarks.paper_road [--folder NEW_FOLDER]
 """
 
 from __future__ import annotations
