@@ -68,6 +68,7 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
         first=tables["delong"]["first_name"] + _arm(tables["delong"]["first_arm"]),
         second=tables["delong"]["second_name"] + _arm(tables["delong"]["second_arm"]),
     )
+    panels = tables["mrmc"].assign(figure=tables["mrmc"]["metric"] + " " + tables["mrmc"]["class"])
     return [
         ("Answers", tables["missing"][[*who, "n_expected", "n_answered", "n_missing", "n_unreadable", "notes"]]),
         ("Overall", _with_interval(summary)[[*who, "quantity", "n", "estimate", "method"]]),
@@ -87,9 +88,7 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
         ),
         (
             "Several readers, several cases",
-            _with_interval(tables["mrmc"])[
-                ["analysis", "class", "metric", "scope", "first", "second", "estimate", "statistic", "df2", "p_value"]
-            ],
+            _with_interval(panels)[["figure", "scope", "first", "second", "estimate", "df2", "p_value"]],
         ),
     ]
 
@@ -118,14 +117,20 @@ def _as_table(title: str, frame: pd.DataFrame) -> Table:
     """A frame as a terminal table."""
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in frame.columns:
-        shown.add_column(str(column), justify="right" if str(column).startswith(("n", "p_", "stat")) else "left")
+        is_number = str(column).startswith(("n_", "p_", "df")) or column in {"n", "statistic"}
+        shown.add_column(
+            str(column),
+            justify="right" if is_number and column != "name" else "left",
+            overflow="fold",
+            no_wrap=column in {"estimate", "p_value", "p_holm", "p_exact", "df2"},
+        )
     for row in frame.itertuples(index=False, name=None):
         shown.add_row(*(escape(_cell(value)) for value in row))
     return shown
 
 
 def _cell(value: object) -> str:
-    """A cell as text; p-values and statistics with six significant digits."""
+    """A cell as text; numbers with four significant digits."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -138,6 +138,9 @@ def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortA
         repeated = _repeats(data, str(reader), str(arm), rows, index_of)
         if repeated is not None:
             repeats.append(repeated)
+    for reader, arm in _silent(data, position, {(one.key, one.arm) for one in participants}):
+        participants.append(_reader(data, reader, arm, inside.iloc[:0], position))
+    participants.sort(key=lambda one: (one.key, one.arm))
     place = position.get_indexer(data.predictions["case"])
     for model, rows in data.predictions[place >= 0].assign(_place=place[place >= 0]).groupby("model", sort=True):
         participants.append(_model(data, str(model), rows, len(position)))
@@ -151,6 +154,15 @@ def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortA
         tuple(repeats),
         np.bincount(excluded, minlength=len(keys)).astype(np.int64),
     )
+
+
+def _silent(data: StudyData, position: pd.Index, known: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Readers who were asked to read cases of the cohort in an arm and have answered none."""
+    if data.assignments is None:
+        return []
+    asked = data.assignments[position.get_indexer(data.assignments["case"]) >= 0]
+    pairs = {(str(reader), str(arm)) for reader, arm in zip(asked["reader"], asked["arm"], strict=True)}
+    return sorted(pairs - known)
 
 
 def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position: pd.Index) -> Participant:

@@ -40,8 +40,9 @@ def pair_comparisons(cohort: CohortArrays, confidence_level: float) -> tuple[Pai
 def _pairs(participants: tuple[Participant, ...]) -> dict[tuple[int, int], str]:
     """(first, second) -> family."""
     found: dict[tuple[int, int], str] = {}
-    models = [place for place, one in enumerate(participants) if one.kind == "model"]
-    readers = [place for place, one in enumerate(participants) if one.kind == "reader"]
+    answered = [place for place, one in enumerate(participants) if one.is_answered.any()]
+    models = [place for place in answered if participants[place].kind == "model"]
+    readers = [place for place in answered if participants[place].kind == "reader"]
     for model in models:
         found.update({(model, reader): "model against reader" for reader in readers})
     for i, j in combinations(readers, 2):

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -348,6 +349,31 @@ def test_assignments_say_what_was_expected():
     assert (one.n_expected, one.n_cases, one.n_missing) == (25, 20, 5)
 
 
+def test_reader_who_was_asked_and_never_answered_is_counted():
+    study = simulated_study(n_cases=40, readers=2, models=1)
+    asked = study.readings[["reader", "case", "arm"]]
+    one_reads = replace(study, readings=study.readings[study.readings["reader"] == "reader-0"], assignments=asked)
+    analysis = analyse(one_reads)
+    silent = analysis.cohort("internal").participant("reader-1", "unaided")
+    assert (silent.n_expected, silent.n_cases, silent.n_missing) == (40, 0, 40)
+    assert [pair.second.key for pair in analysis.cohort("internal").comparisons] == ["reader-0"]
+    assert set(analysis.to_tables()["missing"]["participant"]) == {"reader-0", "reader-1", "model-0"}
+    json.dumps(analysis.to_dict(), allow_nan=False)
+
+
+def test_empty_tables_with_every_column_are_a_study_without_answers():
+    study = simulated_study(n_cases=20, readers=1, models=1)
+    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable"]
+    empty = StudyData(
+        study.classes,
+        study.cases.drop(columns="is_excluded").assign(exclusion_reason=None),
+        pd.DataFrame([], columns=columns),
+        pd.DataFrame([], columns=["model", "case", *(f"p_{key}" for key in KEYS)]),
+        assignments=pd.DataFrame([], columns=["reader", "case", "arm"]),
+    )
+    assert analyse(empty).cohorts == ()
+
+
 @pytest.mark.parametrize("confidence", [None, 3.0])
 def test_absent_or_constant_confidence_leaves_an_operating_point(confidence):
     study = simulated_study(n_cases=80, readers=2, models=1)
@@ -475,6 +501,15 @@ def test_tables_have_the_documented_columns(tables):
     for name, table in tables.items():
         assert tuple(table.columns) == COLUMNS[name]
         assert len(table), name
+
+
+def test_the_statistics_page_names_every_table_and_column():
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    shared = {f"{side}_{name}" for side in ("first", "second") for name in ("arm", "kind", "participant", "name")}
+    for table, columns in COLUMNS.items():
+        assert f"| `{table}` |" in page
+        for column in columns:
+            assert column in shared or f"`{column}`" in page, (table, column)
 
 
 def test_every_table_row_is_once(tables):

@@ -263,7 +263,7 @@ def test_analysis_of_a_file_prints_and_becomes_json(study, tmp_path):
     console = Console(width=160, file=io.StringIO())
     result.render(console)
     text = console.file.getvalue()
-    for words in ("Cohort external: 30 cases", "Per class", "Agreement", "model_vs_panel", "fleiss_kappa"):
+    for words in ("Cohort external: 30 cases", "Per class", "Agreement", "sensitivity macro", "fleiss_kappa"):
         assert words in text
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert (found["file"], found["layout"], found["format"]) == ("readings.csv", "long", "reading-room-analysis")
