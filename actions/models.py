@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actions import Progress
 from core.errors import ModelError
-from core.model.card import verify_file
+from core.model.checkpoint import load_checkpoint
 from core.model.classifier import Classifier
 from core.settings import get_settings
 from db import Repository
@@ -30,13 +30,13 @@ def register_model(repository: Repository, checkpoint: Path, *, name: str | None
     CheckpointError
         If the file is missing, pickled, damaged, or does not fit its own metadata.
     """
-    loaded = verify_file(checkpoint)
+    loaded = load_checkpoint(checkpoint)
     folder = get_settings().data_folder / "models" / loaded.sha256[:12]
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "model.safetensors"
     if not kept.exists():
         partial = kept.with_suffix(".partial")
-        shutil.copyfile(checkpoint, partial)
+        shutil.copyfile(loaded.path, partial)
         partial.rename(kept)
     return repository.register_model(
         sha256=loaded.sha256,
