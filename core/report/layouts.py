@@ -28,11 +28,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.errors import InputError, ManifestError, UndefinedStatisticError
+from core.errors import InputError, ManifestError
 from core.report.file_analysis import FileAnalysis
-from core.report.strict_csv import CsvRow, CsvTable, free_text, original_text, read_csv, write_csv
+from core.report.strict_csv import CsvRow, CsvTable, original_text, read_csv
 from core.study import THYROID_CLASSES, DiseaseClass, class_key
-from core.study_analysis.arrays import CohortArrays, cohort_arrays
 from core.study_analysis.data import StudyData
 
 #: The two classes of a file that only knows diseased and not.
@@ -41,11 +40,11 @@ BINARY_CLASSES: tuple[DiseaseClass, DiseaseClass] = (
     DiseaseClass("positive", "Positive", "Positive"),
 )
 
-_LONG_COLUMNS = (
+LONG_COLUMNS = (
     "kind", "reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "truth", "patient", "cohort",
     "exclusion_reason",
 )  # fmt: skip
-_IMRMC_COLUMNS = ("readerID", "caseID", "modalityID", "score")
+IMRMC_COLUMNS = ("readerID", "caseID", "modalityID", "score")
 
 
 class Layout(StrEnum):
@@ -127,7 +126,7 @@ def _read_mrmcaov(table: CsvTable) -> StudyData:
 
 def _read_imrmc(table: CsvTable) -> StudyData:
     """Truth rows and score rows."""
-    table.require(_IMRMC_COLUMNS, Layout.IMRMC)
+    table.require(IMRMC_COLUMNS, Layout.IMRMC)
     truth: dict[str, str] = {}
     truth_rows: dict[str, CsvRow] = {}
     seen: dict[tuple[str, str, str], CsvRow] = {}
@@ -189,8 +188,8 @@ def _read_long(table: CsvTable, classes: Sequence[DiseaseClass] | None) -> Study
     """One row per reading."""
     table.require(("case", "truth"), Layout.LONG)
     for column in table.columns:
-        if column not in _LONG_COLUMNS and not column.startswith(("p_", "rating_")):
-            known = ", ".join((*_LONG_COLUMNS, "p_<class>", "rating_<class>"))
+        if column not in LONG_COLUMNS and not column.startswith(("p_", "rating_")):
+            known = ", ".join((*LONG_COLUMNS, "p_<class>", "rating_<class>"))
             raise ManifestError(
                 "unknown column", file=table.file, row=1, field=column, fix=f"rename or remove it; known: {known}"
             )
@@ -324,144 +323,3 @@ def _long_reading(
     confidence = row.number_of("confidence") if row.text("confidence") else np.nan
     repeat = row.number_of("repeat") if row.text("repeat") else 1.0
     return (reader, case, arm, label, confidence, repeat, is_unreadable)
-
-
-# ------------------------------------------------------------------------------------------------------ writing
-def write_analysis_files(
-    data: StudyData, folder: str | Path, layout: Layout | str, *, cohorts: Sequence[str] | None = None
-) -> list[Path]:
-    """Write a study in one of the layouts.
-
-    Parameters
-    ----------
-    data : StudyData
-    folder : path
-        Made when it does not exist. ``long`` gives ``readings.csv``; the others one file per cohort and class,
-        ``<layout>_<cohort>_<class>.csv``, of every answer that has a rating or a label (a hard label is rated 0 or 1).
-        Models stand among the readers in the arm "model".
-    cohorts : sequence of str, optional
-        Cohorts of the two-class layouts; all that somebody answered when absent.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    UndefinedStatisticError
-        If a class has fewer than two cases on one side, which iMRMC and MRMCaov cannot take; nothing is written.
-    """
-    target = Path(folder)
-    chosen = Layout(str(layout))
-    if chosen is Layout.LONG:
-        target.mkdir(parents=True, exist_ok=True)
-        return [_write_long(data, target / "readings.csv")]
-    parts = [(cohort, index) for cohort in cohort_arrays(data, cohorts) for index in cohort.curve_classes]
-    for cohort, index in parts:
-        n = int((cohort.truth == index).sum())
-        if min(n, len(cohort.cases) - n) < 2:
-            raise UndefinedStatisticError(
-                f"Cohort {cohort.cohort!r} has {n} of {len(cohort.cases)} cases of class "
-                f"{cohort.class_keys[index]!r}; the layout {chosen.value} needs two on either side."
-            )
-    target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for cohort, index in parts:
-        path = target / f"{chosen.value}_{_file_part(cohort.cohort)}_{cohort.class_keys[index]}.csv"
-        columns, rows = _mrmcaov_rows(cohort, index) if chosen is Layout.MRMCAOV else _imrmc_rows(cohort, index)
-        written.append(write_csv(path, columns, rows))
-    return written
-
-
-def _file_part(name: str) -> str:
-    """A cohort's name as part of a file name."""
-    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
-
-
-def _rated_answers(cohort: CohortArrays, index: int) -> list[tuple[str, str, str, bool, float]]:
-    """reader, arm, case, is positive, rating of every answer, for one class against the rest."""
-    found = []
-    for one in cohort.participants:
-        if one.ratings is not None:
-            rated, values = one.is_rated, one.ratings[index]
-        else:
-            rated, values = one.labels >= 0, (one.labels == index).astype(np.float64)
-        found += [
-            (one.key, one.arm or "model", cohort.cases[at], bool(cohort.truth[at] == index), float(values[at]))
-            for at in np.flatnonzero(rated)
-        ]
-    return found
-
-
-def _mrmcaov_rows(cohort: CohortArrays, index: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Columns and rows for MRMCaov."""
-    rows: list[tuple[object, ...]] = [
-        (reader, arm, case, int(is_positive), rating)
-        for reader, arm, case, is_positive, rating in _rated_answers(cohort, index)
-    ]
-    return ("reader", "treatment", "case", "truth", "rating"), rows
-
-
-def _imrmc_rows(cohort: CohortArrays, index: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Columns and rows for iMRMC, truth rows first."""
-    rows: list[tuple[object, ...]] = [
-        ("-1", case, "0", int(truth == index)) for case, truth in zip(cohort.cases, cohort.truth.tolist(), strict=True)
-    ]
-    rows += [(reader, case, arm, rating) for reader, arm, case, _, rating in _rated_answers(cohort, index)]
-    return _IMRMC_COLUMNS, rows
-
-
-def _write_long(data: StudyData, path: Path) -> Path:
-    """All of a study in one file."""
-    keys = data.class_keys
-    about = data.cases.set_index("case")
-    has_reason = "exclusion_reason" in about.columns
-    rated = {} if data.reader_ratings is None else _rating_lookup(data.reader_ratings, keys)
-    columns = [*_LONG_COLUMNS, *(f"rating_{key}" for key in keys if rated), *(f"p_{key}" for key in keys)]
-    rows: list[list[object]] = []
-
-    def add(kind: str, case: str, **fields: object) -> None:
-        of_case = about.loc[case]
-        reason = of_case["exclusion_reason"] if has_reason else None
-        whole = {
-            "kind": kind, "case": case, "truth": of_case["truth"], "patient": of_case["patient"],
-            "cohort": of_case["cohort"], "exclusion_reason": free_text(str(reason)) if of_case["is_excluded"] else None,
-            **fields,
-        }  # fmt: skip
-        rows.append([whole.get(column) for column in columns])
-
-    answered = set()
-    for reading in data.readings.to_dict("records"):
-        identity = (reading["reader"], reading["case"], reading["arm"])
-        answered.add(identity)
-        confidence = None if pd.isna(reading["confidence"]) else float(reading["confidence"])
-        add(
-            "reader", reading["case"], reader=reading["reader"], arm=reading["arm"], label=reading["label"] or None,
-            confidence=confidence, repeat=int(reading["repeat"]),
-            is_unreadable="true" if reading["is_unreadable"] else None,
-            **(rated.get(identity, {}) if reading["repeat"] == 1 else {}),
-        )  # fmt: skip
-    for identity, values in rated.items():
-        if identity not in answered:
-            add("reader", identity[1], reader=identity[0], arm=identity[2], **values)
-    for prediction in data.predictions.to_dict("records"):
-        label = prediction.get("label")
-        add(
-            "model", prediction["case"], reader=prediction["model"], label=None if pd.isna(label) else label,
-            **{f"p_{key}": float(prediction[f"p_{key}"]) for key in keys},
-        )  # fmt: skip
-    mentioned = {row[columns.index("case")] for row in rows}
-    for case in data.cases["case"]:
-        if case not in mentioned:
-            add("case", case)
-    return write_csv(path, columns, rows)
-
-
-def _rating_lookup(table: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, str, str], dict[str, object]]:
-    """(reader, case, arm) -> rating columns."""
-    found: dict[tuple[str, str, str], dict[str, object]] = {}
-    for row in table.to_dict("records"):
-        identity = (row["reader"], row["case"], row["arm"])
-        found.setdefault(identity, {})[f"rating_{row['class']}"] = float(row["rating"])
-    return found

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from core.analysis import analyse
 from core.errors import InputError, ManifestError, UndefinedStatisticError
-from core.report.layouts import analyse_file, read_analysis_file, write_analysis_files
+from core.report.layout_writers import write_analysis_files
+from core.report.layouts import analyse_file, read_analysis_file
 from core.report.strict_csv import free_text, original_text, read_csv
 from tests.core.analysis_studies import simulated_study
 
