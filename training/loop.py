@@ -39,6 +39,8 @@ from training.schedule import (
 
 #: Seconds between two states saved inside an epoch.
 STATE_SECONDS = 120.0
+#: Seconds between two drawings of the curves; the last epoch is always drawn.
+CURVE_SECONDS = 30.0
 #: Side length in pixels from which a CPU is faster with channels last.
 CHANNELS_LAST_FROM = 96
 
@@ -181,7 +183,7 @@ def _fit(
 
     images, classes = _on_device(training, device)
     session_start = time.monotonic()
-    last_saved = session_start
+    last_saved, last_drawn = session_start, session_start
 
     def save() -> None:
         content = {name: getattr(state, name) for name in _State.__dataclass_fields__}
@@ -263,7 +265,9 @@ def _fit(
             save()
             last_saved = time.monotonic()
             folder.save_table(folder.metrics, state.history)
-            save_curves(state.history, folder.curves)
+            if time.monotonic() - last_drawn > CURVE_SECONDS or state.epoch == steps.epochs:
+                save_curves(state.history, folder.curves)
+                last_drawn = time.monotonic()
         fabric.barrier()
 
     seconds = state.seconds + time.monotonic() - session_start
