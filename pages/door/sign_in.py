@@ -20,7 +20,6 @@ from starlette.routing import Route
 
 from core.errors import AccessError, StoreError
 from core.settings import get_settings
-from db import SESSION_HOURS
 from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository, signing_key
 
@@ -79,7 +78,7 @@ async def sign_in(request: Request) -> Response:
     if earlier is not None:
         await anyio.to_thread.run_sync(store.sign_out, earlier)
     response = RedirectResponse(target, status_code=303)
-    _set_cookie(response, SESSION_COOKIE, token, seconds=int(SESSION_HOURS * 3600), same_site="lax")
+    _set_cookie(response, SESSION_COOKIE, token, seconds=int(get_settings().session_hours * 3600), same_site="lax")
     response.delete_cookie(FORM_COOKIE, path="/")
     return response
 

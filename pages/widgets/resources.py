@@ -24,7 +24,7 @@ def store_engine() -> Any:
 
 def repository(actor: Person | None) -> Repository:
     """Repository that acts for one person (None: nobody has signed in); make one per run."""
-    return Repository(store_engine(), actor)
+    return Repository(store_engine(), actor, session_hours=get_settings().session_hours)
 
 
 @lru_cache(maxsize=1)
