@@ -67,6 +67,11 @@ class Layout(StrEnum):
     IMRMC = "imrmc"
 
 
+def say(text: object, **options: Any) -> None:
+    """A line for the person at the terminal; long lines are left to the terminal, so that commands can be copied."""
+    console.print(text, soft_wrap=True, highlight=False, **options)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     """A bar per kind of work, fed by ``progress(done, total, what)``."""
@@ -172,17 +177,17 @@ def demo(
 
     repository = store_or_new()
     if demo_exists(repository) and repository.study("demo").state is StudyState.UNSEALED:
-        console.print(
+        say(
             f"The demo stands. Accounts: [bold]{COORDINATOR_LOGIN}[/] and [bold]{READER_LOGIN}[/]. "
             f"A new password: python manage.py person password {COORDINATOR_LOGIN}"
         )
         return
-    console.print("Preparing the demo study from synthetic images (about a minute) ...")
+    say("Preparing the demo study from synthetic images (about a minute) ...")
     with progress_bar() as report:
         accounts = prepare_demo(repository, seed=seed, workers=workers, progress=report)
-    console.print("\n[bold]Demo accounts[/] (random passwords, shown only now; research use only, synthetic data):")
+    say("\n[bold]Demo accounts[/] (random passwords, shown only now; research use only, synthetic data):")
     for account in accounts:
-        console.print(f"  {account.role:<12} {account.login:<18} [bold]{account.password}[/]", highlight=False)
+        say(f"  {account.role:<12} {account.login:<18} [bold]{account.password}[/]")
 
 
 @app.command()
@@ -203,7 +208,7 @@ def serve(
                 "Fix: stop the other program or add --port 8502."
             ) from None
     store()  # a missing or damaged store is told here, in words, before the server starts
-    console.print(f"Reading Room: open [bold]http://{address}:{port}[/] (Ctrl+C stops it). Research use only.")
+    say(f"Reading Room: open [bold]http://{address}:{port}[/] (Ctrl+C stops it). Research use only.")
     os.chdir(PROJECT_FOLDER)
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
     command += ["--server.address", address, "--server.headless", "true"]
@@ -218,10 +223,10 @@ def migrate() -> None:
     url = get_settings().store_url
     if not store_exists(url):
         store_or_new()
-        console.print(f"Created an empty store at {masked_url(url)}.")
+        say(f"Created an empty store at {masked_url(url)}.")
         return
     before, after = upgrade(url)
-    console.print(f"{masked_url(url)}: {'up to date at' if before == after else f'{before} ->'} {after}.")
+    say(f"{masked_url(url)}: {'up to date at' if before == after else f'{before} ->'} {after}.")
 
 
 # --- people -----------------------------------------------------------------------------------------------------------
@@ -239,7 +244,7 @@ def person_add(
 
     password = new_password()
     store_or_new().create_person(login, name or login, role, password=password, years_of_experience=years)
-    console.print(f"{role} {login}: password [bold]{password}[/] (shown only now)", highlight=False)
+    say(f"{role} {login}: password [bold]{password}[/] (shown only now)")
 
 
 @person_app.command("password")
@@ -249,7 +254,7 @@ def person_password(login: str) -> None:
 
     password = new_password()
     store().set_password(login, password)
-    console.print(f"{login}: new password [bold]{password}[/] (shown only now)", highlight=False)
+    say(f"{login}: new password [bold]{password}[/] (shown only now)")
 
 
 @person_app.command("list")
@@ -272,9 +277,7 @@ def study_create(
 ) -> None:
     """Create an empty study in draft, with the four classes of thyroid scintigraphy."""
     study = store_or_new().create_study(key, Protocol(title=title or key), is_synthetic=synthetic)
-    console.print(
-        f"Study '{study.key}' is in {study.state}. Next: python manage.py import MANIFEST.csv --study {study.key}"
-    )
+    say(f"Study '{study.key}' is in {study.state}. Next: python manage.py import MANIFEST.csv --study {study.key}")
 
 
 @study_app.command("list")
@@ -294,7 +297,7 @@ def study_add_reader(login: str, study: StudyOption = "", cohort: CohortOption =
     repository = store()
     key = one_study(repository, study)
     member = repository.add_reader(key, login, cohorts=cohort or repository.cohorts(key))
-    console.print(f"{login} reads {member.n_presentations} cases of {', '.join(member.cohorts)} in '{key}'.")
+    say(f"{login} reads {member.n_presentations} cases of {', '.join(member.cohorts)} in '{key}'.")
 
 
 @study_app.command("state")
@@ -302,7 +305,7 @@ def study_state(state: StudyState, study: StudyOption = "") -> None:
     """Move a study on: draft -> open -> closed -> unsealed. Unsealing cannot be undone."""
     repository = store()
     moved = repository.set_state(one_study(repository, study), state)
-    console.print(f"Study '{moved.key}' is now {moved.state}.")
+    say(f"Study '{moved.key}' is now {moved.state}.")
 
 
 @study_app.command("progress")
@@ -335,12 +338,12 @@ def import_(
         done = import_cases(repository, key, source, is_check_only=check, progress=report)
     summary = done.summary
     cohorts = ", ".join(f"{name} {n}" for name, n in summary.cases_per_cohort.items())
-    console.print(
+    say(
         f"{'Checked, nothing written' if check else 'Imported'}: {summary.n_cases} cases of {summary.n_patients} "
         f"patients ({cohorts}), {summary.n_excluded} of them excluded with a reason."
     )
     for warning in done.warnings:
-        console.print(f"Note: {warning}", markup=False)
+        say(f"Note: {warning}", markup=False)
 
 
 @app.command()
@@ -363,7 +366,7 @@ def phantoms(
         manifest = write_cohorts(
             plans, folder, image_format=image_format.value, workers=workers or os.cpu_count() or 1, progress=report
         )
-    console.print(f"Wrote {manifest}. Next: python manage.py import {manifest}")
+    say(f"Wrote {manifest}. Next: python manage.py import {manifest}")
 
 
 # --- model ------------------------------------------------------------------------------------------------------------
@@ -378,7 +381,7 @@ def model_register(
     from actions.models import register_model
 
     version = register_model(store(), checkpoint, name=name)
-    console.print(f"Registered {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
+    say(f"Registered {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
 
 
 @model_app.command("list")
@@ -411,7 +414,7 @@ def predict(
         cohorts: list[str | None] = [*cohort] if cohort else [None]
         for name in cohorts:
             added += predict_cohort(repository, classifier, key, name, batch_size=batch_size, progress=report)
-    console.print(f"{added} predictions added by model {classifier.sha256[:12]} on {classifier.device}.")
+    say(f"{added} predictions added by model {classifier.sha256[:12]} on {classifier.device}.")
 
 
 @app.command("simulate-readers")
@@ -424,7 +427,7 @@ def simulate(study: StudyOption = "", cohort: CohortOption = None, seed: int = 1
         stored = simulate_readers(
             repository, one_study(repository, study), cohort or ["internal", "external"], seed=seed, progress=report
         )
-    console.print(f"{stored} simulated readings stored.")
+    say(f"{stored} simulated readings stored.")
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -462,7 +465,7 @@ def export(
 
     repository = store()
     for path in export_study(repository, one_study(repository, study), folder):
-        console.print(path)
+        say(path)
 
 
 @app.command()
@@ -517,9 +520,7 @@ def audit_show(study: StudyOption = "", limit: Annotated[int, typer.Option(help=
 def audit_verify() -> None:
     """Recompute the hash chain of the audit trail; exit status 1 where it is broken."""
     check = store().verify_audit_chain()
-    console.print(
-        f"{check.n_events} events: " + ("the chain is intact." if check.is_intact else f"BROKEN: {check.problem}")
-    )
+    say(f"{check.n_events} events: " + ("the chain is intact." if check.is_intact else f"BROKEN: {check.problem}"))
     raise typer.Exit(0 if check.is_intact else 1)
 
 
@@ -530,7 +531,7 @@ def main() -> None:
         app()
     except ReadingRoomError as error:
         errors.print(f"[bold red]Error[/] ({error.code}): ", end="")
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

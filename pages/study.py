@@ -10,6 +10,7 @@ import streamlit as st
 from actions.models import load_classifier, predict_cohort
 from actions.passwords import new_password
 from core.errors import ReadingRoomError
+from core.model.classifier import Classifier
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db import Repository
 from db.records import ModelVersion
@@ -185,13 +186,17 @@ def _model(repository: Repository, study: Study) -> None:
     _say_how_it_was_trained(model)
     if st.button("Predict the cases that are missing", icon=":material/bolt:"):
         bar = st.progress(0.0, text="Loading the model ...")
+
+        def report(done: int, total: int, what: str) -> None:
+            bar.progress(done / total, text=f"{done} of {total} {what}")
+
         try:
-            classifier = load_classifier(model)
+            classifier = _warm_classifier(model.sha256, model)
             added = predict_cohort(
                 repository,
                 classifier,
                 study.key,
-                progress=lambda done, total, what: bar.progress(done / total, text=f"{done} of {total} {what}"),
+                progress=report,
             )
         except ReadingRoomError as error:
             bar.empty()
@@ -199,6 +204,12 @@ def _model(repository: Repository, study: Study) -> None:
         else:
             bar.empty()
             st.success(f"{added} predictions added on {classifier.device}." if added else "Every case has one already.")
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _warm_classifier(sha256: str, _model: ModelVersion) -> Classifier:
+    """One loaded model for the whole process; its own lock lets one batch through at a time."""
+    return load_classifier(_model)
 
 
 def _say_how_it_was_trained(model: ModelVersion) -> None:

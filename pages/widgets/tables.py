@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -89,7 +90,7 @@ def draw_table(
     for column in kept:
         if not pd.api.types.is_numeric_dtype(shown[column]):
             shown[column] = shown[column].map(lambda cell: words.get(cell, cell) if isinstance(cell, str) else cell)
-    config: dict[str, object] = {}
+    config: dict[Literal["_index"] | str, Any] = {}
     for column in kept:
         title = value_title if column == "value" else TITLES.get(column, column)
         if column.startswith("p_"):
