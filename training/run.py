@@ -64,7 +64,7 @@ class RunPlan:
     nodes: int = 1
     precision: str = "auto"
     cache: str = "runs/cache"
-    has_detector: bool = True  # fit the out-of-distribution detector (up to a minute); off where nothing is served
+    has_detector: bool = True  # fit the out-of-distribution detector; off where nothing is served
     are_classes_permuted: bool = False  # control: classes shuffled among the training cases; must end at chance
     note: str = ""  # stands on the model's card
 
@@ -441,12 +441,7 @@ def _detector(plan: RunPlan, outputs: Outputs, truth: np.ndarray) -> tuple[dict[
     if not plan.has_detector:
         return {}, {}
     detector = fit_detector(outputs.pooled, outputs.logits, truth)
-    statistics = detector.to_tensors()
-    largest = torch.finfo(torch.float16).max
-    if plan.storage == "float16" and float(statistics["whitening"].abs().max()) < largest:
-        # A square of the feature count: in single precision larger than the small network itself.
-        statistics["whitening"] = statistics["whitening"].to(torch.float16)
-    return statistics, detector.to_thresholds()
+    return detector.to_tensors(), detector.to_thresholds()
 
 
 def save_predictions(

@@ -1,0 +1,293 @@
+"""``python -m training``: files to a served checkpoint, killed and resumed, folds, queue, report, messages."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from typer.testing import CliRunner
+
+from core.errors import ReadingRoomError, TrainingError
+from core.imaging import load_image
+from core.model.checkpoint import load_checkpoint
+from core.model.classifier import Classifier
+from core.study import THYROID_CLASSES
+from training.command_line import app
+from training.cross_validation import ablation_plans, comparison_plans, cross_validation_plans, mean_and_sd
+from training.dataset import open_dataset
+from training.queue import run_queue
+from training.recipe import MODERN, Recipe
+from training.report import write_report
+from training.run import RunPlan, execute, read_plan, ship, store_plan
+from training.run_folder import RunFolder, read_json
+from training.shipped import SHIPPED_FILE, SHIPPED_RECIPE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KEYS = tuple(disease.key for disease in THYROID_CLASSES)
+TINY = MODERN.with_changes(
+    architecture="shufflenet_v2_x1_0", image_size=32, length=3, batch_size=24, warmup_epochs=1.0, ema_decay=0.8
+)
+
+
+@pytest.fixture
+def plan(manifest: Path, tmp_path: Path) -> RunPlan:
+    """Three epochs of the smallest network at 32 pixels."""
+    return RunPlan(TINY, str(manifest), folds=4, accelerator="cpu", cache=str(tmp_path.parent / "cache"))
+
+
+def carry_out(plan: RunPlan, path: Path) -> dict:
+    """Run a plan here."""
+    folder = RunFolder(path)
+    store_plan(plan, folder)
+    return execute(folder, Console(stderr=True, quiet=True))
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a finished run."""
+    return load_checkpoint(path / "model").network.state_dict()
+
+
+def test_run_leaves_everything_that_its_folder_promises(plan: RunPlan, manifest: Path, tmp_path: Path) -> None:
+    result = carry_out(replace(plan, storage="float16"), tmp_path / "run")
+    folder = tmp_path / "run"
+    for name in ("config.json", "split.json", "metrics.csv", "curves.png", "last.ckpt", "best.ckpt", "result.json"):
+        assert (folder / name).stat().st_size > 0, name
+    loaded = load_checkpoint(folder / "model", expected_classes=KEYS)
+    card = loaded.card
+    assert Recipe.from_dict(card.recipe) == TINY
+    assert card.is_synthetic
+    assert (card.data_sha256, card.split_sha256) == (result["data_sha256"], result["split_sha256"])
+    assert loaded.sha256 == result["weights_sha256"]
+    assert card.metrics["internal"]["n"] == 24
+    assert card.temperature > 0
+    assert set(card.thresholds) == {"max_energy", "max_distance"}
+    limits = card.metrics["external"]["accuracy"]
+    assert limits["lower"] <= limits["value"] <= limits["upper"]
+    assert sum(map(sum, card.metrics["external"]["confusion"])) == 12
+
+
+def test_served_probabilities_are_those_of_the_run(plan: RunPlan, manifest: Path, tmp_path: Path) -> None:
+    """Training, evaluation and serving prepare, normalise and calibrate alike, whatever runs the network."""
+    carry_out(plan, tmp_path / "run")
+    with (tmp_path / "run" / "predictions_external.csv").open() as file:
+        stored = {row["case"]: [float(row[f"p_{key}"]) for key in KEYS] for row in csv.DictReader(file)}
+    opened = open_dataset(manifest, 32, Path(plan.cache))
+    cases = [opened.cases[row] for row in opened.rows_of_cohorts(["external"])]
+    classifier = Classifier.load(tmp_path / "run" / "model", device="cpu")
+    served = classifier.predict([load_image(case.path).pixels for case in cases]).probabilities
+    assert np.abs(served - np.array([stored[case.case] for case in cases])).max() < 1e-4
+
+
+def test_evaluate_repeats_the_scores_of_the_run(plan: RunPlan, manifest: Path, tmp_path: Path) -> None:
+    result = carry_out(plan, tmp_path / "run")
+    answer = CliRunner().invoke(
+        app,
+        ["evaluate", str(tmp_path / "run" / "model"), "--data", str(manifest), "--out", str(tmp_path / "scores")],
+        env={"COLUMNS": "160"},
+    )
+    assert answer.exit_code == 0, answer.output
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())["scores"]
+    for cohort in ("internal", "external"):
+        assert scores[cohort]["confusion"] == result["scores"][cohort]["confusion"]
+
+
+def test_killed_process_resumes_to_the_same_bits(plan: RunPlan, tmp_path: Path) -> None:
+    """A real SIGKILL of ``python -m training`` between two epochs, then ``resume``."""
+    long = replace(plan, recipe=TINY.with_changes(length=12), has_detector=False)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    carry_out(long, whole)
+    store_plan(long, RunFolder(cut))
+    command = [sys.executable, "-m", "training", "resume", str(cut)]
+    environment = dict(os.environ, OMP_NUM_THREADS="1")
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE)
+    metrics = cut / "metrics.csv"
+    while process.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read() if process.stderr else ""
+    if process.stderr:
+        process.stderr.close()
+    assert not RunFolder(cut).is_finished
+    carry_out(long, cut)
+    expected = weights_of(whole)
+    for name, tensor in weights_of(cut).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_folds_of_a_cross_validation_cover_every_case_once(plan: RunPlan, tmp_path: Path) -> None:
+    """Two worker processes from the queue, then the report from their folders alone."""
+    quick = replace(
+        plan, recipe=TINY.with_changes(length=1), training_cohorts=("training", "internal"), has_detector=False
+    )
+    plans = cross_validation_plans(quick, 2)
+    folders = []
+    for name, fold in plans.items():
+        store_plan(fold, RunFolder(tmp_path / "cv" / name))
+        folders.append(tmp_path / "cv" / name)
+    states = []
+    run_queue(folders, workers=2, on_change=states.append)
+    assert states[-1].finished == tuple(folders) or set(states[-1].finished) == set(folders)
+    seen: list[str] = []
+    for folder in folders:
+        with (folder / "predictions_fold.csv").open() as file:
+            seen += [row["case"] for row in csv.DictReader(file)]
+    assert len(seen) == len(set(seen)) == 4 * (24 + 6)
+    assert len({read_json(folder / "split.json")["sha256"] for folder in folders}) == 1
+
+    document = tmp_path / "results.md"
+    assert write_report([tmp_path / "cv"], document) == 2
+    text = document.read_text()
+    accuracies = [read_json(folder / "result.json")["scores"]["fold"]["accuracy"]["value"] for folder in folders]
+    assert f"{np.mean(accuracies):.3f} ± {np.std(accuracies, ddof=1):.3f}" in text
+    assert "phantoms" in text
+    document.unlink()
+    write_report([document.with_suffix("")], document)
+    assert document.read_text().split("\n", 4)[4] == text.split("\n", 4)[4], "the stored results suffice"
+
+
+def test_failed_run_is_named_and_the_others_are_finished(plan: RunPlan, tmp_path: Path) -> None:
+    good = replace(plan, recipe=TINY.with_changes(length=1), has_detector=False, evaluation_cohorts=("external",))
+    bad = replace(good, training_cohorts=("nowhere",))
+    for name, one in (("good", good), ("bad", bad)):
+        store_plan(one, RunFolder(tmp_path / name))
+    with pytest.raises(TrainingError, match=r"1 of 2 runs failed.*\n.*bad: .*no cohort 'nowhere'"):
+        run_queue([tmp_path / "bad", tmp_path / "good"], workers=1)
+    assert RunFolder(tmp_path / "good").is_finished
+
+
+def test_bad_data_stop_before_the_first_epoch(plan: RunPlan, tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("image,case,patient,class,cohort\nmissing.png,c1,p1,graves,training\n")
+    with pytest.raises(ReadingRoomError, match="row 2"):
+        carry_out(replace(plan, data=str(tmp_path / "manifest.csv")), tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_evaluating_on_a_training_cohort_is_refused(plan: RunPlan, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Cohort training is trained on"):
+        carry_out(replace(plan, evaluation_cohorts=("training",)), tmp_path / "run")
+
+
+def test_folder_of_another_run_is_refused_once_it_was_trained(plan: RunPlan, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    store_plan(plan, folder)
+    changed = replace(plan, split_seed=7)
+    store_plan(changed, folder)
+    assert read_plan(folder) == changed, "nothing was trained yet, so the new plan counts"
+    folder.last_state.write_bytes(b"state")
+    with pytest.raises(TrainingError, match="another split_seed"):
+        store_plan(plan, folder)
+
+
+def test_sets_of_runs_share_the_split_and_differ_in_one_thing(plan: RunPlan) -> None:
+    compared = comparison_plans(plan)
+    assert [one.recipe.architecture for one in compared.values()] == list(compared)
+    assert len(compared) == 4
+    folds = cross_validation_plans(plan, 5)
+    assert [one.fold for one in folds.values()] == [0, 1, 2, 3, 4]
+    assert {one.folds for one in folds.values()} == {5}
+    from training.recipe import variants_of
+
+    ablated = ablation_plans(plan, variants_of("modern"))
+    assert ablated["as-is"] == plan
+    assert all(replace(one, recipe=plan.recipe) == plan for one in ablated.values())
+
+
+def test_sd_over_folds_divides_by_n_minus_one() -> None:
+    """Fold accuracies of the paper's Table 3: mean 94.8, SD 0.009 with ddof 1."""
+    summary = mean_and_sd([0.946, 0.952, 0.944, 0.961, 0.936])
+    assert summary.value == pytest.approx(0.9478)
+    assert summary.standard_error == pytest.approx(0.00934, abs=1e-5)
+    assert mean_and_sd([0.9]).standard_error is None
+
+
+def test_shipping_needs_a_finished_run_and_copies_it_whole(plan: RunPlan, tmp_path: Path) -> None:
+    store_plan(plan, RunFolder(tmp_path / "run"))
+    with pytest.raises(TrainingError, match="not finished"):
+        ship(RunFolder(tmp_path / "run"), tmp_path / "m.safetensors")
+    result = carry_out(plan, tmp_path / "run")
+    target = ship(RunFolder(tmp_path / "run"), tmp_path / "m.safetensors")
+    assert load_checkpoint(target).sha256 == result["weights_sha256"]
+    assert json.loads((tmp_path / "m.card.json").read_text())["weights_sha256"] == result["weights_sha256"]
+
+
+def test_shipped_model_is_small_known_and_better_than_chance() -> None:
+    assert SHIPPED_FILE.stat().st_size <= 6_000_000
+    loaded = load_checkpoint(SHIPPED_FILE, expected_classes=KEYS)
+    assert Recipe.from_dict(loaded.card.recipe) == SHIPPED_RECIPE
+    assert loaded.card.is_synthetic
+    assert loaded.card.initialisation == "random"
+    for cohort, n in (("internal", 514), ("external", 613)):
+        assert loaded.card.metrics[cohort]["n"] == n
+        assert loaded.card.metrics[cohort]["accuracy"]["lower"] > 0.8
+
+
+COMMANDS = ("fit", "resume", "compare", "cross-validate", "ablate", "evaluate", "recipe", "report")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_is_documented(command: str) -> None:
+    answer = CliRunner().invoke(app, [command, "--help"])
+    assert answer.exit_code == 0
+    assert f"python -m training {command}" in (REPOSITORY / "docs" / "training.md").read_text()
+
+
+def test_no_command_is_left_out_of_this_list() -> None:
+    names = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    assert names == set(COMMANDS)
+
+
+def test_recipe_command_prints_units_and_sources() -> None:
+    answer = CliRunner().invoke(app, ["recipe", "paper"], env={"COLUMNS": "200"})
+    assert answer.exit_code == 0
+    assert "weight_decay" in answer.output
+    assert "Zhao et al. 2023" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "--set", "lenght=3"], "lenght"),
+        (["fit", "--architecture", "vgg"], "use one of alexnet"),
+        (["fit", "--recipe", "old"], "no recipe 'old'"),
+        (["fit", "--weights", "jft"], "only 'imagenet'"),
+        (["ablate", "--only", "nothing"], "--only nothing"),
+        (["compare", "--architecture", "vgg"], "use one of alexnet"),
+        (["resume", "nowhere"], "run folder"),
+        (["report", "nowhere"], "no finished run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_arguments_are_named(arguments: list[str], words: str, manifest: Path, tmp_path: Path) -> None:
+    data = (
+        ["--data", str(manifest), "--out", str(tmp_path / "run")]
+        if arguments[0] in ("fit", "ablate", "compare")
+        else []
+    )
+    answer = CliRunner().invoke(app, [*arguments, *data])
+    assert isinstance(answer.exception, TrainingError)
+    assert words in str(answer.exception)
+
+
+def test_errors_reach_the_terminal_as_one_message_and_code_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "training", "fit", "--data", str(tmp_path / "none.csv"), "--out", str(tmp_path / "run")],
+        cwd=REPOSITORY,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "Error (training): There is no" in done.stderr
+    assert "Traceback" not in done.stderr
