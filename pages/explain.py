@@ -12,10 +12,19 @@ from db import Repository
 from db.records import CasePrediction, ModelVersion
 from pages.widgets import charts
 from pages.widgets.guard import requires
-from pages.widgets.results_data import evidence_top, is_sealed, pick_study
+from pages.widgets.results_data import class_map_tops, is_sealed, pick_study
 
 #: Which cases the list offers.
 FILTERS = ("All", "Model wrong", "A reader wrong", "Model and a reader disagree", "Flagged as unusual")
+
+#: What the brightest colour of a map stands for, and what that choice can show.
+SCALES = {
+    "Each class, all cases": "Each class has one scale for all cases of this study: weak evidence for a class looks "
+    "weak beside that class's strongest. Two classes cannot be compared by brightness.",
+    "All classes, all cases": "One scale for all classes and cases of this study: everything can be compared, and "
+    "classes whose raw maps are small stay dark.",
+    "This case": "One scale for the classes of this case only: its strongest spot is brightest, however weak it is.",
+}
 
 
 @requires(Role.COORDINATOR)
@@ -41,8 +50,8 @@ def render(repository: Repository) -> None:
         st.info("No case of this kind.")
         return
     n_predicted = sum(count.n_predicted for count in counts if count.model_sha256 == model.sha256)
-    top = evidence_top(study.key, model.sha256, n_predicted, repository)
-    _draw_case(repository, study, model, str(case), keep[keep["case"] == case].iloc[0], top)
+    tops = class_map_tops(study.key, model.sha256, n_predicted, repository)
+    _draw_case(repository, study, model, str(case), keep[keep["case"] == case].iloc[0], tops)
 
 
 def _cases(repository: Repository, study: Study, model: ModelVersion, cohort: str) -> pd.DataFrame:
@@ -82,49 +91,64 @@ def _is_wanted(cases: pd.DataFrame, wanted: str) -> pd.Series:
 
 
 def _draw_case(
-    repository: Repository, study: Study, model: ModelVersion, case: str, row: pd.Series, top: float
+    repository: Repository, study: Study, model: ModelVersion, case: str, row: pd.Series, tops: np.ndarray
 ) -> None:
     prediction = repository.case_prediction(study.key, model.sha256, case)
     image = render_uint8(repository.case_image(study.key, case).pixels)
     labels = {each.key: each.label for each in study.protocol.classes}
-    left, right = st.columns([2, 3], gap="large")
+    truth, answers = row["truth"], row["readers"]
+    pictures = st.container()
+    left, right = st.columns(2, gap="large")
     with left:
-        figure = charts.scintigram_chart(image, f"Case {case}", height=330)
-        st.plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
-        answers = row["readers"]
         counts = {key: list(answers.values()).count(key) for key in labels}
         st.plotly_chart(
-            charts.probability_chart(list(prediction.probabilities), labels, row["truth"], counts),
+            charts.probability_chart(list(prediction.probabilities), labels, truth, counts),
             config=charts.CHART_CONFIG,
-            alt="Probability of each class with the readers' answers",
+            alt="Probability of each class with the number of readers who chose it",
             key="probabilities",
         )
-        for reader, answer in answers.items():
-            mark = ":green[✓]" if answer == row["truth"] else ":red[✗]"
-            st.markdown(f"{mark} **{reader}**: {labels[answer]}")
     with right:
-        _draw_maps(image, prediction, labels, row["truth"], top)
-    st.caption(
-        f"★ reference standard: {labels[row['truth']]}. Entropy {prediction.entropy:.2f} bits; "
-        + ("**flagged as unlike the training images**. " if prediction.is_out_of_distribution else "not flagged. ")
-        + f"Model {model.sha256[:12]} on {prediction.device}, {prediction.precision}."
-    )
+        for reader, answer in answers.items():
+            mark = ":green[✓]" if answer == truth else ":red[✗]"
+            st.markdown(f"{mark} **{reader}**: {labels[answer]}")
+        unusual = "**flagged as unlike the training images**" if prediction.is_out_of_distribution else "not flagged"
+        st.caption(
+            f"★ reference standard: {labels[truth]}. Entropy {prediction.entropy:.2f} bits; {unusual}. "
+            f"Model {model.sha256[:12]} on {prediction.device}, {prediction.precision}."
+        )
+        scale = st.segmented_control("Scale of the maps", list(SCALES), default=next(iter(SCALES)), required=True)
+        st.caption(
+            f"Grad-CAM from the last convolutional layer. {SCALES[str(scale)]} It shows where the model looked, not "
+            "whether it is right."
+        )
+    with pictures:
+        _draw_pictures(image, prediction, labels, truth, _tops(prediction, tops, str(scale)))
 
 
-def _draw_maps(image: np.ndarray, prediction: CasePrediction, labels: dict[str, str], truth: str, top: float) -> None:
-    """Grad-CAM of every class over the image, on one scale."""
+def _tops(prediction: CasePrediction, tops: np.ndarray, scale: str) -> np.ndarray:
+    """Value drawn brightest for each class, shape (k,)."""
+    k = len(prediction.probabilities)
+    if scale == "All classes, all cases":
+        return np.full(k, tops.max())
+    if scale == "This case" and prediction.class_maps is not None:
+        return np.full(k, max(float(np.max(prediction.class_maps)), 1e-6))
+    return np.broadcast_to(tops, k)
+
+
+def _draw_pictures(
+    image: np.ndarray, prediction: CasePrediction, labels: dict[str, str], truth: str, tops: np.ndarray
+) -> None:
+    """The scintigram, and beside it Grad-CAM of every class over it."""
+    columns = st.columns(1 + len(labels))
+    figure = charts.scintigram_chart(image, "Scintigram", height=255)
+    columns[0].plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
     if prediction.class_maps is None:
-        st.info("This model stored no class maps.")
+        columns[1].info("This model stored no class maps.")
         return
-    for start in range(0, len(labels), 2):
-        for column, index in zip(st.columns(2), range(start, min(start + 2, len(labels))), strict=False):
-            key, label = list(labels.items())[index]
-            title = f"{label}{' ★' if key == truth else ''} · {prediction.probabilities[index]:.2f}"
-            figure = charts.scintigram_chart(
-                image, title, class_map=np.asarray(prediction.class_maps[index], dtype=float), top=top, height=285
-            )
-            column.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"Evidence for {label}", key=f"map {key}")
-    st.caption(
-        "Grad-CAM from the last convolutional layer, raw values on one scale for all classes and cases of this study, "
-        "so that weak evidence looks weak. It shows where the model looked, not whether it is right."
-    )
+    for index, (key, label) in enumerate(labels.items()):
+        title = f"{label}{' ★' if key == truth else ''} · {prediction.probabilities[index]:.2f}"
+        class_map = np.asarray(prediction.class_maps[index], dtype=float)
+        figure = charts.scintigram_chart(image, title, class_map=class_map, top=float(tops[index]), height=255)
+        columns[1 + index].plotly_chart(
+            figure, config=charts.CHART_CONFIG, alt=f"Evidence for {label}", key=f"map {key}"
+        )

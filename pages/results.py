@@ -84,18 +84,17 @@ def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
         for row in accuracy.itertuples(index=False):
             limits = f"{percent(row.lower)} to {percent(row.upper)}, n = {row.n}"
             st.metric(row.name, percent(row.value), limits, delta_color="off", delta_arrow="off", border=True)
-    st.caption("Accuracy with its 95 % interval (Wilson). A diamond is a model, a circle a reader.")
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+    left.caption("Accuracy with its 95 % interval (Wilson). A diamond is a model, a circle a reader.")
     quantities = [name for name in charts.QUANTITY_LABELS if name in set(summary["quantity"])]
     with right:
         other = st.selectbox(
             "Quantity", quantities, index=quantities.index("kappa"), format_func=charts.QUANTITY_LABELS.__getitem__
         )
+    left, right = st.columns(2, gap="large")
     for place, quantity in ((left, "accuracy"), (right, other)):
         rows = summary[summary["quantity"] == quantity]
         with place:
-            if place is left:
-                st.space("large")
             figure = charts.estimate_chart(rows, styles, charts.QUANTITY_LABELS[quantity])
             alt = f"{charts.QUANTITY_LABELS[quantity]} by participant"
             st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=alt, key=f"overview {quantity} {place is left}")

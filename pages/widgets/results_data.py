@@ -75,14 +75,18 @@ def _results(study_key: str, counts: tuple[tuple[str, str, int], ...], _reposito
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading class maps ...")
-def evidence_top(study_key: str, model_sha256: str, n_predicted: int, _repository: Repository) -> float:
-    """Value of the class maps that is drawn brightest on every case of a study: the 99th percentile of the maxima."""
-    maxima = [
-        float(np.max(prediction.class_maps))
+def class_map_tops(study_key: str, model_sha256: str, n_predicted: int, _repository: Repository) -> np.ndarray:
+    """Value of each class's map that is drawn brightest, shape (k,): 99th percentile of its maxima over all cases."""
+    maps = [
+        prediction.class_maps
         for prediction in _repository.predictions(study_key, model_sha256, with_class_maps=True)
         if prediction.class_maps is not None
     ]
-    return max(float(np.percentile(maxima, 99)), 1e-6) if maxima else 1.0
+    if not maps:
+        return np.ones(1)
+    maxima = np.stack(maps).astype(float).max(axis=(2, 3))  # (n, k)
+    tops: np.ndarray = np.maximum(np.percentile(maxima, 99, axis=0), 1e-6)
+    return tops
 
 
 def percent(value: float | None) -> str:
