@@ -20,10 +20,11 @@ from training.cross_validation import (
     run_plans,
 )
 from training.phantom_data import ensure_paper_phantoms
+from training.plan import RunPlan, read_plan, store_plan
 from training.progress import QueueDisplay
 from training.recipe import RECIPES, Recipe, describe, parse_changes, recipe_named, variants_of
 from training.report import write_report
-from training.run import RunPlan, execute, read_plan, ship, store_plan
+from training.run import execute, ship
 from training.run_folder import RunFolder, read_json
 from training.scoring import score_checkpoint
 from training.shipped import SHIPPED_FILE, shipped_plan
@@ -129,6 +130,9 @@ def fit(
     precision: PrecisionOption = "auto",
     seed: SeedOption = None,
     hold_out: HoldOutOption = 10,
+    permute_classes: Annotated[
+        bool, typer.Option("--permute-classes", help="Control: shuffle the training classes; must end at chance.")
+    ] = False,
     shipped: Annotated[
         bool, typer.Option("--shipped", help="Train the model that ships with the repository, and put it there.")
     ] = False,
@@ -153,6 +157,7 @@ def fit(
             nodes=nodes,
             precision=precision,
             folds=hold_out,
+            are_classes_permuted=permute_classes,
         )
     folder = RunFolder(out)
     store_plan(plan, folder)
@@ -247,7 +252,8 @@ def cross_validate(
     _show_many(folders)
     accuracies = [read_json(RunFolder(path).result)["scores"]["fold"]["accuracy"]["value"] for path in folders]
     summary = mean_and_sd(accuracies)
-    console.print(f"Accuracy over {summary.n} folds: {summary.value:.3f} ± {summary.standard_error:.3f} (SD, ddof 1)")
+    spread = f" ± {summary.sd:.3f} (SD, ddof 1)" if summary.sd is not None else ""
+    console.print(f"Accuracy over {summary.n} folds: {summary.mean:.3f}{spread}")
 
 
 @app.command()

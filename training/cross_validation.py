@@ -6,16 +6,16 @@ Every set is a list of plans in run folders of their own, carried out by the que
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from core.errors import UndefinedStatisticError
 from core.model.architectures import PAPER_ARCHITECTURES
-from core.statistics.result import Estimate, State
+from training.plan import RunPlan, store_plan
 from training.queue import QueueState, run_queue
 from training.recipe import Variant
-from training.run import RunPlan, store_plan
 from training.run_folder import RunFolder
 
 
@@ -66,34 +66,30 @@ def run_plans(
     return paths
 
 
-def mean_and_sd(values: Sequence[float]) -> Estimate:
-    """Mean over folds; ``standard_error`` holds the sample standard deviation (ddof 1) that the paper's Table 3 prints.
+@dataclass(frozen=True)
+class FoldSummary:
+    """A quantity over folds."""
+
+    mean: float
+    sd: float | None  # sample standard deviation, ddof 1, as in the paper's Table 3; None for a single fold
+    n: int
+
+
+def mean_and_sd(values: Sequence[float]) -> FoldSummary:
+    """Mean and sample standard deviation (ddof 1) over folds.
 
     Parameters
     ----------
     values : sequence of float
         One per fold.
+
+    Raises
+    ------
+    UndefinedStatisticError
+        If there is no fold.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    if len(numbers) < 2:
-        return Estimate(
-            float(numbers[0]) if len(numbers) else None,
-            None,
-            None,
-            None,
-            0.95,
-            "mean over folds, SD with ddof 1",
-            State.DEGENERATE if len(numbers) else State.UNDEFINED,
-            "fewer than two folds",
-            (),
-            len(numbers),
-        )
-    return Estimate(
-        float(numbers.mean()),
-        float(numbers.std(ddof=1)),
-        None,
-        None,
-        0.95,
-        "mean over folds, SD with ddof 1",
-        n=len(numbers),
-    )
+    if len(numbers) == 0:
+        raise UndefinedStatisticError("There is no fold to average over.")
+    sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
+    return FoldSummary(float(numbers.mean()), sd, len(numbers))

@@ -36,7 +36,7 @@ class RunDisplay:
         self._start = time.monotonic()
         self._first_step: int | None = None
         self._last_update = 0.0
-        self._epoch_shown = -1
+        self._last: Progress | None = None
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -52,24 +52,35 @@ class RunDisplay:
         now = time.monotonic()
         if self._first_step is None:
             self._first_step, self._start = progress.step - 1, now
-        is_epoch_end = progress.epoch != self._epoch_shown
-        if now - self._last_update < UPDATE_SECONDS and not is_epoch_end and progress.step < progress.total_steps:
-            return
-        self._last_update = now
-        done = progress.step - self._first_step
+        is_end = progress.step == progress.total_steps
+        if not self.console.is_terminal:
+            if self._last is not None and progress.epoch != self._last.epoch:
+                self._print(self._text(self._last, now))
+            if is_end:
+                self._print(self._text(progress, now))
+        elif now - self._last_update >= UPDATE_SECONDS or is_end:
+            self._last_update = now
+            text = self._text(progress, now)
+            self._bar.update(self._task, completed=progress.step, total=progress.total_steps, text=text)
+        self._last = progress
+
+    def _text(self, progress: Progress, now: float) -> str:
+        """Epoch, loss, metric, speed and expected end in one line."""
+        done = progress.step - (self._first_step or 0)
         remaining = (now - self._start) / max(1, done) * (progress.total_steps - progress.step)
         end = datetime.now().astimezone() + timedelta(seconds=remaining)
         validation = progress.validation_accuracy
-        text = (
+        return (
             f"epoch {progress.epoch + 1}/{progress.epochs} · loss {progress.loss:.3f} · "
             f"accuracy {progress.accuracy:.3f}"
-            + (f" (validation {validation:.3f})" if validation is not None else "")
+            + (f" (held out {validation:.3f})" if validation is not None else "")
             + f" · {progress.images_per_second:.0f} images/s · ends {end:%H:%M}"
         )
-        self._bar.update(self._task, completed=progress.step, total=progress.total_steps, text=text)
-        if not self.console.is_terminal and is_epoch_end and progress.epoch > 0:
-            self.console.print(f"{datetime.now().astimezone():%H:%M:%S} {self.title}: {text}", highlight=False)
-        self._epoch_shown = progress.epoch
+
+    def _print(self, text: str) -> None:
+        """One line of a log."""
+        time_of_day = datetime.now().astimezone()
+        self.console.print(f"{time_of_day:%H:%M:%S} {self.title}: {text}", highlight=False, soft_wrap=True)
 
 
 class QueueDisplay:

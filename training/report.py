@@ -257,9 +257,7 @@ def _with_limits(value: Mapping[str, Any] | None) -> str:
 def _mean_sd(values: Sequence[float]) -> str:
     """``0.948 ± 0.009``."""
     summary = mean_and_sd(values)
-    if summary.standard_error is None:
-        return "–" if summary.value is None else f"{summary.value:.3f}"
-    return f"{summary.value:.3f} ± {summary.standard_error:.3f}"
+    return f"{summary.mean:.3f}" + (f" ± {summary.sd:.3f}" if summary.sd is not None else "")
 
 
 def _minutes(result: Mapping[str, Any]) -> str:

@@ -1,18 +1,13 @@
-"""One run from its plan to its result: data, split, fit, temperature, detector, checkpoint, scores.
-
-A plan is stored in the run folder before anything else happens, so that ``resume`` needs the folder only and a queue
-worker is an ordinary run.
-"""
+"""One run from its plan to its result: data, split, fit, temperature, detector, checkpoint, scores."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,8 +29,8 @@ from core.model.uncertainty import fit_detector, restore_detector
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
 from training.evaluation import score
 from training.loop import FitResult, Outputs, fit, predict_logits
+from training.plan import RunPlan, read_plan
 from training.progress import RunDisplay
-from training.recipe import Recipe
 from training.run_folder import RunFolder, read_json, write_atomically
 from training.splits import Folds, load_folds, patient_folds, save_folds
 
@@ -43,93 +38,6 @@ from training.splits import Folds, load_folds, patient_folds, save_folds
 DEFAULT_EVALUATION = ("internal", "external")
 #: Precision by device when the plan says "auto".
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """Everything a run needs to know; plain values, stored as JSON."""
-
-    recipe: Recipe
-    data: str  # manifest or class-named folder
-    training_cohorts: tuple[str, ...] = ("training",)
-    evaluation_cohorts: tuple[str, ...] | None = None  # None: internal and external, where there are any
-    folds: int = 10  # the cases of training_cohorts are cut into so many
-    fold: int = 0  # and this one is held out: for temperature, detector and the choice of an epoch
-    split_seed: int = 2023
-    is_cross_validation: bool = False  # the held-out fold is a result, not only a help
-    weights: str | None = None  # None: random; "imagenet"; or a weights file
-    storage: Literal["float32", "float16"] = "float32"
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    precision: str = "auto"
-    cache: str = "runs/cache"
-    has_detector: bool = True  # fit the out-of-distribution detector; off where nothing is served
-    are_classes_permuted: bool = False  # control: classes shuffled among the training cases; must end at chance
-    note: str = ""  # stands on the model's card
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunPlan:
-        """The plan that :meth:`to_dict` wrote.
-
-        Raises
-        ------
-        TrainingError
-            If a field is unknown or missing.
-        """
-        content = dict(values)
-        known = {item.name for item in fields(cls)}
-        unknown = sorted(set(content) - known)
-        if unknown or "recipe" not in content or "data" not in content:
-            raise TrainingError(
-                f"This is no plan of a run: unknown or missing {', '.join(unknown) or 'recipe or data'}."
-            )
-        content["recipe"] = Recipe.from_dict(content["recipe"])
-        content["training_cohorts"] = tuple(content.get("training_cohorts", ("training",)))
-        if content.get("evaluation_cohorts") is not None:
-            content["evaluation_cohorts"] = tuple(content["evaluation_cohorts"])
-        return cls(**content)
-
-
-def store_plan(plan: RunPlan, folder: RunFolder) -> None:
-    """Write the plan into a new run folder, or check that the folder holds this very plan.
-
-    Raises
-    ------
-    TrainingError
-        If the folder holds another plan.
-    """
-    if folder.config.exists():
-        stored = read_plan(folder)
-        if stored != plan and not folder.last_state.exists():
-            folder.split.unlink(missing_ok=True)  # nothing was trained yet: the new plan counts
-        elif stored != plan:
-            differing = sorted(name for name, value in stored.to_dict().items() if plan.to_dict()[name] != value)
-            raise TrainingError(
-                f"{folder.path} already holds a run with another {', '.join(differing)}. "
-                "Choose another folder, or delete this one."
-            )
-        else:
-            return
-    folder.save_json(folder.config, {"plan": plan.to_dict()})
-
-
-def read_plan(folder: RunFolder) -> RunPlan:
-    """The plan of a run folder.
-
-    Raises
-    ------
-    TrainingError
-        If there is none.
-    """
-    content = read_json(folder.config)
-    if not isinstance(content, dict) or "plan" not in content:
-        raise TrainingError(f"{folder.config} holds no plan. Is {folder.path} a run folder?")
-    return RunPlan.from_dict(content["plan"])
 
 
 def execute(folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -384,14 +292,7 @@ def _conclude(
                 for members in [np.array([dataset.cases[row].centre == centre for row in rows])]
             }
         save_predictions(dataset, rows, probabilities, folder, name)
-    card = ModelCard(
-        **{
-            **{item.name: getattr(base, item.name) for item in fields(base)},
-            "temperature": calibration.temperature,
-            "metrics": scores,
-            "thresholds": thresholds,
-        }
-    )
+    card = replace(base, temperature=calibration.temperature, metrics=scores, thresholds=thresholds)
     path = save_checkpoint(
         folder.model,
         cast(Network, fitted.network),
@@ -399,6 +300,7 @@ def _conclude(
         statistics=statistics,
         storage=plan.storage,
     )
+    _export_best(fitted, base, folder)
     result = {
         "run": folder.path.name,
         "architecture": recipe.architecture,
@@ -434,6 +336,16 @@ def _conclude(
     }
     folder.save_json(folder.result, result)
     return result
+
+
+def _export_best(fitted: FitResult, base: ModelCard, folder: RunFolder) -> None:
+    """The best epoch's weights as a checkpoint of their own, unless they are the result."""
+    if fitted.best_epoch is None or fitted.best_epoch == fitted.selected_epoch:
+        return
+    network = build(base.architecture, len(base.classes), dropout=base.dropout).module
+    network.load_state_dict(folder.load_state(folder.best_state)["network"])
+    note = f"Epoch {fitted.best_epoch}, the best on the held-out part; uncalibrated, not the result of the run."
+    save_checkpoint(folder.best_model, network, replace(base, note=f"{note} {base.note}".strip()))
 
 
 def _detector(plan: RunPlan, outputs: Outputs, truth: np.ndarray) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

@@ -9,6 +9,7 @@
     last.ckpt          everything needed to go on at the same step (tensors and plain values; never unpickled as code)
     best.ckpt          weights of the best epoch on the validation split
     model/             the result: safetensors with its card inside, and the card beside it
+    best/              the best epoch's weights in the same form, where they are not the result
     result.json        metrics on every evaluated cohort; its presence means that the run is finished
     predictions_*.csv  probabilities of every evaluated case
 
@@ -75,6 +76,11 @@ class RunFolder:
     def model(self) -> Path:
         """Folder of the finished checkpoint."""
         return self.path / "model"
+
+    @property
+    def best_model(self) -> Path:
+        """Folder of the best epoch's checkpoint, where it is not the result."""
+        return self.path / "best"
 
     @property
     def result(self) -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from training.plan import RunPlan
 from training.recipe import MODERN
-from training.run import RunPlan
 
 #: The file that the demonstration study predicts with.
 SHIPPED_FILE = (

@@ -26,10 +26,11 @@ from core.study import THYROID_CLASSES
 from training.command_line import app
 from training.cross_validation import ablation_plans, comparison_plans, cross_validation_plans, mean_and_sd
 from training.dataset import open_dataset
+from training.plan import RunPlan, read_plan, store_plan
 from training.queue import run_queue
-from training.recipe import MODERN, Recipe
+from training.recipe import MODERN, Recipe, variants_of
 from training.report import write_report
-from training.run import RunPlan, execute, read_plan, ship, store_plan
+from training.run import execute, ship
 from training.run_folder import RunFolder, read_json
 from training.shipped import SHIPPED_FILE, SHIPPED_RECIPE
 
@@ -196,8 +197,6 @@ def test_sets_of_runs_share_the_split_and_differ_in_one_thing(plan: RunPlan) -> 
     folds = cross_validation_plans(plan, 5)
     assert [one.fold for one in folds.values()] == [0, 1, 2, 3, 4]
     assert {one.folds for one in folds.values()} == {5}
-    from training.recipe import variants_of
-
     ablated = ablation_plans(plan, variants_of("modern"))
     assert ablated["as-is"] == plan
     assert all(replace(one, recipe=plan.recipe) == plan for one in ablated.values())
@@ -206,9 +205,9 @@ def test_sets_of_runs_share_the_split_and_differ_in_one_thing(plan: RunPlan) -> 
 def test_sd_over_folds_divides_by_n_minus_one() -> None:
     """Fold accuracies of the paper's Table 3: mean 94.8, SD 0.009 with ddof 1."""
     summary = mean_and_sd([0.946, 0.952, 0.944, 0.961, 0.936])
-    assert summary.value == pytest.approx(0.9478)
-    assert summary.standard_error == pytest.approx(0.00934, abs=1e-5)
-    assert mean_and_sd([0.9]).standard_error is None
+    assert summary.mean == pytest.approx(0.9478)
+    assert summary.sd == pytest.approx(0.00934, abs=1e-5)
+    assert mean_and_sd([0.9]).sd is None
 
 
 def test_shipping_needs_a_finished_run_and_copies_it_whole(plan: RunPlan, tmp_path: Path) -> None:
