@@ -202,7 +202,7 @@ def roc_chart(
         )
     figure.update_xaxes(title="1 − specificity", range=[-0.02, 1.02])
     figure.update_yaxes(title="Sensitivity", range=[-0.02, 1.04])
-    return _frame(figure, height=520, title=title)
+    return _frame(figure, height=440, title=title)
 
 
 def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str], title: str) -> go.Figure:
