@@ -111,10 +111,12 @@ def _comparisons(results: Mapping[str, Mapping[str, Any]]) -> str:
         first = next(iter(members.values()))
         lines += [f"## {group}: several networks on one split (the paper's Table 2)", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
-        lines += _table_head(["network", *cohorts, "paper", "minutes"])
+        lines += _table_head(["network", "last training epoch", *cohorts, "paper", "minutes"])
         for result in members.values():
             paper = _printed("2", PAPER_RATERS.get(result["architecture"], ""), "point")
-            lines.append(_row([result["title"], *_accuracies(result, cohorts), paper, _minutes(result)]))
+            lines.append(
+                _row([result["title"], _training(result), *_accuracies(result, cohorts), paper, _minutes(result)])
+            )
         lines.append("")
     return "\n".join(lines)
 
@@ -147,10 +149,18 @@ def _ablations(results: Mapping[str, Mapping[str, Any]]) -> str:
         why = {variant.key: variant.why for name in ("paper", "modern") for variant in variants_of(name)}
         lines += [f"## {group}: one setting changed at a time", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
-        lines += _table_head(["variant", "what it is", *cohorts, "minutes"])
+        lines += _table_head(["variant", "what it is", "last training epoch", *cohorts, "minutes"])
         for name, result in members.items():
             lines.append(
-                _row([name, why.get(name, "the recipe itself"), *_accuracies(result, cohorts), _minutes(result)])
+                _row(
+                    [
+                        name,
+                        why.get(name, "the recipe itself"),
+                        _training(result),
+                        *_accuracies(result, cohorts),
+                        _minutes(result),
+                    ]
+                )
             )
         lines += ["", "One seed each: differences inside the limits are not findings.", ""]
     return "\n".join(lines)
@@ -258,6 +268,11 @@ def _mean_sd(values: Sequence[float]) -> str:
     """``0.948 ± 0.009``."""
     summary = mean_and_sd(values)
     return f"{summary.mean:.3f}" + (f" ± {summary.sd:.3f}" if summary.sd is not None else "")
+
+
+def _training(result: Mapping[str, Any]) -> str:
+    """Accuracy on the (augmented) training images in the last epoch, for comparison with the held-out cohorts."""
+    return f"{result['training_accuracy']:.3f}"
 
 
 def _minutes(result: Mapping[str, Any]) -> str:

@@ -320,6 +320,7 @@ def _conclude(
         "selected_epoch": fitted.selected_epoch,
         "best_epoch": fitted.best_epoch,
         "training_seconds": round(fitted.seconds, 1),
+        "training_accuracy": round(fitted.history[-1]["training_accuracy"], 5),
         "images_per_second": fitted.history[-1]["images_per_second"],
         "temperature": round(calibration.temperature, 4),
         "scores": scores,
