@@ -16,8 +16,11 @@ from core.errors import TrainingError
 from core.report.paper_data import printed_cells
 from training.cross_validation import mean_and_sd
 from training.recipe import AMBIGUITIES, MODERN, PAPER, Recipe, describe, variants_of
-from training.run_folder import RunFolder, read_json, write_atomically
+from training.run_folder import read_json, write_atomically
+from training.scoring import SCORES_FILE
 
+#: Scores of a finished run.
+RESULT_FILE = "result.json"
 #: How the paper's tables name the architectures.
 PAPER_RATERS = {
     "alexnet": "AlexNet",
@@ -67,9 +70,12 @@ def write_report(sources: Sequence[Path], out: Path) -> int:
     store = out.with_suffix("")
     for name, result in results.items():
         write_atomically(store / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
+    evaluations = {name: result for name, result in results.items() if "checkpoint" in result}
+    runs = {name: result for name, result in results.items() if "checkpoint" not in result}
     shown = " ".join(source.as_posix() for source in sources)
     parts = [HEADER.format(sources=shown)]
-    parts += [text for text in (_fits(results), _comparisons(results), _folds(results), _ablations(results)) if text]
+    sections = (_fits(runs), _evaluations(evaluations), _comparisons(runs), _folds(runs), _ablations(runs))
+    parts += [text for text in sections if text]
     parts.append(_recipes())
     write_atomically(out, "\n".join(parts).encode())
     return len(results)
@@ -79,16 +85,30 @@ def collect_results(sources: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Results by name: the path of the run folder below its source, with dashes, or the name of a stored result."""
     results: dict[str, dict[str, Any]] = {}
     for source in sources:
-        folders = (
-            [source] if RunFolder(source).is_finished else sorted(path.parent for path in source.rglob("result.json"))
-        )
-        for folder in folders:
-            name = "-".join(folder.relative_to(source.parent).parts)
-            results[name] = read_json(RunFolder(folder).result)
-        if not folders and source.is_dir():
-            for path in sorted(source.glob("*.json")):
-                results[path.stem] = read_json(path)
+        found = [path for name in (RESULT_FILE, SCORES_FILE) for path in sorted(source.rglob(name))]
+        for path in found:
+            results["-".join(path.parent.relative_to(source.parent).parts)] = read_json(path)
+        if not found and source.is_dir():
+            results.update({path.stem: read_json(path) for path in sorted(source.glob("*.json"))})
     return results
+
+
+def _evaluations(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    """Stored checkpoints on other data."""
+    if not evaluations:
+        return ""
+    lines = ["## Stored models on other data", ""]
+    for name, result in evaluations.items():
+        lines += [
+            f"### {name}: {result['title']}",
+            "",
+            f"Checkpoint `{result['checkpoint']}` (weights `{result['weights_sha256'][:12]}`) on the data "
+            f"`{result['data']}` (`{result['data_sha256'][:12]}`).",
+            "",
+        ]
+        for cohort, scores in result["scores"].items():
+            lines += [*_confusion(result["classes"], cohort, scores), ""]
+    return "\n".join(lines)
 
 
 def _fits(results: Mapping[str, Mapping[str, Any]]) -> str:

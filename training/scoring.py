@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from core.errors import TrainingError
+from core.model.architectures import ARCHITECTURES
 from core.model.calibration import softmax
 from core.model.checkpoint import load_checkpoint
 from core.model.uncertainty import restore_detector
@@ -19,6 +20,9 @@ from training.evaluation import score
 from training.loop import predict_logits
 from training.run import save_predictions
 from training.run_folder import RunFolder
+
+#: Scores of a stored checkpoint, in the folder that ``evaluate --out`` names.
+SCORES_FILE = "scores.json"
 
 
 def score_checkpoint(
@@ -79,5 +83,15 @@ def score_checkpoint(
         if out is not None:
             save_predictions(dataset, rows, probabilities, RunFolder(out), name)
     if out is not None:
-        RunFolder(out).save_json(out / "scores.json", {"weights_sha256": loaded.sha256, "scores": scores})
+        content = {
+            "checkpoint": checkpoint.name,
+            "title": ARCHITECTURES[loaded.card.architecture].title,
+            "weights_sha256": loaded.sha256,
+            "data": source.parent.name if source.is_file() else source.name,
+            "data_sha256": dataset.sha256,
+            "is_synthetic": dataset.is_synthetic,
+            "classes": list(dataset.classes),
+            "scores": scores,
+        }
+        RunFolder(out).save_json(out / SCORES_FILE, content)
     return scores
