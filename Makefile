@@ -19,7 +19,7 @@ demo: .venv/.installed ## prepare the demo study only; does nothing where it exi
 	$(BIN)/python manage.py demo
 
 test: .venv/.installed-dev ## run all tests, with coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(TESTS)
 
 lint: .venv/.installed-dev ## style, formatting and types
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from core.study import THYROID_CLASSES
 from tests.pages.reading_server import ROOT, ReadingServer
@@ -129,7 +129,7 @@ def test_the_same_number_on_screen_in_the_csv_and_from_the_command_line(
 
 
 def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
-    demo: Demo, context: BrowserContext, tmp_path: Path
+    demo: Demo, context: BrowserContext, browser: Browser, tmp_path: Path
 ) -> None:
     page = sign_in(context, demo, "demo-reader", "read?study=demo-reading")
     position = page.locator("[data-part=position]")
@@ -149,8 +149,13 @@ def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
     answer(range(11, n))
     expect(page.get_by_text(f"{n} of {n} answers")).to_be_visible(timeout=30_000)
 
-    for state in ("closed", "unsealed"):
-        demo.manage("study", "state", state, "--study", "demo-reading")
+    desk = browser.new_context(viewport={"width": 1280, "height": 800})
+    screen = sign_in(desk, demo, "demo-coordinator", "study?study=demo-reading")
+    screen.get_by_role("button", name="Close reading").click()
+    screen.get_by_role("button", name="Unseal the results").click()
+    screen.get_by_role("button", name="Unseal for good").click()
+    expect(screen.get_by_role("heading", name="State: unsealed")).to_be_visible(timeout=30_000)
+    desk.close()
     demo.manage("export", str(tmp_path / "export"), "--study", "demo-reading")
     rows = [row for row in read_csv(tmp_path / "export" / "readings.csv") if row["reader"] == "demo-reader"]
     typed = [(THYROID_CLASSES[number % 4].key, str(number % 5 + 1)) for number in range(n)]

@@ -1,0 +1,149 @@
+"""What a coordinator does on the study screen, and what the result screens show and hide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from actions.models import SHIPPED_CHECKPOINT, register_model
+from core.settings import get_settings
+from core.study import Role, StudyState
+from db import OPERATOR, Repository, open_store
+from pages.widgets import guard, resources
+from tests.pages.reading_server import COORDINATOR, N_CASES, PASSWORD, STUDY
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def store(store_url: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    """A store of this test in which a coordinator is signed in."""
+    monkeypatch.setenv("READING_ROOM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("READING_ROOM_THREADS", "1")
+    get_settings.cache_clear()
+    engine = open_store(store_url)
+    monkeypatch.setattr(resources, "store_engine", lambda: engine)
+    token = Repository(engine, None).authenticate(COORDINATOR, PASSWORD, "127.0.0.1")
+    monkeypatch.setattr(guard, "cookie_token", lambda: token)
+    yield Repository(engine, OPERATOR)
+    engine.dispose()
+    get_settings.cache_clear()
+
+
+def open_screen(address: str) -> AppTest:
+    """The ``render`` of a screen as a script of its own."""
+
+    def script(address: str) -> None:
+        from pages.screens import SCREENS
+
+        next(screen for screen in SCREENS if screen.address == address).render()
+
+    page = AppTest.from_function(script, default_timeout=60, args=(address,)).run()
+    assert not page.exception
+    return page
+
+
+def button(page: AppTest, label: str):
+    return next(each for each in page.button if each.label == label)
+
+
+def test_a_new_reader_gets_a_password_once_and_a_reading_order(store: Repository) -> None:
+    page = open_screen("study")
+    choice = next(box for box in page.selectbox if box.label == "Reader")
+    choice.select_index(len(choice.options) - 1)  # "New reader"
+    page.text_input[0].input("dora")
+    page.text_input[1].input("Dr Dora")
+    page.multiselect[0].set_value(["canary-cohort"])
+    button(page, "Add to the study").click().run()
+    assert not page.exception
+    said = next(text.value for text in page.success if "password" in text.value)
+    password = said.split("`")[3]
+    member = next(m for m in store.members(STUDY) if m.person.login == "dora")
+    assert (member.person.display_name, member.person.role) == ("Dr Dora", Role.READER)
+    assert member.n_presentations == N_CASES
+    assert Repository(store.engine, None).authenticate("dora", password, "127.0.0.1")
+    assert not any(password in text.value for text in open_screen("study").success)
+
+
+def test_a_login_that_is_taken_is_told_and_nothing_is_added(store: Repository) -> None:
+    before = len(store.members(STUDY))
+    page = open_screen("study")
+    choice = next(box for box in page.selectbox if box.label == "Reader")
+    choice.select_index(len(choice.options) - 1)
+    page.text_input[0].input("reader-1")
+    button(page, "Add to the study").click().run()
+    assert not page.exception
+    assert len(page.error) == 1
+    assert len(store.members(STUDY)) == before
+
+
+def test_unsealing_asks_first(store: Repository) -> None:
+    """What follows the question is in the walk through the demo: a dialog needs a browser."""
+    page = open_screen("study")
+    button(page, "Close reading").click().run()
+    assert store.study(STUDY).state is StudyState.CLOSED
+    page = open_screen("study")
+    assert {"Open for reading", "Unseal the results"} <= {each.label for each in page.button}
+    button(page, "Unseal the results").click().run()
+    assert "Unseal for good" in {each.label for each in page.button}
+    assert store.study(STUDY).state is StudyState.CLOSED
+
+
+def test_an_unsealed_study_has_no_way_back(store: Repository) -> None:
+    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+        store.set_state(STUDY, state)
+    labels = {each.label for each in open_screen("study").button}
+    assert labels.isdisjoint({"Open for reading", "Close reading", "Unseal the results", "Add to the study"})
+
+
+@pytest.mark.parametrize("address", ["results", "explain"])
+def test_results_stay_sealed_while_readers_read(address: str, store: Repository) -> None:
+    page = open_screen(address)
+    assert any("sealed" in text.value for text in page.info)
+    assert not page.metric
+    assert not page.dataframe
+
+
+def test_the_predict_button_predicts_every_case_once(store: Repository) -> None:
+    register_model(store, SHIPPED_CHECKPOINT)
+    page = open_screen("study")
+    button(page, "Predict the cases that are missing").click().run()
+    assert not page.exception
+    assert f"{N_CASES} predictions added on cpu." in [text.value for text in page.success]
+    assert [(c.n_predicted, c.n_cases) for c in store.prediction_counts(STUDY)] == [(N_CASES, N_CASES)]
+    button(page, "Predict the cases that are missing").click().run()
+    assert "Every case has one already." in [text.value for text in page.success]
+
+
+def test_a_study_without_answers_says_so_instead_of_failing(store: Repository, store_url: str) -> None:
+    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+        store.set_state(STUDY, state)
+    page = open_screen("results")
+    assert any("No case has a reading or a prediction yet." in text.value for text in page.info) or page.dataframe
+    assert any("No model has predicted" in text.value for text in open_screen("explain").info)
+
+
+def test_progress_counts_and_never_judges(store: Repository, signed_reader_answer: Callable[[], None]) -> None:
+    signed_reader_answer()
+    page = open_screen("study")
+    table = page.dataframe[0].value
+    row = table[table["Reader"] == "Reader 1"].iloc[0]
+    assert row["Read"] == f"1 of {N_CASES}"
+    words = " ".join(map(str, table.columns)).casefold()
+    assert not any(word in words for word in ("correct", "accura", "right", "wrong"))
+
+
+@pytest.fixture
+def signed_reader_answer(store: Repository) -> Callable[[], None]:
+    """Reader 1 answers one case through the repository."""
+    from core.study import Answer
+
+    def answer() -> None:
+        desk = Repository(store.engine, store.person("reader-1"))
+        presentation = desk.next_presentation(STUDY)
+        assert presentation is not None
+        desk.save_reading(presentation.presentation_id, Answer("sat", 3), submit_id="0b5f2c8e-one")
+
+    return answer
