@@ -165,6 +165,9 @@ def test_failed_run_is_named_and_the_others_are_finished(plan: RunPlan, tmp_path
     with pytest.raises(TrainingError, match=r"1 of 2 runs failed.*\n.*bad: .*no cohort 'nowhere'"):
         run_queue([tmp_path / "bad", tmp_path / "good"], workers=1)
     assert RunFolder(tmp_path / "good").is_finished
+    log = (tmp_path / "bad" / "run.log").read_text()
+    assert log.startswith("Error (training): The data have no cohort 'nowhere'")
+    assert "Traceback" not in log
 
 
 def test_bad_data_stop_before_the_first_epoch(plan: RunPlan, tmp_path: Path) -> None:
@@ -276,17 +279,3 @@ def test_wrong_arguments_are_named(arguments: list[str], words: str, manifest: P
     answer = CliRunner().invoke(app, [*arguments, *data])
     assert isinstance(answer.exception, TrainingError)
     assert words in str(answer.exception)
-
-
-def test_errors_reach_the_terminal_as_one_message_and_code_2(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "training", "fit", "--data", str(tmp_path / "none.csv"), "--out", str(tmp_path / "run")],
-        cwd=REPOSITORY,
-        env=dict(os.environ, OMP_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2
-    assert "Error (training): There is no" in done.stderr
-    assert "Traceback" not in done.stderr
