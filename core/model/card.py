@@ -140,7 +140,8 @@ def unreadable(file: Path, reason: str) -> CheckpointError:
 
 def _card_from_header(content: bytes, file: Path) -> ModelCard:
     """Card in the header of a safetensors file."""
-    if content[:2] == b"PK" or content[:1] == b"\x80":
+    # A safetensors header begins at byte 8 with "{"; its length, in the bytes before, may begin like a pickle.
+    if content[8:9] != b"{" and (content[:2] == b"PK" or content[:1] == b"\x80"):
         raise CheckpointError(
             f"the checkpoint {file} is a pickle under another name, which can run code when it is loaded, and is "
             "refused. Fix: save it with core.model.checkpoint.save_checkpoint."
