@@ -19,12 +19,12 @@ demo: .venv/.installed ## prepare the demo study only; does nothing where it exi
 	$(BIN)/python manage.py demo
 
 test: .venv/.installed-dev ## run all tests, with coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
 
 lint: .venv/.installed-dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core db actions manage.py streamlit_app.py
+	$(BIN)/mypy core db actions training manage.py streamlit_app.py
 
 format: .venv/.installed-dev ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .

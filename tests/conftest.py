@@ -1,0 +1,25 @@
+"""Order of the whole suite: what drives a browser or a whole program comes first, so that no worker ends alone."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Files of few but long tests, longest first; the rest keeps its order.
+LONGEST_FIRST = (
+    "test_demo.py",
+    "test_manage.py",
+    "test_reading_by_keyboard.py",
+    "test_durability.py",
+    "test_command_line.py",
+    "test_overfit.py",
+    "test_blinding.py",
+    "test_door.py",
+    "test_difficulty.py",
+    "test_gradcam.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the tests of the long files to the front."""
+    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
