@@ -11,7 +11,7 @@ LONGEST_FIRST = (
     "test_reading_by_keyboard.py",
     "test_durability.py",
     "test_command_line.py",
-    "test_overfit.py",
+    "test_loop.py",
     "test_blinding.py",
     "test_door.py",
     "test_difficulty.py",
