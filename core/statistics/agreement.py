@@ -93,7 +93,10 @@ def cohen_kappa(
     kappa, variance = float(peer.kappa), float(peer.var_kappa)
     if is_plain:
         notes += _paradox_note(table, kappa)
-    if variance <= 1e-30:
+    if np.count_nonzero(rows) == 1 or np.count_nonzero(columns) == 1:
+        reason = "One of the two names one class only, so agreement is that of chance and its variance is 0."
+        return Estimate(0.0, None, None, None, level, name, State.DEGENERATE, reason, notes, n)
+    if variance <= 1e-30 or np.trace(table) == n:
         reason = "Both answers agree on every case, so the variance is 0."
         if kappa < 1.0 - 1e-12:
             reason = "The large-sample variance is 0."

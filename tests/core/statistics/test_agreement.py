@@ -273,3 +273,12 @@ def test_one_case_has_a_value_but_no_error():
 def test_bad_input_names_argument_and_position(call, message):
     with pytest.raises(StatisticsInputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("n", [12, 100, 394, 613])
+@pytest.mark.parametrize("only", [0, 1, 2, 3])
+def test_a_reader_who_names_one_class_has_kappa_zero_without_variance(n: int, only: int) -> None:
+    """Rounding must not leave a standard error of 1e-10 that looks like an estimate."""
+    truth = np.arange(n) % 4
+    found = cohen_kappa(truth, np.full(n, only), [0, 1, 2, 3])
+    assert (found.value, found.standard_error, found.state) == (0.0, None, State.DEGENERATE)
