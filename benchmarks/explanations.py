@@ -30,11 +30,9 @@ from core.model.classifier import Classifier
 from core.model.faithfulness import deletion, insertion, localise, pointing_game
 from core.model.package_maps import PackageExplainer
 from core.model.preprocessing import prepare, prepare_mask
+from core.model.shipped import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
 from core.study import CaseRecord
-
-ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "core" / "model" / "weights" / "shufflenet_v2_phantom.safetensors"
 
 #: The page that ``--write`` makes.
 PAGE = """# What the class maps are worth
@@ -104,7 +102,7 @@ def main() -> None:
     """Draw or read the cases, measure, print and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a manifest with lesion masks")
-    parser.add_argument("--checkpoint", type=Path, default=SHIPPED)
+    parser.add_argument("--checkpoint", type=Path, default=SHIPPED_CHECKPOINT)
     parser.add_argument("--cases", type=int, default=60, help="phantoms of each class, drawn without --data")
     parser.add_argument("--perturbed", type=int, default=20, help="cases of each class for deletion, insertion, ROAD")
     parser.add_argument("--write", type=Path, help="Markdown file to write")

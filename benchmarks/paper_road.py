@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from core.model.shipped import SHIPPED_CHECKPOINT
+
 ROOT = Path(__file__).resolve().parent.parent
 CASES = 3194
 
@@ -40,7 +42,7 @@ def main() -> None:
     """Walk the road once and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="keep everything in this new folder")
-    parser.add_argument("--model", type=Path, default=ROOT / "core/model/weights/shufflenet_v2_phantom.safetensors")
+    parser.add_argument("--model", type=Path, default=SHIPPED_CHECKPOINT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reading-room-road-") as scratch:
         folder = options.folder or Path(scratch)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from core.errors import ReadingRoomError, TrainingError
 from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES
+from core.model.shipped import SHIPPED_CHECKPOINT
 from training.cross_validation import (
     ablation_plans,
     comparison_plans,
@@ -27,7 +28,7 @@ from training.report import write_report
 from training.run import execute, ship
 from training.run_folder import RunFolder, read_json
 from training.scoring import score_checkpoint
-from training.shipped import SHIPPED_FILE, shipped_plan
+from training.shipped import shipped_plan
 
 app = typer.Typer(
     help="Train, compare, cross-validate and evaluate the models. Every command goes on where it was stopped when it "
@@ -165,7 +166,7 @@ def fit(
     if result:
         _show(result)
     if shipped and result:
-        console.print(f"Shipped: {ship(folder, SHIPPED_FILE)} ({SHIPPED_FILE.stat().st_size / 1e6:.2f} MB)")
+        console.print(f"Shipped: {ship(folder, SHIPPED_CHECKPOINT)} ({SHIPPED_CHECKPOINT.stat().st_size / 1e6:.2f} MB)")
 
 
 @app.command()

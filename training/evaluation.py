@@ -54,10 +54,9 @@ def _with_limits(successes: int, n: int) -> dict[str, Any] | None:
     if n == 0:
         return None
     estimate = proportion(successes, n)
+    numbers = {"value": estimate.value, "lower": estimate.lower, "upper": estimate.upper}
     return {
-        "value": round(float(estimate.value), 5),
-        "lower": round(float(estimate.lower), 5),
-        "upper": round(float(estimate.upper), 5),
+        **{name: None if value is None else round(float(value), 5) for name, value in numbers.items()},
         "successes": successes,
         "n": n,
     }

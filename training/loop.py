@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from core.errors import TrainingError
+from core.model.architectures import Network
 from core.model.preprocessing import normalise
 from training.augmentation import augment
 from training.curves import save_curves
@@ -63,7 +64,7 @@ class Progress:
 class FitResult:
     """A finished fit."""
 
-    network: nn.Module  # on the CPU, eval mode: the weights that the recipe selects
+    network: Network  # on the CPU, eval mode: the weights that the recipe selects
     history: list[dict[str, Any]]  # the rows of metrics.csv
     selected_epoch: int  # counted from 1
     best_epoch: int | None  # counted from 1; None without a validation split
@@ -99,8 +100,8 @@ def epoch_batches(n_images: int, steps: Steps, seed: int, epoch: int) -> list[np
 
 def fit(
     fabric: Fabric,
-    network: nn.Module,
-    average: nn.Module,
+    network: Network,
+    average: Network,
     recipe: Recipe,
     training: ImageSet,
     validation: ImageSet | None,
@@ -140,8 +141,8 @@ def fit(
 
 def _fit(
     fabric: Fabric,
-    network: nn.Module,
-    average: nn.Module,
+    network: Network,
+    average: Network,
     recipe: Recipe,
     training: ImageSet,
     validation: ImageSet | None,
@@ -167,7 +168,8 @@ def _fit(
     if _is_channels_last(device, recipe.image_size):
         network = network.to(memory_format=torch.channels_last)
     if is_cuda and fabric.world_size > 1:
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # a share of batch 12 is too small to normalise
+        # A share of a batch of 12 is too small to normalise by.
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch has no types
     kind = optimizer_kind(recipe, state.epoch)
     is_fused = not str(fabric._precision.precision).startswith("16")  # scaled gradients cannot be clipped when fused
     optimizer = build_optimizer(kind, network, recipe, is_fused=is_fused)
@@ -198,7 +200,8 @@ def _fit(
     while state.epoch < steps.epochs:
         if optimizer_kind(recipe, state.epoch) != kind:
             kind = optimizer_kind(recipe, state.epoch)
-            optimizer = fabric.setup_optimizers(build_optimizer(kind, bare, recipe, is_fused=is_fused))
+            following = build_optimizer(kind, bare, recipe, is_fused=is_fused)
+            optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(following))
         _freeze_trunk(bare, is_frozen=state.epoch < recipe.head_only_epochs)
         wrapped.train()
         size = image_size(recipe, steps, state.epoch)
@@ -277,7 +280,7 @@ def _fit(
         chosen.load_state_dict(folder.load_state(folder.best_state)["network"])
         selected = int(state.best["epoch"])
     _freeze_trunk(bare, is_frozen=False)
-    chosen = chosen.to("cpu", memory_format=torch.contiguous_format).eval()
+    chosen = chosen.to("cpu").to(memory_format=torch.contiguous_format).eval()
     return FitResult(chosen, state.history, selected, int(state.best["epoch"]) if state.best else None, seconds)
 
 
@@ -325,7 +328,7 @@ def _epoch_row(fabric: Fabric, state: _State, rate: float, size: int, speed: flo
     """One row of metrics.csv, summed over the processes."""
     sums = torch.tensor([state.loss_sum, float(state.n_correct), float(state.n_seen)], dtype=torch.float64)
     if fabric.world_size > 1:
-        sums = fabric.all_reduce(sums.to(fabric.device), reduce_op="sum").cpu()
+        sums = cast(torch.Tensor, fabric.all_reduce(sums.to(fabric.device), reduce_op="sum")).cpu()
     loss_sum, n_correct, n_seen = (float(value) for value in sums)
     return {
         "epoch": state.epoch + 1,
@@ -339,7 +342,7 @@ def _epoch_row(fabric: Fabric, state: _State, rate: float, size: int, speed: flo
 
 def _validate(
     fabric: Fabric,
-    network: nn.Module,
+    network: Network,
     validation: ImageSet,
     row: dict[str, Any],
     state: _State,
@@ -368,7 +371,7 @@ class Outputs:
 
 
 @torch.inference_mode()
-def predict_logits(network: nn.Module, images: np.ndarray, device: torch.device, *, batch_size: int = 32) -> Outputs:
+def predict_logits(network: Network, images: np.ndarray, device: torch.device, *, batch_size: int = 32) -> Outputs:
     """Logits and pooled features of prepared images (n, S, S) in single precision; leaves the network's mode alone."""
     was_training = network.training
     network.eval()
@@ -382,7 +385,7 @@ def predict_logits(network: nn.Module, images: np.ndarray, device: torch.device,
     return Outputs(np.concatenate(logits), np.concatenate(pooled))
 
 
-def _freeze_trunk(network: nn.Module, *, is_frozen: bool) -> None:
+def _freeze_trunk(network: Network, *, is_frozen: bool) -> None:
     """Switch the trunk's gradients off while only the head learns."""
     for weight in network.trunk.parameters():
         weight.requires_grad_(not is_frozen)

@@ -265,7 +265,7 @@ def _conclude(
         **describe_environment(_device_name(fabric)),
     )
     # What will be served is what is scored: weights as they come back from the file, rounding included.
-    path = save_checkpoint(folder.model, cast(Network, fitted.network), base, storage=plan.storage)
+    path = save_checkpoint(folder.model, fitted.network, base, storage=plan.storage)
     served = load_checkpoint(path).network.to(fabric.device)
     held_out = dataset.image_set(held_out_rows)
     outputs = predict_logits(served, held_out.images, fabric.device)
@@ -295,7 +295,7 @@ def _conclude(
     card = replace(base, temperature=calibration.temperature, metrics=scores, thresholds=thresholds)
     path = save_checkpoint(
         folder.model,
-        cast(Network, fitted.network),
+        fitted.network,
         card,
         statistics=statistics,
         storage=plan.storage,

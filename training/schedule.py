@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from core.model.architectures import Network
 from training.recipe import Recipe
 
 #: Image sizes of progressive resizing are multiples of the networks' total stride.
@@ -105,15 +106,15 @@ class MovingAverage:
 
     Parameters
     ----------
-    network : nn.Module
+    network : Network
         Network to follow; ``average`` is filled from it.
-    average : nn.Module
+    average : Network
         A second network of the same shape, which holds the average.
     decay : float
         Per step; the first steps use (1 + t) / (10 + t) where that is smaller, so that the random start is forgotten.
     """
 
-    def __init__(self, network: nn.Module, average: nn.Module, decay: float) -> None:
+    def __init__(self, network: Network, average: Network, decay: float) -> None:
         self.average = average.eval().requires_grad_(False)
         self.decay = decay
         self.average.load_state_dict(network.state_dict())

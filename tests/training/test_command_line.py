@@ -22,6 +22,7 @@ from core.errors import ReadingRoomError, TrainingError
 from core.imaging import load_image
 from core.model.checkpoint import load_checkpoint
 from core.model.classifier import Classifier
+from core.model.shipped import SHIPPED_CHECKPOINT
 from core.study import THYROID_CLASSES
 from training.command_line import app
 from training.cross_validation import ablation_plans, comparison_plans, cross_validation_plans, mean_and_sd
@@ -32,7 +33,7 @@ from training.recipe import MODERN, Recipe, variants_of
 from training.report import write_report
 from training.run import execute, ship
 from training.run_folder import RunFolder, read_json
-from training.shipped import SHIPPED_FILE, SHIPPED_RECIPE
+from training.shipped import SHIPPED_RECIPE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEYS = tuple(disease.key for disease in THYROID_CLASSES)
@@ -224,8 +225,8 @@ def test_shipping_needs_a_finished_run_and_copies_it_whole(plan: RunPlan, tmp_pa
 
 
 def test_shipped_model_is_small_known_and_better_than_chance() -> None:
-    assert SHIPPED_FILE.stat().st_size <= 6_000_000
-    loaded = load_checkpoint(SHIPPED_FILE, expected_classes=KEYS)
+    assert SHIPPED_CHECKPOINT.stat().st_size <= 6_000_000
+    loaded = load_checkpoint(SHIPPED_CHECKPOINT, expected_classes=KEYS)
     assert Recipe.from_dict(loaded.card.recipe) == SHIPPED_RECIPE
     assert loaded.card.is_synthetic
     assert loaded.card.initialisation == "random"
