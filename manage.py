@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from core.errors import NotFoundError, ReadingRoomError
+from core.errors import InputError, NotFoundError, ReadingRoomError
 from core.runtime import configure_threads
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import Protocol, Role, StudyState
@@ -300,12 +300,31 @@ def study_add_reader(login: str, study: StudyOption = "", cohort: CohortOption =
     say(f"{login} reads {member.n_presentations} cases of {', '.join(member.cohorts)} in '{key}'.")
 
 
+@study_app.command("declare-model")
+def study_declare_model(
+    model: Annotated[str, typer.Argument(help="name or SHA-256 prefix of a registered model")],
+    study: StudyOption = "",
+) -> None:
+    """Write into a draft's protocol which model meets the readers, before anybody reads."""
+    from actions.models import declare_model
+
+    repository = store()
+    version = repository.model(model)
+    declared = declare_model(repository, one_study(repository, study), version.sha256)
+    say(
+        f"{version.name}, SHA-256 {version.sha256[:12]}, meets the readers of '{declared.key}' "
+        f"(protocol version {declared.protocol_version})."
+    )
+
+
 @study_app.command("state")
 def study_state(state: StudyState, study: StudyOption = "") -> None:
     """Move a study on: draft -> open -> closed -> unsealed. Unsealing cannot be undone."""
     repository = store()
     moved = repository.set_state(one_study(repository, study), state)
     say(f"Study '{moved.key}' is now {moved.state}.")
+    if state is StudyState.OPEN and moved.protocol.model_sha256 is None:
+        say("Note: no model was declared before reading; whatever a model scores on this study is exploratory.")
 
 
 @study_app.command("progress")
@@ -374,13 +393,25 @@ def phantoms(
 
 @model_app.command("register")
 def model_register(
-    checkpoint: Annotated[Path, typer.Argument(help=".safetensors file made by 'python -m training'")],
-    name: Annotated[str | None, typer.Option(help="name on screen; the file's name if left out")] = None,
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help=".safetensors file made by 'python -m training'; several make one ensemble"),
+    ],
+    name: Annotated[str, typer.Option(help="name on screen; the file's if left out, an ensemble needs one")] = "",
+    augment: Annotated[
+        bool,
+        typer.Option("--augment", help="predict with test-time augmentation: a model with a hash of its own"),
+    ] = False,
 ) -> None:
-    """Verify a checkpoint, copy it under its hash and enter it in the store; predictions keep this hash for good."""
-    from actions.models import register_model
+    """Verify checkpoints, copy them under their hash, enter them in the store; predictions keep this hash for good."""
+    from actions.models import register_ensemble, register_model
 
-    version = register_model(store(), checkpoint, name=name)
+    if len(checkpoints) == 1:
+        version = register_model(store(), checkpoints[0], name=name or None, is_augmented=augment)
+    elif name:
+        version = register_ensemble(store(), checkpoints, name=name, is_augmented=augment)
+    else:
+        raise InputError("an ensemble needs a name", field="--name", fix="add --name, for example --name five-folds")
     say(f"Registered {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
 
 
@@ -444,7 +475,8 @@ def results(
     from actions.analyse_study import analyse_study
 
     repository = store()
-    analysis = analyse_study(repository, one_study(repository, study), cohort)
+    key = one_study(repository, study)
+    analysis = analyse_study(repository, key, cohort)
     if as_json:
         typer.echo(json.dumps(analysis.to_dict(), indent=2))
         return
@@ -453,6 +485,9 @@ def results(
         if name not in tables:
             raise NotFoundError(f"There is no table '{name}'. Fix: use one of {', '.join(tables)}.")
         show_frame(name, tables[name])
+    about = repository.study(key)
+    for sha256, model in {each.model_sha256: each.model_name for each in repository.prediction_counts(key)}.items():
+        say(f"{model} ({sha256[:12]}): {about.declaration(sha256)}", markup=False)
 
 
 @app.command()
@@ -526,8 +561,8 @@ def audit_verify() -> None:
 
 def main() -> None:
     """Run a command; an expected error ends with its own words and status 2, without a traceback."""
-    configure_threads(get_settings().thread_count)
     try:
+        configure_threads(get_settings().thread_count)
         app()
     except ReadingRoomError as error:
         errors.print(f"[bold red]Error[/] ({error.code}): ", end="")

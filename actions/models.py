@@ -1,29 +1,41 @@
-"""Models in the store: register a checkpoint, load the one that a study uses, predict a cohort."""
+"""Models in the store: register a checkpoint or an ensemble, declare one for a study, predict a cohort."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
 from actions import Progress
-from core.errors import ModelError
-from core.model.checkpoint import load_checkpoint
-from core.model.classifier import Classifier
+from core.errors import CheckpointError, ModelError
+from core.model.augmented import AUGMENTATION, Augmented, augmented_sha256
+from core.model.checkpoint import ModelCard, load_checkpoint
+from core.model.classifier import Classifier, Ensemble, ensemble_sha256
 from core.settings import get_settings
+from core.study import Study
 from db import Repository
 from db.records import CaseImage, CasePrediction, ModelVersion
 
-#: The small model that ships with the repository, trained on phantoms by ``make train``.
-SHIPPED_CHECKPOINT = (
-    Path(__file__).resolve().parent.parent / "core" / "model" / "weights" / "shufflenet_v2_phantom.safetensors"
-)
+#: What can stand behind a registered model.
+AnyModel = Classifier | Ensemble | Augmented
 
 
-def register_model(repository: Repository, checkpoint: Path, *, name: str | None = None) -> ModelVersion:
+def register_model(
+    repository: Repository, checkpoint: Path, *, name: str | None = None, is_augmented: bool = False
+) -> ModelVersion:
     """Verify a checkpoint, copy it into the data folder under its hash, and enter it in the store.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Checkpoint folder or weights file.
+    name : str, optional
+        Name on screen; the file's if not given.
+    is_augmented : bool
+        Predict with test-time augmentation: a model version with a hash of its own.
 
     Raises
     ------
@@ -31,33 +43,177 @@ def register_model(repository: Repository, checkpoint: Path, *, name: str | None
         If the file is missing, pickled, damaged, or does not fit its own metadata.
     """
     loaded = load_checkpoint(checkpoint)
-    folder = get_settings().data_folder / "models" / loaded.sha256[:12]
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "model.safetensors"
-    if not kept.exists():
-        partial = kept.with_suffix(".partial")
-        shutil.copyfile(loaded.path, partial)
-        partial.rename(kept)
+    kept = _folder(loaded.sha256) / "model.safetensors"
+    _keep(loaded.path, kept)
+    return _enter(
+        repository, loaded.sha256, name or checkpoint.stem, loaded.card.architecture, kept, asdict(loaded.card),
+        is_augmented=is_augmented,
+    )  # fmt: skip
+
+
+def register_ensemble(
+    repository: Repository, checkpoints: Sequence[Path], *, name: str, is_augmented: bool = False
+) -> ModelVersion:
+    """Enter several checkpoints, such as the folds of a cross-validation, as one model: the mean of their answers.
+
+    The order of ``checkpoints`` does not matter. Members with class maps of different sizes give no maps.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, pickled, damaged, or does not fit its own metadata.
+    ModelError
+        If there are fewer than two, the same one twice, or their classes differ.
+    """
+    cards: dict[str, ModelCard] = {}
+    files: dict[str, Path] = {}
+    for checkpoint in checkpoints:
+        loaded = load_checkpoint(checkpoint)
+        if loaded.sha256 in cards:
+            raise ModelError(f"{checkpoint} and {files[loaded.sha256]} are the same model. Fix: name each fold once.")
+        cards[loaded.sha256], files[loaded.sha256] = loaded.card, loaded.path
+        first = next(iter(cards.values()))
+        if loaded.card.classes != first.classes:
+            raise ModelError(
+                f"{checkpoint} predicts {', '.join(loaded.card.classes)}, the first checkpoint "
+                f"{', '.join(first.classes)}. Fix: make an ensemble of models with the same classes in the same order."
+            )
+    if len(cards) < 2:
+        raise ModelError("An ensemble needs two or more checkpoints.")
+    sha256 = ensemble_sha256(cards)
+    members = [{"sha256": member, **cards[member].to_dict()} for member in sorted(cards)]
+    for number, member in enumerate(members):
+        _keep(files[str(member["sha256"])], _member_file(_folder(sha256), number))
+    kinds = Counter(card.architecture for card in cards.values())
+    architecture = "ensemble of " + " and ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
+    metadata = {
+        "architecture": architecture,
+        "classes": members[0]["classes"],
+        "is_synthetic": any(card.is_synthetic for card in cards.values()),
+        "members": members,
+    }
+    return _enter(repository, sha256, name, architecture, _folder(sha256), metadata, is_augmented=is_augmented)
+
+
+def _folder(sha256: str) -> Path:
+    """Where the files of a registered model lie."""
+    return get_settings().data_folder / "models" / sha256[:12]
+
+
+def _member_file(folder: Path, number: int) -> Path:
+    """File of one member of an ensemble; members are in the order of their hashes."""
+    return folder / f"member-{number}.safetensors"
+
+
+def _keep(source: Path, kept: Path) -> None:
+    """Copy a weights file, whole or not at all."""
+    if kept.exists():
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(".partial")
+    shutil.copyfile(source, partial)
+    partial.rename(kept)
+
+
+def _enter(
+    repository: Repository,
+    sha256: str,
+    name: str,
+    architecture: str,
+    path: Path,
+    metadata: dict[str, object],
+    *,
+    is_augmented: bool,
+) -> ModelVersion:
+    """Enter a model in the store, under a hash of its own if it predicts with augmentation."""
+    if is_augmented:
+        metadata = {**metadata, "augmentation": AUGMENTATION, "plain_sha256": sha256}
+        sha256, name = augmented_sha256(sha256), f"{name} + {AUGMENTATION}"
     return repository.register_model(
-        sha256=loaded.sha256,
-        name=name or checkpoint.stem,
-        architecture=loaded.card.architecture,
-        path=str(kept),
-        metadata=asdict(loaded.card),
+        sha256=sha256, name=name, architecture=architecture, path=str(path), metadata=metadata
     )
 
 
-def load_classifier(version: ModelVersion) -> Classifier:
-    """The registered model, warm, on the device of the settings; its hash is checked while loading."""
+def load_classifier(version: ModelVersion) -> AnyModel:
+    """The registered model, warm, on the device of the settings; every file's hash is checked while loading.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or not the one that was registered.
+    ModelError
+        If it was registered with an augmentation that this program does not have.
+    """
+    augmentation = version.metadata.get("augmentation")
+    if augmentation not in (None, AUGMENTATION):
+        raise ModelError(
+            f"{version.name} was registered with the augmentation '{augmentation}', this program has '{AUGMENTATION}'. "
+            "Fix: use the version of this program that registered it, or register the model again."
+        )
+    members = version.metadata.get("members")
+    plain: Classifier | Ensemble
+    if isinstance(members, list):
+        files = [(_member_file(Path(version.path), number), each["sha256"]) for number, each in enumerate(members)]
+        plain = Ensemble([_load(file, sha256) for file, sha256 in files])
+    else:
+        plain = _load(Path(version.path), str(version.metadata.get("plain_sha256", version.sha256)))
+    model: AnyModel = plain if augmentation is None else Augmented(plain)
+    if model.sha256 != version.sha256:
+        raise CheckpointError(
+            f"the files of {version.name} make the model {model.sha256[:12]}, registered is {version.sha256[:12]}. "
+            "Fix: restore the data folder, or register the model again."
+        )
+    return model
+
+
+def _load(file: Path, sha256: str) -> Classifier:
+    """One checkpoint as the settings say."""
     settings = get_settings()
-    return Classifier.load(
-        Path(version.path), device=settings.device, expected_sha256=version.sha256, threads=settings.thread_count
-    )
+    return Classifier.load(file, device=settings.device, expected_sha256=sha256, threads=settings.thread_count)
+
+
+def declare_model(repository: Repository, study_key: str, name_or_sha256: str) -> Study:
+    """Write into the protocol of a draft which model meets the readers; a new protocol version, audited.
+
+    Parameters
+    ----------
+    name_or_sha256 : str
+        A registered model: a name, or 8 or more digits of its SHA-256.
+
+    Returns
+    -------
+    Study
+        With its new protocol version; unchanged if this model is declared already.
+
+    Raises
+    ------
+    ConflictError
+        If the study is no draft any more: nobody chooses a model after reading has begun.
+    ModelError
+        If the model's classes are not the study's, in the study's order.
+    """
+    study = repository.study(study_key)
+    version = repository.model(name_or_sha256)
+    classes = version.metadata.get("classes")
+    if isinstance(classes, list | tuple):
+        _check_classes(tuple(map(str, classes)), study)
+    if study.is_declared(version.sha256):
+        return study
+    return repository.update_protocol(study_key, replace(study.protocol, model_sha256=version.sha256))
+
+
+def _check_classes(classes: tuple[str, ...], study: Study) -> None:
+    """Refuse a model whose probabilities would be read in another order."""
+    if classes != study.protocol.class_keys:
+        raise ModelError(
+            f"This model knows the classes {', '.join(classes)}, the study {', '.join(study.protocol.class_keys)}. "
+            "Fix: choose a model trained for the study's classes in the study's order."
+        )
 
 
 def predict_cohort(
     repository: Repository,
-    classifier: Classifier,
+    classifier: AnyModel,
     study_key: str,
     cohort: str | None = None,
     *,
@@ -81,12 +237,7 @@ def predict_cohort(
     ModelError
         If the model's classes are not the study's, in the study's order.
     """
-    classes = repository.study(study_key).protocol.class_keys
-    if tuple(classifier.classes) != classes:
-        raise ModelError(
-            f"This model knows the classes {', '.join(classifier.classes)}, the study {', '.join(classes)}. "
-            "Fix: choose a model trained for the study's classes in the study's order."
-        )
+    _check_classes(tuple(classifier.classes), repository.study(study_key))
     total = repository.count_cases_for_prediction(study_key, cohort, without_model=classifier.sha256)
     if total == 0:
         return 0
@@ -99,7 +250,7 @@ def predict_cohort(
     return repository.save_predictions(study_key, classifier.sha256, answers)
 
 
-def _predict_batch(classifier: Classifier, batch: list[CaseImage], batch_size: int) -> Iterator[CasePrediction]:
+def _predict_batch(classifier: AnyModel, batch: list[CaseImage], batch_size: int) -> Iterator[CasePrediction]:
     """Stored form of one batch's predictions."""
     result = classifier.predict([image.pixels for image in batch], batch_size=batch_size)
     for row, image in enumerate(batch):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from actions import Progress
 from actions.import_cases import import_cases
-from actions.models import SHIPPED_CHECKPOINT, load_classifier, predict_cohort, register_model
+from actions.models import declare_model, load_classifier, predict_cohort, register_model
 from actions.passwords import new_password
 from actions.simulate_readers import simulate_readers
+from core.model.shipped import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
 from core.study import Protocol, Role, StudyState
 from db import Repository
@@ -81,6 +82,8 @@ def prepare_demo(
     model = register_model(repository, SHIPPED_CHECKPOINT)
     classifier = load_classifier(model)
     for key in (RESULTS_STUDY, READING_STUDY):
+        if repository.study(key).state is StudyState.DRAFT:
+            declare_model(repository, key, model.sha256)
         predict_cohort(repository, classifier, key, progress=progress)
 
     if repository.study(RESULTS_STUDY).state is StudyState.DRAFT:

@@ -10,6 +10,7 @@ Nothing here knows the database or the screen, and nothing here but :class:`Refe
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,8 @@ from core.errors import InputError
 
 #: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
 READING_ORDER_ALGORITHM = "pcg64-sha256-v1"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Role(StrEnum):
@@ -106,6 +109,7 @@ class Protocol:
     confidence_labels: tuple[str, ...] = ("guess", "low", "moderate", "high", "certain")  # rating 1, 2, ... n
     may_revise: bool = True  # may a reader correct the last saved answer while the study is open
     order_seed: int = 20230601  # seed of every reader's own order
+    model_sha256: str | None = None  # the model that meets the readers, decided before the first reading
 
     def __post_init__(self) -> None:
         if not self.title.strip():
@@ -118,6 +122,8 @@ class Protocol:
             raise InputError("a study needs at least one arm", field="arms")
         if len(self.confidence_labels) < 2:
             raise InputError("a confidence scale needs at least two steps", field="confidence_labels")
+        if self.model_sha256 is not None and _SHA256.fullmatch(self.model_sha256) is None:
+            raise InputError("not a SHA-256 in small hexadecimal digits", field="model", value=self.model_sha256)
 
     @property
     def class_keys(self) -> tuple[str, ...]:
@@ -139,6 +145,21 @@ class Study:
     state: StudyState
     is_synthetic: bool  # phantoms or simulated readers take part: said on every screen
     created_at: datetime
+
+    def is_declared(self, model_sha256: str) -> bool:
+        """Whether the protocol names this model as the one that meets the readers."""
+        return self.protocol.model_sha256 == model_sha256
+
+    def declaration(self, model_sha256: str) -> str:
+        """What must be said beside every number of a model: was it chosen before anybody read?
+
+        A protocol changes in draft only, so the version of a study that is being read or was read is the one that
+        stood before the first reading. The best of several models, picked on the cases it is reported on, flatters
+        itself.
+        """
+        if self.is_declared(model_sha256):
+            return f"declared in protocol version {self.protocol_version}"
+        return "not declared before reading: exploratory"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
 
 
 def protocol_from_json(plain: dict[str, Any]) -> Protocol:
-    """The protocol that was stored."""
+    """The protocol that was stored; a version from before a field existed gets that field's default."""
     values = dict(plain)
     values["classes"] = tuple(
         DiseaseClass(**{**disease, "aliases": tuple(disease["aliases"])}) for disease in values["classes"]

@@ -32,6 +32,7 @@ from db.tables import (
     CaseRow,
     CohortRow,
     ImageRow,
+    ModelVersionRow,
     PatientRow,
     PersonRow,
     PresentationRow,
@@ -78,6 +79,8 @@ class StudyRepository(RepositoryBase):
             If the key will not do.
         ConflictError
             If the key is taken.
+        NotFoundError
+            If the protocol declares a model that is not registered.
         """
         if _STUDY_KEY.fullmatch(study_key) is None:
             raise InputError(
@@ -113,6 +116,8 @@ class StudyRepository(RepositoryBase):
         ------
         ConflictError
             If the study is no draft, or a stored case has a class that the new protocol lacks.
+        NotFoundError
+            If the protocol declares a model that is not registered.
         """
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
@@ -380,6 +385,9 @@ class StudyRepository(RepositoryBase):
         self, db_session: Session, row: StudyRow, protocol: Protocol, version: int, created_at: datetime
     ) -> None:
         """Store a version of the protocol."""
+        declared = protocol.model_sha256
+        if declared is not None and db_session.get(ModelVersionRow, declared) is None:
+            raise NotFoundError(f"There is no model '{declared}' to declare. Fix: register it first.")
         db_session.add(
             ProtocolVersionRow(
                 study_id=row.study_id, version=version, protocol=protocol_to_json(protocol), created_at=created_at

@@ -84,6 +84,9 @@ def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
         for row in accuracy.itertuples(index=False):
             limits = f"{percent(row.lower)} to {percent(row.upper)}, n = {row.n}"
             st.metric(row.name, percent(row.value), limits, delta_color="off", delta_arrow="off", border=True)
+    for model in summary.loc[summary["kind"] == "model", ["participant", "name"]].drop_duplicates().itertuples():
+        mark = "" if study.is_declared(model.participant) else ":material/warning: "
+        st.caption(f"{mark}{model.name}: {study.declaration(model.participant)}")
     left, right = st.columns(2, gap="large", vertical_alignment="bottom")
     left.caption("Accuracy with its 95 % interval (Wilson). A diamond is a model, a circle a reader.")
     quantities = [name for name in charts.QUANTITY_LABELS if name in set(summary["quantity"])]

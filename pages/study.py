@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from actions.models import load_classifier, predict_cohort
+from actions.models import AnyModel, declare_model, load_classifier, predict_cohort
 from actions.passwords import new_password
 from core.errors import ReadingRoomError
-from core.model.classifier import Classifier
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db import Repository
 from db.records import ModelVersion
@@ -164,6 +163,7 @@ def _model(repository: Repository, study: Study) -> None:
     """Which models have predicted what, and the button that predicts the rest."""
     st.subheader("Model predictions")
     models = repository.models()
+    _declared(study, models)
     if not models:
         st.info("No model is registered. `python manage.py model register FILE.safetensors`")
         return
@@ -184,6 +184,11 @@ def _model(repository: Repository, study: Study) -> None:
     newest_first = sorted(models, key=lambda m: m.registered_at, reverse=True)
     model = st.selectbox("Model", newest_first, format_func=lambda m: f"{m.name} · {m.sha256[:12]}")
     _say_how_it_was_trained(model)
+    may_declare = study.state is StudyState.DRAFT and not study.is_declared(model.sha256)
+    if may_declare and st.button(
+        "Declare this model", icon=":material/gavel:", help="the model that meets the readers"
+    ):
+        _declare(repository, study, model)
     if st.button("Predict the cases that are missing", icon=":material/bolt:"):
         bar = st.progress(0.0, text="Loading the model ...")
 
@@ -206,16 +211,42 @@ def _model(repository: Repository, study: Study) -> None:
             st.success(f"{added} predictions added on {classifier.device}." if added else "Every case has one already.")
 
 
+def _declared(study: Study, models: list[ModelVersion]) -> None:
+    """Which model meets the readers, as the protocol says."""
+    declared = next((model for model in models if study.is_declared(model.sha256)), None)
+    if declared is not None:
+        st.markdown(
+            f"Meets the readers: **{declared.name}** · `{declared.sha256[:12]}`, "
+            f"declared in protocol version {study.protocol_version}"
+        )
+    elif study.state is StudyState.DRAFT:
+        st.caption("No model is declared yet. The model that meets the readers is chosen before reading begins.")
+    else:
+        st.caption(":material/warning: no model was declared before reading: what a model scores is exploratory")
+
+
+def _declare(repository: Repository, study: Study, model: ModelVersion) -> None:
+    try:
+        declare_model(repository, study.key, model.sha256)
+    except ReadingRoomError as error:
+        st.error(str(error))
+    else:
+        st.rerun()
+
+
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _warm_classifier(sha256: str, _model: ModelVersion) -> Classifier:
+def _warm_classifier(sha256: str, _model: ModelVersion) -> AnyModel:
     """One loaded model for the whole process; its own lock lets one batch through at a time."""
     return load_classifier(_model)
 
 
 def _say_how_it_was_trained(model: ModelVersion) -> None:
     """What must not be forgotten about a model."""
-    start = str(model.metadata.get("initialisation", "unknown"))
-    if start == "random":
+    members = model.metadata.get("members")
+    cards = members if isinstance(members, list) else [model.metadata]
+    if any(card.get("initialisation") == "random" for card in cards):
         st.caption(":material/warning: trained from random weights, without ImageNet pretraining")
     if model.metadata.get("is_synthetic"):
         st.caption(":material/warning: trained on synthetic images: no evidence about patients")
+    if model.metadata.get("augmentation"):
+        st.caption("predicts with test-time augmentation, at six times the cost")

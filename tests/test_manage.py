@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 import typer
 
 import manage
+from core.model.shipped import SHIPPED_CHECKPOINT
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,12 +60,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
-    shipped = ROOT / "core" / "model" / "weights" / "shufflenet_v2_phantom.safetensors"
-    assert "Registered" in terminal.run("model", "register", str(shipped))
+    assert "Registered" in terminal.run("model", "register", str(SHIPPED_CHECKPOINT))
+    assert "protocol version 2" in terminal.run("study", "declare-model", "shufflenet_v2_phantom", "--study", "road")
     assert "48 predictions added" in terminal.run("predict", "--study", "road")
     assert "0 predictions added" in terminal.run("predict", "--study", "road")
 
-    terminal.run("study", "state", "open", "--study", "road")
+    assert "no model was declared" not in terminal.run("study", "state", "open", "--study", "road")
     assert "sealed" in terminal.run("results", "--study", "road", status=2)
     assert "sealed" in terminal.run("export", "export", "--study", "road", status=2)
     assert not (terminal.folder / "export").exists()
@@ -95,6 +97,7 @@ def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
     assert in_csv == [pytest.approx(by_hand, abs=1e-12)]
     printed = terminal.run("results", "--study", "road", "--table", "summary")
     assert f"{by_hand:.4f}" in printed
+    assert "declared in protocol version 2" in printed
     everything = json.loads(terminal.run("results", "--study", "road", "--json"))
     assert everything["cohorts"]
 
@@ -137,6 +140,35 @@ def test_mistakes_end_in_words(terminal: Terminal, tmp_path: Path) -> None:
     pickled.write_bytes(b"\x80\x04anything")
     assert "Fix" in terminal.run("model", "register", str(pickled), status=2)
     assert "thyroid" in terminal.run("predict", "--study", "thyroid", status=2)
+    wrong = Terminal(tmp_path)
+    wrong.environment["READING_ROOM_DATABASE_URL"] = "mysql://somebody:secret@host/name"
+    message = wrong.run("study", "list", status=2)
+    assert "READING_ROOM_DATABASE_URL" in message
+    assert "secret" not in message
+
+
+def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_declared_model(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    from core.model.checkpoint import load_checkpoint, save_checkpoint
+
+    loaded = load_checkpoint(SHIPPED_CHECKPOINT)
+    warmer = dataclasses.replace(loaded.card, temperature=3.0)
+    other = save_checkpoint(tmp_path / "other", loaded.network, warmer, statistics=loaded.statistics)
+    folds = (str(SHIPPED_CHECKPOINT), str(other))
+    assert "--name" in terminal.run("model", "register", *folds, status=2)
+    assert "ensemble of 2 x shufflenet" in terminal.run("model", "register", *folds, "--name", "folds", "--augment")
+    terminal.run("study", "create", "undeclared", "--synthetic")
+    terminal.run("import", "phantoms/manifest.csv", "--study", "undeclared")
+    predicted = terminal.run("predict", "--study", "undeclared", "--model", "folds + tta-v1", "--cohort", "internal")
+    assert "16 predictions added" in predicted
+    assert "no model was declared before reading" in terminal.run("study", "state", "open", "--study", "undeclared")
+    refused = terminal.run("study", "declare-model", "folds + tta-v1", "--study", "undeclared", status=2)
+    assert "draft" in refused
+    for state in ("closed", "unsealed"):
+        terminal.run("study", "state", state, "--study", "undeclared")
+    printed = terminal.run("results", "--study", "undeclared", "--cohort", "internal")
+    assert "not declared before reading: exploratory" in printed
 
 
 def _commands(app: typer.Typer, prefix: str = "") -> list[str]:

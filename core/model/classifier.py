@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -41,7 +41,8 @@ class Predictions:
 
     classes: tuple[str, ...]  # class keys, the order of every k axis
     probabilities: np.ndarray  # (n, k) float64, calibrated; rows sum to 1
-    class_maps: np.ndarray  # (n, k, h, w) float32, raw Grad-CAM on one scale across classes and cases
+    class_maps: np.ndarray | None  # (n, k, h, w) float32, raw Grad-CAM on one scale across classes and cases;
+    # None where the members of an ensemble have maps of different sizes, which have no mean
     entropy: np.ndarray  # (n,) float64, bits
     is_out_of_distribution: np.ndarray  # (n,) bool
     input_problems: tuple[tuple[str, ...], ...]  # per image, what is odd about it in words
@@ -284,8 +285,15 @@ class _Part:
     class_maps: np.ndarray
 
 
+def ensemble_sha256(members: Iterable[str]) -> str:
+    """Identity of an ensemble: SHA-256 over its members' hashes, sorted and joined by commas."""
+    return hashlib.sha256(",".join(sorted(members)).encode()).hexdigest()
+
+
 class Ensemble:
     """Several folds as one reader: the mean of their probabilities, of their class maps, and the flag of the majority.
+
+    Members with class maps of different sizes (two architectures or input sizes) give probabilities and no maps.
 
     Parameters
     ----------
@@ -299,8 +307,7 @@ class Ensemble:
         if len({member.classes for member in members}) > 1:
             raise ModelError("the models of an ensemble must have the same classes in the same order.")
         self.members = tuple(members)
-        joined = ",".join(sorted(member.sha256 for member in members))
-        self.sha256 = hashlib.sha256(joined.encode()).hexdigest()
+        self.sha256 = ensemble_sha256(member.sha256 for member in members)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -336,15 +343,15 @@ class Ensemble:
                     progress(offset + done, total, what)
 
             answers.append(member.predict(images, batch_size=batch_size, augment=augment, progress=report))
-        if len({answer.class_maps.shape[2:] for answer in answers}) > 1:
-            raise ModelError("the models of an ensemble must have class maps of one size: one architecture and size.")
         first = answers[0]
+        maps = [answer.class_maps for answer in answers if answer.class_maps is not None]
+        is_one_size = len({one.shape for one in maps}) == 1
         probabilities = np.mean([answer.probabilities for answer in answers], axis=0)
         votes = np.mean([answer.is_out_of_distribution for answer in answers], axis=0)
         return Predictions(
             classes=self.classes,
             probabilities=probabilities,
-            class_maps=np.asarray(np.mean([answer.class_maps for answer in answers], axis=0, dtype=np.float32)),
+            class_maps=np.asarray(np.mean(maps, axis=0, dtype=np.float32)) if is_one_size else None,
             entropy=entropy(probabilities),
             is_out_of_distribution=votes > 0.5,
             input_problems=first.input_problems,

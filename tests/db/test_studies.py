@@ -6,6 +6,8 @@ import itertools
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 from core.errors import ConflictError, InputError, NotFoundError
 from core.study import (
@@ -19,6 +21,7 @@ from core.study import (
     reading_order,
 )
 from db.protocols import protocol_from_json, protocol_to_json
+from db.tables import ProtocolVersionRow
 from tests.db.conftest import STUDY, Clock, Room, make_cases, read_next
 
 PROTOCOL = Protocol(
@@ -34,11 +37,46 @@ PROTOCOL = Protocol(
 
 def test_a_protocol_comes_back_as_it_was_stored(room: Room) -> None:
     assert protocol_from_json(protocol_to_json(PROTOCOL)) == PROTOCOL
+    declared = replace(PROTOCOL, model_sha256="0f" * 32)
+    assert protocol_from_json(protocol_to_json(declared)) == declared
     made = room.coordinator.create_study("second", PROTOCOL, is_synthetic=True)
     assert made == room.coordinator.study("second")
     assert (made.protocol, made.protocol_version, made.state) == (PROTOCOL, 1, StudyState.DRAFT)
     assert made.is_synthetic
     assert made.created_at.tzinfo is not None
+
+
+def test_a_protocol_stored_before_a_field_existed_still_loads(room: Room, engine: Engine) -> None:
+    with engine.begin() as connection:
+        stored = connection.execute(sa.select(ProtocolVersionRow.protocol)).scalar_one()
+        del stored["model_sha256"]
+        connection.execute(sa.update(ProtocolVersionRow).values(protocol=stored))
+    assert room.coordinator.study(STUDY).protocol == Protocol(title="Demo")
+    assert room.ann.study(STUDY).protocol.model_sha256 is None
+
+
+def test_the_declared_model_is_a_registered_one_and_is_fixed_once_the_study_opens(room: Room) -> None:
+    sha256 = "ab" * 32
+    protocol = Protocol(title="T", model_sha256=sha256)
+    with pytest.raises(NotFoundError, match="register it first"):
+        room.coordinator.create_study("second", protocol)
+    assert [study.key for study in room.coordinator.studies()] == [STUDY]
+    room.coordinator.create_study("second", Protocol(title="T"))
+    room.coordinator.import_cases("second", make_cases(2, start=30))
+    with pytest.raises(NotFoundError, match="register it first"):
+        room.coordinator.update_protocol("second", protocol)
+    assert room.coordinator.study("second").protocol_version == 1
+    room.coordinator.register_model(sha256=sha256, name="fold", architecture="net", path="x", metadata={})
+    declared = room.coordinator.update_protocol("second", protocol)
+    assert (declared.protocol, declared.protocol_version) == (protocol, 2)
+    event = room.coordinator.audit_trail("second")[-1]
+    assert (event.action, event.detail["version"]) == ("study.protocol", 2)
+    assert event.detail["protocol"]["model_sha256"] == sha256
+    room.coordinator.set_state("second", StudyState.OPEN)
+    with pytest.raises(ConflictError):
+        room.coordinator.update_protocol("second", Protocol(title="T", model_sha256=None))
+    assert room.coordinator.study("second").is_declared(sha256)
+    assert room.coordinator.verify_audit_chain().is_intact
 
 
 def test_only_the_moves_of_the_state_table_are_possible(room: Room) -> None:

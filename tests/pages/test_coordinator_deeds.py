@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from actions.models import SHIPPED_CHECKPOINT, register_model
+from actions.models import load_classifier, predict_cohort, register_ensemble, register_model
+from core.model.checkpoint import load_checkpoint, save_checkpoint
+from core.model.shipped import SHIPPED_CHECKPOINT
 from core.settings import get_settings
-from core.study import Role, StudyState
+from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from pages.widgets import guard, resources
 from tests.pages.reading_server import COORDINATOR, N_CASES, PASSWORD, STUDY
@@ -32,7 +36,7 @@ def store(store_url: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     get_settings.cache_clear()
 
 
-def open_screen(address: str) -> AppTest:
+def open_screen(address: str, *, study: str = STUDY) -> AppTest:
     """The ``render`` of a screen as a script of its own."""
 
     def script(address: str) -> None:
@@ -40,7 +44,9 @@ def open_screen(address: str) -> AppTest:
 
         next(screen for screen in SCREENS if screen.address == address).render()
 
-    page = AppTest.from_function(script, default_timeout=60, args=(address,)).run()
+    page = AppTest.from_function(script, default_timeout=60, args=(address,))
+    page.query_params["study"] = study
+    page.run()
     assert not page.exception
     return page
 
@@ -115,6 +121,53 @@ def test_the_predict_button_predicts_every_case_once(store: Repository) -> None:
     assert [(c.n_predicted, c.n_cases) for c in store.prediction_counts(STUDY)] == [(N_CASES, N_CASES)]
     button(page, "Predict the cases that are missing").click().run()
     assert "Every case has one already." in [text.value for text in page.success]
+
+
+def test_the_predict_button_predicts_with_an_ensemble(store: Repository, tmp_path: Path) -> None:
+    """The shipped weights twice, once with another temperature: two members that differ."""
+    loaded = load_checkpoint(SHIPPED_CHECKPOINT)
+    card = replace(loaded.card, temperature=3.0)
+    warmer = save_checkpoint(tmp_path / "warmer", loaded.network, card, statistics=loaded.statistics)
+    version = register_ensemble(store, [SHIPPED_CHECKPOINT, warmer], name="two-folds")
+    page = open_screen("study")
+    assert any("trained on synthetic images" in text.value for text in page.caption)
+    assert any("no model was declared before reading" in text.value for text in page.caption)
+    assert "Declare this model" not in {each.label for each in page.button}
+    button(page, "Predict the cases that are missing").click().run()
+    assert not page.exception
+    assert f"{N_CASES} predictions added on cpu." in [text.value for text in page.success]
+    counts = store.prediction_counts(STUDY)
+    assert [(c.model_sha256, c.n_predicted) for c in counts] == [(version.sha256, N_CASES)]
+
+
+def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Repository) -> None:
+    declared = register_model(store, SHIPPED_CHECKPOINT)
+    other = register_model(store, SHIPPED_CHECKPOINT, name="other", is_augmented=True)
+    store.create_study("draft", Protocol(title="A draft"), is_synthetic=True)
+    images = list(store.cases_for_prediction(STUDY))[:4]
+    keys = THYROID_CLASSES[0].key, THYROID_CLASSES[1].key
+    cases = [
+        CaseRecord(f"case-{n}", f"patient-{n}", "internal", keys[n % 2], image.pixels) for n, image in enumerate(images)
+    ]
+    store.import_cases("draft", cases)
+
+    page = open_screen("study", study="draft")
+    assert any("No model is declared yet" in text.value for text in page.caption)
+    choice = next(box for box in page.selectbox if box.label == "Model")
+    choice.select_index([declared.sha256[:12] in option for option in choice.options].index(True)).run()
+    button(page, "Declare this model").click().run()
+    assert not page.exception
+    assert store.study("draft").protocol.model_sha256 == declared.sha256
+    page = open_screen("study", study="draft")
+    assert any("declared in protocol version 2" in text.value for text in page.markdown)
+
+    for version in (declared, other):
+        predict_cohort(store, load_classifier(version), "draft")
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+        store.set_state("draft", state)
+    said = [text.value for text in open_screen("results", study="draft").caption]
+    assert f"{declared.name}: declared in protocol version 2" in said
+    assert any(text.endswith("other + tta-v1: not declared before reading: exploratory") for text in said)
 
 
 def test_a_study_without_answers_says_so_instead_of_failing(store: Repository, store_url: str) -> None:
