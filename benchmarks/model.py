@@ -2,8 +2,10 @@
 
 Run from the repository's root, on an idle machine for figures to quote::
 
-    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.model --threads 2 --write docs/benchmarks-model.md
-    python -m benchmarks.model --threads 2 --files 514        # the paper's 514 images from JPEG files, with all maps
+    python -m benchmarks.model --threads 1 --write docs/model-benchmarks.md
+    python -m benchmarks.model --threads 2 --files 514 --write docs/model-benchmarks.md --append
+
+``--files 514`` adds the paper's 514 images from JPEG files, with all maps.
 
 Every ratio compares two things that were run in turns in this process, so that a busy machine slows both. Wall time is
 the best of the turns; the ratio of CPU time beside it hardly depends on neighbours. The floor of a network is the time
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import platform
 import sys
 import tempfile
@@ -26,6 +29,18 @@ from core.runtime import configure_threads
 
 BATCH = 8
 PACKAGE_BATCH = 2
+
+#: What a page begins with; every run is a section below it.
+INTRODUCTION = """# How fast the model is
+
+Written by `python -m benchmarks.model`, which compares things run in turns in one process: ratios are the findings,
+absolute speeds belong to the machine and its neighbours. Ratios are of wall time, in brackets of CPU time; random
+weights.
+
+Goals: a plain prediction of ResNet-34 at 0.85 of the floor or more; all four maps with the prediction at no more than
+1.25 times a plain prediction (AlexNet 1.5), and 10 times as fast as four calls of the grad-cam package (AlexNet 8); a
+training step at 0.95 or more of the same step on tensors that lie ready.
+"""
 
 
 @dataclass(frozen=True)
@@ -158,7 +173,7 @@ def predict_and_explain(names: list[str], size: int, turns: int, threads: int) -
         )
         print(f"  {name} done", file=sys.stderr)
     return (
-        f"## Predicting, {size} pixels, batch {BATCH}, {threads} thread(s)\n\n"
+        f"### Predicting, {size} pixels, batch {BATCH}, {threads} thread(s)\n\n"
         + table(
             [
                 "model",
@@ -172,7 +187,7 @@ def predict_and_explain(names: list[str], size: int, turns: int, threads: int) -
             ],
             speed_rows,
         )
-        + "\n## Grad-CAM of all four classes with the prediction\n\n"
+        + "\n### Grad-CAM of all four classes with the prediction\n\n"
         + table(
             [
                 "model",
@@ -263,7 +278,7 @@ def decoding(size: int, turns: int) -> str:
             ratio(costs["usual"], costs["decode"]),
         ],
     ]
-    return "## From a JPEG of 512 x 512 pixels to a prepared image, one core\n\n" + table(
+    return "### From a JPEG of 512 x 512 pixels to a prepared image, one core\n\n" + table(
         ["step", "images/s", "time / PIL's decoding"], rows
     )
 
@@ -290,7 +305,7 @@ def from_files(name: str, count: int, size: int, threads: int) -> str:
         found = classifier.predict([load_image(path).pixels for path in paths])
         wall, cpu = time.perf_counter() - wall_start, time.process_time() - cpu_start
     return (
-        f"## {count} JPEG files of 512 x 512 pixels to predictions with all maps\n\n"
+        f"### {count} JPEG files of 512 x 512 pixels to predictions with all maps\n\n"
         f"{ARCHITECTURES[name].title}, {threads} thread(s): **{wall:.1f} s** wall, {cpu:.1f} s CPU, "
         f"{count / wall:.1f} images/s; {found.class_maps.shape[1]} maps an image.\n"
     )
@@ -365,8 +380,28 @@ def training_step(name: str, size: int) -> str:
         f"{recipe.batch_size / our_wall:.1f}",
         f"{wall / our_wall:.2f} ({cpu / our_cpu:.2f})",
     ]
-    return f"## Training, batch {recipe.batch_size}, recipe `paper` with its augmentation\n\n" + table(
+    return f"### Training, batch {recipe.batch_size}, recipe `paper` with its augmentation\n\n" + table(
         ["model", "pixels", "images/s", "share of the speed on resident tensors"], [row]
+    )
+
+
+def conditions(threads: int) -> str:
+    """The command of this run and what it ran on."""
+    import onnxruntime
+    import torch
+
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.machine()
+    environment = "".join(
+        f"{name}={os.environ[name]} " for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY") if name in os.environ
+    )
+    command = f"{environment}python -m benchmarks.model {' '.join(sys.argv[1:])}"
+    return (
+        f"`{command.strip()}`, {time.strftime('%Y-%m-%d')}. {cpu}, {os.cpu_count()} cores, {threads} thread(s) used, "
+        f"no GPU used; mean number of running programs in the minute before: {os.getloadavg()[0]:.1f}. "
+        f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}.\n"
     )
 
 
@@ -380,10 +415,10 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=0, help="JPEG files of the run from files; 0 leaves it out")
     parser.add_argument("--models", nargs="*", default=None, help="architectures; default: the paper's four")
     parser.add_argument("--write", type=Path, default=None, help="write the page here as well")
+    parser.add_argument("--append", action="store_true", help="with --write: keep the runs that the page has")
     arguments = parser.parse_args()
     threads = configure_threads(arguments.threads)
 
-    import onnxruntime
     import torch
 
     torch.set_num_threads(threads)
@@ -391,20 +426,19 @@ def main() -> None:
 
     names = arguments.models or list(PAPER_ARCHITECTURES)
     parts = [
-        "# Model benchmark\n\n"
-        f"{platform.machine()}, {threads} thread(s); torch {torch.__version__}, onnxruntime {onnxruntime.__version__}; "
-        "random weights. Ratios by wall time, in brackets by CPU time; "
-        "made by `python -m benchmarks.model`.\n",
+        f"## {threads} thread(s)\n\n{conditions(threads)}",
         predict_and_explain(names, arguments.size, arguments.turns, threads),
         decoding(arguments.size, arguments.turns),
         training_step("resnet34_improved", arguments.training_size),
     ]
     if arguments.files:
         parts.append(from_files("resnet34_improved", arguments.files, arguments.size, threads))
-    page = "\n".join(parts)
-    print(page)
+    run = "\n".join(parts)
+    print(run)
     if arguments.write is not None:
-        arguments.write.write_text(page, encoding="utf-8")
+        is_kept = arguments.append and arguments.write.exists()
+        before = arguments.write.read_text(encoding="utf-8") if is_kept else INTRODUCTION
+        arguments.write.write_text(f"{before}\n{run}", encoding="utf-8")
 
 
 if __name__ == "__main__":
