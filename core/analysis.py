@@ -28,18 +28,28 @@ from core.study_analysis.agreement import agreement_between, agreement_within
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
 from core.study_analysis.data import StudyData
 from core.study_analysis.json_form import json_form
+from core.study_analysis.marginal_tests import marginal_tests
+from core.study_analysis.margins import check_margin, margin_results
 from core.study_analysis.multireader import multireader_results
+from core.study_analysis.operating_points import operating_points
 from core.study_analysis.pairs import pair_comparisons
 from core.study_analysis.performance import participant_analysis
+from core.study_analysis.predictive_pairs import predictive_comparisons
+from core.study_analysis.reader_average import reader_averages
 from core.study_analysis.results import (
     AgreementResult,
     AucComparison,
     ClassPerformance,
     CohortAnalysis,
     Identity,
+    MarginalTest,
+    MarginResult,
     MrmcResult,
+    OperatingPointResult,
     PairComparison,
     ParticipantAnalysis,
+    PredictiveComparison,
+    ReaderAverage,
     RocPoints,
 )
 from core.study_analysis.tables import COLUMNS, tables
@@ -51,9 +61,14 @@ __all__ = [
     "ClassPerformance",
     "CohortAnalysis",
     "Identity",
+    "MarginResult",
+    "MarginalTest",
     "MrmcResult",
+    "OperatingPointResult",
     "PairComparison",
     "ParticipantAnalysis",
+    "PredictiveComparison",
+    "ReaderAverage",
     "RocPoints",
     "StudyAnalysis",
     "StudyData",
@@ -92,7 +107,13 @@ class StudyAnalysis:
         return json_form(self.classes, self.confidence_level, self.notes, self.cohorts, self.to_tables())
 
 
-def analyse(data: StudyData, *, confidence_level: float = 0.95, cohorts: Sequence[str] | None = None) -> StudyAnalysis:
+def analyse(
+    data: StudyData,
+    *,
+    confidence_level: float = 0.95,
+    cohorts: Sequence[str] | None = None,
+    margin: float | None = None,
+) -> StudyAnalysis:
     """Analyse a study.
 
     Parameters
@@ -104,6 +125,10 @@ def analyse(data: StudyData, *, confidence_level: float = 0.95, cohorts: Sequenc
     cohorts : sequence of str, optional
         Cohorts to analyse; absent: every cohort that somebody read or a model predicted.
 
+    margin : float, optional
+        Largest loss that would still be acceptable, set before the data were seen, for example 0.05: accuracy of each
+        model against each reader and AUC against each panel are then judged for non-inferiority and equivalence.
+
     Returns
     -------
     StudyAnalysis
@@ -112,9 +137,11 @@ def analyse(data: StudyData, *, confidence_level: float = 0.95, cohorts: Sequenc
     Raises
     ------
     StatisticsInputError
-        If the confidence level is not between 0 and 1.
+        If the confidence level or the margin is not between 0 and 1.
     """
     level = check_confidence_level(confidence_level)
+    if margin is not None:
+        check_margin(margin)
     arrays = cohort_arrays(data, cohorts)
     notes = []
     if not arrays:
@@ -122,10 +149,10 @@ def analyse(data: StudyData, *, confidence_level: float = 0.95, cohorts: Sequenc
     if data.simulated:
         names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
-    return StudyAnalysis(tuple(data.classes), level, tuple(_cohort(one, level) for one in arrays), tuple(notes))
+    return StudyAnalysis(tuple(data.classes), level, tuple(_cohort(one, level, margin) for one in arrays), tuple(notes))
 
 
-def _cohort(cohort: CohortArrays, level: float) -> CohortAnalysis:
+def _cohort(cohort: CohortArrays, level: float, margin: float | None) -> CohortAnalysis:
     """Everything about one cohort."""
     k = len(cohort.class_keys)
     sizes = [int((cohort.truth == index).sum()) for index in range(k)]
@@ -138,6 +165,7 @@ def _cohort(cohort: CohortArrays, level: float) -> CohortAnalysis:
     notes += [f"no case of class {key}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0]
     if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):
         notes.append("a model that learned from these cases is too good on them")
+    comparisons, mrmc = pair_comparisons(cohort, level), multireader_results(cohort, level)
     return CohortAnalysis(
         cohort=cohort.cohort,
         n_cases=len(cohort.cases),
@@ -145,9 +173,23 @@ def _cohort(cohort: CohortArrays, level: float) -> CohortAnalysis:
         class_counts=dict(zip(cohort.class_keys, sizes, strict=True)),
         excluded_counts=dict(zip(cohort.class_keys, cohort.excluded_by_class.tolist(), strict=True)),
         participants=tuple(participant_analysis(cohort, one, level) for one in cohort.participants),
-        comparisons=pair_comparisons(cohort, level),
+        comparisons=comparisons,
         agreement=agreement_between(cohort, level),
         repeats=agreement_within(cohort, level),
-        mrmc=multireader_results(cohort, level),
+        mrmc=mrmc,
         notes=tuple(notes),
+        class_patients=_class_patients(cohort),
+        marginal_tests=marginal_tests(cohort),
+        operating_points=operating_points(cohort, level),
+        reader_average_roc=reader_averages(cohort),
+        predictive_values=predictive_comparisons(cohort, level),
+        margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
+
+
+def _class_patients(cohort: CohortArrays) -> dict[str, int]:
+    """Patients with an analysed case of each class."""
+    of_class: list[set[str]] = [set() for _ in cohort.class_keys]
+    for patient, index in zip(cohort.patients, cohort.truth.tolist(), strict=True):
+        of_class[index].add(patient)
+    return {key: len(patients) for key, patients in zip(cohort.class_keys, of_class, strict=True)}

@@ -125,7 +125,7 @@ def _standalone(
         yield MrmcResult(
             "model_vs_panel", _class_name(cohort, item, figure), figure.value, scope.value, arm, model.key,
             f"readers, {arm}", first, second, len(panel.study.readers), test, item.p_holm.get(scope), COVARIANCE,
-            components,
+            components, model.name, f"readers, {arm}",
         )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def _contrasts(
             test = undefined_test(item.reason or "", method=f"Obuchowski-Rockette {scope.value}")
             yield MrmcResult(
                 "arms", name, figure.value, scope.value, "", first, second, None, None, len(panel.study.readers), test,
-                None, COVARIANCE, {},
+                None, COVARIANCE, {}, first, second,
             )  # fmt: skip
             continue
         of_scope = item.result.scope(scope)
@@ -176,11 +176,13 @@ def _contrasts(
                 "arms", name, figure.value, scope.value, "", contrast.first, contrast.second,
                 mean[contrast.first].value, mean[contrast.second].value, len(item.result.readers), test,
                 item.p_holm.get(scope) if len(item.result.arms) == 2 else None, COVARIANCE, components,
+                contrast.first, contrast.second,
             )  # fmt: skip
         if len(item.result.arms) > 2:
             yield MrmcResult(
                 "arms", name, figure.value, scope.value, "", "all arms", "", None, None, len(item.result.readers),
                 _with_notes(of_scope.overall, item.result.notes), item.p_holm.get(scope), COVARIANCE, components,
+                "all arms", "",
             )  # fmt: skip
 
 

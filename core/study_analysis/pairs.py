@@ -21,10 +21,13 @@ from core.study_analysis.data import IntArray
 from core.study_analysis.delong_pairs import delong_pairs
 from core.study_analysis.results import AucComparison, Identity, PairComparison
 
+#: Family of the pairs of a model and a reader.
+MODEL_AGAINST_READER = "model against reader"
+
 
 def pair_comparisons(cohort: CohortArrays, confidence_level: float) -> tuple[PairComparison, ...]:
     """Every pair that is of interest, first minus second, in the order of the participants."""
-    pairs = _pairs(cohort.participants)
+    pairs = pair_families(cohort.participants)
     if not pairs:
         return ()
     by_class = [delong_pairs(cohort, list(pairs), index, confidence_level) for index in cohort.curve_classes]
@@ -37,14 +40,14 @@ def pair_comparisons(cohort: CohortArrays, confidence_level: float) -> tuple[Pai
     return tuple(_adjusted(found, list(pairs.values())))
 
 
-def _pairs(participants: tuple[Participant, ...]) -> dict[tuple[int, int], str]:
-    """(first, second) -> family."""
+def pair_families(participants: tuple[Participant, ...]) -> dict[tuple[int, int], str]:
+    """Pairs of interest among those who answered, by their positions: (first, second) -> family."""
     found: dict[tuple[int, int], str] = {}
     answered = [place for place, one in enumerate(participants) if one.is_answered.any()]
     models = [place for place in answered if participants[place].kind == "model"]
     readers = [place for place in answered if participants[place].kind == "reader"]
     for model in models:
-        found.update({(model, reader): "model against reader" for reader in readers})
+        found.update({(model, reader): MODEL_AGAINST_READER for reader in readers})
     for i, j in combinations(readers, 2):
         one, two = participants[i], participants[j]
         if one.arm == two.arm:

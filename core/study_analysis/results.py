@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import NotFoundError
+from core.statistics.margin import MarginTest
+from core.statistics.reader_averaged_roc import ReaderAveragedRoc
 from core.statistics.result import Estimate, TestResult
+from core.study_analysis.arrays import Participant
 from core.study_analysis.data import FloatArray, IntArray
 
 
@@ -23,6 +26,11 @@ class Identity:
     def label(self) -> str:
         """Name with the arm, for headings."""
         return f"{self.name}, {self.arm}" if self.arm else self.name
+
+
+def identity_of(one: Participant) -> Identity:
+    """Identity of a participant."""
+    return Identity(one.kind, one.key, one.arm, one.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +154,7 @@ class AgreementResult:
 class MrmcResult:
     """A multi-reader multi-case comparison."""
 
-    analysis: str  # "model_vs_panel" or "arms"
+    analysis: str  # "model_vs_panel", "arms" or "arms_dbm"
     class_key: str  # a class key, "macro", or "all" (accuracy)
     metric: str  # "auc", "accuracy", ...
     scope: str  # "RRRC", "FRRC", "RRFC"
@@ -160,6 +168,74 @@ class MrmcResult:
     p_holm: float | None  # Holm over the classes of one figure; the average is not in the family
     covariance: str
     components: Mapping[str, float]
+    first_name: str = ""  # as shown on screen
+    second_name: str = ""
+
+
+@dataclass(frozen=True)
+class MarginalTest:
+    """Cochran's Q of an arm (``first`` and ``second`` None), or a test of the classes that two participants named."""
+
+    arm: str
+    first: Identity | None
+    second: Identity | None
+    n_participants: int
+    n: int  # cases that all of them answered
+    test: TestResult
+    p_holm: float | None  # Holm within the test and the family of pairs
+
+
+@dataclass(frozen=True)
+class OperatingPointResult:
+    """One number read off a curve."""
+
+    identity: Identity
+    class_key: str
+    quantity: str
+    threshold: float | None  # of Youden's point; None for the rest, and where it lies beyond every rating
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class ReaderAverage:
+    """Averaged ROC curve of the readers of an arm."""
+
+    arm: str
+    class_key: str
+    curve: ReaderAveragedRoc
+
+
+@dataclass(frozen=True)
+class PredictiveComparison:
+    """PPV or NPV of a model minus that of a reader."""
+
+    first: Identity
+    second: Identity
+    class_key: str
+    quantity: str  # "ppv" or "npv"
+    n_common: int
+    first_value: float | None
+    second_value: float | None
+    test: TestResult  # Kosinski's; the difference is inside
+    p_leisenring: float | None
+    p_holm: float | None  # Holm over the pairs and classes of one quantity
+
+
+@dataclass(frozen=True)
+class MarginResult:
+    """A model judged against a margin."""
+
+    analysis: str  # "model_vs_reader" or "model_vs_panel"
+    class_key: str
+    metric: str
+    scope: str  # "" for one reader
+    arm: str
+    first: str
+    second: str
+    first_name: str
+    second_name: str
+    verdict: MarginTest
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +253,12 @@ class CohortAnalysis:
     repeats: tuple[AgreementResult, ...]
     mrmc: tuple[MrmcResult, ...]
     notes: tuple[str, ...]
+    class_patients: Mapping[str, int]  # patients with a case of the class
+    marginal_tests: tuple[MarginalTest, ...] = ()
+    operating_points: tuple[OperatingPointResult, ...] = ()
+    reader_average_roc: tuple[ReaderAverage, ...] = ()
+    predictive_values: tuple[PredictiveComparison, ...] = ()
+    margins: tuple[MarginResult, ...] = ()  # only when a margin was given
 
     def participant(self, key: str, arm: str = "") -> ParticipantAnalysis:
         """A reader in an arm, or a model.

@@ -11,7 +11,14 @@ from typing import Any
 import pandas as pd
 
 from core.statistics.result import Estimate, TestResult
-from core.study_analysis.results import CohortAnalysis, Identity, PairComparison, ParticipantAnalysis
+from core.study_analysis.results import (
+    CohortAnalysis,
+    Identity,
+    MarginalTest,
+    PairComparison,
+    ParticipantAnalysis,
+    PredictiveComparison,
+)
 
 _IDENTITY = ("cohort", "arm", "kind", "participant", "name")
 _PAIR = tuple(f"{side}_{column}" for side in ("first", "second") for column in ("arm", "kind", "participant", "name"))
@@ -42,17 +49,37 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "mrmc": (
         "cohort", "analysis", "class", "metric", "scope", "arm", "first", "second", "first_value", "second_value",
         "n_readers", *_ESTIMATE[:-1], "statistic", "df1", "df2", "p_value", "p_holm", "covariance", "notes",
+        "first_name", "second_name",
     ),
     "mrmc_components": (
         "cohort", "analysis", "class", "metric", "arm", "first", "second", "covariance", "component", "value",
     ),
+    "marginal_tests": (
+        "cohort", "arm", "test", *_PAIR, "n_participants", "n", "statistic", "degrees_of_freedom", "p_value", "p_holm",
+        "state", "notes",
+    ),
+    "operating_points": (*_IDENTITY, "class", "quantity", "threshold", *_ESTIMATE),
+    "reader_average_roc": (
+        "cohort", "arm", "class", "n_readers", "n_hard_labels", "area", "point", "false_positive_rate", "sensitivity",
+    ),
+    "predictive_values": (
+        "cohort", *_PAIR, "class", "quantity", "first_value", "second_value", *_ESTIMATE[:-1], "statistic", "p_value",
+        "p_holm", "p_leisenring", "notes",
+    ),
+    "margins": (
+        "cohort", "analysis", "class", "metric", "scope", "arm", "first", "second", "first_name", "second_name", "goal",
+        "margin", *_ESTIMATE[:-1], "p_value", "is_shown", "notes",
+    ),
 }  # fmt: skip
 
-_WHOLE = {"numerator", "denominator", "n", "n_readers", "point", "count"}
+_WHOLE = {
+    "numerator", "denominator", "n", "n_readers", "point", "count", "n_participants", "n_hard_labels",
+}  # fmt: skip
 _FLOATS = {
     "value", "standard_error", "lower", "upper", "confidence_level", "row_share", "false_positive_rate", "sensitivity",
     "threshold", "first_auc", "second_auc", "p_exact", "p_mid", "p_holm", "chi_squared", "p_chi_squared",
-    "p_chi_squared_yates", "statistic", "p_value", "first_value", "second_value", "df1", "df2",
+    "p_chi_squared_yates", "statistic", "p_value", "first_value", "second_value", "df1", "df2", "degrees_of_freedom",
+    "area", "p_leisenring", "margin",
 }  # fmt: skip
 
 
@@ -71,6 +98,11 @@ def tables(cohorts: Sequence[CohortAnalysis]) -> dict[str, pd.DataFrame]:
         "agreement": _agreement,
         "mrmc": _mrmc,
         "mrmc_components": _mrmc_components,
+        "marginal_tests": _marginal_tests,
+        "operating_points": _operating_points,
+        "reader_average_roc": _reader_average_roc,
+        "predictive_values": _predictive_values,
+        "margins": _margins,
     }
     return {
         name: _typed(
@@ -109,18 +141,18 @@ def _who(cohort: CohortAnalysis, one: ParticipantAnalysis) -> tuple[Any, ...]:
     return (cohort.cohort, one.arm, one.kind, one.key, one.name)
 
 
-def _both(pair: PairComparison) -> tuple[Any, ...]:
-    """Identity columns of a pair."""
+def _both(pair: PairComparison | PredictiveComparison | MarginalTest) -> tuple[Any, ...]:
+    """Identity columns of a pair; empty texts where a test is of more than two."""
 
-    def columns(one: Identity) -> tuple[str, ...]:
-        return (one.arm, one.kind, one.key, one.name)
+    def columns(one: Identity | None) -> tuple[str, ...]:
+        return ("", "", "", "") if one is None else (one.arm, one.kind, one.key, one.name)
 
     return (*columns(pair.first), *columns(pair.second))
 
 
 def _cases(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
     for key, n in cohort.class_counts.items():
-        yield (cohort.cohort, key, n, cohort.excluded_counts[key], cohort.n_patients)
+        yield (cohort.cohort, key, n, cohort.excluded_counts[key], cohort.class_patients[key])
 
 
 def _missing(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
@@ -246,6 +278,7 @@ def _mrmc(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
             one.first_value, one.second_value, one.n_readers,
             *_test_estimate(one.test, cohort.n_cases, level if level is not None else 0.95), one.test.statistic,
             df1, df2, one.test.p_value, one.p_holm, one.covariance, joined_notes(one.test.reason, *one.test.notes),
+            one.first_name, one.second_name,
         )  # fmt: skip
 
 
@@ -261,3 +294,53 @@ def _mrmc_components(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
                 cohort.cohort, one.analysis, one.class_key, one.metric, one.arm, one.first, one.second,
                 one.covariance, component, value,
             )  # fmt: skip
+
+
+def _marginal_tests(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
+    for one in cohort.marginal_tests:
+        test = one.test
+        yield (
+            cohort.cohort, one.arm, test.method, *_both(one), one.n_participants, one.n, test.statistic,
+            test.degrees_of_freedom, test.p_value, one.p_holm, test.state.value, joined_notes(test.reason, *test.notes),
+        )  # fmt: skip
+
+
+def _operating_points(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
+    for one in cohort.operating_points:
+        who = one.identity
+        yield (
+            cohort.cohort, who.arm, who.kind, who.key, who.name, one.class_key, one.quantity, one.threshold,
+            *_estimate(one.estimate),
+        )  # fmt: skip
+
+
+def _reader_average_roc(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
+    for one in cohort.reader_average_roc:
+        curve = one.curve
+        points = zip(curve.false_positive_rate.tolist(), curve.sensitivity.tolist(), strict=True)
+        for number, (rate, sensitivity) in enumerate(points):
+            yield (
+                cohort.cohort, one.arm, one.class_key, curve.n_readers, curve.n_hard_labels, curve.area, number, rate,
+                sensitivity,
+            )  # fmt: skip
+
+
+def _predictive_values(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
+    level = cohort.comparisons[0].difference.confidence_level if cohort.comparisons else 0.95
+    for one in cohort.predictive_values:
+        yield (
+            cohort.cohort, *_both(one), one.class_key, one.quantity, one.first_value, one.second_value,
+            *_test_estimate(one.test, one.n_common, level), one.test.statistic, one.test.p_value, one.p_holm,
+            one.p_leisenring, joined_notes(one.test.reason, *one.test.notes),
+        )  # fmt: skip
+
+
+def _margins(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
+    for one in cohort.margins:
+        verdict = one.verdict
+        numbers = _estimate(verdict.difference)
+        yield (
+            cohort.cohort, one.analysis, one.class_key, one.metric, one.scope, one.arm, one.first, one.second,
+            one.first_name, one.second_name, verdict.goal, verdict.margin, *numbers[:6], verdict.method, numbers[7],
+            verdict.p_value, verdict.is_shown, joined_notes(verdict.reason, numbers[-1], *one.notes),
+        )  # fmt: skip
