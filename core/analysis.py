@@ -30,7 +30,7 @@ from core.study_analysis.data import StudyData
 from core.study_analysis.json_form import json_form
 from core.study_analysis.marginal_tests import marginal_tests
 from core.study_analysis.margins import check_margin, margin_results
-from core.study_analysis.multireader import multireader_results
+from core.study_analysis.multireader import multireader_results, pseudovalue_results
 from core.study_analysis.operating_points import operating_points
 from core.study_analysis.pairs import pair_comparisons
 from core.study_analysis.performance import participant_analysis
@@ -183,6 +183,7 @@ def _cohort(cohort: CohortArrays, level: float, margin: float | None) -> CohortA
         operating_points=operating_points(cohort, level),
         reader_average_roc=reader_averages(cohort),
         predictive_values=predictive_comparisons(cohort, level),
+        dbm=pseudovalue_results(cohort, level),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
 

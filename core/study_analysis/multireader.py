@@ -2,13 +2,14 @@
 
 Figures: AUC and sensitivity and specificity, per class against the rest and averaged over the classes, and accuracy.
 Readers with ratings enter the AUC; if nobody has ratings, the hard labels do and a note says so. Covariances are the
-jackknife's, the default of MRMCaov and RJafroc. All three scopes are given; with fewer than four readers the analysis
-says that they cannot represent readers in general.
+jackknife's, the default of MRMCaov and RJafroc. Arms are compared by Dorfman-Berbaum-Metz as well, where every reader
+read every case in every arm. All three scopes are given; with fewer than four readers the analysis says that they
+cannot represent readers in general.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from core.errors import UndefinedStatisticError
 from core.statistics.auc_interval import HARD_LABEL_NOTE
+from core.statistics.dbm import DorfmanBerbaumMetz, dorfman_berbaum_metz
 from core.statistics.mrmc import compare_arms
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
@@ -30,9 +32,10 @@ from core.study_analysis.results import MrmcResult
 #: A panel has at least this many readers.
 SMALLEST_PANEL = 2
 COVARIANCE = "jackknife"
+PSEUDOVALUES = "jackknife pseudovalues"
 
 
-Result = TypeVar("Result", ObuchowskiRockette, StandaloneComparison)
+Result = TypeVar("Result", ObuchowskiRockette, StandaloneComparison, DorfmanBerbaumMetz)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,7 @@ class _ClassResult(Generic[Result]):
 
 def multireader_results(cohort: CohortArrays, confidence_level: float) -> tuple[MrmcResult, ...]:
     """Every multi-reader comparison that the cohort allows, models against panels first."""
-    readers = [one for one in cohort.participants if one.kind == "reader" and one.is_answered.any()]
+    readers = _readers(cohort)
     models = [one for one in cohort.participants if one.kind == "model"]
     arms = sorted({one.arm for one in readers})
     found: list[MrmcResult] = []
@@ -66,9 +69,46 @@ def multireader_results(cohort: CohortArrays, confidence_level: float) -> tuple[
         if len(panel) >= SMALLEST_PANEL:
             for model in models:
                 found += _model_against_panel(cohort, model, panel, arm, confidence_level)
-    if len(arms) > 1 and len({one.key for one in readers}) >= SMALLEST_PANEL:
+    if _has_arms(readers):
         found += _arms(cohort, readers, arms, confidence_level)
     return tuple(found)
+
+
+def pseudovalue_results(cohort: CohortArrays, confidence_level: float) -> tuple[MrmcResult, ...]:
+    """The arms of the panel by Dorfman-Berbaum-Metz; with a missing reading each row says that it needs all.
+
+    References
+    ----------
+    Dorfman, Berbaum and Metz (1992), Invest. Radiol. 27:723-731. Hillis, Berbaum and Metz (2008), Acad. Radiol.
+    15:647-661.
+    """
+    readers = _readers(cohort)
+    if not _has_arms(readers):
+        return ()
+    arms = sorted({one.arm for one in readers})
+    found: list[MrmcResult] = []
+    for panel in _panels(cohort, readers, arms, np.ones(len(cohort.cases), dtype=bool)):
+        for figure in panel.figures:
+
+            def compare(positive: str | None, panel: _Panel = panel, figure: Figure = figure) -> DorfmanBerbaumMetz:
+                return dorfman_berbaum_metz(
+                    panel.study.figures(figure, positive=positive), confidence_level=confidence_level
+                )
+
+            results = _each_class(cohort, figure, compare, lambda found, scope: found.scope(scope).overall.p_value)
+            for item in results:
+                found += _pseudovalue_contrasts(cohort, item, figure, panel)
+    return tuple(found)
+
+
+def _readers(cohort: CohortArrays) -> list[Participant]:
+    """Readers, in each of their arms, who answered."""
+    return [one for one in cohort.participants if one.kind == "reader" and one.is_answered.any()]
+
+
+def _has_arms(readers: list[Participant]) -> bool:
+    """Whether there is a panel, and arms of it to compare."""
+    return len({one.arm for one in readers}) > 1 and len({one.key for one in readers}) >= SMALLEST_PANEL
 
 
 # -------------------------------------------------------------------------------------------------- model against panel
@@ -184,6 +224,42 @@ def _contrasts(
                 _with_notes(of_scope.overall, item.result.notes), item.p_holm.get(scope), COVARIANCE, components,
                 "all arms", "",
             )  # fmt: skip
+
+
+def _pseudovalue_contrasts(
+    cohort: CohortArrays, item: _ClassResult[DorfmanBerbaumMetz], figure: Figure, panel: _Panel
+) -> Iterator[MrmcResult]:
+    """Every pair of arms, and of more than two all at once, in the three scopes."""
+    name, n_readers, arms = _class_name(cohort, item, figure), len(panel.study.readers), panel.study.arms
+
+    def row(
+        scope: Scope, first: str, second: str, test: TestResult, values: Mapping[str, float], p_holm: float | None
+    ) -> MrmcResult:
+        components: dict[str, float] = {}
+        if item.result is not None:
+            own = item.result.components
+            components = {f"mean_square_{source}": value for source, value in item.result.mean_squares.items()} | {
+                "reader_variance": own.reader, "case_variance": own.case, "arm_by_reader_variance": own.arm_by_reader,
+                "arm_by_case_variance": own.arm_by_case, "reader_by_case_variance": own.reader_by_case,
+                "error_variance": own.error,
+            }  # fmt: skip
+        return MrmcResult(
+            "arms_dbm", name, figure.value, scope.value, "", first, second, values.get(first), values.get(second),
+            n_readers, _with_notes(test, _notes_of(panel, figure)), p_holm, PSEUDOVALUES, components, first, second,
+        )  # fmt: skip
+
+    for scope in Scope:
+        if item.result is None:
+            test = undefined_test(item.reason or "", method=f"Dorfman-Berbaum-Metz {scope.value}")
+            yield row(scope, arms[0], arms[-1], test, {}, None)
+            continue
+        of_scope, p_holm = item.result.scope(scope), item.p_holm.get(scope)
+        values = dict(zip(item.result.arms, item.result.values.mean(axis=1).tolist(), strict=True))
+        for contrast in of_scope.contrasts:
+            p = p_holm if len(values) == 2 else None
+            yield row(scope, contrast.first, contrast.second, contrast.test, values, p)
+        if len(values) > 2:
+            yield row(scope, "all arms", "", of_scope.overall, {}, p_holm)
 
 
 # ------------------------------------------------------------------------------------------------------ shared

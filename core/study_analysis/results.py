@@ -258,6 +258,7 @@ class CohortAnalysis:
     operating_points: tuple[OperatingPointResult, ...] = ()
     reader_average_roc: tuple[ReaderAverage, ...] = ()
     predictive_values: tuple[PredictiveComparison, ...] = ()
+    dbm: tuple[MrmcResult, ...] = ()  # arms by Dorfman-Berbaum-Metz
     margins: tuple[MarginResult, ...] = ()  # only when a margin was given
 
     def participant(self, key: str, arm: str = "") -> ParticipantAnalysis:

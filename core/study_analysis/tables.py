@@ -54,6 +54,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "mrmc_components": (
         "cohort", "analysis", "class", "metric", "arm", "first", "second", "covariance", "component", "value",
     ),
+    "dbm": (
+        "cohort", "analysis", "class", "metric", "scope", "first", "second", "first_value", "second_value", "n_readers",
+        *_ESTIMATE[:-1], "statistic", "df1", "df2", "p_value", "p_holm", "notes",
+    ),
     "marginal_tests": (
         "cohort", "arm", "test", *_PAIR, "n_participants", "n", "statistic", "degrees_of_freedom", "p_value", "p_holm",
         "state", "notes",
@@ -98,6 +102,7 @@ def tables(cohorts: Sequence[CohortAnalysis]) -> dict[str, pd.DataFrame]:
         "agreement": _agreement,
         "mrmc": _mrmc,
         "mrmc_components": _mrmc_components,
+        "dbm": _dbm,
         "marginal_tests": _marginal_tests,
         "operating_points": _operating_points,
         "reader_average_roc": _reader_average_roc,
@@ -268,10 +273,15 @@ def _agreement(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
 
 
+def _freedom(test: TestResult) -> tuple[float | None, float | None]:
+    """Degrees of freedom of the numerator and the denominator."""
+    freedom = test.degrees_of_freedom
+    return freedom if isinstance(freedom, tuple) else (None, freedom)
+
+
 def _mrmc(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
     for one in cohort.mrmc:
-        freedom = one.test.degrees_of_freedom
-        df1, df2 = freedom if isinstance(freedom, tuple) else (None, freedom)
+        df1, df2 = _freedom(one.test)
         level = one.test.difference.confidence_level if one.test.difference else None
         yield (
             cohort.cohort, one.analysis, one.class_key, one.metric, one.scope, one.arm, one.first, one.second,
@@ -282,9 +292,19 @@ def _mrmc(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
 
 
+def _dbm(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
+    for one in cohort.dbm:
+        level = one.test.difference.confidence_level if one.test.difference else 0.95
+        yield (
+            cohort.cohort, one.analysis, one.class_key, one.metric, one.scope, one.first, one.second, one.first_value,
+            one.second_value, one.n_readers, *_test_estimate(one.test, cohort.n_cases, level), one.test.statistic,
+            *_freedom(one.test), one.test.p_value, one.p_holm, joined_notes(one.test.reason, *one.test.notes),
+        )  # fmt: skip
+
+
 def _mrmc_components(cohort: CohortAnalysis) -> Iterator[tuple[Any, ...]]:
     seen = set()
-    for one in cohort.mrmc:
+    for one in (*cohort.mrmc, *cohort.dbm):
         key = (one.analysis, one.class_key, one.metric, one.arm, one.first, one.second, one.covariance)
         if key in seen:
             continue  # the scopes of one comparison share their components

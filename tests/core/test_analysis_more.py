@@ -9,6 +9,7 @@ import pytest
 from core.analysis import analyse
 from core.errors import StatisticsInputError
 from core.statistics.comparison import bowker, cochran_q, square_table, stuart_maxwell
+from core.statistics.dbm import dorfman_berbaum_metz
 from core.statistics.delong import auc
 from core.statistics.difference import paired_counts
 from core.statistics.margin import assess_margin_paired
@@ -214,6 +215,48 @@ def test_class_that_a_reader_never_named_has_no_ppv_to_compare():
     assert ppv.test.state is State.UNDEFINED
     assert "made no call" in ppv.test.reason
     assert (ppv.second_value, ppv.p_leisenring, ppv.p_holm) == (None, None, None)
+
+
+# ------------------------------------------------------------------------------------- Dorfman-Berbaum-Metz
+def test_arms_by_pseudovalues_equal_direct_calls():
+    study = simulated_study(n_cases=60, arms=("aided", "unaided"), models=0, seed=4)
+    cohort, arrays = analyse(study).cohort("internal"), cohort_arrays(study)[0]
+    stacked = np.stack([one.ratings for one in arrays.participants]).reshape(3, 2, 4, 60)
+    panel = ReaderStudy.from_dense(
+        [KEYS[index] for index in arrays.truth], ratings=stacked.transpose(2, 1, 0, 3), classes=KEYS
+    )
+    other = {(one.class_key, one.metric, one.scope): one.test for one in cohort.mrmc}
+    for positive in (None, *KEYS):
+        direct = dorfman_berbaum_metz(panel.figures("auc", positive=positive))
+        for scope in ("RRRC", "FRRC", "RRFC"):
+            found = next(
+                one
+                for one in cohort.dbm
+                if (one.class_key, one.metric, one.scope) == (positive or "macro", "auc", scope)
+            )
+            wanted = direct.scope(scope).contrasts[0].test
+            assert (found.first, found.second) == ("aided", "unaided")
+            assert found.test.p_value == pytest.approx(wanted.p_value, rel=1e-9)
+            assert found.test.difference.lower == pytest.approx(wanted.difference.lower, rel=1e-9)
+            assert found.components["mean_square_TRC"] == pytest.approx(direct.mean_squares["TRC"])
+            assert found.first_value == pytest.approx(direct.values[0].mean())
+            if scope == "RRRC":
+                assert found.test.p_value == pytest.approx(other[found.class_key, "auc", scope].p_value, rel=1e-9)
+    assert len(cohort.dbm) == sum(one.analysis == "arms" for one in cohort.mrmc)
+
+
+def test_missing_reading_is_the_reason_for_no_pseudovalues(cohort, tables):
+    assert {one.test.state for one in cohort.dbm} == {State.UNDEFINED}
+    assert all("needs every reading" in one.test.reason for one in cohort.dbm)
+    assert tables["dbm"]["notes"].str.contains("needs every reading").all()
+    assert analyse(simulated_study(n_cases=30)).cohort("internal").dbm == ()
+
+
+def test_three_arms_have_pairs_and_one_test_of_all():
+    study = simulated_study(n_cases=40, readers=2, models=0, arms=("a", "b", "c"))
+    found = [one for one in analyse(study).cohort("internal").dbm if (one.metric, one.scope) == ("accuracy", "RRRC")]
+    assert [(one.first, one.second) for one in found] == [("a", "b"), ("a", "c"), ("b", "c"), ("all arms", "")]
+    assert found[-1].test.degrees_of_freedom[0] == 2.0
 
 
 # --------------------------------------------------------------------------------------------------- margins
