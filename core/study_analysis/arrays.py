@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ class CohortArrays:
     repeats: tuple[Repeats, ...]
     excluded_by_class: IntArray  # (n_classes,)
 
-    @property
+    @cached_property
     def n_patients(self) -> int:
         """Patients among the analysed cases."""
         return len(set(self.patients))

@@ -53,17 +53,18 @@ def predictive_comparisons(cohort: CohortArrays, confidence_level: float) -> tup
     answers = joint_answers(cohort, pairs)
     counts = np.stack([_one_against_rest(answers, index) for index in cohort.curve_classes], axis=1)
     notes = (CLUSTER_NOTE,) if cohort.is_clustered else ()
+    quantile = float(stats.norm.isf((1.0 - confidence_level) / 2.0))
     found: list[PredictiveComparison] = []
     for what, table in (("PPV", counts), ("NPV", counts[:, :, ::-1, ::-1, ::-1])):
         scores = _scores(table.astype(np.float64))
-        leisenring = stats.chi2.sf(scores.generalised, 1)
+        kosinski, leisenring = (stats.chi2.sf(found_by, 1) for found_by in (scores.weighted, scores.generalised))
         part = []
         for at, pair in enumerate(pairs):
             one, two = (cohort.participants[place] for place in pair)
             n = int(counts[at, 0].sum())
             for column, index in enumerate(cohort.curve_classes):
                 place = at, column
-                test = _test(scores, place, what, confidence_level, n, notes)
+                test = _test(scores, place, what, float(kosinski[place]), confidence_level, quantile, n, notes)
                 part.append(
                     PredictiveComparison(
                         first=identity_of(one),
@@ -119,8 +120,9 @@ def _scores(n: FloatArray) -> _Scores:
 
 
 def _test(
-    scores: _Scores, place: tuple[int, int], what: str, level: float, n: int, notes: tuple[str, ...]
-) -> TestResult:
+    scores: _Scores, place: tuple[int, int], what: str, p_value: float, level: float, quantile: float, n: int,
+    notes: tuple[str, ...],
+) -> TestResult:  # fmt: skip
     """Kosinski's test of one pair and class, with the difference and its interval."""
     method = f"{what}, Kosinski weighted score"
     if not scores.has_calls[place]:
@@ -131,11 +133,11 @@ def _test(
         return undefined_test("Both readers' calls leave no variance to test with.", method=method, notes=notes)
     gap = float(scores.shares[0][place] - scores.shares[1][place])
     error = float(scores.error[place])
-    half = float(stats.norm.isf((1.0 - level) / 2.0)) * error
+    half = quantile * error
     difference = Estimate(
         gap, error or None, max(-1.0, gap - half), min(1.0, gap + half), level, "empirical variance over cases", n=n
     )
-    return TestResult(statistic, float(stats.chi2.sf(statistic, 1)), method, 1.0, difference=difference, notes=notes)
+    return TestResult(statistic, p_value, method, 1.0, difference=difference, notes=notes)
 
 
 def _number(value: float) -> float | None:
