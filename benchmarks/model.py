@@ -35,8 +35,8 @@ INTRODUCTION = """# How fast the model is
 
 Written by `python -m benchmarks.model`, which compares things run in turns in one process: ratios are the findings,
 absolute speeds belong to the machine and its neighbours. Ratios are of wall time, in brackets of CPU time; random
-weights. Where the mean number of running programs is not near 0, neighbours took part and ratios of wall time are rough:
-hold to the ones in brackets.
+weights. Where the mean number of running programs is not near 0, neighbours took part and wall ratios are rough: hold
+to the ones in brackets.
 
 Goals: a plain prediction of ResNet-34 at 0.85 of the floor or more; all four maps with the prediction at no more than
 1.25 times a plain prediction (AlexNet 1.5), and 10 times as fast as four calls of the grad-cam package (AlexNet 8); a
