@@ -469,6 +469,7 @@ def results(
     study: StudyOption = "",
     cohort: CohortOption = None,
     table: Annotated[list[str] | None, typer.Option("--table", "-t", help="table; repeat for several")] = None,
+    margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Print the analysis of an unsealed study: the numbers of the screens and of the CSV export."""
@@ -476,7 +477,7 @@ def results(
 
     repository = store()
     key = one_study(repository, study)
-    analysis = analyse_study(repository, key, cohort)
+    analysis = analyse_study(repository, key, cohort, margin=margin)
     if as_json:
         typer.echo(json.dumps(analysis.to_dict(), indent=2))
         return

@@ -9,13 +9,20 @@ from db import Repository
 
 
 def analyse_study(
-    repository: Repository, study_key: str, cohorts: Sequence[str] | None = None, *, confidence_level: float = 0.95
+    repository: Repository, study_key: str, cohorts: Sequence[str] | None = None, *, margin: float | None = None
 ) -> StudyAnalysis:
     """Every number of a study.
+
+    Parameters
+    ----------
+    cohorts : sequence of str, optional
+        All if not given.
+    margin : float, optional
+        Pre-set margin of accuracy and AUC for non-inferiority and equivalence of model and readers, for example 0.05.
 
     Raises
     ------
     AccessError
         While the reference standard is sealed, or if this person is no coordinator.
     """
-    return analyse(repository.study_data(study_key, cohorts), confidence_level=confidence_level)
+    return analyse(repository.study_data(study_key, cohorts), margin=margin)

@@ -155,7 +155,9 @@ def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     left, right = st.columns([6, 5], gap="medium")
     with left:
         title = f"ROC: {labels[str(key)]} against the rest"
-        figure = charts.roc_chart(points, auc[auc["class"] == key], operating, styles, title)
+        average = tables["reader_average_roc"]
+        average = average[average["class"] == key]
+        figure = charts.roc_chart(points, auc[auc["class"] == key], operating, average, styles, title)
         st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=title)
         _download(points, f"roc_{key}.csv")
     with right:
@@ -202,7 +204,17 @@ def _comparisons(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     mrmc = tables["mrmc"]
     if not mrmc.empty:
         st.markdown("**Readers as a sample** (multi-reader multi-case analysis, Obuchowski-Rockette)")
-        columns = ["scope", "metric", "class", "first", "second", "first_value", "second_value", "value", "lower"]
+        columns = [
+            "scope",
+            "metric",
+            "class",
+            "first_name",
+            "second_name",
+            "first_value",
+            "second_value",
+            "value",
+            "lower",
+        ]
         draw_table(mrmc, [*columns, "upper", "p_value", "notes"], names, value_title="Difference")
         _download(mrmc, "mrmc.csv")
 

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import stats
 
 from core.statistics.comparison import cochran_q
+from core.statistics.multiplicity import holm
 from core.statistics.result import TestResult, undefined_test
-from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.data import FloatArray, IntArray
 from core.study_analysis.joint_answers import joint_answers
@@ -48,7 +48,7 @@ def marginal_tests(cohort: CohortArrays) -> tuple[MarginalTest, ...]:
         adjusted: dict[tuple[int, int], float | None] = {}
         for family in dict.fromkeys(families[pair] for pair in pairs):
             places = [place for place, pair in enumerate(pairs) if families[pair] == family]
-            p_holm = holm_adjusted([results[place].p_value for place in places])
+            p_holm = holm([results[place].p_value for place in places])
             adjusted.update({pairs[place]: p for place, p in zip(places, p_holm, strict=True)})
         for pair, n, test in zip(pairs, sizes, results, strict=True):
             one, two = (cohort.participants[place] for place in pair)

@@ -19,12 +19,12 @@ from core.errors import UndefinedStatisticError
 from core.statistics.auc_interval import HARD_LABEL_NOTE
 from core.statistics.dbm import DorfmanBerbaumMetz, dorfman_berbaum_metz
 from core.statistics.mrmc import compare_arms
+from core.statistics.multiplicity import holm
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import TestResult, undefined_test
 from core.statistics.scope import Scope
 from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
-from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
 from core.study_analysis.data import FloatArray, IntArray
 from core.study_analysis.results import MrmcResult
@@ -331,7 +331,7 @@ def _each_class(
         except UndefinedStatisticError as error:
             found.append(_ClassResult(positive, None, str(error), {}))
     for scope in Scope:
-        adjusted = holm_adjusted([None if one.result is None else p_value(one.result, scope) for one in found[1:]])
+        adjusted = holm([None if one.result is None else p_value(one.result, scope) for one in found[1:]])
         for one, p in zip(found[1:], adjusted, strict=True):
             one.p_holm[scope] = p
     return found

@@ -13,9 +13,9 @@ from itertools import combinations
 
 import numpy as np
 
+from core.statistics.multiplicity import holm
 from core.statistics.result import Estimate, TestResult
 from core.study_analysis.accuracy_pairs import accuracy_tests
-from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.data import IntArray
 from core.study_analysis.delong_pairs import delong_pairs
@@ -105,8 +105,8 @@ def _adjusted(found: list[PairComparison], families: list[str]) -> list[PairComp
     result = list(found)
     for family in dict.fromkeys(families):
         places = [place for place, name in enumerate(families) if name == family]
-        exact = holm_adjusted([_p(found[place].tests.get("mcnemar_exact")) for place in places])
-        areas = iter(holm_adjusted([one.test.p_value for place in places for one in found[place].auc]))
+        exact = holm([_p(found[place].tests.get("mcnemar_exact")) for place in places])
+        areas = iter(holm([one.test.p_value for place in places for one in found[place].auc]))
         for place, p in zip(places, exact, strict=True):
             auc = tuple(replace(one, p_holm=next(areas)) for one in found[place].auc)
             result[place] = replace(found[place], p_holm=p, auc=auc)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from core.statistics.multiplicity import holm
 from core.statistics.result import Estimate, TestResult, undefined_test
-from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.arrays import CohortArrays
 from core.study_analysis.data import FloatArray, IntArray
 from core.study_analysis.joint_answers import joint_answers
@@ -79,7 +79,7 @@ def predictive_comparisons(cohort: CohortArrays, confidence_level: float) -> tup
                         p_holm=None,
                     )
                 )
-        adjusted = holm_adjusted([item.test.p_value for item in part])
+        adjusted = holm([item.test.p_value for item in part])
         found += [replace(item, p_holm=p) for item, p in zip(part, adjusted, strict=True)]
     return tuple(found)
 

@@ -140,6 +140,7 @@ def roc_chart(
     points: pd.DataFrame,
     auc: pd.DataFrame,
     operating: pd.DataFrame,
+    average: pd.DataFrame,
     styles: Mapping[str, tuple[str, str, str]],
     title: str,
 ) -> go.Figure:
@@ -150,6 +151,7 @@ def roc_chart(
     points : rows of ``roc_points`` for one cohort and class
     auc : rows of ``auc`` for the same
     operating : table with name, false_positive_rate, sensitivity: where each participant's chosen class puts it
+    average : rows of ``reader_average_roc`` for the same; drawn as one white line for each arm
     """
     figure = go.Figure()
     figure.add_trace(
@@ -184,6 +186,17 @@ def roc_chart(
                 customdata=group[["threshold"]],
                 hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<br>threshold %{customdata[0]}"
                 f"<extra>{name}</extra>",
+            )
+        )
+    for arm, group in average.groupby("arm", sort=False):
+        figure.add_trace(
+            go.Scatter(
+                x=group["false_positive_rate"],
+                y=group["sensitivity"],
+                mode="lines",
+                line={"color": "white", "width": 1.5},
+                name=f"Mean of {group['n_readers'].iloc[0]} readers, {arm}: AUC {group['area'].iloc[0]:.3f}",
+                hovertemplate="mean of the readers: sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<extra></extra>",
             )
         )
     for row in operating.itertuples(index=False):

@@ -20,13 +20,11 @@ from core.statistics.auc_interval import HARD_LABEL_NOTE, auc_estimate
 from core.statistics.comparison import chi_squared, mcnemar
 from core.statistics.difference import difference_paired, paired_counts
 from core.statistics.mrmc import compare_arms_per_class, compare_model_per_class
-from core.statistics.multiplicity import holm
 from core.statistics.proportions import proportion
 from core.statistics.reader_study import ReaderStudy
 from core.statistics.result import State
 from core.study import THYROID_CLASSES, DiseaseClass
 from core.study_analysis.accuracy_pairs import accuracy_tests
-from core.study_analysis.adjustment import holm_adjusted
 from core.study_analysis.kappa import kappa_from_table
 from tests.core.analysis_studies import KEYS, simulated_study
 
@@ -204,13 +202,6 @@ def test_model_meets_the_panel_as_by_a_direct_call(study, tables):
             assert row["p_value"] == pytest.approx(test.p_value, rel=1e-9)
             assert row["lower"] == pytest.approx(test.difference.lower, rel=1e-9)
     assert "cannot represent readers in general" in found.iloc[0]["notes"]
-
-
-@pytest.mark.parametrize("p_values", [[], [None], [0.04, None, 0.01, 0.03, 0.01, 1.0], [0.5, 0.5, 0.0]])
-def test_holm_over_arrays_is_holm(p_values):
-    for found, wanted in zip(holm_adjusted(p_values), holm(p_values), strict=True):
-        assert (found is None) == (wanted is None)
-        assert found is None or found == pytest.approx(wanted, rel=1e-12)
 
 
 @given(st.lists(st.integers(0, 30), min_size=16, max_size=16))
