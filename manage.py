@@ -156,7 +156,8 @@ def show_frame(title: str, frame: pd.DataFrame) -> None:
         place = list(shown.columns).index("value")
         shown = shown.drop(columns=["value", "lower", "upper"])
         shown.insert(place, "value (95 % interval)", interval.where(frame["lower"].notna(), frame["value"].map(cell)))
-    kept = [name for name in shown.columns if name not in _NOT_IN_TERMINAL and (shown[name] != "").any()]
+    hidden = (*_NOT_IN_TERMINAL, *(("first", "second") if "first_name" in shown.columns else ()))
+    kept = [name for name in shown.columns if name not in hidden and (shown[name] != "").any()]
     show_table(title, kept, shown[kept].to_numpy().tolist())
     for name in ("method", "notes"):
         for text in dict.fromkeys(shown[name]) if name in shown.columns else ():
