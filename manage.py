@@ -40,7 +40,8 @@ app.add_typer(person_app, name="person")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
 
-console = Console()
+#: Tables that go into a file or a pipe get room; a terminal has the width that it has.
+console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 200))
 errors = Console(stderr=True)
 
 StudyOption = Annotated[str, typer.Option("--study", "-s", help="key of the study; may be left out if there is one")]
@@ -145,8 +146,8 @@ def show_frame(title: str, frame: pd.DataFrame) -> None:
     """A table of the analysis with its interval in one column; all columns and digits are in CSV and JSON."""
     import pandas as pd
 
-    def cell(value: object) -> str:
-        if value is None or (isinstance(value, float) and pd.isna(value)):
+    def cell(value: Any) -> str:
+        if pd.isna(value):  # None, NaN and NA alike
             return ""
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
