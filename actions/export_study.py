@@ -13,10 +13,8 @@ import pandas as pd
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis
 from core.errors import ConflictError
+from core.report.strict_csv import free_text
 from db import Repository
-
-#: Cells that a spreadsheet would run as a formula begin with one of these.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class ExportedFile:
 
 
 def neutralise(text: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; numbers pass unchanged."""
-    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA_STARTS) else text
+    """Text as :func:`core.report.strict_csv.free_text` makes it safe for a spreadsheet; numbers pass unchanged."""
+    return free_text(text) if isinstance(text, str) else text
 
 
 def csv_file(name: str, table: pd.DataFrame) -> ExportedFile:

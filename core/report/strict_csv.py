@@ -16,7 +16,7 @@ from pathlib import Path
 from core.errors import ManifestError
 
 #: A cell that begins with one of these is a formula to a spreadsheet.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ def _header(file: Path, fields: list[str]) -> tuple[str, ...]:
 
 def free_text(value: str) -> str:
     """Text that a spreadsheet shows instead of computing: an apostrophe goes before a formula sign."""
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+    return f"'{value}" if value.startswith(FORMULA_STARTS) else value
 
 
 def original_text(value: str) -> str:
     """Undo :func:`free_text`."""
-    return value[1:] if value[:1] == "'" and value[1:].startswith(_FORMULA_STARTS) else value
+    return value[1:] if value[:1] == "'" and value[1:].startswith(FORMULA_STARTS) else value
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions.export_study import FORMULA_STARTS, csv_file, export_study
+from actions.export_study import csv_file, export_study
 from core.errors import ConflictError
+from core.report.strict_csv import FORMULA_STARTS
 
 
 @given(st.text(max_size=40))
