@@ -43,7 +43,7 @@ _POLICY = (
 
 def safe_target(text: str | None) -> str:
     """Address inside this app to go to after the sign-in; the start page for anything else."""
-    if text and re.fullmatch(r"/(?!/)[A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%.-]*)?", text):
+    if text and re.fullmatch(r"/(?!/)[A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%.+-]*)?", text):
         return text if not text.startswith((SIGN_IN_PATH, SIGN_OUT_PATH)) else "/"
     return "/"
 

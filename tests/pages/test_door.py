@@ -209,7 +209,9 @@ def test_the_page_of_the_app_allows_no_inline_script(
 
 @pytest.mark.parametrize(
     ("target", "where"),
-    [("/read", "/read"), ("/read?study=demo", "/read?study=demo"), ("//evil.example", "/"),
+    [
+        ("/results?study=demo&view=Tables+and+export", "/results?study=demo&view=Tables+and+export"),
+        ("/read", "/read"), ("/read?study=demo", "/read?study=demo"), ("//evil.example", "/"),
      ("https://evil.example", "/"), ("/\\evil.example", "/"),
      ("/sign-out", "/"), ("", "/"), (None, "/"), ("/a\r\nSet-Cookie: x=1", "/")],
 )  # fmt: skip
