@@ -1,8 +1,9 @@
 """Augmentation of a whole batch on the device, safe for scintigrams.
 
-One affine resampling per image (rotation, shift, scale, left-right flip), then a window and gamma change, then
-Poisson thinning. The random numbers of an image are a function of the generator only, drawn on the CPU, so that a
-run resumed at a step draws what the uninterrupted run would have drawn, on any device.
+In the order of an acquisition: one affine resampling per image (rotation, shift, scale, left-right flip), Poisson
+thinning, smoothing, then a window and gamma change. The random numbers of an image are a function of the generator
+only, drawn on the CPU, so that a run resumed at a step draws what the uninterrupted run would have drawn, on any
+device.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Gener
     """
     if not settings.is_active:
         return images
-    # Eight numbers per image, always drawn, so that switching one change off leaves the others as they were.
-    draws = torch.rand(images.shape[0], 8, generator=generator).to(images.device, non_blocking=True)
+    # Nine numbers per image, always drawn, so that switching one change off leaves the others as they were.
+    draws = torch.rand(images.shape[0], 9, generator=generator).to(images.device, non_blocking=True)
     signed = 2.0 * draws - 1.0
     images = _move(images, signed, draws, settings)
-    images = _redisplay(images, signed, draws, settings)
-    return _thin(images, draws, settings, generator)
+    images = _thin(images, draws, settings, generator)
+    images = _smooth(images, draws, settings)
+    return _redisplay(images, signed, settings)
 
 
 def _move(images: torch.Tensor, signed: torch.Tensor, draws: torch.Tensor, settings: Augmentation) -> torch.Tensor:
@@ -63,7 +65,29 @@ def _move(images: torch.Tensor, signed: torch.Tensor, draws: torch.Tensor, setti
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _redisplay(images: torch.Tensor, signed: torch.Tensor, draws: torch.Tensor, settings: Augmentation) -> torch.Tensor:
+def _smooth(images: torch.Tensor, draws: torch.Tensor, settings: Augmentation) -> torch.Tensor:
+    """A Gaussian filter as the camera's workstation applies before export, for a random part of the batch."""
+    if not settings.smoothing_probability:
+        return images
+    chosen = torch.nonzero(draws[:, 8] < settings.smoothing_probability).squeeze(1)
+    if len(chosen) == 0:
+        return images
+    largest = settings.smoothing_fraction * images.shape[-1]
+    # The draw that decides also sets the width, uniform from nothing to the largest.
+    sd = largest * draws[chosen, 8] / settings.smoothing_probability
+    reach = max(1, math.ceil(3 * largest))
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernels = torch.exp(-(offsets**2) / (2 * sd[:, None].clamp(min=1e-3) ** 2))
+    kernels = kernels / kernels.sum(dim=1, keepdim=True)
+    n = len(chosen)
+    padded = functional.pad(images[chosen].transpose(0, 1), [reach] * 4, mode="replicate")  # (1, n, H + 2r, W + 2r)
+    rows = functional.conv2d(padded, kernels.view(n, 1, -1, 1), groups=n)
+    smoothed = images.clone()
+    smoothed[chosen] = functional.conv2d(rows, kernels.view(n, 1, 1, -1), groups=n).transpose(0, 1)
+    return smoothed
+
+
+def _redisplay(images: torch.Tensor, signed: torch.Tensor, settings: Augmentation) -> torch.Tensor:
     """Another upper window end and another gamma, as another operator or display would give."""
     if settings.window_fraction:
         top = 1.0 + signed[:, 5] * settings.window_fraction

@@ -27,7 +27,7 @@ from training.recipe import RECIPES, Recipe, describe, parse_changes, recipe_nam
 from training.report import write_report
 from training.run import execute, ship
 from training.run_folder import RunFolder, read_json
-from training.scoring import score_checkpoint
+from training.scoring import score_checkpoints
 from training.shipped import shipped_plan
 
 app = typer.Typer(
@@ -295,20 +295,23 @@ def ablate(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder or .safetensors file.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="Checkpoint folder or .safetensors file; several are scored as one ensemble.")
+    ],
     data: DataOption = None,
     cohorts: Annotated[
         list[str] | None, typer.Option("--cohort", help="Cohort to score; repeat. Default: all in the data.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write scores (JSON) and probabilities (CSV) here.")] = None,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Six views of each image (test-time augmentation), at six times the cost.")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score a checkpoint on cohorts it was not trained on, for example the external set."""
+    """Score a checkpoint, or an ensemble, on cohorts it was not trained on, for example the external set."""
     source = data if data is not None else ensure_paper_phantoms(console)
-    scores = score_checkpoint(checkpoint, source, cohorts, out=out, device=device)
-    _show(
-        {"run": checkpoint.name, "title": "", "scores": scores, "classes": list(next(iter(scores.values()))["recall"])}
-    )
+    found = score_checkpoints(checkpoints, source, cohorts, is_augmented=augment, out=out, device=device)
+    _show({"run": found["title"], **found})
 
 
 @app.command("recipe")

@@ -15,16 +15,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.errors import ImageError, ManifestError, TrainingError
-from core.imaging import load_image, read_folder, read_manifest
-from core.model.preprocessing import PREPROCESSING_VERSION, prepare
+from core.imaging import load_image, load_mask, read_folder, read_manifest
+from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
 from core.runtime import available_cores
 from core.study import THYROID_CLASSES, DiseaseClass
 from training.run_folder import write_atomically
 
+#: Raised when the files of the cache change their meaning.
+CACHE_FORMAT = 2
 #: Problems listed in one message; the rest is counted.
 PROBLEMS_SHOWN = 10
 #: A class needs this many training cases before a fit makes sense.
@@ -45,6 +48,7 @@ class TrainingCase:
     path: Path
     row: int | None  # line in the manifest, 1 is the header; None for a folder
     content_sha256: str  # of the decoded pixels
+    mask_path: Path | None = None  # lesion mask, where the manifest names one
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class ImageSet:
 
     images: np.ndarray  # (n, S, S) uint8, prepared
     classes: np.ndarray  # (n,) int64
+    lesions: np.ndarray | None = None  # (n, S, S) bool, all False where unknown; None where no case has a mask
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Dataset:
     images: np.ndarray  # (n, S, S) uint8 memory map
     sha256: str  # of the sorted (pixels, class, patient, cohort, centre) of all cases
     is_synthetic: bool
+    lesions: np.ndarray | None = None  # (n, S, S) bool memory map; None where no case has a mask
 
     @property
     def cohorts(self) -> tuple[str, ...]:
@@ -88,7 +94,18 @@ class Dataset:
     def image_set(self, rows: np.ndarray) -> ImageSet:
         """Images and classes of some cases."""
         classes = np.array([self.cases[row].class_index for row in rows], dtype=np.int64)
-        return ImageSet(np.ascontiguousarray(self.images[rows]), classes)
+        lesions = None if self.lesions is None else np.ascontiguousarray(self.lesions[rows])
+        return ImageSet(np.ascontiguousarray(self.images[rows]), classes, lesions)
+
+    def lesions_sha256(self) -> str | None:
+        """Hash of the lesion masks by case; None where no case has one."""
+        if self.lesions is None:
+            return None
+        masks = sorted(
+            [case.case, hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()]
+            for case, mask in zip(self.cases, self.lesions, strict=True)
+        )
+        return hashlib.sha256(json.dumps(masks).encode()).hexdigest()
 
 
 def open_dataset(
@@ -108,7 +125,7 @@ def open_dataset(
     image_size : int
         Side length in pixels of the prepared images.
     cache_folder : Path
-        Where decoded images are kept; about 0.05 MB per image at 224 pixels.
+        Where decoded images and masks are kept; about 0.05 MB per image at 224 pixels, as much again per mask.
     classes : sequence of DiseaseClass
         Order of the logits.
     progress : callable, optional
@@ -124,7 +141,7 @@ def open_dataset(
     TrainingError
         If nothing is left, or the cache cannot be written.
     """
-    cases, images = _cached(source, image_size, cache_folder, classes, progress)
+    cases, images, lesions = _cached(source, image_size, cache_folder, classes, progress)
     is_synthetic = (source.parent if source.is_file() else source).joinpath("params.csv").exists()
     facts = sorted(
         [case.content_sha256, classes[case.class_index].key, case.patient, case.cohort, case.centre] for case in cases
@@ -135,6 +152,7 @@ def open_dataset(
         images,
         hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         is_synthetic,
+        lesions,
     )
 
 
@@ -184,38 +202,53 @@ def _cached(
     cache_folder: Path,
     classes: Sequence[DiseaseClass],
     progress: Progress | None,
-) -> tuple[list[TrainingCase], np.ndarray]:
-    """Checked cases and their prepared images; from the cache where no file changed."""
+) -> tuple[list[TrainingCase], np.ndarray, np.ndarray | None]:
+    """Checked cases, their prepared images and lesion masks; from the cache where no file changed."""
     if not source.exists():
         raise TrainingError(f"There is no {source}. Give a manifest (CSV) or a folder with one folder per class.")
     key = _key(source, image_size, classes)
     stem = cache_folder / f"images-{image_size}-{key[:16]}"
-    pixels_path, index_path = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    pixels_path, lesions_path, index_path = (stem.with_suffix(end) for end in (".npy", ".lesions.npy", ".json"))
     if not (pixels_path.exists() and index_path.exists()):
         cases = _read_cases(source, classes, progress)
-        images = _decode_all(cases, image_size, progress)
+        images, lesions = _decode_all(cases, image_size, progress)
         _write_array(pixels_path, images)
-        index = [{**asdict(case), "path": str(case.path)} for case in cases]
+        if lesions is not None:
+            _write_array(lesions_path, lesions)
+        index = [{**asdict(case), "path": str(case.path), "mask_path": _text(case.mask_path)} for case in cases]
         write_atomically(index_path, json.dumps(index).encode())
     try:
-        index = json.loads(index_path.read_text())
-        cases = [TrainingCase(**{**entry, "path": Path(entry["path"])}) for entry in index]
-        return cases, np.load(pixels_path, mmap_mode="r")
+        cases = [_case(entry) for entry in json.loads(index_path.read_text())]
+        has_lesions = any(case.mask_path is not None for case in cases)
+        lesions = np.load(lesions_path, mmap_mode="r") if has_lesions else None
+        return cases, np.load(pixels_path, mmap_mode="r"), lesions
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(f"The cache {pixels_path} is damaged ({error}). Delete it and start again.") from error
 
 
+def _text(path: Path | None) -> str | None:
+    """A path for JSON."""
+    return None if path is None else str(path)
+
+
+def _case(entry: dict[str, Any]) -> TrainingCase:
+    """A case as the index of the cache holds it."""
+    mask = entry["mask_path"]
+    return TrainingCase(**{**entry, "path": Path(entry["path"]), "mask_path": None if mask is None else Path(mask)})
+
+
 def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass]) -> str:
-    """Hash of the manifest or folder, the bytes of every image file, and how they are prepared."""
-    key = hashlib.sha256(f"{PREPROCESSING_VERSION}|{image_size}|{classes}|{source.resolve()}".encode())
+    """Hash of the manifest or folder, the bytes of every image and mask, and how they are prepared."""
+    key = hashlib.sha256(f"{CACHE_FORMAT}|{PREPROCESSING_VERSION}|{image_size}|{classes}|{source.resolve()}".encode())
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.is_file())
     else:
         content = source.read_bytes()
         key.update(content)
         # Only to find the files; what is wrong with the manifest is said by read_manifest.
-        names = [row.get("image") or "" for row in csv.DictReader(io.StringIO(content.decode(errors="replace")))]
-        files = [source.parent / name for name in names]
+        rows = list(csv.DictReader(io.StringIO(content.decode(errors="replace"))))
+        names = [row.get(column) or "" for row in rows for column in ("image", "lesion_mask")]
+        files = [source.parent / name for name in names if name]
     for path in files:
         try:
             key.update(f"{path.name}|".encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -241,6 +274,7 @@ def _read_cases(source: Path, classes: Sequence[DiseaseClass], progress: Progres
             row.image_path,
             row.row,
             row.content_sha256 or "",
+            row.lesion_mask_path,
         )
         for row in rows
         if row.exclusion_reason is None
@@ -250,15 +284,22 @@ def _read_cases(source: Path, classes: Sequence[DiseaseClass], progress: Progres
     return cases
 
 
-def _decode_all(cases: Sequence[TrainingCase], image_size: int, progress: Progress | None) -> np.ndarray:
-    """Decode and prepare every file; all problems are found before any is reported."""
+def _decode_all(
+    cases: Sequence[TrainingCase], image_size: int, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode and prepare every image and mask; all problems are found before any is reported."""
     images = np.empty((len(cases), image_size, image_size), dtype=np.uint8)
+    has_lesions = any(case.mask_path is not None for case in cases)
+    lesions = np.zeros(images.shape, dtype=bool) if has_lesions else None
     problems: list[ImageError] = []
 
     def decode(index: int) -> ImageError | None:
         case = cases[index]
-        prepared = prepare(load_image(case.path).pixels, image_size)
+        image = load_image(case.path)
+        prepared = prepare(image.pixels, image_size)
         images[index] = prepared
+        if lesions is not None and case.mask_path is not None:
+            lesions[index] = prepare_mask(load_mask(case.mask_path, image), image_size)
         if prepared.min() < prepared.max():
             return None
         return ImageError(
@@ -280,7 +321,7 @@ def _decode_all(cases: Sequence[TrainingCase], image_size: int, progress: Progre
         shown = "\n".join(f"  {problem}" for problem in problems[:PROBLEMS_SHOWN])
         rest = f"\n  and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
         raise ImageError(f"{len(problems)} images show nothing, found before training:\n{shown}{rest}\n")
-    return images
+    return images, lesions
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

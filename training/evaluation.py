@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from core.model.calibration import brier_score, expected_calibration_error
+from core.model.class_maps import enlarge
+from core.model.faithfulness import localise, pointing_game
 from core.statistics.proportions import proportion
 
 
@@ -47,6 +49,44 @@ def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) 
         "brier": round(brier_score(probabilities, truth), 5),
         "ece": round(expected_calibration_error(probabilities, truth), 5),
     }
+
+
+def pointing(
+    truth: np.ndarray, class_maps: np.ndarray, lesions: np.ndarray, classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Pointing game on the class map of every case's own class, for cases whose lesion is known.
+
+    Parameters
+    ----------
+    truth : int array, shape (n,)
+    class_maps : float array, shape (n, k, h, w)
+        Raw Grad-CAM.
+    lesions : bool array, shape (n, S, S)
+        All False where the lesion is not known.
+    classes : sequence of str, length k
+
+    Returns
+    -------
+    dict
+        Class to ``hit_rate`` (share of cases whose map peaks inside the lesion, with Wilson's limits), ``chance`` and
+        ``energy`` (mean share of the map inside the lesion, None for empty maps); classes without a lesion are left
+        out.
+    """
+    size = lesions.shape[-1]
+    found: dict[str, dict[str, Any]] = {}
+    for index, key in enumerate(classes):
+        rows = [row for row in np.flatnonzero(truth == index) if lesions[row].any()]
+        if not rows:
+            continue
+        maps = np.maximum(enlarge(class_maps[rows, index], size), 0)
+        game = pointing_game([localise(one, lesions[row]) for one, row in zip(maps, rows, strict=True)])
+        energy = game.mean_energy_in_mask
+        found[key] = {
+            "hit_rate": _with_limits(game.n_hits, game.n),
+            "chance": round(game.hit_chance, 5),
+            "energy": None if energy is None else round(energy, 5),
+        }
+    return found
 
 
 def _with_limits(successes: int, n: int) -> dict[str, Any] | None:

@@ -22,10 +22,12 @@ from torch.nn import functional
 
 from core.errors import TrainingError
 from core.model.architectures import Network
+from core.model.gradcam import explain
 from core.model.preprocessing import normalise
 from training.augmentation import augment
 from training.curves import save_curves
 from training.dataset import ImageSet
+from training.map_loss import TaughtNetwork
 from training.recipe import Recipe
 from training.run_folder import RunFolder
 from training.schedule import (
@@ -78,6 +80,7 @@ class _State:
     epoch: int
     step: int  # within the epoch
     loss_sum: float
+    map_loss_sum: float
     n_correct: int
     n_seen: int
     seconds: float  # spent before this session
@@ -154,7 +157,7 @@ def _fit(
     device = fabric.device
     is_cuda = device.type == "cuda"
     steps = count_steps(recipe, len(training.classes), world_size=fabric.world_size)
-    state = _State(0, 0, 0.0, 0, 0, 0.0, [], None)
+    state = _State(0, 0, 0.0, 0.0, 0, 0, 0.0, [], None)
     saved = folder.load_state(folder.last_state) if folder.last_state.exists() else None
     if saved is not None:
         if saved["fingerprint"] != fingerprint:
@@ -174,7 +177,7 @@ def _fit(
     is_fused = not str(fabric._precision.precision).startswith("16")  # scaled gradients cannot be clipped when fused
     optimizer = build_optimizer(kind, network, recipe, is_fused=is_fused)
     bare = network
-    wrapped, optimizer = fabric.setup(network, optimizer)
+    wrapped, optimizer = fabric.setup(TaughtNetwork(network), optimizer)
     ema = None
     if recipe.ema_decay is not None:
         ema = MovingAverage(bare, average.to(device), recipe.ema_decay)
@@ -183,7 +186,9 @@ def _fit(
         if ema is not None:
             ema.average.load_state_dict(saved["average"])
 
-    images, classes = _on_device(training, device)
+    images, classes, lesions = _on_device(training, device)
+    if not recipe.map_weight:
+        lesions = None
     session_start = time.monotonic()
     last_saved, last_drawn = session_start, session_start
 
@@ -219,14 +224,19 @@ def _fit(
             seed = step_seed(recipe.seed, state.epoch, state.step, fabric.global_rank)
             inputs = _inputs(images[share], size, recipe, seed, device)
             targets = classes[share].to(device)
+            masks = None if lesions is None else _masks(lesions[share], size, recipe, seed, device)
             torch.manual_seed(seed)  # dropout
-            logits = wrapped(inputs)
+            logits, map_losses = wrapped(inputs, targets, masks)
             # Sum over this process's share times processes over images: the processes' mean is the batch's mean.
-            loss = functional.cross_entropy(
+            weight = fabric.world_size / len(batch)
+            answer_loss = weight * functional.cross_entropy(
                 logits.float(), targets, reduction="sum", label_smoothing=recipe.label_smoothing
             )
-            loss = loss * (fabric.world_size / len(batch))
-            _check_loss(loss, recipe, folder, state.epoch, state.step, rate)
+            loss, map_loss = answer_loss, 0.0
+            if map_losses is not None:
+                loss = answer_loss + recipe.map_weight * weight * map_losses.sum()
+                map_loss = map_losses.sum().item()
+            _check_loss(fabric, loss, recipe, folder, state.epoch, state.step, rate)
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(loss)
             if recipe.gradient_clip is not None:
@@ -235,7 +245,8 @@ def _fit(
             if ema is not None:
                 ema.update(bare, global_step)
             state.step += 1
-            state.loss_sum += loss.item() * len(batch) / fabric.world_size
+            state.loss_sum += answer_loss.item() / weight
+            state.map_loss_sum += map_loss
             state.n_correct += int((logits.argmax(dim=1) == targets).sum())
             state.n_seen += len(share)
             if on_progress is not None and fabric.is_global_zero:
@@ -258,12 +269,12 @@ def _fit(
 
         speed = (state.n_seen - seen_at_start) * fabric.world_size / max(1e-9, time.monotonic() - epoch_start)
         tested = ema.average if ema is not None else bare
-        row = _epoch_row(fabric, state, rate, size, speed)
+        row = _epoch_row(fabric, state, rate, size, speed, has_map_loss=lesions is not None)
         if validation is not None:
             _validate(fabric, tested, validation, row, state, folder)
         state.history.append(row)
         state.epoch, state.step = state.epoch + 1, 0
-        state.loss_sum, state.n_correct, state.n_seen = 0.0, 0, 0
+        state.loss_sum, state.map_loss_sum, state.n_correct, state.n_seen = 0.0, 0.0, 0, 0
         if fabric.is_global_zero:
             save()
             last_saved = time.monotonic()
@@ -284,15 +295,16 @@ def _fit(
     return FitResult(chosen, state.history, selected, int(state.best["epoch"]) if state.best else None, seconds)
 
 
-def _on_device(data: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and classes where the device need not wait for them: on the GPU if they fit in a quarter of it."""
+def _on_device(data: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Images, classes and masks where the device need not wait for them: on the GPU if they fit in a quarter of it."""
     images, classes = torch.from_numpy(np.ascontiguousarray(data.images)), torch.from_numpy(data.classes)
+    lesions = None if data.lesions is None else torch.from_numpy(np.ascontiguousarray(data.lesions))
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if images.numel() < free / 4:
-            return images.to(device), classes.to(device)
-        return images.pin_memory(), classes
-    return images, classes
+        if images.numel() * (1 if lesions is None else 2) < free / 4:
+            return images.to(device), classes.to(device), None if lesions is None else lesions.to(device)
+        return images.pin_memory(), classes, None if lesions is None else lesions.pin_memory()
+    return images, classes, lesions
 
 
 def _inputs(images: torch.Tensor, size: int, recipe: Recipe, seed: int, device: torch.device) -> torch.Tensor:
@@ -307,13 +319,26 @@ def _inputs(images: torch.Tensor, size: int, recipe: Recipe, seed: int, device: 
     return inputs
 
 
+def _masks(lesions: torch.Tensor, size: int, recipe: Recipe, seed: int, device: torch.device) -> torch.Tensor:
+    """Lesion masks (B, S, S) moved as :func:`_inputs` moves their images: share of every pixel (B, size, size)."""
+    share = lesions.to(device, non_blocking=True).unsqueeze(1).float()
+    if size != share.shape[-1]:
+        share = functional.adaptive_avg_pool2d(share, size)
+    return augment(share, recipe.augmentation.geometry(), torch.Generator().manual_seed(seed)).squeeze(1)
+
+
 def _is_channels_last(device: torch.device, size: int) -> bool:
     """Channels last is faster on a GPU, and on a CPU for all but small images (64: 12 % slower, 128: 20 % faster)."""
     return device.type == "cuda" or size >= CHANNELS_LAST_FROM
 
 
-def _check_loss(loss: torch.Tensor, recipe: Recipe, folder: RunFolder, epoch: int, step: int, rate: float) -> None:
-    """Stop before a NaN reaches the weights."""
+def _check_loss(
+    fabric: Fabric, loss: torch.Tensor, recipe: Recipe, folder: RunFolder, epoch: int, step: int, rate: float
+) -> None:
+    """Stop every process before a NaN of one of them reaches the weights of all."""
+    loss = loss.detach()
+    if fabric.world_size > 1:  # a sum with a NaN is a NaN, and with an infinity not finite
+        loss = cast(torch.Tensor, fabric.all_reduce(loss, reduce_op="sum"))
     if torch.isfinite(loss):
         return
     raise TrainingError(
@@ -324,17 +349,20 @@ def _check_loss(loss: torch.Tensor, recipe: Recipe, folder: RunFolder, epoch: in
     )
 
 
-def _epoch_row(fabric: Fabric, state: _State, rate: float, size: int, speed: float) -> dict[str, Any]:
+def _epoch_row(
+    fabric: Fabric, state: _State, rate: float, size: int, speed: float, *, has_map_loss: bool
+) -> dict[str, Any]:
     """One row of metrics.csv, summed over the processes."""
-    sums = torch.tensor([state.loss_sum, float(state.n_correct), float(state.n_seen)], dtype=torch.float64)
+    sums = torch.tensor([state.loss_sum, state.map_loss_sum, state.n_correct, state.n_seen], dtype=torch.float64)
     if fabric.world_size > 1:
         sums = cast(torch.Tensor, fabric.all_reduce(sums.to(fabric.device), reduce_op="sum")).cpu()
-    loss_sum, n_correct, n_seen = (float(value) for value in sums)
+    loss_sum, map_loss_sum, n_correct, n_seen = (float(value) for value in sums)
     return {
         "epoch": state.epoch + 1,
         "learning_rate": rate,
         "image_size": size,
         "training_loss": loss_sum / n_seen,
+        **({"training_map_loss": map_loss_sum / n_seen} if has_map_loss else {}),
         "training_accuracy": n_correct / n_seen,
         "images_per_second": round(speed, 1),
     }
@@ -368,21 +396,21 @@ class Outputs:
 
     logits: np.ndarray  # (n, k) float32
     pooled: np.ndarray  # (n, C) float32, mean of each channel of the last convolutional map
+    class_maps: np.ndarray  # (n, k, h, w) float32, raw Grad-CAM of every class
 
 
 @torch.inference_mode()
 def predict_logits(network: Network, images: np.ndarray, device: torch.device, *, batch_size: int = 32) -> Outputs:
-    """Logits and pooled features of prepared images (n, S, S) in single precision; leaves the network's mode alone."""
+    """What a network says of prepared images (n, S, S), in single precision; leaves the network's mode alone."""
     was_training = network.training
     network.eval()
-    logits, pooled = [], []
+    parts = []
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size])).to(device)
-        feature_map = network.trunk(normalise(batch))
-        logits.append(network.tail(feature_map).float().cpu().numpy())
-        pooled.append(feature_map.float().mean(dim=(2, 3)).cpu().numpy())
+        seen = explain(network, normalise(batch))
+        parts.append([part.float().cpu().numpy() for part in (seen.logits, seen.features, seen.class_maps)])
     network.train(was_training)
-    return Outputs(np.concatenate(logits), np.concatenate(pooled))
+    return Outputs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _freeze_trunk(network: Network, *, is_frozen: bool) -> None:

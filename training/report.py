@@ -255,9 +255,15 @@ def _confusion(classes: Sequence[str], cohort: str, scores: Mapping[str, Any]) -
         lines[0] += f", flagged as unlike the training images {scores['flagged']:.1%}"
     for centre, accuracy in scores.get("centres", {}).items():
         lines[0] += f"; {centre} {_with_limits(accuracy)}"
-    lines += ["", *_table_head(["truth", *classes, "recall"])]
+    pointing = scores.get("pointing")
+    last = ["map peaks in the lesion; chance"] if pointing else []
+    lines += ["", *_table_head(["truth", *classes, "recall", *last])]
     for key, row in zip(classes, scores["confusion"], strict=True):
-        lines.append(_row([key, *map(str, row), _with_limits(scores["recall"][key])]))
+        cells = [key, *map(str, row), _with_limits(scores["recall"][key])]
+        if pointing:
+            game = pointing.get(key)
+            cells.append(f"{_with_limits(game['hit_rate'])}; {game['chance']:.3f}" if game else "no lesion")
+        lines.append(_row(cells))
     return lines
 
 

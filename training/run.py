@@ -27,7 +27,7 @@ from core.model.checkpoint import (
 )
 from core.model.uncertainty import fit_detector, restore_detector
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
-from training.evaluation import score
+from training.evaluation import pointing, score
 from training.loop import FitResult, Outputs, fit, predict_logits
 from training.plan import RunPlan, read_plan
 from training.progress import RunDisplay
@@ -80,7 +80,7 @@ def execute(folder: RunFolder, console: Console) -> dict[str, Any]:
     training, held_out = dataset.image_set(training_rows), dataset.image_set(held_out_rows)
     if plan.are_classes_permuted:
         shuffled = np.random.default_rng([recipe.seed, 77]).permutation(training.classes)
-        training = type(training)(training.images, shuffled)
+        training = replace(training, classes=shuffled, lesions=None)
     torch.use_deterministic_algorithms(True, warn_only=fabric.device.type == "cuda")
     built, average = _build(plan, dataset)
     if built.warning and fabric.is_global_zero:
@@ -94,6 +94,12 @@ def execute(folder: RunFolder, console: Console) -> dict[str, Any]:
             f"{fabric.world_size} x {fabric.device.type}, data {dataset.sha256[:12]}, split {folds.sha256[:12]}",
             highlight=False,
         )
+        if recipe.map_weight and training.lesions is None:
+            console.print(
+                "No case has a lesion mask: map_weight takes no part, and the class maps are not taught where to look.",
+                style="bold yellow",
+                highlight=False,
+            )
     with RunDisplay(console, folder.path.name) as display:
         fitted = fit(
             fabric,
@@ -211,6 +217,7 @@ def _fingerprint(plan: RunPlan, dataset: Dataset, folds: Folds, built: BuiltMode
         built.initialisation,
         plan.are_classes_permuted,
         plan.devices * plan.nodes,
+        dataset.lesions_sha256() if plan.recipe.map_weight else None,
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -224,6 +231,7 @@ def _describe(
         "classes": list(dataset.classes),
         "data_sha256": dataset.sha256,
         "split_sha256": folds.sha256,
+        "lesions_sha256": dataset.lesions_sha256(),
         "initialisation": built.initialisation,
         "warning": built.warning,
         "is_synthetic": dataset.is_synthetic,
@@ -282,6 +290,8 @@ def _conclude(
         seen = outputs if name == held_out_name else predict_logits(served, images.images, fabric.device)
         probabilities = softmax(seen.logits, calibration.temperature)
         scores[name] = score(images.classes, probabilities, dataset.classes)
+        if images.lesions is not None:
+            scores[name]["pointing"] = pointing(images.classes, seen.class_maps, images.lesions, dataset.classes)
         if detector is not None:
             scores[name]["flagged"] = round(float(detector.is_out(seen.logits, seen.pooled).mean()), 4)
         centres = sorted({dataset.cases[row].centre for row in rows})

@@ -1,23 +1,22 @@
-"""Scores of a stored checkpoint on cohorts, through the same network, preprocessing and temperature as when served."""
+"""Scores of stored checkpoints on cohorts, through the very classes that serve them to a study."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from core.errors import TrainingError
+from core.imaging import load_image
 from core.model.architectures import ARCHITECTURES
-from core.model.calibration import softmax
-from core.model.checkpoint import load_checkpoint
-from core.model.uncertainty import restore_detector
+from core.model.augmented import Augmented
+from core.model.classifier import Classifier, Ensemble
 from core.study import THYROID_CLASSES
 from training.dataset import open_dataset
-from training.evaluation import score
-from training.loop import predict_logits
+from training.evaluation import pointing, score
 from training.run import save_predictions
 from training.run_folder import RunFolder
 
@@ -25,25 +24,28 @@ from training.run_folder import RunFolder
 SCORES_FILE = "scores.json"
 
 
-def score_checkpoint(
-    checkpoint: Path,
+def score_checkpoints(
+    checkpoints: Sequence[Path],
     source: Path,
     cohorts: Sequence[str] | None,
     *,
+    is_augmented: bool = False,
     out: Path | None = None,
     device: str = "auto",
     cache: Path = Path("runs/cache"),
 ) -> dict[str, Any]:
-    """Score a checkpoint.
+    """Score a checkpoint, or several as one ensemble.
 
     Parameters
     ----------
-    checkpoint : Path
-        Checkpoint folder or weights file.
+    checkpoints : sequence of Path
+        Checkpoint folders or weights files; two or more answer with the mean of their probabilities.
     source : Path
         Manifest or class-named folder.
     cohorts : sequence of str, optional
         Cohorts to score; None scores all but the one called training.
+    is_augmented : bool
+        With test-time augmentation, as ``manage.py model register --augment`` registers it.
     out : Path, optional
         Folder for ``scores.json`` and ``predictions_COHORT.csv``.
     device : str
@@ -54,44 +56,57 @@ def score_checkpoint(
     Returns
     -------
     dict
-        Cohort to :func:`training.evaluation.score`.
+        ``title``, ``classes`` and ``scores`` (cohort to :func:`training.evaluation.score`), and what was scored on
+        what.
 
     Raises
     ------
-    CheckpointError, ManifestError, TrainingError
-        If checkpoint or data cannot be used.
+    CheckpointError, ManifestError, ModelError, TrainingError
+        If checkpoints, data or device cannot be used.
     """
-    loaded = load_checkpoint(checkpoint, expected_classes=tuple(disease.key for disease in THYROID_CLASSES))
-    dataset = open_dataset(source, loaded.card.input_size, cache)
+    keys = tuple(disease.key for disease in THYROID_CLASSES)
+    members = [Classifier.load(path, device, expected_classes=keys) for path in checkpoints]
+    plain = members[0] if len(members) == 1 else Ensemble(members)
+    model = Augmented(plain) if is_augmented else plain
+    dataset = open_dataset(source, members[0].metadata.input_size, cache)
     names = list(cohorts) if cohorts else [name for name in dataset.cohorts if name != "training"]
     if not names:
         raise TrainingError(f"{source} has no cohort but training. Name what to score with --cohort.")
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if kind not in ("cpu", "cuda"):
-        raise TrainingError(f"Device {device!r} is unknown. Use auto, cpu or cuda.")
-    network = loaded.network.to(kind)
     scores: dict[str, Any] = {}
     for name in names:
         rows = dataset.rows_of_cohorts([name])
         images = dataset.image_set(rows)
-        outputs = predict_logits(network, images.images, torch.device(kind))
-        probabilities = softmax(outputs.logits, loaded.card.temperature)
-        scores[name] = score(images.classes, probabilities, dataset.classes)
-        detector = restore_detector(loaded.statistics, loaded.card.thresholds, outputs.pooled.shape[1])
-        if detector is not None:
-            scores[name]["flagged"] = round(float(np.mean(detector.is_out(outputs.logits, outputs.pooled))), 4)
+        found = model.predict([load_image(dataset.cases[row].path).pixels for row in rows])
+        scores[name] = score(images.classes, found.probabilities, dataset.classes)
+        scores[name]["flagged"] = round(float(np.mean(found.is_out_of_distribution)), 4)
+        if images.lesions is not None and found.class_maps is not None:
+            scores[name]["pointing"] = pointing(images.classes, found.class_maps, images.lesions, dataset.classes)
         if out is not None:
-            save_predictions(dataset, rows, probabilities, RunFolder(out), name)
+            save_predictions(dataset, rows, found.probabilities, RunFolder(out), name)
+    content = {
+        "checkpoint": ", ".join(_name(path) for path in checkpoints),
+        "title": _title(members, is_augmented=is_augmented),
+        "weights_sha256": model.sha256,
+        "data": source.parent.name if source.is_file() else source.name,
+        "data_sha256": dataset.sha256,
+        "is_synthetic": dataset.is_synthetic,
+        "classes": list(dataset.classes),
+        "scores": scores,
+    }
     if out is not None:
-        content = {
-            "checkpoint": checkpoint.name,
-            "title": ARCHITECTURES[loaded.card.architecture].title,
-            "weights_sha256": loaded.sha256,
-            "data": source.parent.name if source.is_file() else source.name,
-            "data_sha256": dataset.sha256,
-            "is_synthetic": dataset.is_synthetic,
-            "classes": list(dataset.classes),
-            "scores": scores,
-        }
         RunFolder(out).save_json(out / SCORES_FILE, content)
-    return scores
+    return content
+
+
+def _name(path: Path) -> str:
+    """What a checkpoint is called in tables: its file, or its run."""
+    return path.parent.name if path.is_dir() and path.name == "model" and path.parent.name else path.name
+
+
+def _title(members: Sequence[Classifier], *, is_augmented: bool) -> str:
+    """``Improved ResNet-34``; ``mean of 5 x Improved ResNet-34, six views each``."""
+    counts = Counter(ARCHITECTURES[member.metadata.architecture].title for member in members)
+    title = next(iter(counts))
+    if len(members) > 1:
+        title = "mean of " + " and ".join(f"{count} x {name}" for name, count in counts.items())
+    return f"{title}, six views each" if is_augmented else title

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from training.plan import RunPlan
-from training.recipe import MODERN
+from training.recipe import MODERN, SCINTIGRAPHY_SAFE
 
 #: A recipe that two CPU cores can afford: a small network, 160 pixels, images that grow from 96.
 SHIPPED_RECIPE = MODERN.with_changes(
@@ -14,6 +15,15 @@ SHIPPED_RECIPE = MODERN.with_changes(
     image_size=160,
     starting_size_fraction=0.6,
     length=36,
+    map_weight=0.0,
+    augmentation=replace(
+        SCINTIGRAPHY_SAFE,
+        scale_fraction=0.10,
+        gamma_log_range=0.25,
+        window_fraction=0.15,
+        smoothing_probability=0.0,
+        smoothing_fraction=0.0,
+    ),
 )
 
 

@@ -2,7 +2,7 @@
 
 from core.imaging.folder import read_folder
 from core.imaging.image import LoadedImage, load_image
-from core.imaging.manifest import ManifestErrors, ManifestRow, ManifestRows, load_cases, read_manifest
+from core.imaging.manifest import ManifestErrors, ManifestRow, ManifestRows, load_cases, load_mask, read_manifest
 from core.imaging.png import content_sha256, decode_png, encode_png
 from core.imaging.render import default_window, render_uint8
 
@@ -17,6 +17,7 @@ __all__ = [
     "encode_png",
     "load_cases",
     "load_image",
+    "load_mask",
     "read_folder",
     "read_manifest",
     "render_uint8",

@@ -165,7 +165,7 @@ def load_cases(rows: Sequence[ManifestRow], progress: Progress | None = None) ->
             raise ImageError(
                 "the pixels changed since the manifest was checked", file=row.image_path, fix="start again"
             )
-        mask = None if row.lesion_mask_path is None else _load_mask(row.lesion_mask_path, image)
+        mask = None if row.lesion_mask_path is None else load_mask(row.lesion_mask_path, image)
         yield CaseRecord(
             case=row.case,
             patient=row.patient,
@@ -346,7 +346,7 @@ def _check_images(rows: Sequence[ManifestRow], check: _Check, progress: Progress
                 hashed.append(replace(row, content_sha256=digest))
                 if row.lesion_mask_path is not None and row.lesion_mask_path != Path():
                     try:
-                        _load_mask(row.lesion_mask_path, image)
+                        load_mask(row.lesion_mask_path, image)
                     except ImageError as error:
                         check.add(error.problem, row.row, "lesion_mask", error.value, error.fix)
         if progress is not None:
@@ -354,7 +354,7 @@ def _check_images(rows: Sequence[ManifestRow], check: _Check, progress: Progress
     return hashed
 
 
-def _load_mask(path: Path, image: LoadedImage) -> np.ndarray:
+def load_mask(path: Path, image: LoadedImage) -> np.ndarray:
     """A lesion mask, shape of the image, True where the mask's picture is not black."""
     mask = load_image(path).pixels
     if mask.shape != image.pixels.shape:

@@ -1,4 +1,4 @@
-"""The registry of architectures: one entry each, all from torchvision, all cut at the last convolutional map.
+"""The registry of architectures: one entry each, from torchvision but for one, cut at the last convolutional map.
 
 Every network here is a :class:`Network`: a ``trunk`` that ends in the last convolutional map, a ``pool``, and a
 ``head`` of plain layers from the pooled map to the logits. The cut is what makes Grad-CAM cheap (one forward pass
@@ -27,6 +27,7 @@ import torchvision
 from torch import Tensor, nn
 
 from core.errors import ModelError
+from core.model import fine_resnet
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +104,10 @@ class Architecture:
     """One entry of the registry."""
 
     title: str  # name in tables
-    torchvision_name: str
-    weights_file: str  # name under WEIGHTS_ADDRESS; its last part is a prefix of the file's SHA-256
+    torchvision_name: str | None  # None: ours, for which no weights are published
+    weights_file: str | None  # name under WEIGHTS_ADDRESS; its last part is a prefix of the file's SHA-256
     dropout: float  # probability of dropping, the default of the paper or of torchvision
-    cut: Callable[[Any, int, float], Network]  # (torchvision model, n_classes, dropout) to Network
+    cut: Callable[[Any, int, float], Network]  # (torchvision model or None, n_classes, dropout) to Network
     reference: str
 
 
@@ -177,6 +178,12 @@ def _cut_efficientnet(model: Any, n_classes: int, dropout: float) -> Network:
     return Network(model.features, nn.AdaptiveAvgPool2d(1), head)
 
 
+def _make_fine_resnet(model: None, n_classes: int, dropout: float) -> Network:
+    """Our own: nothing to cut, a fine map and one linear layer."""
+    head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * fine_resnet.WIDTH, n_classes))
+    return Network(fine_resnet.trunk(), nn.AdaptiveAvgPool2d(1), head)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "alexnet": Architecture(
         "AlexNet", "alexnet", "alexnet-owt-7be5be79.pth", 0.5, _cut_alexnet, "Krizhevsky (2014), arXiv:1404.5997"
@@ -203,7 +210,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         "resnet34-b627a593.pth",
         0.8,
         _cut_improved_resnet34,
-        "He et al. (2016), arXiv:1512.03385; head: Zhao et al. (2023), Quant Imaging Med Surg 13",
+        "He et al. (2016), arXiv:1512.03385; head: Zhao et al. (2023), Front Endocrinol 14:1224191",
     ),
     "convnext_tiny": Architecture(
         "ConvNeXt-Tiny", "convnext_tiny", "convnext_tiny-983f1562.pth", 0.0, _cut_convnext, "Liu et al. (2022)"
@@ -215,6 +222,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         0.2,
         _cut_efficientnet,
         "Tan and Le (2021), arXiv:2104.00298",
+    ),
+    "resnet16_fine": Architecture(
+        "ResNet-16 with a fine map", None, None, 0.2, _make_fine_resnet, "core.model.fine_resnet"
     ),
 }
 
@@ -275,9 +285,15 @@ def build(
     if weights is not None and weights != "imagenet" and not isinstance(weights, Path):
         raise ModelError(f'weights must be None, "imagenet" or a path, not {weights!r}.')
 
-    model = torchvision.models.get_model(entry.torchvision_name, weights=None)
+    model = None if entry.torchvision_name is None else torchvision.models.get_model(entry.torchvision_name)
     initialisation, warning = "random", None
-    if weights == "imagenet":
+    if model is None or entry.weights_file is None:
+        if weights is not None:
+            raise ModelError(
+                f"no pretrained weights are published for {entry.title}. Fix: leave --weights and --weights-file away, "
+                "or choose another --architecture."
+            )
+    elif weights == "imagenet":
         found = _imagenet_file(entry.weights_file)
         if isinstance(found, Path):
             initialisation = f"imagenet:{_load_torchvision_weights(model, found, entry.title)}"
@@ -288,7 +304,7 @@ def build(
                 "--weights-file."
             )
             log.warning(warning)
-    elif weights is not None:
+    elif isinstance(weights, Path):
         initialisation = f"file:{_load_torchvision_weights(model, weights, entry.title)}"
     return BuiltModel(entry.cut(model, n_classes, rate), initialisation, warning)
 

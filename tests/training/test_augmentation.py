@@ -85,3 +85,24 @@ def test_thinning_keeps_the_mean_and_adds_the_noise_of_fewer_counts() -> None:
     assert float(thinned.var()) == pytest.approx(0.4 / 100, rel=0.1)
     dark = augment(torch.zeros(2, 1, 8, 8), settings, seeded(5))
     assert float(dark.abs().max()) == 0
+
+
+def test_smoothing_keeps_the_sum_and_widens_a_point_up_to_its_limit() -> None:
+    """The variance of a smoothed point is that of the filter: SDs are spread from nothing to the limit."""
+    point = torch.zeros(200, 1, 41, 41)
+    point[:, :, 20, 20] = 1.0
+    smoothed = augment(point, Augmentation(smoothing_probability=1.0, smoothing_fraction=0.05), seeded(7))
+    torch.testing.assert_close(smoothed.sum(dim=(1, 2, 3)), torch.ones(200))
+    offsets = (torch.arange(41.0) - 20) ** 2
+    for axis in (2, 3):
+        sd = (smoothed.sum(dim=5 - axis).squeeze(1) @ offsets).sqrt()
+        assert 1.9 < float(sd.max()) <= 0.05 * 41
+        assert float(sd.min()) < 0.3
+        assert float(sd.median()) == pytest.approx(0.05 * 41 / 2, rel=0.2)
+
+
+def test_smoothing_takes_its_share_of_images_and_leaves_the_others_alone(images: torch.Tensor) -> None:
+    many = images[:1].repeat(400, 1, 1, 1)
+    changed = augment(many, Augmentation(smoothing_probability=0.25, smoothing_fraction=0.05), seeded(8))
+    share = float((changed != many).flatten(1).any(dim=1).float().mean())
+    assert share == pytest.approx(0.25, abs=0.07)

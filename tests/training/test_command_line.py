@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from core.errors import ReadingRoomError, TrainingError
 from core.imaging import load_image
+from core.model.augmented import Augmented
 from core.model.checkpoint import load_checkpoint
-from core.model.classifier import Classifier
+from core.model.classifier import Classifier, Ensemble
 from core.model.shipped import SHIPPED_CHECKPOINT
 from core.study import THYROID_CLASSES
 from training.command_line import app
@@ -33,6 +34,7 @@ from training.recipe import MODERN, Recipe, variants_of
 from training.report import write_report
 from training.run import execute, ship
 from training.run_folder import RunFolder, read_json
+from training.scoring import score_checkpoints
 from training.shipped import SHIPPED_RECIPE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -102,6 +104,28 @@ def test_evaluate_repeats_the_scores_of_the_run(plan: RunPlan, manifest: Path, t
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())["scores"]
     for cohort in ("internal", "external"):
         assert scores[cohort]["confusion"] == result["scores"][cohort]["confusion"]
+        for key, game in result["scores"][cohort]["pointing"].items():
+            assert scores[cohort]["pointing"][key]["hit_rate"] == game["hit_rate"]
+            assert scores[cohort]["pointing"][key]["energy"] == pytest.approx(game["energy"], abs=1e-4)
+
+
+def test_evaluated_ensemble_with_six_views_is_the_one_that_a_study_would_be_served(
+    plan: RunPlan, manifest: Path, tmp_path: Path
+) -> None:
+    for seed in (1, 2):
+        carry_out(replace(plan, recipe=TINY.with_changes(seed=seed)), tmp_path / f"run-{seed}")
+    members = [tmp_path / f"run-{seed}" / "model" for seed in (1, 2)]
+    found = score_checkpoints(members, manifest, ["external"], is_augmented=True, out=tmp_path, cache=Path(plan.cache))
+    assert found["title"] == "mean of 2 x ShuffleNetV2, six views each"
+    assert found["checkpoint"] == "run-1, run-2"
+    served = Augmented(Ensemble([Classifier.load(member, device="cpu") for member in members]))
+    assert found["weights_sha256"] == served.sha256
+    opened = open_dataset(manifest, 32, Path(plan.cache))
+    paths = [opened.cases[row].path for row in opened.rows_of_cohorts(["external"])]
+    probabilities = served.predict([load_image(path).pixels for path in paths]).probabilities
+    with (tmp_path / "predictions_external.csv").open() as file:
+        stored = [[float(row[f"p_{key}"]) for key in KEYS] for row in csv.DictReader(file)]
+    assert np.abs(probabilities - np.array(stored)).max() < 1e-6
 
 
 def test_killed_process_resumes_to_the_same_bits(plan: RunPlan, tmp_path: Path) -> None:

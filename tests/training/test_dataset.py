@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.errors import ImageError, ManifestError, TrainingError
 from core.imaging import load_image
-from core.model.preprocessing import prepare
+from core.model.preprocessing import prepare, prepare_mask
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
 
 Change = Callable[[list[dict[str, str]], Path], None]
@@ -53,6 +53,44 @@ def unchanged(rows: list[dict[str, str]], folder: Path) -> None:
 def test_images_are_prepared_exactly_as_for_prediction(dataset: Dataset) -> None:
     for row in (0, 50, len(dataset.cases) - 1):
         assert np.array_equal(dataset.images[row], prepare(load_image(dataset.cases[row].path).pixels, 32))
+
+
+def test_lesion_masks_are_prepared_like_the_images_and_empty_where_none_is_given(dataset: Dataset) -> None:
+    assert dataset.lesions is not None
+    for row, case in enumerate(dataset.cases):
+        is_normal = dataset.classes[case.class_index] == "normal"
+        assert (case.mask_path is None) == is_normal
+        assert dataset.lesions[row].any() == (not is_normal)
+    row = next(row for row, case in enumerate(dataset.cases) if case.mask_path is not None)
+    case = dataset.cases[row]
+    mask = load_image(case.mask_path).pixels > 0
+    assert np.array_equal(dataset.lesions[row], prepare_mask(mask, 32))
+    part = dataset.image_set(np.array([row]))
+    assert part.lesions is not None
+    assert np.array_equal(part.lesions[0], dataset.lesions[row])
+
+
+def test_another_mask_is_noticed_and_leaves_the_hash_of_the_images_alone(
+    manifest: Path, copy: Callable[[Change], Path], tmp_path: Path
+) -> None:
+    def with_masks(rows: list[dict[str, str]], folder: Path) -> None:
+        Image.fromarray(np.full((256, 256), 255, np.uint8)).save(folder / "whole.png")
+        for row in rows:
+            row["lesion_mask"] = "whole.png" if row["class"] == "tumor" else ""
+
+    source = copy(with_masks)
+    first = open_dataset(source, 32, tmp_path / "cache")
+    assert first.lesions is not None
+    assert first.lesions.all(axis=(1, 2)).sum() == sum(case.mask_path is not None for case in first.cases)
+    half = np.zeros((256, 256), np.uint8)
+    half[:128] = 255
+    Image.fromarray(half).save(source.parent / "whole.png")
+    second = open_dataset(source, 32, tmp_path / "cache")
+    assert second.lesions is not None
+    assert second.lesions[:, 16:].sum() == 0 < second.lesions[:, :16].sum()
+    assert second.sha256 == first.sha256
+    assert second.lesions_sha256() != first.lesions_sha256()
+    assert open_dataset(copy(unchanged), 32, tmp_path / "cache").lesions_sha256() is None
 
 
 def test_second_opening_reads_the_cache_and_gives_the_same(

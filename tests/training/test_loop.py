@@ -356,16 +356,9 @@ def test_two_processes_give_the_weights_of_one(
 
     Batches of five are shared as three and two, so a wrong weighting would show.
     """
-    fifteen = ImageSet(sixteen.images[:15], sixteen.classes[:15])
-    np.savez(tmp_path / "data.npz", images=fifteen.images, classes=fifteen.classes)
-    worker = Path(__file__).with_name("two_processes.py")
-    done = subprocess.run(
-        [sys.executable, str(worker), str(tmp_path)],
-        env=dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(Path(__file__).parents[2])),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    assert sixteen.lesions is not None
+    fifteen = ImageSet(sixteen.images[:15], sixteen.classes[:15], sixteen.lesions[:15])
+    done = run_two_processes(fifteen, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1))
     assert first["world_size"] == 2
@@ -375,12 +368,33 @@ def test_two_processes_give_the_weights_of_one(
     single = run(fabric, lambda: _without_dropout(make_network()), fifteen, tmp_path / "single", recipe)
     for name, tensor in single.network.state_dict().items():
         torch.testing.assert_close(first["network"][name], tensor, rtol=1e-4, atol=1e-6)
-    assert first["loss"] == pytest.approx([row["training_loss"] for row in single.history], rel=1e-5)
+    for quantity in ("training_loss", "training_map_loss"):
+        assert first[quantity] == pytest.approx([row[quantity] for row in single.history], rel=1e-5)
+
+
+def test_nan_in_one_of_two_processes_stops_both_with_advice(sixteen: ImageSet, tmp_path: Path) -> None:
+    """The healthy process must not wait for ever for a gradient that never comes."""
+    done = run_two_processes(sixteen, tmp_path, "poison")
+    for rank in (0, 1):
+        assert "The loss is nan in epoch 1, step 2" in (tmp_path / f"rank-{rank}.txt").read_text(), done.stderr[-2000:]
+
+
+def run_two_processes(data: ImageSet, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The worker beside this file on some images; it starts its twin by itself."""
+    np.savez(folder / "data.npz", images=data.images, classes=data.classes, lesions=data.lesions)
+    return subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(folder), *arguments],
+        env=dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(Path(__file__).parents[2])),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
 
 def two_process_settings() -> dict[str, object]:
     """Recipe of the two-process test: nothing random but the order."""
     return {
+        "map_weight": 0.5,
         "image_size": 32,
         "batch_size": 5,
         "length": 3,

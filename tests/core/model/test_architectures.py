@@ -16,10 +16,12 @@ import torchvision
 from torch import nn
 
 from core.errors import ModelError
-from core.model import architectures
+from core.model import architectures, fine_resnet
 from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES, build
 
 SMALL = "shufflenet_v2_x1_0"
+#: Torchvision's own, up to the number of logits.
+AS_PUBLISHED = [name for name in ARCHITECTURES if name not in ("resnet34_improved", "resnet16_fine")]
 
 
 def _named_weights(folder: Path, name: str = SMALL) -> Path:
@@ -33,7 +35,7 @@ def _n_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "resnet34_improved"])
+@pytest.mark.parametrize("name", AS_PUBLISHED)
 def test_network_has_as_many_parameters_as_torchvision_publishes(name: str) -> None:
     weights = torchvision.models.get_model_weights(ARCHITECTURES[name].torchvision_name)
     with torch.device("meta"):
@@ -60,7 +62,7 @@ def test_improved_resnet_has_torchvisions_trunk_and_the_head_of_the_paper() -> N
     assert network.head[2].p == 0.8
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "resnet34_improved"])
+@pytest.mark.parametrize("name", AS_PUBLISHED)
 def test_cut_network_gives_the_logits_of_torchvisions_own(name: str) -> None:
     entry = ARCHITECTURES[name]
     torch.manual_seed(1)
@@ -73,6 +75,36 @@ def test_cut_network_gives_the_logits_of_torchvisions_own(name: str) -> None:
         network.last_linear.load_state_dict(last.state_dict())
         assert torch.allclose(network(images), expected, atol=1e-5)
         assert torch.equal(network.tail(network.trunk(images)), network(images))
+
+
+def test_fine_resnet_has_sixteen_layers_with_weights_and_a_map_of_an_eighth(network_of) -> None:
+    network = network_of("resnet16_fine")
+    in_a_row = [
+        layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear) and "shortcut" not in name
+    ]
+    assert len(in_a_row) == 16
+    assert _n_parameters(network) == sum(
+        layer.weight.numel() + (0 if layer.bias is None else layer.bias.numel())
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+    )
+    with torch.inference_mode():
+        assert network.trunk(torch.randn(1, 3, 160, 128)).shape == (1, 128, 20, 16)
+
+
+def test_fine_resnets_fresh_block_hands_its_input_on() -> None:
+    """Residual blocks begin as their shortcut: the last scale is zero."""
+    block = fine_resnet.Block(8, 8, 1, 2).eval()
+    signal = torch.rand(1, 8, 5, 5)
+    assert torch.equal(block(signal), signal)
+
+
+@pytest.mark.parametrize("weights", ["imagenet", Path("some.pth")])
+def test_pretrained_weights_that_nobody_publishes_are_refused(weights: str | Path) -> None:
+    with pytest.raises(ModelError, match="no pretrained weights are published for ResNet-16"):
+        build("resnet16_fine", 4, weights=weights)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
