@@ -121,8 +121,11 @@ def _draw_case(
             f"Grad-CAM from the last convolutional layer. {SCALES[str(scale)]} It shows where the model looked, not "
             "whether it is right."
         )
+        lesion = repository.lesion_mask(study.key, case)
+        if lesion is not None and not st.toggle("Outline of the lesion", value=True, key="outline"):
+            lesion = None
     with pictures:
-        _draw_pictures(image, prediction, labels, truth, _tops(prediction, tops, str(scale)))
+        _draw_pictures(image, prediction, labels, truth, _tops(prediction, tops, str(scale)), lesion)
 
 
 def _tops(prediction: CasePrediction, tops: np.ndarray, scale: str) -> np.ndarray:
@@ -136,11 +139,16 @@ def _tops(prediction: CasePrediction, tops: np.ndarray, scale: str) -> np.ndarra
 
 
 def _draw_pictures(
-    image: np.ndarray, prediction: CasePrediction, labels: dict[str, str], truth: str, tops: np.ndarray
+    image: np.ndarray,
+    prediction: CasePrediction,
+    labels: dict[str, str],
+    truth: str,
+    tops: np.ndarray,
+    lesion: np.ndarray | None,
 ) -> None:
-    """The scintigram, and beside it Grad-CAM of every class over it."""
+    """The scintigram, and beside it Grad-CAM of every class over it; the lesion outlined on the true class."""
     columns = st.columns(1 + len(labels))
-    figure = charts.scintigram_chart(image, "Scintigram", height=255)
+    figure = charts.scintigram_chart(image, "Scintigram", lesion=lesion, height=255)
     columns[0].plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
     if prediction.class_maps is None:
         columns[1].info("This model stored no class maps.")
@@ -148,7 +156,14 @@ def _draw_pictures(
     for index, (key, label) in enumerate(labels.items()):
         title = f"{label}{' ★' if key == truth else ''} · {prediction.probabilities[index]:.2f}"
         class_map = np.asarray(prediction.class_maps[index], dtype=float)
-        figure = charts.scintigram_chart(image, title, class_map=class_map, top=float(tops[index]), height=255)
+        figure = charts.scintigram_chart(
+            image,
+            title,
+            class_map=class_map,
+            top=float(tops[index]),
+            lesion=lesion if key == truth else None,
+            height=255,
+        )
         columns[1 + index].plotly_chart(
             figure, config=charts.CHART_CONFIG, alt=f"Evidence for {label}", key=f"map {key}"
         )

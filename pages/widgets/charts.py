@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.model.preprocessing import square_to_image_box
+
 #: Okabe and Ito (2008), without black, in the order in which participants take them.
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -290,9 +292,18 @@ EVIDENCE_SCALE = [
     [1.0, "rgba(252,255,164,0.75)"],
 ]
 
+#: Cool, as no evidence is drawn.
+LESION_COLOUR = "#56B4E9"
+
 
 def scintigram_chart(
-    image: np.ndarray, title: str, *, class_map: np.ndarray | None = None, top: float = 1.0, height: int = 300
+    image: np.ndarray,
+    title: str,
+    *,
+    class_map: np.ndarray | None = None,
+    top: float = 1.0,
+    lesion: np.ndarray | None = None,
+    height: int = 300,
 ) -> go.Figure:
     """A scintigram in grey, with a class map over it drawn by the browser from the small array.
 
@@ -303,6 +314,8 @@ def scintigram_chart(
         Raw Grad-CAM; what is negative is no evidence and stays transparent.
     top : float
         Value shown brightest; the same for all classes and cases of a page, so that weak evidence looks weak.
+    lesion : bool array, shape (height, width), optional
+        Drawn as an outline.
     """
     rows, columns = image.shape
     figure = go.Figure(
@@ -310,19 +323,32 @@ def scintigram_chart(
     )  # "Greys" runs from white; reversed, a pixel without counts is black
     if class_map is not None:
         h, w = class_map.shape
+        # The map covers the square that the image was padded to.
+        side = max(rows, columns)
+        upper, left, _, _ = square_to_image_box(rows, columns)
         figure.add_trace(
             go.Heatmap(
                 z=np.maximum(class_map, 0).astype("float32"),
-                x0=(columns / w - 1) / 2,
-                dx=columns / w,
-                y0=(rows / h - 1) / 2,
-                dy=rows / h,
+                x0=(side / w - 1) / 2 - left * side,
+                dx=side / w,
+                y0=(side / h - 1) / 2 - upper * side,
+                dy=side / h,
                 zsmooth="best",
                 colorscale=EVIDENCE_SCALE,
                 zmin=0,
                 zmax=top,
                 showscale=False,
                 hovertemplate="evidence %{z:.3f}<extra></extra>",
+            )
+        )
+    if lesion is not None:
+        figure.add_trace(
+            go.Contour(
+                z=lesion.astype("uint8"),
+                contours={"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"},
+                line={"color": LESION_COLOUR, "width": 1.5},
+                showscale=False,
+                hoverinfo="skip",
             )
         )
     figure.update_xaxes(visible=False, range=[-0.5, columns - 0.5], constrain="domain")
