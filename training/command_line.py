@@ -191,6 +191,7 @@ def compare(
     train_on: CohortOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     workers: WorkersOption = 1,
     gpus: GpusOption = 0,
     seed: SeedOption = None,
@@ -208,6 +209,7 @@ def compare(
         train_on=train_on,
         weights=weights,
         accelerator=device,
+        precision=precision,
         has_detector=False,
         folds=hold_out,
     )
@@ -228,6 +230,7 @@ def cross_validate(
     weights: WeightsOption = None,
     weights_file: WeightsFileOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     workers: WorkersOption = 1,
     gpus: GpusOption = 0,
     seed: SeedOption = None,
@@ -246,6 +249,7 @@ def cross_validate(
         weights=weights,
         weights_file=weights_file,
         accelerator=device,
+        precision=precision,
         has_detector=False,
     )
     plans = cross_validation_plans(plan, folds)
@@ -267,6 +271,7 @@ def ablate(
     changes: SetOption = None,
     train_on: CohortOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     workers: WorkersOption = 1,
     gpus: GpusOption = 0,
     seed: SeedOption = None,
@@ -285,6 +290,7 @@ def ablate(
         seed=seed,
         train_on=train_on,
         accelerator=device,
+        precision=precision,
         has_detector=False,
         folds=hold_out,
     )

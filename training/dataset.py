@@ -70,6 +70,7 @@ class Dataset:
     sha256: str  # of the sorted (pixels, class, patient, cohort, centre) of all cases
     is_synthetic: bool
     lesions: np.ndarray | None = None  # (n, S, S) bool memory map; None where no case has a mask
+    subtypes: tuple[str, ...] | None = None  # simulated subtype of every case; phantoms only, never a feature
 
     @property
     def cohorts(self) -> tuple[str, ...]:
@@ -142,7 +143,7 @@ def open_dataset(
         If nothing is left, or the cache cannot be written.
     """
     cases, images, lesions = _cached(source, image_size, cache_folder, classes, progress)
-    is_synthetic = (source.parent if source.is_file() else source).joinpath("params.csv").exists()
+    parameters = (source.parent if source.is_file() else source) / "params.csv"
     facts = sorted(
         [case.content_sha256, classes[case.class_index].key, case.patient, case.cohort, case.centre] for case in cases
     )
@@ -151,8 +152,9 @@ def open_dataset(
         tuple(disease.key for disease in classes),
         images,
         hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
-        is_synthetic,
+        parameters.exists(),
         lesions,
+        _subtypes(parameters, cases),
     )
 
 
@@ -224,6 +226,15 @@ def _cached(
         return cases, np.load(pixels_path, mmap_mode="r"), lesions
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(f"The cache {pixels_path} is damaged ({error}). Delete it and start again.") from error
+
+
+def _subtypes(parameters: Path, cases: Sequence[TrainingCase]) -> tuple[str, ...] | None:
+    """Subtype of every case from the file that the simulator leaves beside its manifest; None without it."""
+    if not parameters.exists():
+        return None
+    with parameters.open(encoding="utf-8", newline="") as file:
+        subtype_of = {row.get("case"): row.get("subtype") or "" for row in csv.DictReader(file)}
+    return tuple(subtype_of.get(case.case, "") for case in cases)
 
 
 def _text(path: Path | None) -> str | None:

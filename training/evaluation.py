@@ -51,6 +51,26 @@ def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) 
     }
 
 
+def recall_by_subtype(
+    truth: np.ndarray, probabilities: np.ndarray, subtypes: Sequence[str], classes: Sequence[str]
+) -> dict[str, dict[str, Any] | None]:
+    """Share of right answers with Wilson's limits for every simulated ``class, subtype``: which cases are hard.
+
+    Parameters
+    ----------
+    truth : int array, shape (n,)
+    probabilities : float array, shape (n, k)
+    subtypes : sequence of str, length n
+    classes : sequence of str, length k
+    """
+    is_right = probabilities.argmax(axis=1) == truth
+    kinds = np.array([f"{classes[index]}, {subtype}" for index, subtype in zip(truth, subtypes, strict=True)])
+    return {
+        str(kind): _with_limits(int(is_right[kinds == kind].sum()), int((kinds == kind).sum()))
+        for kind in np.unique(kinds)
+    }
+
+
 def pointing(
     truth: np.ndarray, class_maps: np.ndarray, lesions: np.ndarray, classes: Sequence[str]
 ) -> dict[str, dict[str, Any]]:

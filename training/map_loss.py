@@ -69,7 +69,8 @@ def map_loss(feature_map: Tensor, weights: Tensor, classes: Tensor, lesions: Ten
     height, width = feature_map.shape[-2:]
     rows = torch.arange(len(classes), device=classes.device)
     own = weights[rows, classes].float() * (height * width)  # (B, C): of the mean over positions, as of the logit
-    evidence = torch.einsum("bc,bchw->bhw", own, feature_map.float()).flatten(1)  # (B, h * w)
+    with torch.autocast(feature_map.device.type, enabled=False):  # half precision would blur what the softmax compares
+        evidence = torch.einsum("bc,bchw->bhw", own, feature_map.float()).flatten(1)  # (B, h * w)
     wanted = functional.adaptive_avg_pool2d(lesions.unsqueeze(1).float(), (height, width)).flatten(1)
     total = wanted.sum(dim=1, keepdim=True)
     wanted = wanted / total.clamp(min=1e-12)

@@ -108,6 +108,7 @@ def _evaluations(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for cohort, scores in result["scores"].items():
             lines += [*_confusion(result["classes"], cohort, scores), ""]
+        lines += _subtypes(result["scores"])
     return "\n".join(lines)
 
 
@@ -121,6 +122,7 @@ def _fits(results: Mapping[str, Mapping[str, Any]]) -> str:
         lines += [f"### {name}: {result['title']}", "", _setting_line(result), ""]
         for cohort, scores in result["scores"].items():
             lines += [*_confusion(result["classes"], cohort, scores), ""]
+        lines += _subtypes(result["scores"])
     return "\n".join(lines)
 
 
@@ -265,6 +267,20 @@ def _confusion(classes: Sequence[str], cohort: str, scores: Mapping[str, Any]) -
             cells.append(f"{_with_limits(game['hit_rate'])}; {game['chance']:.3f}" if game else "no lesion")
         lines.append(_row(cells))
     return lines
+
+
+def _subtypes(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which simulated subtypes are hard: share of right answers, cohorts side by side."""
+    cohorts = [cohort for cohort in scores if "subtypes" in scores[cohort]]
+    if not cohorts:
+        return []
+    kinds = sorted({kind for cohort in cohorts for kind in scores[cohort]["subtypes"]})
+    lines = ["Right answers by simulated subtype, with the number of cases:", ""]
+    lines += _table_head(["class, subtype", *cohorts])
+    for kind in kinds:
+        found = [scores[cohort]["subtypes"].get(kind) for cohort in cohorts]
+        lines.append(_row([kind, *(f"{one['value']:.2f} of {one['n']}" if one else "–" for one in found)]))
+    return [*lines, ""]
 
 
 def _printed(table: str, rater: str, part: str) -> str:

@@ -27,7 +27,7 @@ from core.model.checkpoint import (
 )
 from core.model.uncertainty import fit_detector, restore_detector
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
-from training.evaluation import pointing, score
+from training.evaluation import pointing, recall_by_subtype, score
 from training.loop import FitResult, Outputs, fit, predict_logits
 from training.plan import RunPlan, read_plan
 from training.progress import RunDisplay
@@ -292,6 +292,9 @@ def _conclude(
         scores[name] = score(images.classes, probabilities, dataset.classes)
         if images.lesions is not None:
             scores[name]["pointing"] = pointing(images.classes, seen.class_maps, images.lesions, dataset.classes)
+        if dataset.subtypes is not None:
+            kinds = [dataset.subtypes[row] for row in rows]
+            scores[name]["subtypes"] = recall_by_subtype(images.classes, probabilities, kinds, dataset.classes)
         if detector is not None:
             scores[name]["flagged"] = round(float(detector.is_out(seen.logits, seen.pooled).mean()), 4)
         centres = sorted({dataset.cases[row].centre for row in rows})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.evaluation import pointing
+from training.evaluation import pointing, recall_by_subtype
 
 CLASSES = ("graves", "normal", "sat", "tumor")
 
@@ -31,3 +31,14 @@ def test_a_map_that_says_nothing_is_no_hit() -> None:
     found = pointing(np.array([0]), np.zeros((1, 4, 2, 2), np.float32), lesions, CLASSES)
     assert found["graves"]["hit_rate"]["successes"] == 0
     assert found["graves"]["energy"] is None
+
+
+def test_recall_by_subtype_counts_each_kind_on_its_own() -> None:
+    truth = np.array([0, 0, 3, 3, 3])
+    probabilities = np.eye(4)[[0, 1, 3, 3, 0]]
+    found = recall_by_subtype(truth, probabilities, ["mild", "mild", "cold", "cold", "warm"], CLASSES)
+    assert {kind: (one["successes"], one["n"]) for kind, one in found.items()} == {
+        "graves, mild": (1, 2),
+        "tumor, cold": (2, 2),
+        "tumor, warm": (0, 1),
+    }
