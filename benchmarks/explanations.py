@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from core.imaging import load_cases, read_manifest
+from core.model.card import read_card
 from core.model.checkpoint import load_checkpoint
 from core.model.class_maps import enlarge
 from core.model.classifier import Classifier
@@ -43,11 +44,21 @@ chance would give. Low is good for deletion, high for the other measures but the
 of subacute thyroiditis is most of the gland; a normal gland has none. *Peak in the same cell* is the share of cases
 whose map peaks where most of its class peak: near 1 the map shows a habit of the network, not a place in the patient.
 
+{teaching}
+
 {table}
 
 Maps show where the model looked, not whether it is right. A map that misses the lesion of a right answer explains
 nothing: read every map with this table.
 """
+
+
+#: What the measures of localisation can mean, by whether the network saw masks in training.
+TEACHING = {
+    True: "This network was shown the lesion masks of its training cases (`training/map_loss.py`): that its maps point "
+    "was taught. Whether the answer hangs on what they point at is what deletion, insertion and ROAD say.",
+    False: "This network never saw a lesion mask: where its maps point, it found by itself.",
+}
 
 
 def measure(cases: list[CaseRecord], checkpoint: Path, n_perturbed: int) -> list[str]:
@@ -120,7 +131,10 @@ def main() -> None:
     print("\n".join(header))
     rows = measure(cases, options.checkpoint, options.perturbed)
     if options.write:
-        page = PAGE.format(checkpoint=options.checkpoint.name, table="\n".join([*header, *rows]))
+        is_taught = bool(read_card(options.checkpoint).recipe.get("map_weight"))
+        page = PAGE.format(
+            checkpoint=options.checkpoint.name, teaching=TEACHING[is_taught], table="\n".join([*header, *rows])
+        )
         options.write.write_text(page, encoding="utf-8")
 
 

@@ -425,7 +425,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     from core.model.architectures import PAPER_ARCHITECTURES
 
-    names = arguments.models or list(PAPER_ARCHITECTURES)
+    names = arguments.models or [*PAPER_ARCHITECTURES, "resnet16_fine"]
     parts = [
         f"## {threads} thread(s)\n\n{conditions(threads)}",
         predict_and_explain(names, arguments.size, arguments.turns, threads),

@@ -132,10 +132,10 @@ class CasePrediction:
 
     case: str
     probabilities: np.ndarray  # (k,) float64, in protocol order
-    entropy: float  # nats
+    entropy: float  # bits
     is_out_of_distribution: bool
-    device: str  # "cpu", "cuda:0 NVIDIA ..."
-    precision: str  # "float32", ...
+    device: str  # "cpu" or the name of the GPU
+    precision: str  # "fp32" or "bf16"
     class_maps: np.ndarray | None = None  # (k, h, w) float16, raw Grad-CAM on a common scale
     created_at: datetime | None = None  # None before it is stored
 

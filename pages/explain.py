@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -25,6 +27,9 @@ SCALES = {
     "classes whose raw maps are small stay dark.",
     "This case": "One scale for the classes of this case only: its strongest spot is brightest, however weak it is.",
 }
+
+#: Said of a model whose training used lesion masks.
+TAUGHT = " In training this model was shown where lesions lie, so a map that points at one is what it was taught."
 
 
 @requires(Role.COORDINATOR)
@@ -119,13 +124,19 @@ def _draw_case(
         scale = st.segmented_control("Scale of the maps", list(SCALES), default=next(iter(SCALES)), required=True)
         st.caption(
             f"Grad-CAM from the last convolutional layer. {SCALES[str(scale)]} It shows where the model looked, not "
-            "whether it is right."
+            f"whether it is right.{TAUGHT if _was_taught(model) else ''}"
         )
         lesion = repository.lesion_mask(study.key, case)
         if lesion is not None and not st.toggle("Outline of the lesion", value=True, key="outline"):
             lesion = None
     with pictures:
         _draw_pictures(image, prediction, labels, truth, _tops(prediction, tops, str(scale)), lesion)
+
+
+def _was_taught(model: ModelVersion) -> bool:
+    """Whether the model, or a member of an ensemble, was trained with the loss on class maps."""
+    cards = model.metadata.get("members") or [model.metadata]
+    return any((card.get("recipe") or {}).get("map_weight") for card in cast(list[dict[str, Any]], cards))
 
 
 def _tops(prediction: CasePrediction, tops: np.ndarray, scale: str) -> np.ndarray:

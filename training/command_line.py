@@ -306,7 +306,7 @@ def evaluate(
     ],
     data: DataOption = None,
     cohorts: Annotated[
-        list[str] | None, typer.Option("--cohort", help="Cohort to score; repeat. Default: all in the data.")
+        list[str] | None, typer.Option("--cohort", help="Cohort to score; repeat. Default: all but training.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write scores (JSON) and probabilities (CSV) here.")] = None,
     augment: Annotated[
