@@ -284,11 +284,11 @@ def decoding(size: int, turns: int) -> str:
     )
 
 
-def from_files(name: str, count: int, size: int, threads: int) -> str:
+def from_files(name: str, count: int, size: int, threads: int | None, device: str = "cpu") -> str:
     """Seconds from JPEG files to probabilities, doubts and the maps of all classes."""
     import torch
 
-    from core.imaging import load_image
+    from core.imaging import load_images
     from core.model.architectures import ARCHITECTURES, build
     from core.model.checkpoint import ModelCard, save_checkpoint
     from core.model.classifier import Classifier
@@ -300,19 +300,20 @@ def from_files(name: str, count: int, size: int, threads: int) -> str:
         card = ModelCard(name, ("graves", "normal", "sat", "tumor"), size, built.initialisation)
         save_checkpoint(root / "model", built.module.eval(), card)
         paths = [jpeg_file(root, index) for index in range(count)]
-        classifier = Classifier.load(root / "model", device="cpu", threads=threads)
-        classifier.predict([load_image(paths[0]).pixels])
+        classifier = Classifier.load(root / "model", device, threads=threads)
+        classifier.predict([image.pixels for image in load_images(paths[:BATCH])])
         wall_start, cpu_start = time.perf_counter(), time.process_time()
-        found = classifier.predict([load_image(path).pixels for path in paths])
+        found = classifier.predict([image.pixels for image in load_images(paths)], batch_size=16 if threads else 64)
         wall, cpu = time.perf_counter() - wall_start, time.process_time() - cpu_start
     return (
         f"### {count} JPEG files of 512 x 512 pixels to predictions with all maps\n\n"
-        f"{ARCHITECTURES[name].title}, {threads} thread(s): **{wall:.1f} s** wall, {cpu:.1f} s CPU, "
+        f"{ARCHITECTURES[name].title}, {found.device}{f', {threads} thread(s)' if threads else ''}: "
+        f"**{wall:.2f} s** wall, {cpu:.1f} s CPU, "
         f"{count / wall:.1f} images/s; {found.class_maps.shape[1]} maps an image.\n"
     )
 
 
-def training_step(name: str, size: int) -> str:
+def training_step(name: str, size: int, accelerator: str = "cpu", precision: str = "32-true") -> str:
     """A step of our loop against the same step on tensors that lie ready; the two take turns."""
     import numpy as np
     import torch
@@ -334,15 +335,21 @@ def training_step(name: str, size: int) -> str:
     data = ImageSet(images, np.arange(n_images) % 4)
     torch.manual_seed(0)
     network, average, bare = (build(name, 4).module for _ in range(3))
-    bare.train()
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]  # a choice
+    fabric.launch()
+    is_gpu = fabric.device.type == "cuda"
+    layout = torch.channels_last if is_gpu else torch.contiguous_format
+    bare = bare.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]  # a layout
     optimizer = torch.optim.Adam(bare.parameters(), lr=1e-4, weight_decay=1e-4, fused=True)
-    resident = normalise(torch.from_numpy(images[: recipe.batch_size]))
-    targets = torch.from_numpy(data.classes[: recipe.batch_size])
+    resident = normalise(torch.from_numpy(images[: recipe.batch_size])).to(fabric.device, memory_format=layout)
+    targets = torch.from_numpy(data.classes[: recipe.batch_size]).to(fabric.device)
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     last: list[tuple[float, float]] = []
 
     def now() -> tuple[float, float]:
+        if is_gpu:
+            torch.cuda.synchronize()
         return time.perf_counter(), time.process_time()
 
     def after_step(progress: object) -> None:
@@ -350,7 +357,9 @@ def training_step(name: str, size: int) -> str:
         if last:
             ours.append((end[0] - last[0][0], end[1] - last[0][1]))
         start = now()
-        loss = functional.cross_entropy(bare(resident), targets)
+        with fabric.autocast():
+            logits = bare(resident)
+        loss = functional.cross_entropy(logits.float(), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -359,8 +368,6 @@ def training_step(name: str, size: int) -> str:
         # The first step after an epoch also saves the state; steps are compared, so it is left out.
         last[:] = [] if len(theirs) % n_steps == 0 else [now()]
 
-    fabric = Fabric(accelerator="cpu", devices=1)
-    fabric.launch()
     with tempfile.TemporaryDirectory() as folder:
         fit(
             fabric,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import TrainingError
-from core.imaging import load_image
+from core.imaging import load_images
 from core.model.architectures import ARCHITECTURES
 from core.model.augmented import Augmented
 from core.model.classifier import Classifier, Ensemble
@@ -76,7 +76,7 @@ def score_checkpoints(
     for name in names:
         rows = dataset.rows_of_cohorts([name])
         images = dataset.image_set(rows)
-        found = model.predict([load_image(dataset.cases[row].path).pixels for row in rows])
+        found = model.predict([image.pixels for image in load_images([dataset.cases[row].path for row in rows])])
         scores[name] = score(images.classes, found.probabilities, dataset.classes)
         scores[name]["flagged"] = round(float(np.mean(found.is_out_of_distribution)), 4)
         if images.lesions is not None and found.class_maps is not None:

@@ -1,7 +1,7 @@
 """From image files to arrays, and from arrays to the bytes that are stored and shown."""
 
 from core.imaging.folder import read_folder
-from core.imaging.image import LoadedImage, load_image
+from core.imaging.image import LoadedImage, load_image, load_images
 from core.imaging.manifest import ManifestErrors, ManifestRow, ManifestRows, load_cases, load_mask, read_manifest
 from core.imaging.png import content_sha256, decode_png, encode_png
 from core.imaging.render import default_window, render_uint8
@@ -17,6 +17,7 @@ __all__ = [
     "encode_png",
     "load_cases",
     "load_image",
+    "load_images",
     "load_mask",
     "read_folder",
     "read_manifest",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from core.errors import ImageError
 from core.imaging import dicom, raster
 from core.imaging.decoded import MAX_PIXELS, Decoded
 from core.imaging.png import content_sha256
+from core.runtime import available_cores
 
 MAX_FILE_BYTES = 64 * 1024 * 1024  # a planar scintigram is a few hundred kB
 MIN_SIDE = 16  # pixels; gamma cameras use 64 and more
@@ -119,6 +122,18 @@ def load_image(path: Path | str) -> LoadedImage:
         notes=decoded.notes,
         dropped=decoded.dropped,
     )
+
+
+def load_images(paths: Sequence[Path | str]) -> list[LoadedImage]:
+    """:func:`load_image` of many files, on all cores; the order of the paths.
+
+    Raises
+    ------
+    ImageError
+        Of the first path that cannot be read.
+    """
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
+        return list(pool.map(load_image, paths))
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -25,6 +26,7 @@ from core.model.input_checks import input_problems
 from core.model.preprocessing import prepare
 from core.model.serving import Backend, OnnxBackend, OutOfMemory, Raw, has_cuda, open_backend
 from core.model.uncertainty import Detector, entropy, restore_detector
+from core.runtime import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -183,15 +185,20 @@ class Classifier:
         if batch_size < 1:
             raise ModelError(f"the batch size must be 1 or more, not {batch_size}.")
         parts: list[_Part] = []
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            prepared = np.stack([prepare(pixels, self.metadata.input_size) for pixels in batch])
-            parts.append(self._predict_augmented(prepared) if augment else self._predict_plain(prepared))
-            if progress is not None:
-                progress(start + len(batch), len(images), "predicting")
+        problems: list[tuple[str, ...]] = []
+        with ThreadPoolExecutor(available_cores(), thread_name_prefix="prepare") as pool:
+            following = self._begin(pool, images[:batch_size])
+            while following:
+                ready = [future.result() for future in following]
+                done = len(problems) + len(ready)
+                following = self._begin(pool, images[done : done + batch_size])  # while the network works
+                prepared = np.stack([square for square, _ in ready])
+                parts.append(self._predict_augmented(prepared) if augment else self._predict_plain(prepared))
+                problems += [found for _, found in ready]
+                if progress is not None:
+                    progress(done, len(images), "predicting")
         if not parts:
             parts = [self._nothing()]
-        problems = tuple(input_problems(pixels) for pixels in images)
         logits = np.concatenate([part.raw.logits for part in parts])
         features = np.concatenate([part.raw.features for part in parts])
         probabilities = np.concatenate([part.probabilities for part in parts])
@@ -209,13 +216,23 @@ class Classifier:
             class_maps=np.concatenate([part.class_maps for part in parts]),
             entropy=entropy(probabilities),
             is_out_of_distribution=is_out,
-            input_problems=problems,
+            input_problems=tuple(problems),
             logits=logits,
             features=features,
             device=self._backend.device,
             precision=self._backend.precision,
             sha256=self.sha256,
         )
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, images: Sequence[np.ndarray]
+    ) -> list[Future[tuple[np.ndarray, tuple[str, ...]]]]:
+        """Start preparing and checking the images of one batch on all cores."""
+
+        def begin(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+            return prepare(pixels, self.metadata.input_size), input_problems(pixels)
+
+        return [pool.submit(begin, pixels) for pixels in images]
 
     def _predict_plain(self, prepared: np.ndarray) -> _Part:
         """One batch as it is."""

