@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -371,8 +373,14 @@ def _show_many(folders: list[Path]) -> None:
     console.print(table)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as after an error, so that a queue takes its workers with it."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the command line; errors made on purpose become one message and exit code 2."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app(standalone_mode=True)
     except ReadingRoomError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -64,8 +65,14 @@ def execute(folder: RunFolder, console: Console) -> dict[str, Any]:
     if folder.is_finished:
         console.print(f"{folder.path} is finished already.")
         return cast(dict[str, Any], read_json(folder.result))
-    recipe = plan.recipe
     fabric = make_fabric(plan)
+    with folder.held() if fabric.is_global_zero else nullcontext():
+        return _execute(plan, fabric, folder, console)
+
+
+def _execute(plan: RunPlan, fabric: Fabric, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """:func:`execute` once the processes are there and the folder is held."""
+    recipe = plan.recipe
     with fabric.rank_zero_first():
         dataset = open_dataset(Path(plan.data), recipe.image_size, Path(plan.cache))
         folds = _split(plan, dataset, folder, is_writer=fabric.is_global_zero)

@@ -12,6 +12,7 @@
     best/              the best epoch's weights in the same form, where they are not the result
     result.json        metrics on every evaluated cohort; its presence means that the run is finished
     predictions_*.csv  probabilities of every evaluated case
+    lock               held by the process that is at work here
 
 Every file is written beside its place, flushed to the disk and then renamed, so that a kill leaves the old file whole.
 """
@@ -20,10 +21,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import fcntl
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +98,25 @@ class RunFolder:
     def predictions(self, cohort: str) -> Path:
         """Probabilities of one evaluated cohort."""
         return self.path / f"predictions_{cohort}.csv"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process out of this folder; the system lets go when this one ends, however it ends.
+
+        Raises
+        ------
+        TrainingError
+            If another process is at work here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TrainingError(
+                    f"Another process is at work in {self.path}. Wait until it is done, or stop it first."
+                ) from error
+            yield
 
     def save_state(self, path: Path, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values.

@@ -151,6 +151,35 @@ def test_killed_process_resumes_to_the_same_bits(plan: RunPlan, tmp_path: Path) 
         assert torch.equal(tensor, expected[name]), name
 
 
+def test_two_processes_never_work_in_one_folder(plan: RunPlan, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.held(), pytest.raises(TrainingError, match=r"Another process is at work in .*run"):
+        carry_out(plan, folder.path)
+    carry_out(plan, folder.path)
+
+
+def test_a_stopped_queue_takes_its_workers_with_it(plan: RunPlan, tmp_path: Path) -> None:
+    """SIGTERM, as ``kill`` and a cluster's scheduler send it; an orphan would still hold its folder."""
+    folds = [RunFolder(tmp_path / f"fold-{number}") for number in range(2)]
+    for fold in folds:
+        store_plan(replace(plan, recipe=TINY.with_changes(length=5000)), fold)
+    queue = (
+        "import sys; from pathlib import Path; from training import command_line; from training.queue import run_queue;"
+        "command_line.app = lambda **_: run_queue([Path(path) for path in sys.argv[1:]], workers=2);"
+        "command_line.main()"
+    )
+    command = [sys.executable, "-c", queue, *(str(fold.path) for fold in folds)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not all(fold.metrics.exists() for fold in folds):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
+    for fold in folds:
+        assert not fold.is_finished
+        with fold.held():
+            pass
+
+
 def test_folds_of_a_cross_validation_cover_every_case_once(plan: RunPlan, tmp_path: Path) -> None:
     """Two worker processes from the queue, then the report from their folders alone."""
     quick = replace(
