@@ -29,6 +29,9 @@ PAPER_RATERS = {
     "resnet34_improved": "ResNet34",
 }
 
+#: Of a column that says how well class maps point, see :func:`training.evaluation.pointing`.
+POINTING_HEAD = "maps that peak in the lesion, internal"
+
 HEADER = """# Results of the models
 
 Made by `python -m training report {sources}`; do not edit, every figure comes from a stored result
@@ -133,11 +136,12 @@ def _comparisons(results: Mapping[str, Mapping[str, Any]]) -> str:
         first = next(iter(members.values()))
         lines += [f"## {group}: several networks on one split (the paper's Table 2)", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
-        lines += _table_head(["network", "last training epoch", *cohorts, "paper", "minutes"])
+        lines += _table_head(["network", "last training epoch", *cohorts, "paper", POINTING_HEAD, "minutes"])
         for result in members.values():
             paper = _printed("2", PAPER_RATERS.get(result["architecture"], ""), "point")
+            accuracies = _accuracies(result, cohorts)
             lines.append(
-                _row([result["title"], _training(result), *_accuracies(result, cohorts), paper, _minutes(result)])
+                _row([result["title"], _training(result), *accuracies, paper, _pointing(result), _minutes(result)])
             )
         lines.append("")
     return "\n".join(lines)
@@ -171,7 +175,7 @@ def _ablations(results: Mapping[str, Mapping[str, Any]]) -> str:
         why = {variant.key: variant.why for name in ("paper", "modern") for variant in variants_of(name)}
         lines += [f"## {group}: one setting changed at a time", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
-        lines += _table_head(["variant", "what it is", "last training epoch", *cohorts, "minutes"])
+        lines += _table_head(["variant", "what it is", "last training epoch", *cohorts, POINTING_HEAD, "minutes"])
         for name, result in members.items():
             lines.append(
                 _row(
@@ -180,6 +184,7 @@ def _ablations(results: Mapping[str, Mapping[str, Any]]) -> str:
                         why.get(name, "the recipe itself"),
                         _training(result),
                         *_accuracies(result, cohorts),
+                        _pointing(result),
                         _minutes(result),
                     ]
                 )
@@ -315,6 +320,13 @@ def _mean_sd(values: Sequence[float]) -> str:
 def _training(result: Mapping[str, Any]) -> str:
     """Accuracy on the (augmented) training images in the last epoch, for comparison with the held-out cohorts."""
     return f"{result['training_accuracy']:.3f}"
+
+
+def _pointing(result: Mapping[str, Any]) -> str:
+    """Share of internal cases whose class map peaks in their lesion, all classes that have one."""
+    games = [game["hit_rate"] for game in result["scores"].get("internal", {}).get("pointing", {}).values()]
+    n = sum(game["n"] for game in games)
+    return f"{sum(game['successes'] for game in games) / n:.3f}" if n else "–"
 
 
 def _minutes(result: Mapping[str, Any]) -> str:

@@ -1,14 +1,10 @@
-"""Drawing class maps: small raw arrays in, what a browser needs to draw them over the image out. No torch."""
+"""Drawing class maps: their size and their scale. No torch."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from core.errors import ModelError
-from core.model.preprocessing import square_to_image_box
 
 
 def enlarge(class_maps: np.ndarray, size: int) -> np.ndarray:
@@ -40,39 +36,29 @@ def _bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
     return matrix
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """What a browser needs to draw one class map over one image."""
+def class_tops(class_maps: np.ndarray, quantile: float = 0.99) -> np.ndarray:
+    """Raw value of each class to draw as full strength in a whole cohort: a quantile of the cases' own maxima.
 
-    values: np.ndarray  # (h, w) uint8, 255 at the common scale's top
-    top: float  # raw value drawn as 255
-    box: tuple[float, float, float, float]  # top, left, bottom, right of the image in the map, fractions of its side
-
-
-def overlays(class_maps: np.ndarray, image_shape: tuple[int, int], *, top: float | None = None) -> list[Overlay]:
-    """Class maps of one case as small uint8 arrays on one scale.
+    One value for all cases, so that weak evidence for a class looks weak beside that class's strongest.
 
     Parameters
     ----------
-    class_maps : float array, shape (k, h, w)
-        Raw maps of one case.
-    image_shape : (int, int)
-        Height and width in pixels of the image itself, before padding.
-    top : float, optional
-        Raw value to draw as full strength: a value fixed for a whole cohort makes cases comparable too. None takes the
-        strongest value among the classes of this case.
+    class_maps : float array, shape (n, k, h, w)
+        Raw maps of the cohort.
+    quantile : float
+        Below 1, so that one odd case does not darken the rest.
+
+    Returns
+    -------
+    float array, shape (k,)
+        Above 0, also for a class without any evidence.
+
+    Raises
+    ------
+    ModelError
+        If there is no case.
     """
-    scale = float(class_maps.max()) if top is None else top
-    box = square_to_image_box(*image_shape)
-    if scale <= 0:
-        return [Overlay(np.zeros(one.shape, np.uint8), 0.0, box) for one in class_maps]
-    drawn = np.clip(np.rint(class_maps / scale * 255), 0, 255).astype(np.uint8)
-    return [Overlay(one, scale, box) for one in drawn]
-
-
-def common_scale(class_maps: Sequence[np.ndarray] | np.ndarray, quantile: float = 0.99) -> float:
-    """Raw value to draw as full strength in a whole cohort: a quantile of the cases' own maxima."""
-    maxima = [float(one.max()) for one in class_maps]
-    if not maxima:
+    if len(class_maps) == 0:
         raise ModelError("no class maps to take a scale from.")
-    return float(np.quantile(maxima, quantile))
+    maxima = np.asarray(class_maps, dtype=np.float64).max(axis=(2, 3))
+    return np.asarray(np.maximum(np.quantile(maxima, quantile, axis=0), 1e-6))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis
+from core.model.class_maps import class_tops
 from core.study import Study, StudyState
 from db import Repository
 from pages.widgets.study_choice import choose_study, chosen_study
@@ -84,9 +85,7 @@ def class_map_tops(study_key: str, model_sha256: str, n_predicted: int, _reposit
     ]
     if not maps:
         return np.ones(1)
-    maxima = np.stack(maps).astype(float).max(axis=(2, 3))  # (n, k)
-    tops: np.ndarray = np.maximum(np.percentile(maxima, 99, axis=0), 1e-6)
-    return tops
+    return class_tops(np.stack(maps))
 
 
 def percent(value: float | None) -> str:

@@ -27,3 +27,10 @@ def test_lesion_is_an_outline_and_absent_where_unknown() -> None:
     assert [trace.type for trace in outlined.data] == ["heatmap", "contour"]
     assert outlined.data[1].contours.coloring == "none"
     assert len(charts.scintigram_chart(image, "").data) == 1
+
+
+def test_weak_evidence_is_drawn_weak() -> None:
+    """The brightest colour stands for the value given, not for the map's own maximum."""
+    weak = charts.scintigram_chart(np.zeros((8, 8), np.uint8), "", class_map=np.full((4, 4), 0.2), top=8.0).data[1]
+    assert (weak.zmin, weak.zmax) == (0, 8.0)
+    assert weak.z.max() == np.float32(0.2)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from core.errors import ModelError
 from core.model.architectures import ARCHITECTURES, Network
-from core.model.class_maps import common_scale, enlarge, overlays
+from core.model.class_maps import class_tops, enlarge
 from core.model.gradcam import channel_weights, channel_weights_autograd, explain, weighted_maps
 from core.model.onnx_export import export_graph
 from core.model.package_maps import PackageExplainer
@@ -111,25 +111,12 @@ def test_enlarging_is_torchs_bilinear_interpolation() -> None:
     assert np.abs(enlarge(maps, 64) - expected.numpy()).max() < 1e-6
 
 
-def test_weak_evidence_is_drawn_weak() -> None:
-    strong, weak = np.full((3, 3), 8.0), np.full((3, 3), 0.2)
-    first, second = overlays(np.stack([strong, weak]), (60, 90))
-    assert first.values.max() == 255
-    assert second.values.max() == round(255 * 0.2 / 8)
-    assert first.top == second.top == 8.0
-    assert first.box == pytest.approx((15 / 90, 0, 75 / 90, 1))
-    (fixed,) = overlays(strong[None], (60, 60), top=16.0)
-    assert fixed.values.max() == 128
-
-
-def test_empty_map_is_drawn_empty() -> None:
-    (overlay,) = overlays(np.zeros((1, 3, 3)), (60, 60))
-    assert overlay.values.max() == 0
-
-
-def test_scale_of_a_cohort_is_a_quantile_of_the_cases_maxima() -> None:
-    maps = np.zeros((101, 2, 3, 3))
+def test_scale_of_a_cohort_is_a_quantile_of_each_classs_maxima_and_never_zero() -> None:
+    maps = np.zeros((101, 3, 3, 3))
     maps[:, 1, 1, 1] = np.arange(101)
-    assert common_scale(maps) == pytest.approx(99)
+    maps[:, 2, 0, 2] = 0.2
+    tops = class_tops(maps)
+    assert tops[1:] == pytest.approx([99, 0.2])
+    assert 0 < tops[0] < 1e-5
     with pytest.raises(ModelError):
-        common_scale([])
+        class_tops(maps[:0])
