@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from training.plan import RunPlan
-from training.recipe import MODERN, SCINTIGRAPHY_SAFE
+from training.recipe import MODERN
 
 #: A recipe that two CPU cores can afford: a small network, 160 pixels, images that grow from 96.
 SHIPPED_RECIPE = MODERN.with_changes(
     name="shipped",
-    architecture="shufflenet_v2_x1_0",
+    architecture="resnet16_fine",
     image_size=160,
     starting_size_fraction=0.6,
-    length=36,
-    map_weight=0.0,
-    augmentation=replace(
-        SCINTIGRAPHY_SAFE,
-        scale_fraction=0.10,
-        gamma_log_range=0.25,
-        window_fraction=0.15,
-        smoothing_probability=0.0,
-        smoothing_fraction=0.0,
-    ),
+    length=40,
 )
 
 
