@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Share of ordinary cases that the two detectors together may flag; each gets half.
 DEFAULT_FALSE_FLAG_SHARE = 0.05
+#: With which confidence no more than that are flagged, whatever cases the thresholds happened to be fitted on.
+LIMIT_CONFIDENCE = 0.95
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
@@ -136,7 +138,8 @@ def fit_detector(
     truth : int array, shape (n,)
         Class index.
     false_flag_share : float
-        Share of ordinary cases that may be flagged, at most; each of the two detectors gets half of it.
+        Share of ordinary cases that may be flagged, at most (with :data:`LIMIT_CONFIDENCE`); each of the two
+        detectors gets half of it.
     n_parts : int
         Distances that set the threshold are measured on cases left out of mean and covariance, in this many turns:
         a distance to a mean that the case itself helped to make is too small.
@@ -173,13 +176,40 @@ def fit_detector(
         means, whitening = _mean_and_whitening(features[rest], truth[rest], len(counts))
         held_out[~rest] = _nearest_distance(features[~rest], means, whitening)
     means, whitening = _mean_and_whitening(features, truth, len(counts))
-    level = 1 - false_flag_share / 2
+    share = 1 - false_flag_share / 2
     return Detector(
         means=means.astype(np.float32),
         whitening=whitening.astype(np.float32),
-        max_energy=float(np.quantile(energy(logits), level, method="higher")),
-        max_distance=float(np.quantile(held_out, level, method="higher")),
+        max_energy=tolerance_limit(energy(logits), share),
+        max_distance=tolerance_limit(held_out, share),
     )
+
+
+def tolerance_limit(values: np.ndarray, share: float, confidence: float = LIMIT_CONFIDENCE) -> float:
+    """The smallest of the values below which, with this confidence, a share of all future values lies.
+
+    A plain quantile of few values is as often too low as too high, and a threshold that is too low flags twice the
+    cases that it should. Where there are too few values for the confidence, the largest.
+
+    Parameters
+    ----------
+    values : float array, shape (n,)
+    share : float
+        Of future values, in (0, 1).
+    confidence : float
+        In (0, 1).
+
+    References
+    ----------
+    Wilks (1941), Ann. Math. Stat. 12:91-96: the share below the r-th of n values is beta(r, n - r + 1).
+    """
+    from scipy.stats import beta  # only fitting needs it
+
+    n = len(values)
+    ranks = np.arange(1, n + 1)
+    is_enough = beta.sf(share, ranks, n - ranks + 1) >= confidence
+    rank = int(np.argmax(is_enough)) + 1 if is_enough.any() else n
+    return float(np.sort(values)[rank - 1])
 
 
 def _mean_and_whitening(features: np.ndarray, truth: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 
 from core.errors import CheckpointError, InputError
 from core.model.input_checks import coloured_share, input_problems, noise_share
-from core.model.uncertainty import Detector, energy, entropy, fit_detector, restore_detector
+from core.model.uncertainty import Detector, energy, entropy, fit_detector, restore_detector, tolerance_limit
 
 
 def _cases(n: int, rng: np.random.Generator, dimensions: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,6 +48,25 @@ def test_detector_flags_strange_features_and_weak_logits() -> None:
     strange[:, 10] += 8
     assert detector.is_out(logits, strange).mean() > 0.95
     assert detector.is_out(np.zeros_like(logits), features).mean() > 0.95
+
+
+@pytest.mark.parametrize("n", [150, 207, 1000])
+def test_tolerance_limit_covers_its_share_in_19_of_20_samples_and_is_the_least_that_does(n: int) -> None:
+    """Of uniform values the share below a limit is the limit itself."""
+    samples = np.random.default_rng(n).random((4000, n))
+    limits = np.array([tolerance_limit(sample, 0.975) for sample in samples])
+    assert (limits >= 0.975).mean() > 0.94
+    next_smaller = np.array(
+        [
+            np.sort(sample)[np.searchsorted(np.sort(sample), limit) - 1]
+            for sample, limit in zip(samples, limits, strict=True)
+        ]
+    )
+    assert (next_smaller >= 0.975).mean() < 0.95
+
+
+def test_tolerance_limit_of_too_few_values_is_the_largest() -> None:
+    assert tolerance_limit(np.array([3.0, 1.0, 2.0]), 0.975) == 3.0
 
 
 def test_distance_does_not_depend_on_the_unit_of_a_feature() -> None:
