@@ -157,7 +157,7 @@ def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_de
     other = save_checkpoint(tmp_path / "other", loaded.network, warmer, statistics=loaded.statistics)
     folds = (str(SHIPPED_CHECKPOINT), str(other))
     assert "--name" in terminal.run("model", "register", *folds, status=2)
-    assert "ensemble of 2 x shufflenet" in terminal.run("model", "register", *folds, "--name", "folds", "--augment")
+    assert "ensemble of 2 x resnet16_fine" in terminal.run("model", "register", *folds, "--name", "folds", "--augment")
     terminal.run("study", "create", "undeclared", "--synthetic")
     terminal.run("import", "phantoms/manifest.csv", "--study", "undeclared")
     predicted = terminal.run("predict", "--study", "undeclared", "--model", "folds + tta-v1", "--cohort", "internal")

@@ -162,7 +162,7 @@ def test_augmented_predictions_never_mix_with_plain_ones(repository: Repository,
     expected = load_classifier(plain).predict(pixels, augment=True).probabilities
     stored = unsealed_predictions(repository, plain.sha256, augmented.sha256)
     assert np.allclose([each.probabilities for each in stored[1]], expected, atol=1e-5)
-    assert not np.allclose([each.probabilities for each in stored[0]], expected, atol=1e-3)
+    assert not np.allclose([each.probabilities for each in stored[0]], expected, atol=5e-5)
 
 
 def test_a_declared_model_stands_in_a_new_protocol_version_and_in_the_audit_trail(
