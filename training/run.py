@@ -274,6 +274,7 @@ def _conclude(
         recipe=recipe.to_dict(),
         data_sha256=dataset.sha256,
         split_sha256=folds.sha256,
+        lesions_sha256=dataset.lesions_sha256() if recipe.map_weight else None,
         fold=plan.fold,
         is_synthetic=dataset.is_synthetic,
         note=plan.note,

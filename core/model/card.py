@@ -47,6 +47,7 @@ class ModelCard:
     recipe: dict[str, Any] = field(default_factory=dict)  # every field of the training recipe
     data_sha256: str | None = None  # hash of the sorted manifest (image hash, class, patient, centre)
     split_sha256: str | None = None  # hash of the stored split
+    lesions_sha256: str | None = None  # hash of the lesion masks, where training used them
     fold: int | None = None  # 0-based fold that was held out, if any
     metrics: dict[str, Any] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)  # of the out-of-distribution detector

@@ -72,6 +72,7 @@ def test_run_leaves_everything_that_its_folder_promises(plan: RunPlan, manifest:
     assert Recipe.from_dict(card.recipe) == TINY
     assert card.is_synthetic
     assert (card.data_sha256, card.split_sha256) == (result["data_sha256"], result["split_sha256"])
+    assert card.lesions_sha256 == open_dataset(manifest, 32, Path(plan.cache)).lesions_sha256() is not None
     assert loaded.sha256 == result["weights_sha256"]
     assert card.metrics["internal"]["n"] == 24
     assert card.temperature > 0
