@@ -171,7 +171,7 @@ def _ablations(results: Mapping[str, Mapping[str, Any]]) -> str:
     """One change at a time."""
     lines: list[str] = []
     for group, members in _groups(results, "ablation").items():
-        first = next(iter(members.values()))
+        first = members["as-is"]
         why = {variant.key: variant.why for name in ("paper", "modern") for variant in variants_of(name)}
         lines += [f"## {group}: one setting changed at a time", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
