@@ -11,6 +11,32 @@ from core.model.calibration import brier_score, expected_calibration_error
 from core.model.class_maps import enlarge
 from core.model.faithfulness import localise, pointing_game
 from core.statistics.proportions import proportion
+from training.dataset import Dataset
+
+
+def score_cohort(
+    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, class_maps: np.ndarray | None
+) -> dict[str, Any]:
+    """All that a run and ``evaluate`` say of one cohort: :func:`score`, and what masks and simulated subtypes add.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    rows : int array, shape (n,)
+        The cohort's cases.
+    probabilities : float array, shape (n, k)
+        Calibrated.
+    class_maps : float array, shape (n, k, h, w), or None
+        Raw Grad-CAM; None where an ensemble has none.
+    """
+    images = dataset.image_set(rows)
+    scores = score(images.classes, probabilities, dataset.classes)
+    if images.lesions is not None and class_maps is not None:
+        scores["pointing"] = pointing(images.classes, class_maps, images.lesions, dataset.classes)
+    if dataset.subtypes is not None:
+        kinds = [dataset.subtypes[row] for row in rows]
+        scores["subtypes"] = recall_by_subtype(images.classes, probabilities, kinds, dataset.classes)
+    return scores
 
 
 def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from core.model.checkpoint import (
 )
 from core.model.uncertainty import fit_detector, restore_detector
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
-from training.evaluation import pointing, recall_by_subtype, score
+from training.evaluation import score, score_cohort
 from training.loop import FitResult, Outputs, fit, predict_logits
 from training.plan import RunPlan, read_plan
 from training.progress import RunDisplay
@@ -297,12 +297,7 @@ def _conclude(
         images = dataset.image_set(rows)
         seen = outputs if name == held_out_name else predict_logits(served, images.images, fabric.device)
         probabilities = softmax(seen.logits, calibration.temperature)
-        scores[name] = score(images.classes, probabilities, dataset.classes)
-        if images.lesions is not None:
-            scores[name]["pointing"] = pointing(images.classes, seen.class_maps, images.lesions, dataset.classes)
-        if dataset.subtypes is not None:
-            kinds = [dataset.subtypes[row] for row in rows]
-            scores[name]["subtypes"] = recall_by_subtype(images.classes, probabilities, kinds, dataset.classes)
+        scores[name] = score_cohort(dataset, rows, probabilities, seen.class_maps)
         if detector is not None:
             scores[name]["flagged"] = round(float(detector.is_out(seen.logits, seen.pooled).mean()), 4)
         centres = sorted({dataset.cases[row].centre for row in rows})

@@ -16,7 +16,7 @@ from core.model.augmented import Augmented
 from core.model.classifier import Classifier, Ensemble
 from core.study import THYROID_CLASSES
 from training.dataset import open_dataset
-from training.evaluation import pointing, recall_by_subtype, score
+from training.evaluation import score_cohort
 from training.run import save_predictions
 from training.run_folder import RunFolder
 
@@ -75,15 +75,9 @@ def score_checkpoints(
     scores: dict[str, Any] = {}
     for name in names:
         rows = dataset.rows_of_cohorts([name])
-        images = dataset.image_set(rows)
         found = model.predict([image.pixels for image in load_images([dataset.cases[row].path for row in rows])])
-        scores[name] = score(images.classes, found.probabilities, dataset.classes)
+        scores[name] = score_cohort(dataset, rows, found.probabilities, found.class_maps)
         scores[name]["flagged"] = round(float(np.mean(found.is_out_of_distribution)), 4)
-        if images.lesions is not None and found.class_maps is not None:
-            scores[name]["pointing"] = pointing(images.classes, found.class_maps, images.lesions, dataset.classes)
-        if dataset.subtypes is not None:
-            kinds = [dataset.subtypes[row] for row in rows]
-            scores[name]["subtypes"] = recall_by_subtype(images.classes, found.probabilities, kinds, dataset.classes)
         if out is not None:
             save_predictions(dataset, rows, found.probabilities, RunFolder(out), name)
     content = {
