@@ -14,6 +14,7 @@ from db import Repository
 from db.records import CasePrediction, ModelVersion
 from pages.widgets import charts
 from pages.widgets.guard import requires
+from pages.widgets.heat_map_overlay import case_picture
 from pages.widgets.results_data import class_map_tops, is_sealed, pick_study
 
 #: Which cases the list offers.
@@ -159,7 +160,7 @@ def _draw_pictures(
 ) -> None:
     """The scintigram, and beside it Grad-CAM of every class over it; the lesion outlined on the true class."""
     columns = st.columns(1 + len(labels))
-    figure = charts.scintigram_chart(image, "Scintigram", lesion=lesion, height=255)
+    figure = case_picture(image, "Scintigram", lesion=lesion, height=255)
     columns[0].plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
     if prediction.class_maps is None:
         columns[1].info("This model stored no class maps.")
@@ -167,7 +168,7 @@ def _draw_pictures(
     for index, (key, label) in enumerate(labels.items()):
         title = f"{label}{' ★' if key == truth else ''} · {prediction.probabilities[index]:.2f}"
         class_map = np.asarray(prediction.class_maps[index], dtype=float)
-        figure = charts.scintigram_chart(
+        figure = case_picture(
             image,
             title,
             class_map=class_map,

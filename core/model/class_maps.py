@@ -1,4 +1,4 @@
-"""Drawing class maps: their size and their scale. No torch."""
+"""The size of class maps on an image, and the value that one colour scale ends at. Numbers only; no torch."""
 
 from __future__ import annotations
 
