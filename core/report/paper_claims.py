@@ -10,8 +10,8 @@ from scipy.stats import binom
 from core.errors import UndefinedStatisticError
 from core.report.paper_data import PAPER_CLASSES, paper_counts, printed_cells
 from core.report.paper_formulas import cohen_kappa_from_counts, scott_pi_from_counts
-from core.statistics.comparison import chi_squared, mcnemar
-from core.statistics.difference import PairedCounts
+from core.statistics.contingency_tests import chi_squared, mcnemar
+from core.statistics.proportion_difference import PairedCounts
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """Statistics of reader studies: importable alone with NumPy, SciPy, statsmodels and scikit-learn.
 
-Rooms: ``proportions`` and ``classification`` (per class and averaged), ``difference``, ``roc``, ``auc_interval``,
-``auc_comparison``, ``multiclass``, ``delong``, ``agreement``, ``chance_corrected``, ``krippendorff``, ``comparison``,
-``predictive_comparison``, ``margin``, ``multiplicity``, ``bootstrap``. The analysis of several readers over several
+Rooms: ``proportions`` and ``classification`` (per class and averaged), ``proportion_difference``, ``roc``,
+``auc_interval``, ``auc_comparison``, ``multiclass``, ``delong``, ``cohen_kappa``, ``agreement_coefficients``,
+``krippendorff``, ``panel_agreement``, ``contingency_tests``, ``predictive_comparison``, ``non_inferiority``,
+``multiplicity``, ``bootstrap``. The analysis of several readers over several
 cases has rooms of its own beside these and is imported from them. Everything returned is a frozen dataclass, most of
 them an ``Estimate`` or a ``TestResult``, and a number that the data do not define is a named state.
 """
 
-from core.statistics.agreement import (
-    IntraReaderAgreement,
-    PanelAgreement,
-    cohen_kappa,
-    has_kappa_paradox,
-    intra_reader_agreement,
-    panel_agreement,
+from core.statistics.agreement_coefficients import (
+    AgreementCoefficient,
+    brennan_prediger,
+    conger_kappa,
+    fleiss_kappa,
+    fleiss_kappa_test,
+    gwet_ac,
+    percent_agreement,
 )
 from core.statistics.auc_comparison import AucComparison, compare_aucs, compare_aucs_paired, compare_aucs_unpaired
 from core.statistics.auc_interval import auc_binomial_exact, auc_clustered, auc_estimate, hard_label_auc
@@ -22,15 +24,6 @@ from core.statistics.bootstrap import (
     bootstrap_auc_difference,
     bootstrap_estimate,
     bootstrap_reader_average,
-)
-from core.statistics.chance_corrected import (
-    AgreementCoefficient,
-    brennan_prediger,
-    conger_kappa,
-    fleiss_kappa,
-    fleiss_kappa_test,
-    gwet_ac,
-    percent_agreement,
 )
 from core.statistics.classification import (
     BinaryCounts,
@@ -42,7 +35,8 @@ from core.statistics.classification import (
     metrics_from_matrix,
     predictive_values_at_prevalence,
 )
-from core.statistics.comparison import (
+from core.statistics.cohen_kappa import cohen_kappa, has_kappa_paradox
+from core.statistics.contingency_tests import (
     AccuracyComparison,
     bowker,
     chi_squared,
@@ -54,24 +48,30 @@ from core.statistics.comparison import (
     stuart_maxwell,
 )
 from core.statistics.delong import DelongComponents, auc, delong_components
-from core.statistics.difference import (
-    PairedCounts,
-    difference_paired,
-    difference_paired_clustered,
-    difference_unpaired,
-    paired_counts,
-)
 from core.statistics.krippendorff import krippendorff_alpha
-from core.statistics.margin import (
+from core.statistics.multiclass import MulticlassAuc, compare_multiclass_auc, multiclass_auc
+from core.statistics.multiplicity import benjamini_hochberg, holm
+from core.statistics.non_inferiority import (
     MarginTest,
     assess_margin,
     assess_margin_auc,
     assess_margin_paired,
     assess_margin_unpaired,
 )
-from core.statistics.multiclass import MulticlassAuc, compare_multiclass_auc, multiclass_auc
-from core.statistics.multiplicity import benjamini_hochberg, holm
+from core.statistics.panel_agreement import (
+    IntraReaderAgreement,
+    PanelAgreement,
+    intra_reader_agreement,
+    panel_agreement,
+)
 from core.statistics.predictive_comparison import PredictiveValueComparison, compare_predictive_values
+from core.statistics.proportion_difference import (
+    PairedCounts,
+    difference_paired,
+    difference_paired_clustered,
+    difference_unpaired,
+    paired_counts,
+)
 from core.statistics.proportions import proportion, proportion_clustered
 from core.statistics.result import Estimate, State, TestResult, undefined_estimate, undefined_test
 from core.statistics.roc import (

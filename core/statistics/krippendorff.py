@@ -1,7 +1,7 @@
 """Krippendorff's alpha for any number of readers, with missing readings.
 
-Conventions: ``labels`` as in :mod:`core.statistics.chance_corrected`; a case that fewer than two readers read says
-nothing about reliability and is left out. R's ``irr::kripp.alpha`` is wrong for complete data with more than two
+Conventions: ``labels`` as in :mod:`core.statistics.agreement_coefficients`; a case that fewer than two readers read
+says nothing about reliability and is left out. R's ``irr::kripp.alpha`` is wrong for complete data with more than two
 readers; this follows Krippendorff's coincidence table.
 
 References
@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
+from core.statistics.agreement_coefficients import AgreementCoefficient, reading_table, t_interval
 from core.statistics.bootstrap import bootstrap_estimate
-from core.statistics.chance_corrected import AgreementCoefficient, reading_table, t_interval
 from core.statistics.result import Estimate, undefined_estimate
 from core.statistics.validation import FloatArray, check_confidence_level
 

@@ -1,7 +1,7 @@
 """McNemar's test, and the paper's chi-squared, of many pairs at once.
 
-The numbers are those of :func:`core.statistics.comparison.mcnemar` and ``chi_squared``; a panel of 200 readers has
-19,900 pairs, hence the arithmetic on whole arrays. Tango's interval is found pair by pair.
+The numbers are those of :func:`core.statistics.contingency_tests.mcnemar` and ``chi_squared``; a panel of 200 readers
+has 19,900 pairs, hence the arithmetic on whole arrays. Tango's interval is found pair by pair.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from core.statistics.comparison import UNPAIRED_NOTE
-from core.statistics.difference import PairedCounts, difference_paired
+from core.statistics.contingency_tests import UNPAIRED_NOTE
+from core.statistics.proportion_difference import PairedCounts, difference_paired
 from core.statistics.result import Estimate, TestResult, undefined_test
 from core.study_analysis.data import FloatArray, IntArray
 

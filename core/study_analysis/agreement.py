@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from core.statistics.chance_corrected import (
+from core.statistics.agreement_coefficients import (
     AgreementCoefficient,
     brennan_prediger,
     conger_kappa,

@@ -1,7 +1,7 @@
 """Cohen's kappa from a cross-table: a participant with the reference standard, or two readers with each other.
 
-The numbers are those of :func:`core.statistics.agreement.cohen_kappa`, which takes the answers themselves; a panel of
-200 readers has 19,900 pairs, whose tables are counted here once.
+The numbers are those of :func:`core.statistics.cohen_kappa.cohen_kappa`, which takes the answers themselves; a panel
+of 200 readers has 19,900 pairs, whose tables are counted here once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from core.statistics.agreement import has_kappa_paradox
+from core.statistics.cohen_kappa import has_kappa_paradox
 from core.statistics.result import Estimate, State, undefined_estimate
 from core.study_analysis.data import IntArray
 

@@ -2,8 +2,8 @@
 
 Cochran's Q compares how often the readers of an arm and all models are right, over the cases that all of them
 answered. Stuart-Maxwell (equal margins) and Bowker (symmetry) compare the classes that two of them named, right or
-wrong; their numbers are those of :func:`core.statistics.comparison.stuart_maxwell` and ``bowker``, computed for all
-pairs at once. With more than :data:`MOST_PARTICIPANTS` participants only models are compared with readers.
+wrong; their numbers are those of :func:`core.statistics.contingency_tests.stuart_maxwell` and ``bowker``, computed
+for all pairs at once. With more than :data:`MOST_PARTICIPANTS` participants only models are compared with readers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from core.statistics.comparison import cochran_q
+from core.statistics.contingency_tests import cochran_q
 from core.statistics.multiplicity import holm
 from core.statistics.result import TestResult, undefined_test
 from core.study_analysis.arrays import CohortArrays, Participant

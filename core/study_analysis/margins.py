@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from core.errors import StatisticsInputError
-from core.statistics.difference import PairedCounts
-from core.statistics.margin import Goal, assess_margin, assess_margin_paired
+from core.statistics.non_inferiority import Goal, assess_margin, assess_margin_paired
+from core.statistics.proportion_difference import PairedCounts
 from core.statistics.reader_study import Figure
 from core.statistics.result import undefined_estimate
 from core.study_analysis.results import MarginResult, MrmcResult, PairComparison

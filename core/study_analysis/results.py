@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import NotFoundError
-from core.statistics.margin import MarginTest
+from core.statistics.non_inferiority import MarginTest
 from core.statistics.reader_averaged_roc import ReaderAveragedRoc
 from core.statistics.result import Estimate, TestResult
 from core.study_analysis.arrays import Participant

@@ -14,12 +14,13 @@ from sklearn import metrics as sk
 
 from core.analysis import COLUMNS, StudyData, analyse
 from core.errors import NotFoundError
-from core.statistics.agreement import cohen_kappa, panel_agreement
 from core.statistics.auc_comparison import compare_aucs_paired
 from core.statistics.auc_interval import HARD_LABEL_NOTE, auc_estimate
-from core.statistics.comparison import chi_squared, mcnemar
-from core.statistics.difference import difference_paired, paired_counts
+from core.statistics.cohen_kappa import cohen_kappa
+from core.statistics.contingency_tests import chi_squared, mcnemar
 from core.statistics.mrmc import compare_arms_per_class, compare_model_per_class
+from core.statistics.panel_agreement import panel_agreement
+from core.statistics.proportion_difference import difference_paired, paired_counts
 from core.statistics.proportions import proportion
 from core.statistics.reader_study import ReaderStudy
 from core.statistics.result import State

@@ -8,13 +8,13 @@ import pytest
 
 from core.analysis import analyse
 from core.errors import StatisticsInputError
-from core.statistics.comparison import bowker, cochran_q, square_table, stuart_maxwell
+from core.statistics.contingency_tests import bowker, cochran_q, square_table, stuart_maxwell
 from core.statistics.dbm import dorfman_berbaum_metz
 from core.statistics.delong import auc
-from core.statistics.difference import paired_counts
-from core.statistics.margin import assess_margin_paired
 from core.statistics.multiplicity import holm
+from core.statistics.non_inferiority import assess_margin_paired
 from core.statistics.predictive_comparison import compare_predictive_values
+from core.statistics.proportion_difference import paired_counts
 from core.statistics.reader_averaged_roc import reader_averaged_roc
 from core.statistics.reader_study import ReaderStudy
 from core.statistics.result import State

@@ -20,8 +20,8 @@ from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from core.errors import StatisticsInputError
-from core.statistics.difference import PairedCounts, difference_paired, difference_unpaired
 from core.statistics.multiplicity import holm
+from core.statistics.proportion_difference import PairedCounts, difference_paired, difference_unpaired
 from core.statistics.result import TestResult, undefined_test
 from core.statistics.validation import (
     BoolArray,
@@ -47,7 +47,7 @@ def mcnemar(counts: PairedCounts, *, method: McNemarMethod = "exact", confidence
     Parameters
     ----------
     counts : PairedCounts
-        Cross-table of right and wrong, see :func:`core.statistics.difference.paired_counts`.
+        Cross-table of right and wrong, see :func:`core.statistics.proportion_difference.paired_counts`.
     method : {"exact", "mid-p", "chi-squared", "chi-squared-corrected"}
         Exact binomial, its mid-p version (less conservative), or the large-sample tests.
 

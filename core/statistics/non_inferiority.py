@@ -22,7 +22,7 @@ from scipy import stats
 
 from core.errors import StatisticsInputError
 from core.statistics.auc_comparison import compare_aucs_paired
-from core.statistics.difference import (
+from core.statistics.proportion_difference import (
     PairedCounts,
     difference_paired,
     difference_unpaired,

@@ -15,7 +15,7 @@ from core.statistics import (
     difference_unpaired,
     paired_counts,
 )
-from core.statistics.difference import miettinen_nurminen_score, tango_score
+from core.statistics.proportion_difference import miettinen_nurminen_score, tango_score
 from tests.core.statistics.strategies import quick
 
 UNPAIRED = ("newcombe", "miettinen-nurminen", "agresti-caffo")
