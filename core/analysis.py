@@ -24,18 +24,19 @@ import pandas as pd
 from core.errors import NotFoundError
 from core.statistics.validation import check_confidence_level
 from core.study import DiseaseClass
-from core.study_analysis.agreement import agreement_between, agreement_within
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
 from core.study_analysis.data import StudyData
 from core.study_analysis.json_form import json_form
+from core.study_analysis.margin_verdicts import check_margin, margin_results
 from core.study_analysis.marginal_tests import marginal_tests
-from core.study_analysis.margins import check_margin, margin_results
 from core.study_analysis.multireader import multireader_results, pseudovalue_results
 from core.study_analysis.operating_points import operating_points
 from core.study_analysis.pairs import pair_comparisons
 from core.study_analysis.performance import participant_analysis
 from core.study_analysis.predictive_pairs import predictive_comparisons
+from core.study_analysis.reader_agreement import agreement_between, agreement_within
 from core.study_analysis.reader_average import reader_averages
+from core.study_analysis.result_tables import COLUMNS, tables
 from core.study_analysis.results import (
     AgreementResult,
     AucComparison,
@@ -52,7 +53,6 @@ from core.study_analysis.results import (
     ReaderAverage,
     RocPoints,
 )
-from core.study_analysis.tables import COLUMNS, tables
 
 __all__ = [
     "COLUMNS",
@@ -168,6 +168,7 @@ def _cohort(cohort: CohortArrays, level: float, margin: float | None) -> CohortA
     comparisons, mrmc = pair_comparisons(cohort, level), multireader_results(cohort, level)
     return CohortAnalysis(
         cohort=cohort.cohort,
+        confidence_level=level,
         n_cases=len(cohort.cases),
         n_patients=cohort.n_patients,
         class_counts=dict(zip(cohort.class_keys, sizes, strict=True)),

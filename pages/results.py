@@ -9,9 +9,9 @@ from actions.export_study import csv_file, export_files
 from core.study import Role, Study
 from db import Repository
 from pages.widgets import charts
+from pages.widgets.drawn_tables import draw_table
 from pages.widgets.guard import requires
 from pages.widgets.results_data import Results, is_sealed, load_results, percent, pick_study
-from pages.widgets.tables import draw_table
 
 #: Order and titles of the views of this screen.
 VIEWS = ("Overview", "Classes", "ROC", "Confusion", "Comparisons", "Agreement", "Tables and export")

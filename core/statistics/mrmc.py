@@ -14,7 +14,7 @@ so their p values are also given adjusted by Holm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,7 +28,7 @@ from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.scope import Scope
 from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
 
-Result = TypeVar("Result", ObuchowskiRockette, StandaloneComparison)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def compare_arms_per_class(
             study, figure=figure, positive=positive, covariance=covariance, confidence_level=confidence_level
         )
 
-    return _per_class(study, of, lambda result, scope: result.scope(scope).overall.p_value)
+    return over_classes(_keys(study), of, lambda result, scope: result.scope(scope).overall.p_value)
 
 
 def compare_model_per_class(
@@ -124,34 +124,48 @@ def compare_model_per_class(
             confidence_level=confidence_level,
         )
 
-    return _per_class(study, of, lambda result, scope: result.scope(scope).test.p_value)
+    return over_classes(_keys(study), of, lambda result, scope: result.scope(scope).test.p_value)
 
 
-def _per_class(
-    study: ReaderStudy, of: Callable[[Hashable | None], Result], p_value: Callable[[Result, Scope], float | None]
+def over_classes(
+    keys: Sequence[Hashable],
+    of: Callable[[Hashable | None], Result],
+    p_value: Callable[[Result, Scope], float | None],
 ) -> tuple[ClassResult[Result], ...]:
-    """The average and each class, with p values adjusted over the classes."""
-    # Of two classes one is the mirror of the other: the second class alone says all.
-    wanted: tuple[Hashable | None, ...] = (None,) if len(study.classes) == 2 else (None, *study.classes)
-    found: list[Result | None] = []
-    reasons: list[str | None] = []
-    for positive in wanted:
+    """The average over classes first, then every class of ``keys``, with p values adjusted by Holm over the classes.
+
+    Parameters
+    ----------
+    keys : sequence
+        Classes to analyse each against the rest; empty where the average says all: of two classes, one is the mirror
+        of the other.
+    of : callable
+        The analysis of one class, or of the average (None).
+    p_value : callable
+        The p value of such an analysis in a scope.
+
+    Returns
+    -------
+    tuple of ClassResult
+        An undefined analysis is a result with a reason, so that one class cannot hide the others.
+    """
+    found: list[tuple[Hashable | None, Result | None, str | None]] = []
+    for key in (None, *keys):
         try:
-            found.append(of(positive))
-            reasons.append(None)
+            found.append((key, of(key), None))
         except UndefinedStatisticError as error:
-            found.append(None)
-            reasons.append(str(error))
-    adjusted = {scope: holm([None if item is None else p_value(item, scope) for item in found[1:]]) for scope in Scope}
+            found.append((key, None, str(error)))
+    of_classes = [result for _, result, _ in found[1:]]
+    adjusted = {scope: holm([None if one is None else p_value(one, scope) for one in of_classes]) for scope in Scope}
     return tuple(
-        ClassResult(
-            key,
-            item,
-            reason,
-            {scope: adjusted[scope][index - 1] for scope in Scope} if index else {},
-        )
-        for index, (key, item, reason) in enumerate(zip(wanted, found, reasons, strict=True))
+        ClassResult(*one, {scope: adjusted[scope][place - 1] for scope in Scope} if place else {})
+        for place, one in enumerate(found)
     )
+
+
+def _keys(study: ReaderStudy) -> tuple[Hashable, ...]:
+    """Classes beside the average: none where there are two."""
+    return () if len(study.classes) == 2 else study.classes
 
 
 __all__ = [
@@ -166,4 +180,5 @@ __all__ = [
     "compare_arms_per_class",
     "compare_model_per_class",
     "compare_model_with_readers",
+    "over_classes",
 ]

@@ -40,7 +40,7 @@ from core.statistics.validation import FloatArray, check_confidence_level
 
 
 @dataclass(frozen=True)
-class MarginTest:
+class StandaloneMargin:
     """Non-inferiority or superiority of the model over the panel."""
 
     question: str  # "non-inferiority" or "superiority"
@@ -83,7 +83,7 @@ class StandaloneComparison:
         """The comparison in one scope."""
         return next(item for item in self.scopes if item.scope == check_scope(scope))
 
-    def non_inferiority(self, margin: float, scope: Scope | str = Scope.RRRC) -> MarginTest:
+    def non_inferiority(self, margin: float, scope: Scope | str = Scope.RRRC) -> StandaloneMargin:
         """Is the model at most ``margin`` worse than the panel?
 
         Parameters
@@ -100,11 +100,11 @@ class StandaloneComparison:
         """
         return self._margin_test("non-inferiority", -_check_margin(margin, is_zero_allowed=False), scope)
 
-    def superiority(self, margin: float = 0.0, scope: Scope | str = Scope.RRRC) -> MarginTest:
+    def superiority(self, margin: float = 0.0, scope: Scope | str = Scope.RRRC) -> StandaloneMargin:
         """Is the model better than the panel by more than ``margin``? Arguments as in :meth:`non_inferiority`."""
         return self._margin_test("superiority", _check_margin(margin, is_zero_allowed=True), scope)
 
-    def _margin_test(self, question: str, bound: float, scope: Scope | str) -> MarginTest:
+    def _margin_test(self, question: str, bound: float, scope: Scope | str) -> StandaloneMargin:
         """One-sided test that the difference exceeds ``bound``."""
         found = self.scope(scope)
         level = (1.0 - self.confidence_level) / 2.0
@@ -119,12 +119,12 @@ class StandaloneComparison:
                 state=State.UNDEFINED,
                 reason=found.test.reason,
             )
-            return MarginTest(question, abs(bound), found.scope, test, None, level)
+            return StandaloneMargin(question, abs(bound), found.scope, test, None, level)
         statistic = (difference.value - bound) / difference.standard_error
         df = found.test.degrees_of_freedom
         tail = upper_tail(statistic, df if isinstance(df, float) else None)
         test = TestResult(statistic, tail, found.test.method, df, "greater", difference)
-        return MarginTest(question, abs(bound), found.scope, test, tail < level, level)
+        return StandaloneMargin(question, abs(bound), found.scope, test, tail < level, level)
 
 
 def compare_model_with_readers(

@@ -9,17 +9,14 @@ cannot represent readers in general.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
 import numpy as np
 
-from core.errors import UndefinedStatisticError
 from core.statistics.auc_interval import HARD_LABEL_NOTE
 from core.statistics.dbm import DorfmanBerbaumMetz, dorfman_berbaum_metz
-from core.statistics.mrmc import compare_arms
-from core.statistics.multiplicity import holm
+from core.statistics.mrmc import ClassResult, compare_arms, over_classes
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import TestResult, undefined_test
@@ -35,9 +32,6 @@ COVARIANCE = "jackknife"
 PSEUDOVALUES = "jackknife pseudovalues"
 
 
-Result = TypeVar("Result", ObuchowskiRockette, StandaloneComparison, DorfmanBerbaumMetz)
-
-
 @dataclass(frozen=True, eq=False)
 class _Panel:
     """Readers of one or several arms as a reader study, with what a note has to say."""
@@ -46,16 +40,6 @@ class _Panel:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
     notes_of_auc: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _ClassResult(Generic[Result]):
-    """One class against the rest, or the average over classes (``class_key`` None)."""
-
-    class_key: str | None
-    result: Result | None  # None: undefined
-    reason: str | None
-    p_holm: dict[Scope, float | None]
 
 
 def multireader_results(cohort: CohortArrays, confidence_level: float) -> tuple[MrmcResult, ...]:
@@ -90,12 +74,18 @@ def pseudovalue_results(cohort: CohortArrays, confidence_level: float) -> tuple[
     for panel in _panels(cohort, readers, arms, np.ones(len(cohort.cases), dtype=bool)):
         for figure in panel.figures:
 
-            def compare(positive: str | None, panel: _Panel = panel, figure: Figure = figure) -> DorfmanBerbaumMetz:
+            def compare(
+                positive: Hashable | None, panel: _Panel = panel, figure: Figure = figure
+            ) -> DorfmanBerbaumMetz:
                 return dorfman_berbaum_metz(
                     panel.study.figures(figure, positive=positive), confidence_level=confidence_level
                 )
 
-            results = _each_class(cohort, figure, compare, lambda found, scope: found.scope(scope).overall.p_value)
+            results = over_classes(
+                _classes_beside_average(cohort, figure),
+                compare,
+                lambda found, scope: found.scope(scope).overall.p_value,
+            )
             for item in results:
                 found += _pseudovalue_contrasts(cohort, item, figure, panel)
     return tuple(found)
@@ -125,7 +115,7 @@ def _model_against_panel(
             labels = None if figure is Figure.AUC else model.labels[predicted]
 
             def compare(
-                positive: str | None,
+                positive: Hashable | None,
                 panel: _Panel = panel,
                 figure: Figure = figure,
                 ratings: FloatArray | None = ratings,
@@ -136,13 +126,15 @@ def _model_against_panel(
                     positive=positive, covariance=COVARIANCE, confidence_level=level,
                 )  # fmt: skip
 
-            results = _each_class(cohort, figure, compare, lambda found, scope: found.scope(scope).test.p_value)
+            results = over_classes(
+                _classes_beside_average(cohort, figure), compare, lambda found, scope: found.scope(scope).test.p_value
+            )
             for item in results:
                 yield from _standalone(cohort, item, figure, model, arm, panel)
 
 
 def _standalone(
-    cohort: CohortArrays, item: _ClassResult[StandaloneComparison], figure: Figure, model: Participant, arm: str,
+    cohort: CohortArrays, item: ClassResult[StandaloneComparison], figure: Figure, model: Participant, arm: str,
     panel: _Panel,
 ) -> Iterator[MrmcResult]:  # fmt: skip
     """The three scopes of one model-against-panel comparison."""
@@ -175,18 +167,24 @@ def _arms(cohort: CohortArrays, readers: list[Participant], arms: list[str], lev
     for panel in _panels(cohort, readers, arms, np.ones(len(cohort.cases), dtype=bool)):
         for figure in panel.figures:
 
-            def compare(positive: str | None, panel: _Panel = panel, figure: Figure = figure) -> ObuchowskiRockette:
+            def compare(
+                positive: Hashable | None, panel: _Panel = panel, figure: Figure = figure
+            ) -> ObuchowskiRockette:
                 return compare_arms(
                     panel.study, figure=figure, positive=positive, covariance=COVARIANCE, confidence_level=level
                 )
 
-            results = _each_class(cohort, figure, compare, lambda found, scope: found.scope(scope).overall.p_value)
+            results = over_classes(
+                _classes_beside_average(cohort, figure),
+                compare,
+                lambda found, scope: found.scope(scope).overall.p_value,
+            )
             for item in results:
                 yield from _contrasts(cohort, item, figure, panel)
 
 
 def _contrasts(
-    cohort: CohortArrays, item: _ClassResult[ObuchowskiRockette], figure: Figure, panel: _Panel
+    cohort: CohortArrays, item: ClassResult[ObuchowskiRockette], figure: Figure, panel: _Panel
 ) -> Iterator[MrmcResult]:
     """Every pair of arms in the three scopes."""
     name = _class_name(cohort, item, figure)
@@ -227,7 +225,7 @@ def _contrasts(
 
 
 def _pseudovalue_contrasts(
-    cohort: CohortArrays, item: _ClassResult[DorfmanBerbaumMetz], figure: Figure, panel: _Panel
+    cohort: CohortArrays, item: ClassResult[DorfmanBerbaumMetz], figure: Figure, panel: _Panel
 ) -> Iterator[MrmcResult]:
     """Every pair of arms, and of more than two all at once, in the three scopes."""
     name, n_readers, arms = _class_name(cohort, item, figure), len(panel.study.readers), panel.study.arms
@@ -311,33 +309,12 @@ def _study(
     )
 
 
-def _each_class(
-    cohort: CohortArrays,
-    figure: Figure,
-    compare: Callable[[str | None], Result],
-    p_value: Callable[[Result, Scope], float | None],
-) -> list[_ClassResult[Result]]:
-    """The average over classes first, then each class with p-values adjusted over the classes.
-
-    An undefined analysis is a result with a reason, so that one class cannot hide the others. Accuracy has no classes,
-    and of two classes the second says all.
-    """
-    only_average: bool = figure is Figure.ACCURACY or len(cohort.class_keys) == 2
-    found: list[_ClassResult[Result]] = []
-    wanted: tuple[str | None, ...] = (None,) if only_average else (None, *cohort.class_keys)
-    for positive in wanted:
-        try:
-            found.append(_ClassResult(positive, compare(positive), None, {}))
-        except UndefinedStatisticError as error:
-            found.append(_ClassResult(positive, None, str(error), {}))
-    for scope in Scope:
-        adjusted = holm([None if one.result is None else p_value(one.result, scope) for one in found[1:]])
-        for one, p in zip(found[1:], adjusted, strict=True):
-            one.p_holm[scope] = p
-    return found
+def _classes_beside_average(cohort: CohortArrays, figure: Figure) -> tuple[str, ...]:
+    """Accuracy has no classes, and of two classes the second says all."""
+    return () if figure is Figure.ACCURACY or len(cohort.class_keys) == 2 else cohort.class_keys
 
 
-def _class_name(cohort: CohortArrays, item: _ClassResult, figure: Figure) -> str:
+def _class_name(cohort: CohortArrays, item: ClassResult, figure: Figure) -> str:
     """Class key, "macro" for the average over classes, "all" for accuracy."""
     if item.class_key is not None:
         return str(item.class_key)

@@ -57,6 +57,16 @@ class ClassPerformance:
     is_hard_label: bool  # the AUC is (sensitivity + specificity) / 2 at one operating point
     roc: RocPoints | None
 
+    def shares(self) -> dict[str, tuple[int, int]]:
+        """Numerator and denominator of the proportions among the quantities."""
+        tp, fp = self.true_positive, self.false_positive
+        fn, tn = self.false_negative, self.true_negative
+        if tp is None or fp is None or fn is None or tn is None:
+            return {}
+        return {
+            "sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp), "npv": (tn, tn + fn),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class ParticipantAnalysis:
@@ -243,6 +253,7 @@ class CohortAnalysis:
     """Everything about one cohort."""
 
     cohort: str
+    confidence_level: float
     n_cases: int
     n_patients: int
     class_counts: Mapping[str, int]

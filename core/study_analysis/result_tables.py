@@ -1,0 +1,291 @@
+"""A study's results as tidy tables: what screens show, CSV exports write and the command line prints.
+
+Column order and names are the contract of ``docs/statistics.md``; columns are only ever added. Each table is declared
+once, in :data:`TABLES`: its name, the rows that a cohort gives, and its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from core.study_analysis.results import CohortAnalysis, PairComparison
+from core.study_analysis.table_columns import (
+    COHORT,
+    ESTIMATE,
+    NOTES,
+    PAIR,
+    WHO,
+    ResultTable,
+    Row,
+    count,
+    estimate_of_test,
+    flag,
+    joined_notes,
+    number,
+    text,
+)
+
+
+def tables(cohorts: Sequence[CohortAnalysis]) -> dict[str, pd.DataFrame]:
+    """Every table of :data:`TABLES`, with rows in the order of the results; an empty table keeps its columns."""
+    return {table.name: table.frame(cohorts) for table in TABLES}
+
+
+# -------------------------------------------------------------------------------------------------- one participant
+def _cases(cohort: CohortAnalysis) -> Iterator[Row]:
+    for key in cohort.class_counts:
+        yield Row(cohort=cohort, key=key)
+
+
+def _participants(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.participants:
+        yield Row(cohort=cohort, who=one.identity, one=one)
+
+
+def _summary(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.participants:
+        for quantity, estimate in one.quantities.items():
+            yield Row(cohort=cohort, who=one.identity, quantity=quantity, estimate=estimate)
+
+
+def _per_class(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.participants:
+        for of_class in one.classes:
+            shares = of_class.shares()
+            for quantity, estimate in of_class.quantities.items():
+                numerator, denominator = shares.get(quantity, (None, None))
+                yield Row(
+                    cohort=cohort, who=one.identity, key=of_class.class_key, quantity=quantity, numerator=numerator,
+                    denominator=denominator, estimate=estimate,
+                )  # fmt: skip
+
+
+def _confusion(cohort: CohortAnalysis) -> Iterator[Row]:
+    keys = list(cohort.class_counts)
+    for one in cohort.participants:
+        if one.confusion is None:
+            continue
+        for truth, row in zip(keys, one.confusion.tolist(), strict=True):
+            total = sum(row)
+            for answer, cell in zip(keys, row, strict=True):
+                share = cell / total if total else None
+                yield Row(cohort=cohort, who=one.identity, truth=truth, answer=answer, count=cell, row_share=share)
+
+
+def _auc(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.participants:
+        found = [(each.class_key, each.is_hard_label, each.auc) for each in one.classes]
+        found += [(average, not one.has_ratings, estimate) for average, estimate in one.auc_averages.items()]
+        for key, is_hard_label, estimate in found:
+            yield Row(cohort=cohort, who=one.identity, key=key, is_hard_label=is_hard_label, estimate=estimate)
+
+
+def _roc_points(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.participants:
+        for of_class in one.classes:
+            roc = of_class.roc
+            if roc is None:
+                continue
+            points = zip(
+                roc.false_positive_rate.tolist(), roc.sensitivity.tolist(), roc.threshold.tolist(), strict=True
+            )
+            for point, (rate, sensitivity, threshold) in enumerate(points):
+                yield Row(
+                    cohort=cohort, who=one.identity, key=of_class.class_key, is_hard_label=not roc.is_curve,
+                    point=point, false_positive_rate=rate, sensitivity=sensitivity,
+                    threshold=threshold if abs(threshold) != float("inf") else None,  # "above every rating": no number
+                )  # fmt: skip
+
+
+def _operating_points(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.operating_points:
+        yield Row(cohort=cohort, who=one.identity, one=one, estimate=one.estimate)
+
+
+# ------------------------------------------------------------------------------------------------------- two of them
+def _mcnemar(cohort: CohortAnalysis) -> Iterator[Row]:
+    for pair in cohort.comparisons:
+        if pair.table is not None:
+            yield Row(cohort=cohort, one=pair, cells=pair.table, estimate=pair.difference, more_notes=pair.notes)
+
+
+def _of_pair_test(name: str, what: str) -> Callable[[Row], Any]:
+    """A number of one of a pair's tests, which may be absent."""
+
+    def get(row: Row) -> float | None:
+        pair: PairComparison = row.one
+        return getattr(pair.tests.get(name), what, None)
+
+    return get
+
+
+def _delong(cohort: CohortAnalysis) -> Iterator[Row]:
+    for pair in cohort.comparisons:
+        for area in pair.auc:
+            estimate = estimate_of_test(area.test, pair.n_common, cohort.confidence_level)
+            yield Row(cohort=cohort, one=pair, area=area, estimate=estimate)
+
+
+def _predictive_values(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.predictive_values:
+        estimate = estimate_of_test(one.test, one.n_common, cohort.confidence_level)
+        yield Row(cohort=cohort, one=one, estimate=estimate)
+
+
+def _marginal_tests(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.marginal_tests:
+        estimate = estimate_of_test(one.test, one.n, cohort.confidence_level)
+        yield Row(cohort=cohort, one=one, estimate=estimate)
+
+
+# ---------------------------------------------------------------------------------------------------- several readers
+def _agreement(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in (*cohort.agreement, *cohort.repeats):
+        yield Row(cohort=cohort, one=one, estimate=one.estimate)
+
+
+def _mrmc(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.mrmc:
+        estimate = estimate_of_test(one.test, cohort.n_cases, cohort.confidence_level)
+        yield Row(cohort=cohort, one=one, estimate=estimate)
+
+
+def _dbm(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.dbm:
+        estimate = estimate_of_test(one.test, cohort.n_cases, cohort.confidence_level)
+        yield Row(cohort=cohort, one=one, estimate=estimate)
+
+
+def _mrmc_components(cohort: CohortAnalysis) -> Iterator[Row]:
+    seen = set()
+    for one in (*cohort.mrmc, *cohort.dbm):
+        key = (one.analysis, one.class_key, one.metric, one.arm, one.first, one.second, one.covariance)
+        if key in seen:
+            continue  # the scopes of one comparison share their components
+        seen.add(key)
+        for component, value in one.components.items():
+            yield Row(cohort=cohort, one=one, component=component, value=value)
+
+
+def _freedom(which: int) -> Callable[[Row], float | None]:
+    """Degrees of freedom of the numerator (0) or the denominator (1)."""
+
+    def get(row: Row) -> float | None:
+        freedom = row.one.test.degrees_of_freedom
+        return (freedom if isinstance(freedom, tuple) else (None, freedom))[which]
+
+    return get
+
+
+def _reader_average_roc(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.reader_average_roc:
+        points = zip(one.curve.false_positive_rate.tolist(), one.curve.sensitivity.tolist(), strict=True)
+        for point, (rate, sensitivity) in enumerate(points):
+            yield Row(cohort=cohort, one=one, point=point, false_positive_rate=rate, sensitivity=sensitivity)
+
+
+def _margins(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.margins:
+        verdict = one.verdict
+        difference = replace(verdict.difference, method=verdict.method)
+        notes = tuple(filter(None, (verdict.reason, difference.reason, *difference.notes, *one.notes)))
+        yield Row(cohort=cohort, one=one, estimate=replace(difference, reason=None, notes=notes))
+
+
+# ------------------------------------------------------------------------------------------------------- declarations
+_CLASS = text("class", "one.class_key")
+_CLASS_OF_ROW = text("class", "key")
+_TEST = (number("statistic", "one.test.statistic"), number("p_value", "one.test.p_value"))
+_P_HOLM = number("p_holm", "one.p_holm")
+_SIDES = (text("first", "one.first"), text("second", "one.second"))
+_SIDE_NAMES = (text("first_name", "one.first_name"), text("second_name", "one.second_name"))
+_SIDE_VALUES = (number("first_value", "one.first_value"), number("second_value", "one.second_value"))
+_COMPARISON = (COHORT, text("analysis", "one.analysis"), _CLASS, text("metric", "one.metric"))
+_SCOPE, _ARM, _QUANTITY = text("scope", "one.scope"), text("arm", "one.arm"), text("quantity", "one.quantity")
+_N_READERS = count("n_readers", "one.n_readers")
+_POINT = (count("point"), number("false_positive_rate"), number("sensitivity"))
+_MULTIREADER_TEST = (
+    number("statistic", "one.test.statistic"), number("df1", _freedom(0)), number("df2", _freedom(1)),
+    number("p_value", "one.test.p_value"), _P_HOLM,
+)  # fmt: skip
+
+TABLES: tuple[ResultTable, ...] = (
+    ResultTable("cases", _cases, (
+        COHORT, text("class", "key"),
+        count("n", lambda row: row.cohort.class_counts[row.key]),
+        count("n_excluded", lambda row: row.cohort.excluded_counts[row.key]),
+        count("n_patients", lambda row: row.cohort.class_patients[row.key]),
+    )),
+    ResultTable("missing", _participants, (
+        *WHO, count("n_expected", "one.n_expected"), count("n_answered", "one.n_cases"),
+        count("n_missing", "one.n_missing"), count("n_unreadable", "one.n_unreadable"),
+        count("n_repeats", "one.n_repeats"), flag("has_ratings", "one.has_ratings"),
+        text("notes", lambda row: joined_notes(*row.one.notes)),
+    )),
+    ResultTable("summary", _summary, (*WHO, text("quantity"), *ESTIMATE, NOTES)),
+    ResultTable("per_class", _per_class, (
+        *WHO, _CLASS_OF_ROW, text("quantity"), count("numerator"), count("denominator"), *ESTIMATE, NOTES,
+    )),
+    ResultTable("confusion", _confusion, (*WHO, text("truth"), text("answer"), count("count"), number("row_share"))),
+    ResultTable("auc", _auc, (*WHO, _CLASS_OF_ROW, flag("is_hard_label"), *ESTIMATE, NOTES)),
+    ResultTable("roc_points", _roc_points, (*WHO, _CLASS_OF_ROW, flag("is_hard_label"), *_POINT, number("threshold"))),
+    ResultTable("mcnemar", _mcnemar, (
+        *PAIR,
+        count("both_right", lambda row: row.cells[0, 0]), count("first_only", lambda row: row.cells[0, 1]),
+        count("second_only", lambda row: row.cells[1, 0]), count("both_wrong", lambda row: row.cells[1, 1]),
+        *ESTIMATE,
+        number("p_exact", _of_pair_test("mcnemar_exact", "p_value")),
+        number("p_mid", _of_pair_test("mcnemar_mid_p", "p_value")), _P_HOLM,
+        number("chi_squared", _of_pair_test("chi_squared", "statistic")),
+        number("p_chi_squared", _of_pair_test("chi_squared", "p_value")),
+        number("p_chi_squared_yates", _of_pair_test("chi_squared_yates", "p_value")), NOTES,
+    )),
+    ResultTable("delong", _delong, (
+        *PAIR, text("class", "area.class_key"), number("first_auc", "area.first_auc"),
+        number("second_auc", "area.second_auc"), flag("is_mixed", "area.is_mixed"), *ESTIMATE,
+        number("statistic", "area.test.statistic"), number("p_value", "area.test.p_value"),
+        number("p_holm", "area.p_holm"), NOTES,
+    )),
+    ResultTable("agreement", _agreement, (
+        COHORT, _ARM, _SCOPE, *_SIDES, text("statistic", "one.statistic"), _N_READERS, *ESTIMATE, NOTES,
+    )),
+    ResultTable("mrmc", _mrmc, (
+        *_COMPARISON, _SCOPE, _ARM, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST,
+        text("covariance", "one.covariance"), NOTES, *_SIDE_NAMES,
+    )),
+    ResultTable("mrmc_components", _mrmc_components, (
+        *_COMPARISON, _ARM, *_SIDES, text("covariance", "one.covariance"), text("component"), number("value"),
+    )),
+    ResultTable("dbm", _dbm, (
+        *_COMPARISON, _SCOPE, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST, NOTES,
+    )),
+    ResultTable("marginal_tests", _marginal_tests, (
+        COHORT, _ARM, text("test", "one.test.method"), *PAIR[1:], count("n_participants", "one.n_participants"),
+        count("n", "one.n"), number("statistic", "one.test.statistic"),
+        number("degrees_of_freedom", "one.test.degrees_of_freedom"), number("p_value", "one.test.p_value"), _P_HOLM,
+        text("state", lambda row: row.one.test.state.value), NOTES,
+    )),
+    ResultTable("operating_points", _operating_points, (
+        *WHO, _CLASS, _QUANTITY, number("threshold", "one.threshold"), *ESTIMATE, NOTES,
+    )),
+    ResultTable("reader_average_roc", _reader_average_roc, (
+        COHORT, _ARM, _CLASS, count("n_readers", "one.curve.n_readers"),
+        count("n_hard_labels", "one.curve.n_hard_labels"), number("area", "one.curve.area"), *_POINT,
+    )),
+    ResultTable("predictive_values", _predictive_values, (
+        *PAIR, _CLASS, _QUANTITY, *_SIDE_VALUES, *ESTIMATE, *_TEST, _P_HOLM,
+        number("p_leisenring", "one.p_leisenring"), NOTES,
+    )),
+    ResultTable("margins", _margins, (
+        *_COMPARISON, _SCOPE, _ARM, *_SIDES, *_SIDE_NAMES, text("goal", "one.verdict.goal"),
+        number("margin", "one.verdict.margin"), *ESTIMATE, number("p_value", "one.verdict.p_value"),
+        flag("is_shown", "one.verdict.is_shown"), NOTES,
+    )),
+)  # fmt: skip
+
+#: Table name -> its columns, in order.
+COLUMNS = {table.name: tuple(column.name for column in table.columns) for table in TABLES}
