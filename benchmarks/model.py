@@ -108,7 +108,7 @@ def predict_and_explain(names: list[str], size: int, turns: int, threads: int) -
     from core.model.gradcam import explain
     from core.model.onnx_export import export_graph
     from core.model.preprocessing import normalise
-    from core.model.serving import INPUT_NAME, OUTPUT_NAMES, open_session
+    from core.model.served_graph import INPUT_NAME, OUTPUT_NAMES, open_session
 
     prepared = np.random.default_rng(0).integers(0, 256, (BATCH, size, size), dtype=np.uint8)
     plain_run = onnxruntime.RunOptions()

@@ -6,31 +6,17 @@ it, with a tenth of the memory.
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from core.errors import ModelError
 from core.model.card import VerifiedFile
-from core.runtime import threads_in_force
-
-log = logging.getLogger(__name__)
-
-#: Part of the cached graph's name: raise it when the graph changes meaning.
-GRAPH_VERSION = 1
-
-INPUT_NAME = "prepared"
-OUTPUT_NAMES = ("logits", "class_maps", "features")
-
-_exporting = threading.Lock()
+from core.model.served_graph import INPUT_NAME, OUTPUT_NAMES, open_session, read_graph
 
 
 class OutOfMemory(ModelError):  # noqa: N818 (a state that the classifier answers, not a failure of its own)
@@ -66,7 +52,8 @@ class OnnxBackend:
     precision = "fp32"
 
     def __init__(self, verified: VerifiedFile, threads: int | None = None) -> None:
-        self._session = open_session(served_graph(verified), threads)
+        graph = read_graph(verified)
+        self._session = open_session(_export(verified) if graph is None else graph, threads)
 
     def run(self, prepared: np.ndarray) -> Raw:
         """See :class:`Backend`."""
@@ -145,76 +132,30 @@ def open_backend(
     if not device.startswith("cuda"):
         raise ModelError(f"unknown device {device!r}. Fix: use auto, cpu, cuda or cuda:<number>.")
     if not has_cuda():
-        raise ModelError(f"there is no usable GPU for device {device!r}. Fix: use auto or cpu.")
+        raise ModelError(f"there is no usable GPU, or no PyTorch, for device {device!r}. Fix: use auto or cpu.")
     return TorchBackend(verified, device, precision)
 
 
+def _export(verified: VerifiedFile) -> bytes:
+    """The graph of a checkpoint that has none beside it, which takes PyTorch."""
+    try:
+        from core.model.onnx_export import export_checkpoint
+    except ImportError as error:
+        raise ModelError(
+            f"{verified.path} has no graph beside it that can be believed, and PyTorch, which makes one, is not "
+            "installed here. Fix: run 'manage.py model register' with this data folder where requirements.txt is "
+            "installed."
+        ) from error
+    return export_checkpoint(verified)
+
+
 def has_cuda() -> bool:
-    """True if PyTorch can use a GPU; imports PyTorch only where a driver is present."""
+    """True if PyTorch is there and can use a GPU; imports it only where a driver is present."""
     drivers = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
     if os.name == "posix" and not any(Path(driver).exists() for driver in drivers):
         return False
-    import torch
-
-    return bool(torch.cuda.is_available())
-
-
-def graph_path(verified: VerifiedFile) -> Path:
-    """Where the graph of a checkpoint is cached: beside it, named by its hash."""
-    return verified.path.with_name(f"served-{verified.sha256[:12]}-v{GRAPH_VERSION}.onnx")
-
-
-def served_graph(verified: VerifiedFile) -> bytes:
-    """The ONNX graph of a checkpoint, from the cache beside it or exported now.
-
-    The cache is keyed by the hash of the weights, and the graph's own hash stands in a ``.sha256`` file; a graph that
-    does not match is exported again. A folder that cannot be written costs only the cache.
-    """
-    path = graph_path(verified)
-    noted = path.with_suffix(".sha256")
-    with _exporting:
-        if path.is_file() and noted.is_file():
-            graph = path.read_bytes()
-            if hashlib.sha256(graph).hexdigest() == noted.read_text(encoding="ascii", errors="replace").strip():
-                return graph
-            log.warning("the cached graph %s does not match its hash and is exported again", path)
-        from core.model.checkpoint import load_verified
-        from core.model.onnx_export import export_graph
-
-        graph = export_graph(load_verified(verified).network, verified.card.input_size)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            part.write_bytes(graph)
-            part.replace(path)
-            noted.write_text(hashlib.sha256(graph).hexdigest() + "\n", encoding="ascii")
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            log.warning("the graph of %s could not be cached: %s", verified.path, error)
-    return graph
-
-
-def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU.
-
-    Parameters
-    ----------
-    graph : bytes
-    threads : int, optional
-        Threads inside one operator; None takes :func:`core.runtime.threads_in_force`.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads_in_force() if threads is None else threads
-    options.inter_op_num_threads = 1
-    # Idle threads sleep instead of spinning, which would starve the other processes of the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except (
-        ort_errors.Fail,
-        ort_errors.InvalidGraph,
-        ort_errors.InvalidProtobuf,
-        ort_errors.NotImplemented,
-        ort_errors.RuntimeException,
-    ) as error:
-        raise ModelError(f"ONNX Runtime refuses the graph: {error}") from error
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())

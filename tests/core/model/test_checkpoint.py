@@ -300,7 +300,7 @@ def test_folder_that_cannot_be_written_is_said(network: Network, tmp_path: Path)
 
 
 def test_no_checkpoint_code_unpickles() -> None:
-    for module in ("card.py", "checkpoint.py", "serving.py", "classifier.py"):
+    for module in ("card.py", "checkpoint.py", "serving.py", "served_graph.py", "classifier.py"):
         text = Path(card_module.__file__).with_name(module).read_text(encoding="utf-8")
         assert "torch.load(" not in text.replace("safetensors.torch.load(", "")
         assert "import pickle" not in text

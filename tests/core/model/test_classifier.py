@@ -20,7 +20,8 @@ from core.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from core.model.classifier import Classifier, Ensemble
 from core.model.gradcam import explain
 from core.model.preprocessing import normalise, prepare
-from core.model.serving import OnnxBackend, Raw, TorchBackend, graph_path
+from core.model.served_graph import graph_path
+from core.model.serving import OnnxBackend, Raw, TorchBackend
 from core.model.uncertainty import fit_detector
 from tests.core.model.conftest import blobs
 

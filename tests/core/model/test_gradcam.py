@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,10 @@ from core.errors import ModelError
 from core.model.architectures import ARCHITECTURES, Network
 from core.model.class_maps import class_tops, enlarge
 from core.model.gradcam import channel_weights, channel_weights_autograd, explain, weighted_maps
-from core.model.onnx_export import export_graph
+from core.model.onnx_export import check_graph, export_graph
 from core.model.package_maps import PackageExplainer
 from core.model.preprocessing import normalise
-from core.model.serving import INPUT_NAME, OUTPUT_NAMES, open_session
+from core.model.served_graph import INPUT_NAME, OUTPUT_NAMES, open_session
 
 SIZE = 96
 
@@ -60,6 +62,16 @@ def test_exported_graph_gives_the_same_logits_maps_and_features(name: str, netwo
         assert _relative_difference(ours, theirs.numpy()) < 2e-5
     (one,) = session.run(["class_maps"], {INPUT_NAME: prepared[:1]})
     assert one.shape == (1, *found[1].shape[1:])
+
+
+def test_graph_of_other_weights_is_refused(network_of) -> None:
+    network, other = network_of("resnet16_fine"), copy.deepcopy(network_of("resnet16_fine"))
+    graph = export_graph(network, SIZE)
+    check_graph(graph, network, SIZE)
+    with torch.no_grad():
+        next(other.trunk.parameters()).mul_(1.01)
+    with pytest.raises(ModelError, match=r"differ by .* in logits"):
+        check_graph(graph, other, SIZE)
 
 
 def test_class_map_follows_the_class(network_of, prepared: np.ndarray) -> None:
