@@ -85,6 +85,11 @@ class AnalysisRepository(ResultsRepository):
                 model_names=_model_names(db_session),
                 simulated=frozenset(person.login for person in people if person.is_simulated),
                 assignments=assignments,
+                reader_years={
+                    person.login: person.years_of_experience
+                    for person in people
+                    if person.years_of_experience is not None
+                },
             )
 
 
@@ -97,6 +102,10 @@ def _cases(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) 
             CohortRow.name,
             ReferenceStandardRow.class_key,
             CaseRow.exclusion_reason,
+            CaseRow.centre,
+            CaseRow.scanner,
+            CaseRow.sex,
+            CaseRow.age_years,
         )
         .join(PatientRow, PatientRow.patient_id == CaseRow.patient_id)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
@@ -104,7 +113,8 @@ def _cases(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) 
         .where(CaseRow.study_id == study.study_id, *in_cohorts(cohorts))
         .order_by(CaseRow.case_key)
     )
-    return pd.DataFrame(list(rows), columns=["case", "patient", "cohort", "truth", "exclusion_reason"])
+    columns = ["case", "patient", "cohort", "truth", "exclusion_reason", "centre", "scanner", "sex", "age_years"]
+    return pd.DataFrame(list(rows), columns=columns)
 
 
 def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
@@ -123,6 +133,7 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
             ReadingRow.class_key,
             ReadingRow.confidence,
             ReadingRow.is_unreadable,
+            ReadingRow.reading_seconds,
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(
@@ -135,7 +146,7 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
         .where(PresentationRow.study_id == study.study_id, *in_cohorts(cohorts))
         .order_by(ReadingRow.sequence)
     )
-    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable"]
+    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "reading_seconds"]
     return pd.DataFrame(list(rows), columns=columns)
 
 

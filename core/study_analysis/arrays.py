@@ -116,7 +116,7 @@ def _with_rating_only_readings(data: StudyData) -> pd.DataFrame:
     known = pd.MultiIndex.from_frame(data.readings[identity]) if len(data.readings) else None
     if known is not None:
         rated = rated[~pd.MultiIndex.from_frame(rated).isin(known)]
-    extra = rated.assign(label="", confidence=np.nan, repeat=1.0, is_unreadable=False)
+    extra = rated.assign(label="", confidence=np.nan, repeat=1.0, is_unreadable=False, reading_seconds=np.nan)
     return pd.concat([data.readings, extra], ignore_index=True) if len(data.readings) else extra
 
 

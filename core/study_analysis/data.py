@@ -39,10 +39,12 @@ class StudyData:
     classes : sequence of DiseaseClass
         In protocol order; of two classes the second is the positive one.
     cases : DataFrame
-        ``case``, ``patient``, ``cohort``, ``truth`` (class key), optionally ``exclusion_reason``.
+        ``case``, ``patient``, ``cohort``, ``truth`` (class key), optionally ``exclusion_reason`` and, for subgroups,
+        ``centre``, ``scanner``, ``sex``, ``age_years``.
     readings : DataFrame
         ``reader``, ``case``, ``arm``, ``label`` (class key), ``confidence`` (above 0, or missing), optionally
-        ``repeat`` (1, 2, ...) and ``is_unreadable``. One row per reader, case, arm and repeat.
+        ``repeat`` (1, 2, ...), ``is_unreadable`` and ``reading_seconds`` (0 or more). One row per reader, case, arm
+        and repeat.
     predictions : DataFrame
         ``model``, ``case``, ``p_<class key>`` for every class, optionally ``label`` (else the most probable class).
     reader_names, model_names : mapping, optional
@@ -54,6 +56,8 @@ class StudyData:
     assignments : DataFrame, optional
         ``reader``, ``case``, ``arm``: what each reader was asked to read. Absent: a reader who read one case of a
         cohort in an arm was asked to read all of that cohort.
+    reader_years : mapping, optional
+        Reader key to years of experience, for subgroups of readers.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class StudyData:
     simulated: frozenset[str] = frozenset()
     reader_ratings: pd.DataFrame | None = None
     assignments: pd.DataFrame | None = None
+    reader_years: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = self.class_keys
@@ -151,6 +156,16 @@ def _numbers(table: pd.DataFrame, name: str, column: str) -> pd.Series:
     return values
 
 
+def _flags(table: pd.DataFrame, name: str, column: str) -> pd.Series:
+    """A column of true and false, as such, as 1 and 0 or as text; missing is false, anything else is refused."""
+    if column not in table.columns:
+        return pd.Series(False, index=table.index)
+    words = table[column].where(table[column].notna(), "").astype(str).str.strip().str.casefold()
+    is_true, is_false = words.isin(("true", "yes", "1", "1.0")), words.isin(("false", "no", "0", "0.0", ""))
+    _refuse(~(is_true | is_false), name, column, table[column], "is not true or false", "write true or false")
+    return is_true
+
+
 def _checked_cases(table: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
     """Cases, each once, sorted by key."""
     cases = _checked_table(table, "cases", _CASE_COLUMNS, None)
@@ -160,6 +175,11 @@ def _checked_cases(table: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
     )
     reason = cases["exclusion_reason"] if "exclusion_reason" in cases.columns else pd.Series(None, index=cases.index)
     cases["is_excluded"] = reason.notna() & (reason.astype(str).str.strip() != "")
+    for column in ("centre", "scanner", "sex"):
+        given = cases[column] if column in cases.columns else pd.Series(None, index=cases.index, dtype=object)
+        cases[column] = given.where(given.notna(), "").astype(str).str.strip()  # "": not known
+    cases["age_years"] = _numbers(cases, "cases", "age_years") if "age_years" in cases.columns else np.nan
+    _refuse(cases["age_years"] < 0, "cases", "age_years", cases["age_years"], "must be 0 or more")
     return cases.sort_values("case", kind="stable").reset_index(drop=True)
 
 
@@ -186,10 +206,13 @@ def _checked_readings(
         (readings["repeat"] < 1) | (readings["repeat"] % 1 != 0), "readings", "repeat", readings["repeat"],
         "must be 1, 2, 3 ...",
     )  # fmt: skip
-    if "is_unreadable" in readings.columns:
-        readings["is_unreadable"] = readings["is_unreadable"].fillna(False).astype(bool)
-    else:
-        readings["is_unreadable"] = False
+    readings["is_unreadable"] = _flags(readings, "readings", "is_unreadable")
+    has_seconds = "reading_seconds" in readings.columns
+    readings["reading_seconds"] = _numbers(readings, "readings", "reading_seconds") if has_seconds else np.nan
+    _refuse(
+        readings["reading_seconds"] < 0, "readings", "reading_seconds", readings["reading_seconds"],
+        "must be 0 or more",
+    )  # fmt: skip
     has_label = readings["label"].notna() & (readings["label"].astype(str).str.strip() != "")
     label = readings["label"].where(has_label, "").astype(str)
     rated = pd.Series(False, index=readings.index)

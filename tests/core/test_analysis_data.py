@@ -17,8 +17,10 @@ def study():
 
 
 def changed(table, row, column, value):
-    """A copy with one other cell."""
+    """A copy with one other cell; a column that the table lacks is empty but for it."""
     copy = table.copy()
+    if column not in copy.columns:
+        copy[column] = None
     copy[column] = copy[column].astype(object)
     copy.loc[row, column] = value
     return copy
@@ -40,6 +42,10 @@ def changed(table, row, column, value):
         ("readings", 7, "confidence", 0, "must be above 0"),
         ("readings", 8, "repeat", 0, "must be 1, 2, 3"),
         ("readings", 8, "repeat", 1.5, "must be 1, 2, 3"),
+        ("readings", 8, "is_unreadable", "perhaps", "is not true or false"),
+        ("readings", 8, "reading_seconds", -1.0, "must be 0 or more"),
+        ("readings", 8, "reading_seconds", "fast", "is not a finite number"),
+        ("cases", 8, "age_years", -3, "must be 0 or more"),
         ("predictions", 9, "p_sat", float("nan"), "must lie between 0 and 1"),
         ("predictions", 9, "p_sat", 1.2, "must lie between 0 and 1"),
         ("predictions", 9, "case", "case-9999", "is not a case of this study"),
@@ -53,6 +59,15 @@ def test_wrong_cell_is_named(study, table, row, column, value, words):
     assert caught.value.file == table
     assert caught.value.row == row + 1
     assert column in caught.value.field
+
+
+@pytest.mark.parametrize("word", [True, 1, "True", "true", "YES", "1"])
+@pytest.mark.parametrize("other", [False, 0, "False", "false", "no", "0", "", None, float("nan")])
+def test_unreadable_as_text_is_what_the_text_says(study, word, other):
+    flags = [other] * len(study.readings)
+    flags[3] = word
+    data = StudyData(study.classes, study.cases, study.readings.assign(is_unreadable=pd.Series(flags, dtype=object)))
+    assert data.readings["is_unreadable"].tolist() == [row == 3 for row in range(len(flags))]
 
 
 def test_duplicate_reading_is_named(study):

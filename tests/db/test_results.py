@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
-from core.study import THYROID_CLASSES, Answer, StudyState
-from db import CasePrediction, Repository
+from core.study import THYROID_CLASSES, Answer, Protocol, Role, StudyState
+from db import OPERATOR, CasePrediction, Repository
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 
 SHA = "ab" * 32
@@ -158,7 +158,7 @@ def test_a_model_is_known_by_its_hash_and_found_by_name_or_prefix(room: Room, cl
 
 def test_study_data_is_what_was_read_predicted_and_true(room: Room) -> None:
     for _ in range(10):
-        read_next(room.ann, "normal")
+        read_next(room.ann, "normal", reading_seconds=2.5)
     last = room.ann.last_reading(STUDY)
     room.ann.save_reading(
         last.presentation.presentation_id,
@@ -193,6 +193,9 @@ def test_study_data_is_what_was_read_predicted_and_true(room: Room) -> None:
     assert dict(zip(sim["case"], sim["label"], strict=True)) == truth
     assert data.simulated == {"sim"}
     assert data.reader_names == {"ann": "Dr Ann", "ben": "Dr Ben", "sim": "Junior"}
+    about = data.cases[["centre", "scanner", "sex", "age_years"]].drop_duplicates()
+    assert about.to_numpy().tolist() == [["A", "camera", "F", 50.0]]
+    assert ann["reading_seconds"].iloc[:9].tolist() == [2.5] * 9  # the correction states no time
     assert data.model_names[SHA] == f"net ({SHA[:8]})"
     stored = data.predictions.set_index("case").loc[made[2].case, [f"p_{key}" for key in data.class_keys]]
     assert np.array_equal(stored.to_numpy(dtype=float), made[2].probabilities)
@@ -202,6 +205,21 @@ def test_study_data_is_what_was_read_predicted_and_true(room: Room) -> None:
     assert set(external.cases["cohort"]) == {"external"}
     assert set(external.readings["case"]) == {case.case for case in room.cases if case.cohort == "external"}
     assert external.predictions.empty
+
+
+def test_study_data_knows_the_readers_years_of_experience(repository) -> None:
+    operator = repository(OPERATOR)
+    chief = operator.create_person("chief", "Dr Chief", Role.COORDINATOR, password="correct horse battery")
+    operator.create_person("ann", "Dr Ann", Role.READER, password="ann reads at night", years_of_experience=7.5)
+    operator.create_person("ben", "Dr Ben", Role.READER, password="ben reads by day")
+    coordinator = repository(chief)
+    coordinator.create_study(STUDY, Protocol(title="Demo"), is_synthetic=True)
+    coordinator.import_cases(STUDY, make_cases(4))
+    for login in ("ann", "ben"):
+        coordinator.add_reader(STUDY, login, cohorts=["internal"])
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+        coordinator.set_state(STUDY, state)
+    assert coordinator.study_data(STUDY).reader_years == {"ann": 7.5}
 
 
 def test_study_data_of_a_study_that_nobody_read_is_empty_but_whole(room: Room) -> None:
