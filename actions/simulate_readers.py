@@ -16,13 +16,21 @@ from db import Repository
 def simulate_readers(
     repository: Repository, study_key: str, cohorts: Sequence[str], *, seed: int = 1, progress: Progress | None = None
 ) -> int:
-    """Enrol both simulated readers in an open study and store one answer to each of their presentations.
+    """Enrol both simulated readers in an open synthetic study and store one answer to each of their presentations.
 
     Returns
     -------
     int
         Readings stored.
+
+    Raises
+    ------
+    AccessError
+        If the study is not synthetic; nothing was written.
+    ConflictError
+        If the study is not open; nothing was written.
     """
+    repository.check_simulation(study_key)
     stored = 0
     for number, reader in enumerate(SIMULATED_READERS):
         try:

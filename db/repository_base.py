@@ -193,3 +193,18 @@ def require_state(row: StudyRow, what: str, *states: StudyState) -> None:
     if row.state not in states:
         names = " or ".join(str(state) for state in states)
         raise ConflictError(f"Study '{row.study_key}' is {row.state}; {what} is possible only while it is {names}.")
+
+
+def require_synthetic(row: StudyRow) -> None:
+    """Refuse a simulated reader in a study that was not made for simulated readers.
+
+    Raises
+    ------
+    AccessError
+        Its answers would stand among those of humans for good.
+    """
+    if not row.is_synthetic:
+        raise AccessError(
+            f"Study '{row.study_key}' is not synthetic: no simulated reader takes part in it, nothing was written. "
+            "Fix: make a study for the simulation with `python manage.py study create KEY --synthetic`."
+        )

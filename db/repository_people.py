@@ -27,6 +27,7 @@ _FORGET_FAILURES_AFTER = timedelta(hours=1)
 _KEEP_ATTEMPTS = timedelta(days=1)
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _RESERVED = {OPERATOR.login, "nobody"}
+_NO_SIGN_IN = "a simulated reader has no password: nobody signs in as one"
 _REFUSED = "Sign-in failed. Check the login and the password."
 
 
@@ -175,6 +176,8 @@ class PeopleRepository(RepositoryBase):
             )
         password_hash = None
         if password is not None:
+            if is_simulated:
+                raise InputError(_NO_SIGN_IN, field="password")
             check_new_password(password, login)
             password_hash = self._passwords.hash(password)
         with self._writing() as db_session:
@@ -202,7 +205,7 @@ class PeopleRepository(RepositoryBase):
         Raises
         ------
         NotFoundError, InputError
-            No such person; too weak.
+            No such person; too weak, or for a simulated reader.
         """
         check_new_password(password, _folded(login))
         self._store_password(_folded(login), password)
@@ -275,6 +278,8 @@ class PeopleRepository(RepositoryBase):
         password_hash = self._passwords.hash(password)
         with self._writing() as db_session:
             row = _person_row(db_session, login)
+            if row.is_simulated:
+                raise InputError(_NO_SIGN_IN, field="password")
             row.password_hash = password_hash
             self._end_sign_ins(db_session, row.person_id)
             self._audit(db_session, "person.password", login=row.login)

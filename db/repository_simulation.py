@@ -1,4 +1,4 @@
-"""Simulated readers: their answers are drawn from the truth, so the truth is given, but for them only."""
+"""Simulated readers: their answers are drawn from the truth, so the truth is given, in synthetic studies only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from core.errors import AccessError, ConflictError, NotFoundError
 from core.study import Answer, Arm, Presentation, Role, StudyState, check_answer
 from db.records import OrderedCase
-from db.repository_base import Progress, RepositoryBase, allowed, new_id, require_state
+from db.repository_base import Progress, RepositoryBase, allowed, new_id, require_state, require_synthetic
 from db.repository_reader import reading_row
 from db.tables import (
     CaseRow,
@@ -25,7 +25,23 @@ from db.tables import (
 
 
 class SimulationRepository(RepositoryBase):
-    """What a program may do that answers instead of a human."""
+    """What a program may do that answers instead of a human, in synthetic studies only."""
+
+    @allowed(Role.COORDINATOR)
+    def check_simulation(self, study_key: str) -> None:
+        """Refuse, before anything is written, a study that simulated readers cannot read now.
+
+        Raises
+        ------
+        AccessError
+            If the study is not synthetic.
+        ConflictError
+            If it is not open.
+        """
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            require_synthetic(study)
+            require_state(study, "reading", StudyState.OPEN)
 
     @allowed(Role.COORDINATOR)
     def presentations_with_truth(self, study_key: str, login: str) -> list[OrderedCase]:
@@ -34,7 +50,7 @@ class SimulationRepository(RepositoryBase):
         Raises
         ------
         AccessError
-            If the reader is a human.
+            If the reader is a human, or the study not synthetic.
         NotFoundError
             If the reader does not take part.
         """
@@ -91,7 +107,7 @@ class SimulationRepository(RepositoryBase):
         Raises
         ------
         AccessError
-            If the reader is a human.
+            If the reader is a human, or the study not synthetic.
         ConflictError
             If a presentation was answered before, or the study is not open.
         InputError
@@ -100,9 +116,9 @@ class SimulationRepository(RepositoryBase):
         prepared = list(answers)
         with self._writing() as db_session:
             study = self._study_row(db_session, study_key, lock=True)
+            person = _simulated(db_session, study, login)
             require_state(study, "reading", StudyState.OPEN)
             protocol = self._protocol(db_session, study)
-            person = _simulated(db_session, study, login)
             unread = set(
                 db_session.scalars(
                     sa.select(PresentationRow.presentation_id)
@@ -127,7 +143,8 @@ class SimulationRepository(RepositoryBase):
 
 
 def _simulated(db_session: Session, study: StudyRow, login: str) -> PersonRow:
-    """A simulated reader of a study."""
+    """A simulated reader of a synthetic study."""
+    require_synthetic(study)
     person = db_session.scalars(
         sa.select(PersonRow)
         .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)

@@ -25,7 +25,7 @@ from core.study import (
 )
 from db.protocols import protocol_to_json
 from db.records import CaseImage, CaseInfo, CohortCount, ReaderProgress, StudyMember
-from db.repository_base import RepositoryBase, allowed, new_id, person_of, require_state
+from db.repository_base import RepositoryBase, allowed, new_id, person_of, require_state, require_synthetic
 from db.repository_order import make_all_orders, make_order
 from db.tables import (
     CaseImageRow,
@@ -182,6 +182,8 @@ class StudyRepository(RepositoryBase):
         ------
         NotFoundError
             No such person or cohort.
+        AccessError
+            A simulated reader, and the study is not synthetic.
         ConflictError
             The person is no reader, or takes part already in an open study.
         InputError
@@ -201,6 +203,8 @@ class StudyRepository(RepositoryBase):
                 raise NotFoundError(f"There is no person with login '{login}'.")
             if person.role != Role.READER:
                 raise ConflictError(f"'{login}' is a {person.role}; only a reader reads.")
+            if person.is_simulated:
+                require_synthetic(row)
             member = db_session.get(StudyMemberRow, (row.study_id, person.person_id))
             if member is None:
                 member = StudyMemberRow(study_id=row.study_id, person_id=person.person_id, added_at=self._clock())

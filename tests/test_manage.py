@@ -171,6 +171,13 @@ def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_de
     assert "not declared before reading: exploratory" in printed
 
 
+def test_simulated_readers_refuse_a_study_that_is_not_synthetic(terminal: Terminal) -> None:
+    terminal.run("study", "create", "patients")
+    refused = terminal.run("simulate-readers", "--study", "patients", status=2)
+    assert "not synthetic" in refused
+    assert "--synthetic" in refused
+
+
 def _commands(app: typer.Typer, prefix: str = "") -> list[str]:
     """Full names of all commands."""
     names = [

@@ -64,6 +64,7 @@ MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
     "lesion_mask": (COORDINATOR, (STUDY, "case-0000"), {}),
     "study_data": (COORDINATOR, (STUDY,), {}),
     "record_export": (COORDINATOR, (STUDY, "readings", "b" * 64, 1), {}),
+    "check_simulation": (COORDINATOR, (STUDY,), {}),
     "presentations_with_truth": (COORDINATOR, (STUDY, "sim"), {}),
     "save_simulated_readings": (COORDINATOR, (STUDY, "sim", []), {}),
     "audit_trail": (COORDINATOR, (), {}),
