@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from core.csv_file import Columns, CsvRow, is_missing_code, read_csv_file
 from core.errors import ImageError, InputError, ManifestError
-from core.imaging.csv_text import CsvRow, read_rows
 from core.imaging.image import LoadedImage, load_image
 from core.study import THYROID_CLASSES, CaseRecord, DiseaseClass, class_key
 
@@ -111,7 +111,7 @@ def read_manifest(
     Parameters
     ----------
     path : Path
-        A CSV file in UTF-8 with commas. Image paths are relative to its folder and may not leave it.
+        A CSV file (:mod:`core.csv_file`). Image paths are relative to its folder and may not leave it.
     classes : sequence of DiseaseClass
         The classes of the study.
     progress : callable, optional
@@ -128,10 +128,11 @@ def read_manifest(
         Holding every problem, each with file, row, column, value and fix.
     """
     path = Path(path)
-    lines, problems = read_rows(path, REQUIRED_COLUMNS, OPTIONAL_COLUMNS)
-    check = _Check(path, list(problems))
-    rows = [_row(line, path.parent, classes, check) for line in lines]
-    return finish_rows(rows, check.file, check.errors, classes, progress)
+    table = read_csv_file(path, Columns(REQUIRED_COLUMNS, OPTIONAL_COLUMNS))
+    check = _Check(path, list(table.problems))
+    rows = [_row(line, path.parent, classes, check) for line in table.rows]
+    found = finish_rows(rows, check.file, check.errors, classes, progress)
+    return ManifestRows(found, (*table.notes, *found.warnings))
 
 
 def finish_rows(
@@ -199,18 +200,19 @@ def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Ch
     except InputError as error:
         problem = "the class is blank" if not values["class"].strip() else "unknown class"
         check.add(problem, line.number, "class", values["class"], error.fix)
-    mask = values.get("lesion_mask", "")
+    optional = {name: "" if is_missing_code(values.get(name, "")) else values[name] for name in OPTIONAL_COLUMNS}
+    mask = optional["lesion_mask"]
     return ManifestRow(
         case=_identifier(values["case"], line.number, "case", check),
         patient=_identifier(values["patient"], line.number, "patient", check),
         cohort=_identifier(values["cohort"], line.number, "cohort", check),
         truth=truth,
         image_path=_inside(values["image"], folder, line.number, "image", check),
-        centre=values.get("centre", "").strip() or None,
-        scanner=values.get("scanner", "").strip() or None,
-        age_years=_age(values.get("age", ""), line.number, check),
-        sex=_sex(values.get("sex", ""), line.number, check),
-        exclusion_reason=values.get("exclusion_reason", "").strip() or None,
+        centre=optional["centre"].strip() or None,
+        scanner=optional["scanner"].strip() or None,
+        age_years=_age(line, check) if optional["age"] else None,
+        sex=_sex(optional["sex"], line.number, check),
+        exclusion_reason=optional["exclusion_reason"].strip() or None,
         lesion_mask_path=_inside(mask, folder, line.number, "lesion_mask", check) if mask.strip() else None,
         row=line.number,
     )
@@ -225,16 +227,18 @@ def _identifier(value: str, row: int, name: str, check: _Check) -> str:
     return value
 
 
-def _age(value: str, row: int, check: _Check) -> float | None:
-    """Years, or None when blank."""
-    text = value.strip()
-    if not text:
+def _age(line: CsvRow, check: _Check) -> float | None:
+    """Years."""
+    value = line.text("age")
+    try:
+        age = line.number_of("age") if re.fullmatch(r"[\d.,]+", value, re.ASCII) else math.nan
+    except ManifestError as error:
+        check.errors.append(error)
         return None
-    age = float(text) if re.fullmatch(r"\d{1,3}(\.\d+)?", text, re.ASCII) else math.nan
     if not 0 <= age <= MAX_AGE_YEARS:
         check.add(
             f"the age is no number of years between 0 and {MAX_AGE_YEARS}",
-            row,
+            line.number,
             "age",
             value,
             "write 45 or 45.5, with a point, or leave it blank",

@@ -1,8 +1,9 @@
 """One cohort as arrays: who answered what on which case.
 
 A *participant* is a reader in one arm, or a model. Their rating of class c is, for a reader, +confidence when c was
-chosen and -confidence otherwise (or a rating that was given as such); for a model, the probability of c. A reader
-whose confidence is absent or the same everywhere has no ratings: hard labels only.
+chosen and -confidence otherwise (or a rating that was given as such); for a model, the probability of c. A missing
+confidence is one missing rating. A reader whose confidence is absent or the same everywhere has no ratings: hard labels
+only.
 """
 
 from __future__ import annotations
@@ -193,17 +194,22 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
 def _confidence_ratings(
     confidence: FloatArray, labels: IntArray, at: IntArray, k: int, notes: list[str]
 ) -> FloatArray | None:
-    """+confidence for the chosen class and -confidence for the others; None when confidence tells nothing."""
-    missing = np.isnan(confidence)
-    if missing.all():
+    """+confidence for the chosen class and -confidence for the others; None when confidence tells nothing.
+
+    A missing confidence is a missing rating of that one case.
+    """
+    given = ~np.isnan(confidence)
+    if not given.any():
         notes.append("no confidence was recorded: hard labels only")
         return None
-    if missing.any():
-        notes.append(f"confidence is missing in {int(missing.sum())} of {confidence.size} readings: hard labels only")
-        return None
-    if (confidence == confidence[0]).all():
+    if np.unique(confidence[given]).size == 1:
         notes.append("confidence never changes: hard labels only")
         return None
+    if not given.all():
+        notes.append(
+            f"confidence is missing in {int((~given).sum())} of {given.size} readings: these count in accuracy, "
+            "sensitivity and specificity, and are left out of AUC and curves"
+        )
     ratings = np.full((k, labels.size), np.nan)
     ratings[:, at] = -confidence
     ratings[labels[at], at] = confidence

@@ -385,13 +385,21 @@ def test_absent_or_constant_confidence_leaves_an_operating_point(confidence):
     assert table.loc[table["first_kind"] == "model", "notes"].str.contains("operating point").all()
 
 
-def test_missing_confidence_of_some_readings_is_said():
-    study = simulated_study(n_cases=40, readers=1, models=0)
+def test_a_missing_confidence_is_one_missing_rating():
+    """Curve and MRMC are those without that rating; accuracy is that of all answers."""
+    study = simulated_study(n_cases=60, readers=3, models=0, arms=("aided", "unaided"))
     some = study.readings.copy()
-    some.loc[3, "confidence"] = None
-    one = analyse(replace(study, readings=some)).cohort("internal").participant("reader-0", "unaided")
-    assert not one.has_ratings
-    assert any("confidence is missing in 1 of 40 readings" in note for note in one.notes)
+    gone = some.index[(some["reader"] == "reader-0") & (some["arm"] == "unaided")][[3, 8]]
+    some.loc[gone, "confidence"] = None
+    found = analyse(replace(study, readings=some)).cohort("internal")
+    one = found.participant("reader-0", "unaided")
+    without = analyse(replace(study, readings=some.drop(gone))).cohort("internal").participant("reader-0", "unaided")
+    whole = analyse(study).cohort("internal").participant("reader-0", "unaided")
+    assert one.quantities["accuracy"] == whole.quantities["accuracy"]
+    assert [each.auc for each in one.classes] == [each.auc for each in without.classes]
+    assert one.has_ratings
+    assert any("confidence is missing in 2 of 60 readings" in note for note in one.notes)
+    assert {row.n_readers for row in found.mrmc if row.metric == "auc"} == {3}
 
 
 def test_missing_readings_leave_pairs_their_common_cases():

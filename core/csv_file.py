@@ -1,0 +1,565 @@
+"""CSV files: somebody else's as exact text, and ours so that nothing is lost. Nothing is guessed in silence, converted
+or shifted.
+
+Every value stays the string that stands in the file (``007`` keeps its zeros, ``NA`` is the text NA), every row keeps
+the number of the line on which it begins (the first line is 1), and every refusal names row, column, value and a fix.
+``docs/files.md`` says what is accepted:
+
+* UTF-8 and UTF-16, with or without a byte order mark. Any other encoding is refused, for a wrong guess changes names.
+* Commas, semicolons, tabs or bars between the fields; Excel's ``sep=;`` line; decimal commas where the separator is no
+  comma; quoted line breaks; empty rows; comment lines (``#``) before the header, and after it where they cannot be a
+  row; empty columns; the row names of R and the index of pandas.
+* Column names are compared without capitals, blanks, points, hyphens and underscores.
+* A text that begins with a formula sign may have an apostrophe in front (:func:`safe_text`), which is taken off.
+* Titles above the header, second header rows (Qualtrics, REDCap) and repeated headers are refused with their rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from core.errors import ManifestError
+
+MAX_BYTES = 1024 * 1024 * 1024
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SAVE_AS = "save it as 'CSV UTF-8' in the spreadsheet"
+_NOT_CSV = {b"PK\x03\x04": "an Excel workbook or zip file", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+            b"\x1f\x8b": "compressed with gzip", b"%PDF": "a PDF"}  # fmt: skip
+#: What other programs write where nothing was given; compared without capitals and outer blanks.
+MISSING_CODES = frozenset(
+    ("", "na", "n/a", "n.a.", "#n/a", "#n/a n/a", "nan", "<na>", "null", "none", "missing", ".", "-", "--", "?")
+)
+#: A cell that begins with one of these is a formula to a spreadsheet.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_SAFE_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+_ROW_NAMES = {"", "unnamed0", "1", "rownames"}  # folded headers that pandas, readr and R give to row names
+_HEADER_ROWS = 3  # rows after the header that may be more header; further down they are data
+_TITLE_ROWS = 20  # a header is looked for as far down as this, to say where it stands
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a file may have for columns."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()  # "p_" allows "p_<anything>", the rest kept as written
+    has_others: bool = False  # other columns are left alone instead of being refused
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Every full name."""
+        return (*self.required, *self.optional)
+
+    def name_of(self, written: str) -> str:
+        """The name that a header cell means; the cell itself when it means none."""
+        for name in self.known:
+            if _folded(name) == _folded(written):
+                return name
+        for prefix in self.prefixes:
+            if written.casefold().startswith(prefix) and written[len(prefix) :].strip():
+                return prefix + written[len(prefix) :].strip()
+        return written
+
+    def is_known(self, name: str) -> bool:
+        """Whether a name (as :meth:`name_of` gives it) is one of these."""
+        return name in self.known or name.startswith(self.prefixes or ("\0",))
+
+
+@dataclass
+class _DecimalMark:
+    """Which decimal mark a file uses, known from its first number with one."""
+
+    is_comma_allowed: bool
+    mark: str | None = None
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """One data row."""
+
+    file: str
+    number: int  # line of the file on which it begins; the first line is 1
+    values: dict[str, str]  # column -> exact text
+    _decimal: _DecimalMark = field(repr=False, compare=False)
+
+    def text(self, column: str) -> str:
+        """Value without outer blanks; "" when the file has no such column."""
+        return self.values.get(column, "").strip()
+
+    def required(self, column: str, fix: str = "fill it in") -> str:
+        """Value that must not be empty."""
+        value = self.text(column)
+        if not value:
+            raise self.error(column, "is empty", fix=fix)
+        return value
+
+    def number_of(self, column: str, *, fix: str = "write a number such as 3 or 0.25") -> float:
+        """Value as a finite number.
+
+        Raises
+        ------
+        ManifestError
+            If it is none, or its decimal mark is not that of the numbers above it.
+        """
+        value = self.required(column)
+        if _NUMBER.fullmatch(value) is None:
+            raise self.error(column, "is not a number", value, fix)
+        mark = next((sign for sign in ".," if sign in value), None)
+        if mark == "," and not self._decimal.is_comma_allowed:
+            raise self.error(column, "has a decimal comma in a file separated by commas", value,
+                             "write a decimal point, or separate the fields by semicolons")  # fmt: skip
+        if mark is not None:
+            first = self._decimal
+            first.mark, first.row = first.mark or mark, first.row or self.number
+            if first.mark != mark:
+                names = {".": "point", ",": "comma"}
+                raise self.error(
+                    column, f"has a decimal {names[mark]}, and row {first.row} has a decimal {names[first.mark]}",
+                    value, f"write every number with a decimal {names[first.mark]}",
+                )  # fmt: skip
+        number = float(value.replace(",", "."))
+        if not math.isfinite(number):
+            raise self.error(column, "is not a finite number", value, fix)
+        return number
+
+    def error(
+        self, column: str | None, problem: str, value: object | None = None, fix: str | None = None
+    ) -> ManifestError:
+        """An error that says where it is."""
+        return ManifestError(problem, file=self.file, row=self.number, field=column, value=value, fix=fix)
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """Columns, rows, what is wrong and what was noticed."""
+
+    file: str
+    columns: tuple[str, ...] = ()  # in the file's order, named as the caller named them
+    rows: tuple[CsvRow, ...] = ()  # every row that fits the header
+    problems: tuple[ManifestError, ...] = ()
+    notes: tuple[str, ...] = ()
+    header_row: int = 1
+
+    def raise_first(self) -> None:
+        """Raise the first problem, if there is one."""
+        if self.problems:
+            raise self.problems[0]
+
+
+def read_csv_file(path: str | Path, columns: Columns) -> CsvFile:
+    """Read a file whose first line, comments aside, names its columns.
+
+    Parameters
+    ----------
+    path : path
+    columns : Columns
+
+    Returns
+    -------
+    CsvFile
+        With everything that is wrong in ``problems``; problems of encoding, quoting or header leave no rows.
+    """
+    file = str(path)
+    try:
+        lines = read_lines(path)
+        start, separator, notes = _header_place(lines, columns)
+        records = read_records(path, lines, separator, start)
+    except ManifestError as error:
+        return CsvFile(file, problems=(error,))
+    if not records:
+        empty = ManifestError("the file is empty", file=file, row=1,
+                              fix="write a first line with the columns " + ", ".join(columns.required))  # fmt: skip
+        return CsvFile(file, problems=(empty,))
+    (header_row, header), *body = records
+    names = [columns.name_of(cell.strip().lstrip("\ufeff").strip()) for cell in header]
+    problems = _title_problems(file, records, columns)
+    if not problems:
+        body, dropped = _without_comments(body, len(names))
+        notes += dropped
+        names, body, dropped = _without_nameless(names, body)
+        notes += dropped
+        problems = _second_headers(file, names, body) + _header_problems(file, header_row, names, body, columns)
+    if problems:
+        return CsvFile(file, problems=tuple(problems), notes=tuple(notes), header_row=header_row)
+    return _with_rows(CsvFile(file, tuple(names), (), (), tuple(notes), header_row), body, separator)
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The file's lines with their ends, decoded.
+
+    Raises
+    ------
+    ManifestError
+        If it cannot be read, is too large, is no text, or is in no Unicode encoding.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise ManifestError("this is a folder, not a CSV file", file=path, fix="name the CSV file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ManifestError("the file is larger than 1 GiB", file=path, fix="check that it is the right file")
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ManifestError("there is no such file", file=path, fix="check the path") from error
+    except OSError as error:
+        reason = error.strerror or "not a path"
+        raise ManifestError(f"the file cannot be read: {reason}", file=path, fix="check its permissions") from error
+    for start, kind in _NOT_CSV.items():
+        if data.startswith(start):
+            raise ManifestError(f"the file is {kind}, not a CSV file", file=path, row=1, fix=_SAVE_AS)
+    encoding = _encoding(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, "replace")
+        raise ManifestError(
+            "the file is not UTF-8, perhaps Windows-1252 (Latin-1)" if encoding == "utf-8-sig" else "broken UTF-16",
+            file=path,
+            row=before.count("\n") + 1,
+            value=data[error.start : error.start + 1],
+            fix=f"{_SAVE_AS}, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv",
+        ) from error
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        raise ManifestError("there is a NUL character in the file", file=path, row=row, fix=_SAVE_AS)
+    return list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+
+
+def _encoding(data: bytes) -> str:
+    """UTF-16 or UTF-32 by its mark or its zero bytes, else UTF-8."""
+    if data.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+        return "utf-32"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    head = data[:400]
+    for encoding, zeros, letters in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        if len(head) > 3 and zeros.count(0) > len(zeros) // 2 and not letters.count(0):
+            return encoding
+    return "utf-8-sig"
+
+
+def read_records(path: str | Path, lines: Sequence[str], separator: str, start: int = 0) -> list[tuple[int, list[str]]]:
+    """Every record that is not blank, with the number of the line on which it begins.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    lines : sequence of str
+    separator : str
+    start : int
+        Lines above the first record.
+
+    Raises
+    ------
+    ManifestError
+        If a quote is opened and never closed, or text follows a closing quote.
+    """
+    reader = csv.reader(iter(lines[start:]), delimiter=separator, strict=True, skipinitialspace=True)
+    records: list[tuple[int, list[str]]] = []
+    while True:
+        number = start + reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return records
+        except csv.Error as error:
+            problem = f"broken quoting ({error})"
+            if "unexpected end" in str(error) or "field limit" in str(error):
+                problem = "a double quote is opened and never closed"
+            raise ManifestError(
+                problem, file=path, row=number,
+                fix='close the quote, and write a double quote inside quoted text twice ("")',
+            ) from error  # fmt: skip
+        if any(cell.strip() for cell in fields):
+            records.append((number, fields))
+
+
+def is_missing_code(text: str, more: Collection[str] = ()) -> bool:
+    """Whether a value says that nothing was given: one of :data:`MISSING_CODES` or of ``more``."""
+    value = text.strip().casefold()
+    return value in MISSING_CODES or any(value == code.strip().casefold() for code in more)
+
+
+# ------------------------------------------------------------------------------------------------------ writing
+def safe_text(value: str) -> str:
+    """Text that a spreadsheet shows instead of computing; :func:`original_text` undoes it.
+
+    An apostrophe goes before a formula sign, and before apostrophes that stand before one.
+    """
+    return f"'{value}" if _SAFE_FORMULA.match(value) else value
+
+
+def original_text(value: str) -> str:
+    """Undo :func:`safe_text`; text that it did not make passes unchanged."""
+    return value[1:] if value.startswith("'") and _SAFE_FORMULA.match(value) else value
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]], *, has_mark: bool = True) -> bytes:
+    """A CSV file: UTF-8, commas, all digits of every number, text safe in a spreadsheet, None as an empty field.
+
+    Parameters
+    ----------
+    columns, rows : sequences
+    has_mark : bool
+        Whether a byte order mark stands in front where there are other letters than ASCII, without which Excel
+        garbles them.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)  # CRLF (RFC 4180); with LF alone a CR inside a text would not be quoted
+    writer.writerow(columns)
+    writer.writerows([_cell(cell) for cell in row] for row in rows)
+    text = out.getvalue()
+    return text.encode("utf-8-sig" if has_mark and not text.isascii() else "utf-8")
+
+
+def _cell(value: object) -> object:
+    """One field as it is written."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, str):
+        return safe_text(value)
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+# ------------------------------------------------------------------------------------------------------ the header
+def _folded(name: str) -> str:
+    """A column's name without capitals, blanks, points, hyphens and underscores."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _header_place(lines: Sequence[str], columns: Columns) -> tuple[int, str, list[str]]:
+    """Lines above the header, the separator, and what to say: comments and Excel's ``sep=`` are passed over.
+
+    The separator is the one under which a line near the top holds the most of the columns that are looked for.
+    """
+    start, separator, notes = 0, "", []
+    while start < len(lines):
+        line = lines[start].strip()
+        excel = re.fullmatch(r'"?sep=(.)"?[,;\t|]*', lines[start].strip("\r\n "), re.IGNORECASE)
+        if excel is not None and start == 0:
+            separator = excel.group(1)
+        elif line.startswith(("#", '"#')) and _matches(lines[start], columns) < 2:
+            notes.append(start + 1)
+        elif line:
+            break
+        start += 1
+    if separator not in SEPARATORS:
+        near = [line for line in lines[start : start + _TITLE_ROWS] if line.strip()]
+        scored = {sign: max((_matches(line, columns, sign) for line in near), default=0) for sign in SEPARATORS}
+        separator = max(SEPARATORS, key=lambda sign: (scored[sign], near[0].count(sign) if near else 0))
+    said = [f"comment above the header, left out: {_rows(notes)}"] if notes else []
+    return start, separator, said
+
+
+def _matches(line: str, columns: Columns, separator: str | None = None) -> int:
+    """How many of the columns a line names, under one separator or the best."""
+    if separator is None:
+        return max(_matches(line, columns, sign) for sign in SEPARATORS)
+    cells = next(csv.reader([line.strip("\r\n")[:20_000]], delimiter=separator, skipinitialspace=True), [])
+    return len({columns.name_of(cell.strip()) for cell in cells} & set(columns.known)) if len(cells) > 1 else 0
+
+
+def _rows(numbers: Sequence[int]) -> str:
+    """row 3; rows 2 to 4; rows 2, 5, 9 and 4 more."""
+    if len(numbers) == 1:
+        return f"row {numbers[0]}"
+    if all(after == before + 1 for before, after in pairwise(numbers)):
+        return f"rows {numbers[0]} to {numbers[-1]}" if len(numbers) > 2 else f"rows {numbers[0]} and {numbers[1]}"
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return "rows " + ", ".join(map(str, numbers[:5])) + more
+
+
+def _title_problems(file: str, records: Sequence[tuple[int, list[str]]], columns: Columns) -> list[ManifestError]:
+    """Said where the columns are named further down, under a title, or nowhere."""
+
+    def named(fields: list[str]) -> set[str]:
+        return {columns.name_of(cell.strip()) for cell in fields}
+
+    first, wanted = named(records[0][1]), set(columns.required)
+    if wanted <= first:
+        return []
+    for at, (number, fields) in enumerate(records[1:_TITLE_ROWS], start=1):
+        if wanted <= named(fields):
+            above = [row for row, _ in records[:at]]
+            return [ManifestError(f"the columns are named in row {number}, and other text stands above", file=file,
+                                  row=above[0], fix=f"delete {_rows(above)}")]  # fmt: skip
+    if not any(columns.is_known(name) for name in first):
+        return [ManifestError("the first line names none of the columns", file=file, row=records[0][0],
+                              value=", ".join(records[0][1]),
+                              fix="write a first line with the columns " + ", ".join(columns.required))]  # fmt: skip
+    return []
+
+
+def _header_problems(
+    file: str, row: int, names: Sequence[str], body: Sequence[tuple[int, list[str]]], columns: Columns
+) -> list[ManifestError]:
+    """Columns that are missing, unknown, twice there, or have values and no name."""
+    problems = []
+    folded = Counter(_folded(name) for name in names if not name.startswith(columns.prefixes or ("\0",)))
+    folded.update(name for name in names if name.startswith(columns.prefixes or ("\0",)))
+    for place, name in enumerate(names):
+        if not name:
+            at, cell = next((number, cells[place]) for number, cells in body if cells[place : place + 1] != [""])
+            problems.append(ManifestError(f"column {place + 1} has no name and holds values", file=file, row=at,
+                                          value=cell, fix=f"name it in row {row}, or empty it"))  # fmt: skip
+        elif folded[_folded(name)] > 1 or folded[name] > 1:
+            if name not in names[:place]:
+                problems.append(
+                    ManifestError(
+                        "the column stands in the header twice", file=file, row=row, field=name, fix="keep one"
+                    )
+                )
+        elif not columns.has_others and not columns.is_known(name):
+            near = difflib.get_close_matches(_folded(name), [_folded(one) for one in columns.known], n=1)
+            meant = next((one for one in columns.known if near and _folded(one) == near[0]), None)
+            known = ", ".join((*columns.known, *(f"{prefix}<class>" for prefix in columns.prefixes)))
+            fix = f"did you mean '{meant}'?" if meant else f"rename or remove it; known columns are {known}"
+            problems.append(ManifestError("unknown column", file=file, row=row, field=name, fix=fix))
+    problems += [
+        ManifestError("the column is missing", file=file, row=row, field=name,
+                      fix=f"add the column '{name}'; the file has {', '.join(names)}")
+        for name in columns.required
+        if name not in names
+    ]  # fmt: skip
+    return problems
+
+
+# ------------------------------------------------------------------------------------------------------ the rows
+def _without_comments(body: list[tuple[int, list[str]]], width: int) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Rows without comment lines: a first cell with ``#`` in a row that cannot be data, which is said."""
+    comments = [
+        number
+        for number, cells in body
+        if cells[0].startswith("#") and (len(cells) * 2 <= width or not any(map(str.strip, cells[1:])))
+    ]
+    notes = [f"comment, left out: {_rows(comments)}"] if comments else []
+    return [record for record in body if record[0] not in set(comments)], notes
+
+
+def _without_nameless(
+    names: list[str], body: list[tuple[int, list[str]]]
+) -> tuple[list[str], list[tuple[int, list[str]]], list[str]]:
+    """Header and rows without columns that are empty, and without row names, which is said."""
+    width = len(names)
+    if body and all(len(cells) == width + 1 for _, cells in body):  # write.table; separators at the ends of rows
+        if not any(cells[-1].strip() for _, cells in body):
+            body = [(number, cells[:-1]) for number, cells in body]
+        elif _is_counting([cells[0] for _, cells in body]):
+            names = ["", *names]
+    empty = {
+        place
+        for place, name in enumerate(names)
+        if not name and not any(cells[place].strip() for _, cells in body if place < len(cells))
+    }
+    notes = []
+    if names and _folded(names[0]) in _ROW_NAMES and 0 not in empty:
+        firsts = [cells[0].strip() for _, cells in body]
+        if len(set(firsts)) == len(firsts):
+            empty.add(0)
+            notes.append("the first column has no name and numbers the rows: left out")
+    kept = [place for place in range(len(names)) if place not in empty]
+    if not empty:
+        return names, body, notes
+    body = [
+        (number, [cells[place] for place in kept] if len(cells) == len(names) else _unpadded(cells, names, kept))
+        for number, cells in body
+    ]
+    return [names[place] for place in kept], body, notes
+
+
+def _unpadded(cells: list[str], names: list[str], kept: list[int]) -> list[str]:
+    """A row whose length is not the header's, without the columns that go; its length is judged later."""
+    return [cell for place, cell in enumerate(cells) if place in kept or place >= len(names)]
+
+
+def _is_counting(values: Sequence[str]) -> bool:
+    """Whether texts are whole numbers that rise."""
+    if not all(re.fullmatch(r"\d+", value.strip(), re.ASCII) for value in values):
+        return False
+    return all(int(after) > int(before) for before, after in pairwise(values))
+
+
+def _second_headers(file: str, names: Sequence[str], body: Sequence[tuple[int, list[str]]]) -> list[ManifestError]:
+    """Rows that are header and not data: Qualtrics' ImportIds, a header repeated, texts of questions."""
+    for at, (number, cells) in enumerate(body[:_HEADER_ROWS]):
+        if any(re.match(r'\{\s*"ImportId"', cell) for cell in cells):
+            rows = _rows([row for row, _ in body[: at + 1]])
+            return [ManifestError(f"Qualtrics wrote more header below the first line ({rows})", file=file, row=number,
+                                  value=cells[0], fix=f"delete {rows}")]  # fmt: skip
+    folded = [_folded(name) for name in names]
+    repeated = [
+        number
+        for number, cells in body
+        if sum(_folded(cell) == name for cell, name in zip(cells, folded, strict=False)) * 2 > len(names)
+    ]
+    if repeated:
+        return [ManifestError("the row repeats the names of the columns", file=file, row=repeated[0],
+                              fix=f"delete {_rows(repeated)}")]  # fmt: skip
+    strange = [body[at][0] for at in range(min(_HEADER_ROWS, len(body))) if _is_unlike(at, names, body)]
+    if strange:
+        rows = _rows(strange)
+        return [ManifestError(f"{rows} looks like more header: what stands there stands in no other row", file=file,
+                              row=strange[0], value=", ".join(body[0][1]),
+                              fix=f"delete {rows}; if it is an answer, move it further down")]  # fmt: skip
+    return []
+
+
+def _is_unlike(at: int, names: Sequence[str], body: Sequence[tuple[int, list[str]]]) -> bool:
+    """Whether a row near the top differs in every column that says the same few things, or numbers, below it."""
+    row, below = body[at][1], [cells for _, cells in body[_HEADER_ROWS:] if len(cells) == len(names)]
+    if len(row) != len(names) or len(below) < _HEADER_ROWS:
+        return False
+    votes = []
+    for place in range(len(names)):
+        values = {cells[place].strip() for cells in below if not is_missing_code(cells[place])}
+        if values and not is_missing_code(row[place]):
+            if all(_NUMBER.fullmatch(value) for value in values):
+                votes.append(re.search(r"[^\W\d_]{3}", row[place]) is not None)
+            elif len(values) * 2 <= len(below):
+                votes.append(row[place].strip() not in values)
+    return len(votes) > 1 and all(votes)
+
+
+def _with_rows(table: CsvFile, body: Sequence[tuple[int, list[str]]], separator: str) -> CsvFile:
+    """The table with its rows, and a problem for each row that does not fit the header."""
+    decimal, width = _DecimalMark(separator != ","), len(table.columns)
+    rows, problems = [], []
+    for number, cells in body:
+        if len(cells) == width:
+            values = dict(zip(table.columns, map(original_text, cells), strict=True))
+            rows.append(CsvRow(table.file, number, values, decimal))
+            continue
+        word = "few" if len(cells) < width else "many"
+        sign = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(separator, "a bar")
+        problems.append(
+            ManifestError(
+                f"the row has too {word} fields: {len(cells)} instead of {width}", file=table.file, row=number,
+                fix=f"put text that contains {sign} between double quotes, and leave no field out",
+            )
+        )  # fmt: skip
+    if not body:
+        problems.append(ManifestError("there is a header and no row below it", file=table.file,
+                                      row=table.header_row + 1, fix="write one line for each row"))  # fmt: skip
+    return CsvFile(table.file, table.columns, tuple(rows), tuple(problems), table.notes, table.header_row)
+
+
+# ------------------------------------------------------------------------------------------------------ no header
+def rows_without_header(
+    path: str | Path, columns: Sequence[str], records: Sequence[tuple[int, list[str]]], separator: str
+) -> CsvFile:
+    """Rows of a file that names no columns, which are these in this order."""
+    return _with_rows(CsvFile(str(path), tuple(columns), header_row=0), records, separator)
