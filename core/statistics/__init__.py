@@ -3,7 +3,8 @@
 Rooms: ``proportions`` and ``classification`` (per class and averaged), ``proportion_difference``, ``roc``,
 ``auc_interval``, ``auc_comparison``, ``multiclass``, ``delong``, ``cohen_kappa``, ``agreement_coefficients``,
 ``krippendorff``, ``panel_agreement``, ``contingency_tests``, ``predictive_comparison``, ``non_inferiority``,
-``multiplicity``, ``bootstrap``. The analysis of several readers over several
+``multiplicity``, ``bootstrap``, ``probability_calibration``, ``decision_curve``, ``matched_point``.
+The analysis of several readers over several
 cases has rooms of its own beside these and is imported from them. Everything returned is a frozen dataclass, most of
 them an ``Estimate`` or a ``TestResult``, and a number that the data do not define is a named state.
 """
@@ -25,6 +26,7 @@ from core.statistics.bootstrap import (
     bootstrap_estimate,
     bootstrap_reader_average,
 )
+from core.statistics.case_mean import mean_over_cases
 from core.statistics.classification import (
     BinaryCounts,
     BinaryMetrics,
@@ -47,8 +49,10 @@ from core.statistics.contingency_tests import (
     square_table,
     stuart_maxwell,
 )
+from core.statistics.decision_curve import DecisionPoint, decision_curve, net_benefit
 from core.statistics.delong import DelongComponents, auc, delong_components
 from core.statistics.krippendorff import krippendorff_alpha
+from core.statistics.matched_point import MatchedPoint, compare_at_matched_point
 from core.statistics.multiclass import MulticlassAuc, compare_multiclass_auc, multiclass_auc
 from core.statistics.multiplicity import benjamini_hochberg, holm
 from core.statistics.non_inferiority import (
@@ -65,6 +69,15 @@ from core.statistics.panel_agreement import (
     panel_agreement,
 )
 from core.statistics.predictive_comparison import PredictiveValueComparison, compare_predictive_values
+from core.statistics.probability_calibration import (
+    Recalibration,
+    ReliabilityBin,
+    brier_score,
+    brier_score_multiclass,
+    expected_calibration_error,
+    logistic_recalibration,
+    reliability_bins,
+)
 from core.statistics.proportion_difference import (
     PairedCounts,
     difference_paired,
@@ -79,6 +92,7 @@ from core.statistics.roc import (
     RocCurve,
     is_hard_label,
     operating_point,
+    operating_point_at,
     partial_auc,
     roc_curve,
     sensitivity_at_specificity,
@@ -93,15 +107,19 @@ __all__ = [
     "BinaryCounts",
     "BinaryMetrics",
     "ClassificationMetrics",
+    "DecisionPoint",
     "DelongComponents",
     "Estimate",
     "IntraReaderAgreement",
     "MarginTest",
+    "MatchedPoint",
     "MulticlassAuc",
     "OperatingPoint",
     "PairedCounts",
     "PanelAgreement",
     "PredictiveValueComparison",
+    "Recalibration",
+    "ReliabilityBin",
     "RocCurve",
     "State",
     "TestResult",
@@ -121,11 +139,14 @@ __all__ = [
     "bootstrap_reader_average",
     "bowker",
     "brennan_prediger",
+    "brier_score",
+    "brier_score_multiclass",
     "chi_squared",
     "classification_metrics",
     "cochran_q",
     "cohen_kappa",
     "compare_accuracies",
+    "compare_at_matched_point",
     "compare_aucs",
     "compare_aucs_paired",
     "compare_aucs_unpaired",
@@ -133,10 +154,12 @@ __all__ = [
     "compare_predictive_values",
     "confusion_matrix",
     "conger_kappa",
+    "decision_curve",
     "delong_components",
     "difference_paired",
     "difference_paired_clustered",
     "difference_unpaired",
+    "expected_calibration_error",
     "fisher_exact",
     "fleiss_kappa",
     "fleiss_kappa_test",
@@ -147,10 +170,14 @@ __all__ = [
     "intra_reader_agreement",
     "is_hard_label",
     "krippendorff_alpha",
+    "logistic_recalibration",
     "mcnemar",
+    "mean_over_cases",
     "metrics_from_matrix",
     "multiclass_auc",
+    "net_benefit",
     "operating_point",
+    "operating_point_at",
     "paired_counts",
     "panel_agreement",
     "partial_auc",
@@ -158,6 +185,7 @@ __all__ = [
     "predictive_values_at_prevalence",
     "proportion",
     "proportion_clustered",
+    "reliability_bins",
     "roc_curve",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",

@@ -174,7 +174,7 @@ def difference_paired(
     b, c = counts.only_first, counts.only_second
     difference = (b - c) / n
     if method == "tango":
-        lower, upper = _invert(lambda supposed: tango_score(counts, supposed), difference, level)
+        lower, upper = tango_limits(n, b, c, level)
     else:
         lower, upper = _newcombe_paired(counts, level)
     error = sqrt(max(0.0, (b + c) - (b - c) ** 2 / n)) / n or None
@@ -188,7 +188,23 @@ def tango_score(counts: PairedCounts, difference: float) -> float:
     ----------
     Tango (1998), Stat. Med. 17:891-908.
     """
-    n, b, c = counts.n, counts.only_first, counts.only_second
+    return _tango(counts.n, counts.only_first, counts.only_second, difference)
+
+
+def tango_limits(n: float, only_first: float, only_second: float, confidence_level: float) -> tuple[float, float]:
+    """Tango's limits for a paired difference; the counts need not be whole.
+
+    Parameters
+    ----------
+    n, only_first, only_second : float
+        Cases, and those for which only the first or only the second answer counts.
+    """
+    level = check_confidence_level(confidence_level)
+    difference = (only_first - only_second) / n
+    return _invert(lambda supposed: _tango(n, only_first, only_second, supposed), difference, level)
+
+
+def _tango(n: float, b: float, c: float, difference: float) -> float:
     half = 2.0 * n
     linear = -b - c + (half - b + c) * difference
     constant = -c * difference * (1.0 - difference)

@@ -10,7 +10,7 @@ two straight lines as a curve, or calling its area an AUC without saying so, wou
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,13 +19,15 @@ from numpy.typing import ArrayLike
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.bootstrap import bootstrap_estimate
 from core.statistics.classification import BinaryCounts, BinaryMetrics, binary_metrics
+from core.statistics.proportions import proportion_clustered
 from core.statistics.result import Estimate, undefined_estimate
 from core.statistics.validation import (
     BoolArray,
     FloatArray,
     IntArray,
     check_confidence_level,
-    check_ratings,
+    check_groups,
+    check_one_curve,
     check_truth,
     require_both_classes,
 )
@@ -164,7 +166,7 @@ def sensitivity_at_specificity(
     wanted = _check_share(specificity, "specificity")
 
     def read(curve: RocCurve) -> float:
-        return _height_at(curve.false_positive, curve.true_positive, 1.0 - wanted)
+        return height_at(curve.false_positive, curve.true_positive, 1.0 - wanted)
 
     name = f"sensitivity at specificity {wanted:g}"
     return _read_off(read, truth, ratings, name, rng, n_replicates, confidence_level, patients)
@@ -186,7 +188,7 @@ def specificity_at_sensitivity(
     def read(curve: RocCurve) -> float:
         # The same curve seen from its other end: misses along, correct rejections up.
         miss = curve.n_positive - curve.true_positive[::-1]
-        return _height_at(miss, curve.n_negative - curve.false_positive[::-1], 1.0 - wanted)
+        return height_at(miss, curve.n_negative - curve.false_positive[::-1], 1.0 - wanted)
 
     name = f"specificity at sensitivity {wanted:g}"
     return _read_off(read, truth, ratings, name, rng, n_replicates, confidence_level, patients)
@@ -220,13 +222,22 @@ def youden_point(truth: ArrayLike, ratings: ArrayLike, *, confidence_level: floa
     return OperatingPoint(point.threshold, point.youden_index, point.metrics, (note,))
 
 
-def operating_point(truth: ArrayLike, called_positive: ArrayLike, *, confidence_level: float = 0.95) -> OperatingPoint:
+def operating_point(
+    truth: ArrayLike,
+    called_positive: ArrayLike,
+    *,
+    patients: Sequence[Hashable] | np.ndarray | None = None,
+    confidence_level: float = 0.95,
+) -> OperatingPoint:
     """A reader's decisions (hard labels) as one point: no curve, no threshold.
 
     Parameters
     ----------
     truth, called_positive : bool array, shape (n_cases,)
         Reference standard, and whether the reader called the case positive.
+    patients : sequence, shape (n_cases,), optional
+        Patient of each case, where a patient may have several: proportions then have Wilson's interval on the
+        effective number of cases; F1, balanced accuracy and likelihood ratios still take cases as independent.
     """
     is_positive = check_truth(truth)
     called = check_truth(called_positive, field="called_positive")
@@ -238,7 +249,54 @@ def operating_point(truth: ArrayLike, called_positive: ArrayLike, *, confidence_
     hit, false_alarm = int(np.sum(called & is_positive)), int(np.sum(called & ~is_positive))
     counts = BinaryCounts(hit, false_alarm, n_positive - hit, n_negative - false_alarm)
     metrics = binary_metrics(counts, confidence_level=confidence_level)
+    if patients is not None:
+        metrics = _clustered(metrics, is_positive, called, np.asarray(patients, dtype=object), confidence_level)
     return OperatingPoint(None, hit / n_positive - false_alarm / n_negative, metrics)
+
+
+def operating_point_at(
+    truth: ArrayLike,
+    ratings: ArrayLike,
+    cutoff: float,
+    *,
+    patients: Sequence[Hashable] | np.ndarray | None = None,
+    confidence_level: float = 0.95,
+) -> OperatingPoint:
+    """Sensitivity, specificity and all else of calling a case positive when its rating is ``cutoff`` or more.
+
+    Parameters
+    ----------
+    truth, ratings, patients
+        As in :func:`operating_point` and :func:`roc_curve`.
+    cutoff : float
+        Lowest rating that counts as positive, fixed before the study (4 of a scale of 5, a probability of 0.5).
+    """
+    is_positive, row = _one_curve(truth, ratings)
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number) or not np.isfinite(cutoff):
+        raise StatisticsInputError("must be a finite number", field="cutoff", value=cutoff)
+    point = operating_point(is_positive, row >= cutoff, patients=patients, confidence_level=confidence_level)
+    return replace(point, threshold=float(cutoff), notes=(*point.notes, f"positive from a rating of {cutoff:g}"))
+
+
+def _clustered(
+    metrics: BinaryMetrics, is_positive: BoolArray, called: BoolArray, patients: np.ndarray, confidence_level: float
+) -> BinaryMetrics:
+    """The proportions with intervals that know of patients with several cases."""
+    check_groups(patients, is_positive.size)
+
+    def share(is_success: BoolArray, inside: BoolArray, plain: Estimate) -> Estimate:
+        if not inside.any():
+            return plain
+        return proportion_clustered(is_success[inside], patients[inside], confidence_level=confidence_level)
+
+    return replace(
+        metrics,
+        accuracy=share(called == is_positive, np.ones_like(called), metrics.accuracy),
+        sensitivity=share(called, is_positive, metrics.sensitivity),
+        specificity=share(~called, ~is_positive, metrics.specificity),
+        ppv=share(is_positive, called, metrics.ppv),
+        npv=share(~is_positive, ~called, metrics.npv),
+    )
 
 
 def _operating_point(curve: RocCurve, index: int, confidence_level: float) -> OperatingPoint:
@@ -251,10 +309,7 @@ def _operating_point(curve: RocCurve, index: int, confidence_level: float) -> Op
 
 def _one_curve(truth: ArrayLike, ratings: ArrayLike) -> tuple[BoolArray, FloatArray]:
     is_positive = check_truth(truth)
-    matrix = check_ratings(ratings, is_positive.size)
-    if matrix.shape[0] != 1:
-        raise StatisticsInputError("must hold one curve", field="ratings", value=matrix.shape)
-    return is_positive, matrix[0]
+    return is_positive, check_one_curve(ratings, is_positive.size)
 
 
 def _read_off(
@@ -310,7 +365,7 @@ def _area(x: IntArray, y: IntArray) -> float:
     return float(np.dot(np.diff(x), y[1:] + y[:-1])) / 2.0
 
 
-def _height_at(x: IntArray, y: IntArray, share: float) -> float:
+def height_at(x: IntArray, y: IntArray, share: float) -> float:
     """Highest share of y at a share of x, on the line through the counts (x, y), both ascending from 0."""
     wanted = share * float(x[-1])
     if abs(wanted - round(wanted)) < 1e-9:  # 0.1 of 80 cases is 8 of them, whatever 1 - 0.9 is in binary

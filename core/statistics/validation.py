@@ -247,3 +247,33 @@ def require_both_classes(truth: BoolArray) -> tuple[int, int]:
     if n_negative == 0:
         raise UndefinedStatisticError("No case is negative, so no ROC curve exists.")
     return n_positive, n_negative
+
+
+def check_probabilities(probabilities: ArrayLike, n_cases: int, *, field: str = "probabilities") -> FloatArray:
+    """One probability per case, between 0 and 1.
+
+    Raises
+    ------
+    StatisticsInputError
+        If the shape does not fit, or a value is not a probability; names the position.
+    """
+    row = check_one_curve(probabilities, n_cases, field=field)
+    wrong = np.flatnonzero((row < 0.0) | (row > 1.0))
+    if wrong.size:
+        raise StatisticsInputError(
+            f"is no probability at position {int(wrong[0])}",
+            field=field,
+            value=float(row[wrong[0]]),
+            fix="pass probabilities between 0 and 1; other scores are ratings and have no calibration",
+        )
+    return row
+
+
+def check_one_curve(ratings: ArrayLike, n_cases: int, *, field: str = "ratings") -> FloatArray:
+    """Ratings of a single curve as a float vector, see :func:`check_ratings`."""
+    rows = check_ratings(ratings, n_cases, field=field)
+    if rows.shape[0] != 1:
+        raise StatisticsInputError(
+            "must hold one curve", field=field, value=rows.shape, fix="call once per curve, with one rating per case"
+        )
+    return rows[0]

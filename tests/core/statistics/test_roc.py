@@ -14,6 +14,7 @@ from core.statistics import (
     auc,
     is_hard_label,
     operating_point,
+    operating_point_at,
     partial_auc,
     roc_curve,
     sensitivity_at_specificity,
@@ -167,3 +168,30 @@ def test_an_absent_class_is_undefined():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(StatisticsInputError, match=message):
         call()
+
+
+def test_operating_point_at_a_cutoff_equals_scikit_learn():
+    rng = np.random.default_rng(3)
+    truth, ratings = rng.random(80) < 0.4, rng.integers(1, 6, size=80)
+    found = operating_point_at(truth, ratings, 4)
+    table = sk.confusion_matrix(truth, ratings >= 4)
+    assert found.metrics.counts.true_positive == table[1, 1]
+    assert found.metrics.specificity.value == pytest.approx(table[0, 0] / table[0].sum())
+    assert (found.threshold, found.notes) == (4.0, ("positive from a rating of 4",))
+
+
+def test_operating_point_of_patients_with_the_same_case_twice():
+    rng = np.random.default_rng(4)
+    truth, called = rng.random(50) < 0.5, rng.random(50) < 0.5
+    once = operating_point(truth, called).metrics
+    twice = operating_point(np.repeat(truth, 2), np.repeat(called, 2), patients=np.arange(100) // 2).metrics
+    for quantity in ("accuracy", "sensitivity", "specificity", "ppv", "npv"):
+        one, two = getattr(once, quantity), getattr(twice, quantity)
+        assert two.value == pytest.approx(one.value)
+        assert two.upper - two.lower == pytest.approx(one.upper - one.lower, rel=0.05)
+
+
+@pytest.mark.parametrize("cutoff", [float("nan"), "4", True])
+def test_a_cutoff_is_a_number(cutoff):
+    with pytest.raises(StatisticsInputError, match="cutoff"):
+        operating_point_at([True, False], [1.0, 2.0], cutoff)
