@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from core.errors import InputError, NotFoundError, ReadingRoomError
-from core.runtime import configure_threads
+from core.runtime import configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import Protocol, Role, StudyState
 from db import OPERATOR, Repository, create_store, masked_url, open_store, store_exists
@@ -566,6 +566,7 @@ def main() -> None:
     """Run a command; an expected error ends with its own words and status 2, without a traceback."""
     try:
         configure_threads(get_settings().thread_count)
+        keep_caches_in(get_settings().cache_folder)
         app()
     except ReadingRoomError as error:
         errors.print(f"[bold red]Error[/] ({error.code}): ", end="")

@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from core.runtime import configure_threads
+from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
 from pages.door import sign_in
 from pages.door.failures import show_failure
@@ -28,6 +28,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
     engine = store_engine()
     signing_key()
     configure_threads(get_settings().threads or None)
+    keep_caches_in(get_settings().cache_folder)
     gc.collect()
     gc.freeze()
     yield {"screens": len(SCREENS)}  # every screen, and what it imports, was loaded with this module

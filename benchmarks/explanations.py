@@ -33,6 +33,8 @@ from core.model.package_maps import PackageExplainer
 from core.model.preprocessing import prepare, prepare_mask
 from core.model.shipped import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
+from core.runtime import keep_caches_in
+from core.settings import get_settings
 from core.study import CaseRecord
 
 #: The page that ``--write`` makes.
@@ -118,6 +120,7 @@ def main() -> None:
     parser.add_argument("--perturbed", type=int, default=20, help="cases of each class for deletion, insertion, ROAD")
     parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
+    keep_caches_in(get_settings().cache_folder)  # grad-cam brings Matplotlib
     with tempfile.TemporaryDirectory(prefix="reading-room-maps-") as folder:
         manifest = options.data or write_cohorts(
             small_cohorts({"internal": options.cases}, study="explanations"), Path(folder) / "phantoms"

@@ -1,9 +1,10 @@
-"""How many CPU threads the numerical libraries may use; called first by every door, before torch is imported."""
+"""How many CPU threads libraries may use and where they keep caches; every door says so before torch is imported."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from core.errors import SettingsError
 
@@ -49,6 +50,15 @@ def configure_threads(n: int | None = None) -> int:
         # The variables were read when torch was imported; only torch itself can change the number now.
         torch.set_num_threads(n)
     return n
+
+
+def keep_caches_in(folder: Path) -> None:
+    """Have Matplotlib (fonts) and torch hub (downloaded weights) write below this folder, not below the home folder.
+
+    A place that was chosen by ``MPLCONFIGDIR`` or ``TORCH_HOME`` stays.
+    """
+    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    os.environ.setdefault("TORCH_HOME", str(folder / "torch"))
 
 
 def threads_in_force() -> int:

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         return self.data_dir if self.data_dir.is_absolute() else PROJECT_FOLDER / self.data_dir
 
     @property
+    def cache_folder(self) -> Path:
+        """What libraries may keep between runs; everything in it can be deleted."""
+        return self.data_folder / "cache"
+
+    @property
     def store_url(self) -> str:
         """Database URL with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_folder / 'reading_room.sqlite3'}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import core  # noqa: F401  # its variables must stand before a test imports torch or onnxruntime
+
 #: Files of few but long tests, longest first; the rest keeps its order.
 LONGEST_FIRST = (
+    "test_offline.py",
     "test_demo.py",
     "test_manage.py",
     "test_reading_by_keyboard.py",

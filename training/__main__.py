@@ -1,9 +1,17 @@
 """``python -m training``; the commands stand in :mod:`training.command_line`."""
 
-from core.runtime import configure_threads
+import sys
+
+from core.errors import SettingsError
+from core.runtime import configure_threads, keep_caches_in
+from core.settings import get_settings
 
 if __name__ == "__main__":
-    configure_threads()  # before torch is imported, which reads the number once
+    try:
+        configure_threads()  # before torch is imported, which reads the number once
+        keep_caches_in(get_settings().cache_folder)
+    except SettingsError as error:
+        sys.exit(f"Error ({error.code}): {error}")
     from training.command_line import main
 
     main()

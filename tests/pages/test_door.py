@@ -229,6 +229,7 @@ def test_the_configuration_holds_the_safe_values() -> None:
     assert config["server"]["enableXsrfProtection"] is True
     assert config["server"]["allowedHosts"] == ["localhost", "127.0.0.1"]
     assert config["browser"]["gatherUsageStats"] is False
+    assert config["logger"]["hideWelcomeMessage"] is True
     assert config["client"]["showErrorDetails"] == "none"
     assert config["client"]["showErrorLinks"] is False
     assert config["runner"]["postScriptGC"] is False
