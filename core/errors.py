@@ -8,6 +8,7 @@ ReadingRoomError
 │   └── StatisticsInputError  arguments of core.statistics (also a ValueError)
 ├── UndefinedStatisticError   the data do not define the number (no positive case, one reader, ...)
 ├── AccessError               this person may not see or do this
+│   └── SignedOutError        the sign-in behind the deed has ended: signed out, expired, password or account changed
 ├── StoreError                the database
 │   ├── NotFoundError         no such study, case, reader, model
 │   ├── ConflictError         somebody else changed it first, or it exists already
@@ -119,6 +120,12 @@ class AccessError(ReadingRoomError):
     """This person may not see or do this."""
 
     code = "no-access"
+
+
+class SignedOutError(AccessError):
+    """Nobody is signed in behind this deed any more; nothing was done."""
+
+    code = "signed-out"
 
 
 class StoreError(ReadingRoomError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,14 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from core.errors import AccessError, ConflictError, NotFoundError
+from core.errors import AccessError, ConflictError, NotFoundError, SignedOutError
 from core.study import Person, Protocol, Role, Study, StudyState
 from db.audit import append_event
 from db.engine import writing
 from db.failures import translated_failures
 from db.passwords import PASSWORDS, Passwords
 from db.protocols import protocol_from_json
-from db.tables import PersonRow, ProtocolVersionRow, StudyMemberRow, StudyRow
+from db.tables import PersonRow, ProtocolVersionRow, SignInSessionRow, StudyMemberRow, StudyRow
 
 #: The person behind the command line: may do what a coordinator may, is in no table, cannot sign in.
 OPERATOR = Person(
@@ -44,8 +45,8 @@ def allowed(*roles: Role) -> Callable[[Callable[Concatenate[S, P], T]], Callable
     def mark(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
         @functools.wraps(method)
         def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            if roles and (self.actor is None or self.actor.role not in roles or not self.actor.is_active):
-                raise AccessError("Sign in first." if self.actor is None else "Your role may not do this.")
+            if roles and self._me.role not in roles:
+                raise AccessError("Your role may not do this.")
             return method(self, *args, **kwargs)
 
         guarded.allowed_roles = frozenset(roles)  # type: ignore[attr-defined]  # read by the test of the role matrix
@@ -73,6 +74,8 @@ class RepositoryBase:
         From :func:`db.store.open_store`; shared within the process.
     actor : Person or None
         Who asks; None before sign-in.
+    token : str, optional
+        The actor's sign-in, looked at again in every transaction; only :data:`OPERATOR` needs none.
     passwords : Passwords
         The gate to argon2.
     clock : callable
@@ -86,12 +89,14 @@ class RepositoryBase:
         engine: Engine,
         actor: Person | None,
         *,
+        token: str | None = None,
         passwords: Passwords = PASSWORDS,
         clock: Callable[[], datetime] = utc_now,
         session_hours: float = SESSION_HOURS,
     ) -> None:
         self.engine = engine
         self.actor = actor
+        self._token = token
         self._passwords = passwords
         self._clock = clock
         self._session_hours = session_hours
@@ -100,7 +105,7 @@ class RepositoryBase:
     def _reading(self) -> Iterator[Session]:
         """A transaction that sees one moment of the store and changes nothing."""
         with translated_failures(), Session(self.engine) as db_session, db_session.begin():
-            self._check_actor(db_session)
+            self._check_sign_in(db_session)
             yield db_session
             db_session.rollback()
 
@@ -108,24 +113,29 @@ class RepositoryBase:
     def _writing(self) -> Iterator[Session]:
         """A transaction that is durable when the block has ended, and never was if the block raises."""
         with translated_failures(), Session(writing(self.engine)) as db_session, db_session.begin():
-            self._check_actor(db_session)
+            self._check_sign_in(db_session, lock=True)
             yield db_session
 
-    def _check_actor(self, db_session: Session) -> None:
-        """Role and activity may have changed since the actor signed in."""
+    def _check_sign_in(self, db_session: Session, *, lock: bool = False) -> None:
+        """Refuse a deed behind which no sign-in lives at this moment.
+
+        Locked, a sign-out waits until the deed is stored: the deed was before it, or is not at all.
+        """
         if self.actor is None or self.actor == OPERATOR:
             return
-        row = db_session.execute(
-            sa.select(PersonRow.role, PersonRow.is_active).where(PersonRow.person_id == self.actor.person_id)
-        ).first()
-        if row is None or not row.is_active or row.role != self.actor.role:
-            raise AccessError("Your account has been changed. Sign in again.")
+        query = living_sign_in(self._token or "", self._clock()).where(
+            PersonRow.person_id == self.actor.person_id, PersonRow.role == str(self.actor.role)
+        )
+        if lock:
+            query = query.with_for_update(read=True, of=SignInSessionRow)
+        if db_session.scalar(query.with_only_columns(PersonRow.person_id)) is None:
+            raise SignedOutError("Your sign-in has ended. Nothing was done. Sign in again.")
 
     @property
     def _me(self) -> Person:
         """The actor of a method that is not for anybody."""
         if self.actor is None:
-            raise AccessError("Sign in first.")
+            raise SignedOutError("Sign in first.")
         return self.actor
 
     def _audit(self, db_session: Session, action: str, study_key: str | None = None, **detail: Any) -> None:
@@ -167,6 +177,25 @@ class RepositoryBase:
     def _protocol(self, db_session: Session, row: StudyRow) -> Protocol:
         """The protocol version that counts."""
         return self._study(db_session, row).protocol
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token. It is random and long, so a plain hash is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def living_sign_in(token: str, now: datetime) -> sa.Select[PersonRow]:
+    """The active person behind a sign-in that is neither revoked nor expired."""
+    return (
+        sa.select(PersonRow)
+        .join(SignInSessionRow, SignInSessionRow.person_id == PersonRow.person_id)
+        .where(
+            SignInSessionRow.token_sha256 == token_hash(token),
+            SignInSessionRow.revoked_at.is_(None),
+            SignInSessionRow.expires_at > now,
+            PersonRow.is_active == sa.true(),
+        )
+    )
 
 
 def person_of(row: PersonRow) -> Person:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import secrets
@@ -15,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.study import Person, Role
 from db.passwords import check_new_password
-from db.repository_base import OPERATOR, RepositoryBase, allowed, new_id, person_of
+from db.repository_base import OPERATOR, RepositoryBase, allowed, living_sign_in, new_id, person_of, token_hash
 from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
 
 #: Failed sign-ins of one login from one address before a delay begins.
@@ -83,7 +82,7 @@ class PeopleRepository(RepositoryBase):
             db_session.execute(sa.delete(SignInSessionRow).where(SignInSessionRow.expires_at < now - timedelta(days=7)))
             db_session.add(
                 SignInSessionRow(
-                    token_sha256=_token_hash(token),
+                    token_sha256=token_hash(token),
                     person_id=row.person_id,
                     ip=ip,
                     created_at=now,
@@ -98,16 +97,7 @@ class PeopleRepository(RepositoryBase):
     def actor_for_token(self, token: str) -> Person | None:
         """Who a cookie belongs to; None if it is unknown, expired or revoked, or the person inactive."""
         with self._reading() as db_session:
-            row = db_session.scalars(
-                sa.select(PersonRow)
-                .join(SignInSessionRow, SignInSessionRow.person_id == PersonRow.person_id)
-                .where(
-                    SignInSessionRow.token_sha256 == _token_hash(token),
-                    SignInSessionRow.revoked_at.is_(None),
-                    SignInSessionRow.expires_at > self._clock(),
-                    PersonRow.is_active == sa.true(),
-                )
-            ).first()
+            row = db_session.scalars(living_sign_in(token, self._clock())).first()
             return None if row is None else person_of(row)
 
     @allowed()
@@ -116,7 +106,7 @@ class PeopleRepository(RepositoryBase):
         with self._writing() as db_session:
             db_session.execute(
                 sa.update(SignInSessionRow)
-                .where(SignInSessionRow.token_sha256 == _token_hash(token), SignInSessionRow.revoked_at.is_(None))
+                .where(SignInSessionRow.token_sha256 == token_hash(token), SignInSessionRow.revoked_at.is_(None))
                 .values(revoked_at=self._clock())
             )
 
@@ -298,11 +288,6 @@ def _delay_s(failures: int) -> float:
     if failures < FREE_ATTEMPTS:
         return 0.0
     return float(min(2 ** min(failures - FREE_ATTEMPTS, 16), LONGEST_DELAY_S))
-
-
-def _token_hash(token: str) -> str:
-    """What is stored of a token. It is random and long, so a plain hash is enough."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _folded(login: str) -> str:

@@ -6,7 +6,7 @@ from core.errors import StoreError
 from core.study import Role
 from pages.screens import screens_of
 from pages.widgets.frame import draw_frame
-from pages.widgets.guard import show_signed_out, signed_in_person
+from pages.widgets.guard import cookie_token, show_signed_out, signed_in_person
 from pages.widgets.movement import remember_pages
 from pages.widgets.resources import repository
 from pages.widgets.study_choice import remembered_study_key
@@ -33,7 +33,7 @@ else:
     }
     remember_pages(pages)
     page = st.navigation(list(pages.values()), position="top")
-    store = repository(person)
+    store = repository(person, cookie_token())
     studies = store.my_studies() if person.role is Role.READER else store.studies()
     # A chosen study speaks for itself; before the choice, one synthetic study is reason enough to say so.
     chosen = [study for study in studies if study.key == remembered_study_key()] or studies

@@ -6,15 +6,24 @@ with the same case. Texts shown here are this file's own: messages of errors are
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from core.errors import AccessError, ConflictError, InputError, NotFoundError, StoreBusyError, StoreError
+from core.errors import (
+    AccessError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    SignedOutError,
+    StoreBusyError,
+    StoreError,
+)
 from core.study import Arm, Role, Study, StudyState
 from db import Repository
-from pages.widgets.guard import requires, signed_in_person
+from pages.widgets.guard import requires
 from pages.widgets.reading_panel import (
     PanelCase,
     PanelMessage,
@@ -23,7 +32,6 @@ from pages.widgets.reading_panel import (
     read_message,
     reading_panel,
 )
-from pages.widgets.resources import repository as repository_of
 from pages.widgets.study_choice import choose_study, chosen_study
 
 _RECEIPT = "reading_receipt"
@@ -35,6 +43,8 @@ def render(repository: Repository) -> None:
     """Draw the screen for the reader who is signed in."""
     try:
         _render(repository)
+    except SignedOutError:
+        raise
     except AccessError:
         st.info("This study is not open for reading any more. Every answer that was saved is safe.")
     except StoreError:
@@ -60,7 +70,7 @@ def _render(repository: Repository) -> None:
     if case.presentation.arm is not Arm.UNAIDED:
         st.error("This part of the study shows the model's answer, which this version does not do yet.")
         return
-    reading_panel(case, study.protocol, st.session_state.get(_RECEIPT), partial(_on_message, study))
+    reading_panel(case, study.protocol, st.session_state.get(_RECEIPT), partial(_on_message, repository, study))
 
 
 def _offer_choice(studies: list[Study]) -> None:
@@ -104,16 +114,17 @@ def _correct(presentation_id: str) -> None:
     st.session_state[_CORRECTING] = presentation_id
 
 
-def _on_message(study: Study, value: Any) -> None:
+def _on_message(repository: Repository, study: Study, value: Any) -> None:
     """Follow what the panel sent, and leave the receipt for the run that comes now."""
-    person = signed_in_person()
-    if person is None or value is None:
-        return  # the run that comes now says that the sign-in has ended; the panel keeps the answer as "not saved"
+    if value is None:
+        return
     try:
         message = read_message(value)
     except InputError:
         return
-    st.session_state[_RECEIPT] = follow_message(repository_of(person), study, message)
+    # The run that comes now says that the sign-in has ended; the panel keeps the answer as "not saved".
+    with suppress(SignedOutError):
+        st.session_state[_RECEIPT] = follow_message(repository, study, message)
 
 
 def follow_message(repository: Repository, study: Study, message: PanelMessage) -> PanelReceipt:
@@ -132,6 +143,11 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
     -------
     PanelReceipt
         ``SAVED`` exists only after the commit. Texts name neither the case nor what stands in the store.
+
+    Raises
+    ------
+    SignedOutError
+        If the reader's sign-in has ended; nothing was saved.
     """
     if message.answer is None:
         st.session_state.pop(_CORRECTING, None)
@@ -155,6 +171,8 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
         st.session_state.pop(_CORRECTING, None)
         text = "Not saved: this case was answered in another window before. Here is the case that comes next."
         return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
+    except SignedOutError:
+        raise
     except AccessError:
         text = "Not saved: the study is not open any more, or this answer can no longer be corrected."
         return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)

@@ -9,11 +9,10 @@ import streamlit as st
 
 from actions.models import AnyModel, declare_model, load_classifier, predict_cohort
 from actions.passwords import new_password
-from core.errors import ReadingRoomError
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db import Repository
 from db.records import ModelVersion
-from pages.widgets.guard import requires
+from pages.widgets.guard import refusals_shown, requires, while_signed_in
 from pages.widgets.results_data import pick_study
 
 _MOVE_LABELS = {
@@ -44,6 +43,7 @@ def _progress(repository: Repository, study: Study) -> None:
     st.subheader("Reading progress")
 
     @st.fragment(run_every="5s" if study.state is StudyState.OPEN else None)
+    @while_signed_in
     def live() -> None:
         rows = repository.progress(study.key)
         if not rows:
@@ -111,15 +111,13 @@ def _state(repository: Repository, study: Study) -> None:
 
 
 def _move(repository: Repository, study: Study, state: StudyState) -> None:
-    try:
+    with refusals_shown():
         repository.set_state(study.key, state)
-    except ReadingRoomError as error:
-        st.error(str(error))
-    else:
         st.rerun()
 
 
 @st.dialog("Unseal the results?")
+@while_signed_in
 def _confirm_unsealing(repository: Repository, study: Study) -> None:
     st.write(
         "From now on truth, model and readers can be compared. Readings are final: nobody can read or correct any "
@@ -148,15 +146,13 @@ def _readers(repository: Repository, study: Study) -> None:
         name = st.text_input("Name of a new reader")
         wanted = st.multiselect("Cohorts to read", cohorts, default=[c for c in cohorts if c != "training"])
         if st.form_submit_button("Add to the study"):
-            try:
+            with refusals_shown():
                 if choice is None:
                     password = new_password()
                     repository.create_person(login, name or login, Role.READER, password=password)
                     st.success(f"Login `{login}`, password `{password}`. Shown only now; hand it over in person.")
                 repository.add_reader(study.key, choice.login if choice else login, cohorts=wanted)
                 st.success("Added; the reader's own order is drawn and stored.")
-            except ReadingRoomError as error:
-                st.error(str(error))
 
 
 def _model(repository: Repository, study: Study) -> None:
@@ -195,20 +191,11 @@ def _model(repository: Repository, study: Study) -> None:
         def report(done: int, total: int, what: str) -> None:
             bar.progress(done / total, text=f"{done} of {total} {what}")
 
-        try:
+        with refusals_shown():
             classifier = _warm_classifier(model.sha256, model)
-            added = predict_cohort(
-                repository,
-                classifier,
-                study.key,
-                progress=report,
-            )
-        except ReadingRoomError as error:
-            bar.empty()
-            st.error(str(error))
-        else:
-            bar.empty()
+            added = predict_cohort(repository, classifier, study.key, progress=report)
             st.success(f"{added} predictions added on {classifier.device}." if added else "Every case has one already.")
+        bar.empty()
 
 
 def _declared(study: Study, models: list[ModelVersion]) -> None:
@@ -226,11 +213,8 @@ def _declared(study: Study, models: list[ModelVersion]) -> None:
 
 
 def _declare(repository: Repository, study: Study, model: ModelVersion) -> None:
-    try:
+    with refusals_shown():
         declare_model(repository, study.key, model.sha256)
-    except ReadingRoomError as error:
-        st.error(str(error))
-    else:
         st.rerun()
 
 

@@ -11,16 +11,43 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 
+from core.study import Person
+from db import OPERATOR, Repository
+from db.engine import writing
+from db.repository_base import token_hash
 from db.store import create_store
-from db.tables import Base
+from db.tables import Base, SignInSessionRow
 
 #: A server that may be used instead of one that is started here.
 SERVER_VARIABLE = "READING_ROOM_TEST_POSTGRESQL_URL"
+
+
+def sign_in_as(engine: Engine, person: Person) -> str:
+    """Token of a sign-in that lasts, without a password and without an event in the trail."""
+    token = secrets.token_urlsafe(32)
+    values = {
+        "token_sha256": token_hash(token),
+        "person_id": person.person_id,
+        "ip": "127.0.0.1",
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "expires_at": datetime(9999, 1, 1, tzinfo=UTC),
+    }
+    with writing(engine).begin() as connection:
+        connection.execute(sa.insert(SignInSessionRow).values(values))
+    return token
+
+
+def repository_of(engine: Engine, actor: Person | None, **options: Any) -> Repository:
+    """A repository that acts for a person who has just signed in."""
+    is_person = actor is not None and actor != OPERATOR
+    return Repository(engine, actor, token=sign_in_as(engine, actor) if is_person else None, **options)
 
 
 class SqliteStores:

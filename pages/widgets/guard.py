@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from typing import ParamSpec
 
 import streamlit as st
 
+from core.errors import ReadingRoomError, SignedOutError
 from core.study import Person, Role
 from db import Repository
 from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH
 from pages.widgets.resources import repository
+
+P = ParamSpec("P")
 
 
 def signed_in_person() -> Person | None:
@@ -35,6 +40,7 @@ def requires(*roles: Role) -> Callable[[Callable[[Repository], None]], Callable[
 
     def decorate(render: Callable[[Repository], None]) -> Callable[[], None]:
         @wraps(render)
+        @while_signed_in
         def guarded() -> None:
             person = signed_in_person()
             if person is None:
@@ -42,11 +48,38 @@ def requires(*roles: Role) -> Callable[[Callable[[Repository], None]], Callable[
             elif person.role not in roles:
                 st.error("This screen is not for your role. Please use the screens in the bar above.")
             else:
-                render(repository(person))
+                render(repository(person, cookie_token()))
 
         return guarded
 
     return decorate
+
+
+def while_signed_in(draw: Callable[P, None]) -> Callable[P, None]:
+    """Decorator for a screen, a dialog or a fragment: where the sign-in has ended, the app runs again and says so.
+
+    A dialog or a fragment runs without the guard of its screen, so the store is what notices.
+    """
+
+    @wraps(draw)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            draw(*args, **kwargs)
+        except SignedOutError:
+            st.rerun()
+
+    return guarded
+
+
+@contextmanager
+def refusals_shown() -> Iterator[None]:
+    """Show a coordinator in words what the store refuses; the end of the sign-in is for :func:`while_signed_in`."""
+    try:
+        yield
+    except SignedOutError:
+        raise
+    except ReadingRoomError as error:
+        st.error(str(error))
 
 
 def show_signed_out() -> None:

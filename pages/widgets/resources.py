@@ -22,9 +22,9 @@ def store_engine() -> Any:
     return open_store(get_settings().store_url)
 
 
-def repository(actor: Person | None) -> Repository:
-    """Repository that acts for one person (None: nobody has signed in); make one per run."""
-    return Repository(store_engine(), actor, session_hours=get_settings().session_hours)
+def repository(actor: Person | None, token: str | None = None) -> Repository:
+    """Repository that acts for one person as long as the sign-in lives (None: nobody has signed in)."""
+    return Repository(store_engine(), actor, token=token, session_hours=get_settings().session_hours)
 
 
 @lru_cache(maxsize=1)

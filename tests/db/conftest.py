@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from core.study import Answer, CaseRecord, Person, Protocol, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from db.passwords import Passwords
-from tests.stores import PostgresqlStores, SqliteStores, postgresql_stores, why_no_postgresql
+from tests.stores import PostgresqlStores, SqliteStores, postgresql_stores, repository_of, why_no_postgresql
 
 #: The real gate to argon2 with the weakest profile: tests sign in often.
 CHEAP = Passwords(CHEAPEST)
@@ -94,8 +94,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def repository(engine: Engine, clock: Clock) -> Callable[[Person | None], Repository]:
-    """A repository for an actor."""
-    return lambda actor: Repository(engine, actor, passwords=CHEAP, clock=clock)
+    """A repository for an actor, who has signed in."""
+    return lambda actor: repository_of(engine, actor, passwords=CHEAP, clock=clock)
 
 
 def make_cases(count: int, *, cohort: str = "internal", start: int = 0, size: int = 4) -> list[CaseRecord]:
@@ -147,7 +147,7 @@ def repository_on(clock: Clock) -> Iterator[Callable[[str], Room]]:
     def furnish_store(url: str) -> Room:
         engine = open_store(url)
         opened.append(engine)
-        return furnish(lambda actor: Repository(engine, actor, passwords=CHEAP, clock=clock))
+        return furnish(lambda actor: repository_of(engine, actor, passwords=CHEAP, clock=clock))
 
     yield furnish_store
     for engine in opened:

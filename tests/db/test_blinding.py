@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from core.errors import AccessError, ReadingRoomError
+from core.errors import AccessError, ReadingRoomError, SignedOutError
 from core.study import Answer, Person, Protocol, Role, StudyState
-from db import Repository
-from tests.db.conftest import STUDY, Room, make_cases, read_next
+from db import SESSION_HOURS, Repository
+from db.tables import Base
+from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
+from tests.stores import sign_in_as
 
 ANYBODY = ("nobody", "reader", "coordinator")
 SIGNED_IN = ("reader", "coordinator")
@@ -93,7 +98,9 @@ ROLE_REFUSED = r"Your role may not do this|Sign in first"
 def _refusal(method, *args, **kwargs) -> str:
     """What a call was refused with, or nothing."""
     try:
-        method(*args, **kwargs)
+        given = method(*args, **kwargs)
+        if isinstance(given, Iterator):
+            list(given)
     except ReadingRoomError as refused:
         return str(refused)
     return ""
@@ -130,6 +137,65 @@ def test_a_reader_called_coordinator_is_still_a_reader(room: Room, repository) -
     forged = Person(ann.person_id, ann.login, ann.display_name, Role.COORDINATOR)
     with pytest.raises(AccessError):
         repository(forged).people()
+
+
+#: How a sign-in ends while a screen still holds the repository that was made for it.
+ENDINGS: dict[str, Callable[[Room, str, str, Clock], None]] = {
+    "signed out elsewhere": lambda room, _, token, __: Repository(room.operator.engine, None).sign_out(token),
+    "expired": lambda _, __, ___, clock: clock.forward(hours=SESSION_HOURS + 0.01),
+    "password reset": lambda room, login, _, __: room.operator.set_password(login, "quite another password"),
+    "deactivated": lambda room, login, _, __: room.operator.set_active(login, False),
+    "deactivated and let in again": lambda room, login, _, __: [
+        room.operator.set_active(login, is_active) for is_active in (False, True)
+    ],
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_method_works_behind_a_sign_in_that_has_ended(room: Room, engine: Engine, clock: Clock, ending: str) -> None:
+    for login, role, password in (
+        ("ann", "reader", "ann reads at night"),
+        ("chief", "coordinator", "correct horse battery"),
+    ):
+        person = room.operator.person(login)
+        token = Repository(engine, None, passwords=CHEAP, clock=clock).authenticate(login, password, "10.0.0.1")
+        screen = Repository(engine, person, token=token, passwords=CHEAP, clock=clock)
+        assert screen.study(STUDY).key == STUDY  # as long as it lives
+        ENDINGS[ending](room, login, token, clock)
+        before = _all_rows(engine)
+        for name, (who, args, kwargs) in MATRIX.items():
+            if role in who and who != ANYBODY:
+                assert "Sign in again" in _refusal(getattr(screen, name), *args, **kwargs), name
+        assert _all_rows(engine) == before
+
+
+def test_no_method_works_without_a_sign_in_or_with_that_of_somebody_else(room: Room, engine: Engine) -> None:
+    chief, ann = room.coordinator.actor, room.ann.actor
+    for token in (None, "", "made up", sign_in_as(engine, ann)):
+        screen = Repository(engine, chief, token=token, passwords=CHEAP)
+        for name, (who, args, kwargs) in MATRIX.items():
+            if "coordinator" in who and who != ANYBODY:
+                assert "Sign in again" in _refusal(getattr(screen, name), *args, **kwargs), name
+
+
+def test_a_sign_out_waits_for_a_deed_that_has_begun(room: Room, engine: Engine) -> None:
+    """Otherwise a deed would be stored after the sign-out that should have ended it."""
+    token = sign_in_as(engine, room.coordinator.actor)
+    chief = Repository(engine, room.coordinator.actor, token=token)
+    leaving = threading.Thread(target=Repository(engine, None).sign_out, args=(token,))
+    with chief._writing():
+        leaving.start()
+        leaving.join(0.3)
+        assert leaving.is_alive()
+    leaving.join(10)
+    with pytest.raises(SignedOutError):
+        chief.studies()
+
+
+def _all_rows(engine: Engine) -> str:
+    """Everything that stands in the store."""
+    with engine.connect() as connection:
+        return repr([connection.execute(sa.select(table)).all() for table in Base.metadata.sorted_tables])
 
 
 @pytest.mark.parametrize("name", SEALED)

@@ -13,13 +13,14 @@ from core.study import Answer, Person, Protocol, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from db.tables import PresentationRow, ReadingRow
 from tests.db.conftest import STUDY, make_cases
+from tests.stores import sign_in_as
 
 KILLS = 10
 
 
-def _read_until_killed(url: str, reader: Person, acknowledge: Connection) -> None:
+def _read_until_killed(url: str, reader: Person, token: str, acknowledge: Connection) -> None:
     """Another process: answer case after case, and tell of each receipt."""
-    repository = Repository(open_store(url, check_integrity=False), reader)
+    repository = Repository(open_store(url, check_integrity=False), reader, token=token)
     while (presentation := repository.next_presentation(STUDY)) is not None:
         receipt = repository.save_reading(
             presentation.presentation_id, Answer("sat", 2), submit_id=f"{os.getpid()}-{presentation.position}"
@@ -36,13 +37,14 @@ def test_ten_kills_lose_no_acknowledged_reading_and_reading_goes_on_at_the_next_
     operator.import_cases(STUDY, make_cases(250))
     operator.add_reader(STUDY, "ann", cohorts=["internal"])
     operator.set_state(STUDY, StudyState.OPEN)
+    token = sign_in_as(engine, reader)
     engine.dispose()  # a process is forked below: no connection may be shared
 
     acknowledged: list[tuple[str, int]] = []
     fork = multiprocessing.get_context("fork")
     for kill in range(KILLS):
         receive, send = fork.Pipe(duplex=False)
-        process = fork.Process(target=_read_until_killed, args=(own_store_url, reader, send))
+        process = fork.Process(target=_read_until_killed, args=(own_store_url, reader, token, send))
         process.start()
         send.close()
         for _ in range(3 + kill):
@@ -70,5 +72,5 @@ def test_ten_kills_lose_no_acknowledged_reading_and_reading_goes_on_at_the_next_
     assert [row.position for row in stored] == list(range(1, len(stored) + 1))  # none twice, none left out
     assert {row.revision for row in stored} == {1}
     assert len(stored) - len(acknowledged) <= KILLS  # at most the one in flight at each kill
-    assert Repository(engine, reader).next_presentation(STUDY).position == len(stored) + 1
+    assert Repository(engine, reader, token=token).next_presentation(STUDY).position == len(stored) + 1
     engine.dispose()

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.errors import AccessError, ConflictError, InputError, NotFoundError, SignedOutError
 from core.study import Role
 from db import OPERATOR, Repository
 from db.repository_people import LONGEST_DELAY_S
@@ -130,19 +130,20 @@ def test_a_sign_in_ends_by_itself(room: Room, engine: Engine, clock: Clock) -> N
     assert nobody.actor_for_token(token) is None
 
 
-def test_a_new_password_ends_every_sign_in(room: Room, nobody: Repository) -> None:
+def test_a_new_password_ends_every_sign_in(room: Room, nobody: Repository, clock: Clock) -> None:
     token = nobody.authenticate("ann", PASSWORD, "10.0.0.1")
     room.coordinator.set_password("ann", "another long password")
     assert nobody.actor_for_token(token) is None
     token = nobody.authenticate("ann", "another long password", "10.0.0.1")
+    ann = Repository(nobody.engine, room.ann.actor, token=token, passwords=CHEAP, clock=clock)
     with pytest.raises(AccessError, match="old password"):
-        room.ann.change_my_password(PASSWORD, "a third long password")
-    room.ann.change_my_password("another long password", "a third long password")
+        ann.change_my_password(PASSWORD, "a third long password")
+    ann.change_my_password("another long password", "a third long password")
     assert nobody.actor_for_token(token) is None
     assert nobody.authenticate("ann", "a third long password", "10.0.0.1")
 
 
-def test_an_inactive_person_can_do_nothing_from_that_moment(room: Room, nobody: Repository) -> None:
+def test_an_inactive_person_can_do_nothing_from_that_moment(room: Room, nobody: Repository, repository) -> None:
     token = nobody.authenticate("ann", PASSWORD, "10.0.0.1")
     room.coordinator.set_active("ann", False)
     assert nobody.actor_for_token(token) is None
@@ -150,7 +151,9 @@ def test_an_inactive_person_can_do_nothing_from_that_moment(room: Room, nobody: 
         read_next(room.ann)
     room.coordinator.set_active("ann", True)
     assert nobody.actor_for_token(token) is None
-    read_next(room.ann)
+    with pytest.raises(SignedOutError):
+        read_next(room.ann)
+    read_next(repository(room.ann.actor))  # after signing in anew
 
 
 def test_a_role_that_changed_in_the_store_counts_at_once(room: Room, engine: Engine) -> None:

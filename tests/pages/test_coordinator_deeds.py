@@ -17,6 +17,7 @@ from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from pages.widgets import guard, resources
 from tests.pages.reading_server import COORDINATOR, N_CASES, PASSWORD, STUDY
+from tests.stores import repository_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -194,7 +195,7 @@ def signed_reader_answer(store: Repository) -> Callable[[], None]:
     from core.study import Answer
 
     def answer() -> None:
-        desk = Repository(store.engine, store.person("reader-1"))
+        desk = repository_of(store.engine, store.person("reader-1"))
         presentation = desk.next_presentation(STUDY)
         assert presentation is not None
         desk.save_reading(presentation.presentation_id, Answer("sat", 3), submit_id="0b5f2c8e-one")

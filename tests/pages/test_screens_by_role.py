@@ -8,14 +8,23 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.errors import AccessError, ConflictError, InputError, NotFoundError, StoreBusyError, StoreDamagedError
-from core.study import Answer, Role
+from core.errors import (
+    AccessError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    SignedOutError,
+    StoreBusyError,
+    StoreDamagedError,
+)
+from core.study import Answer, Person, Role
 from db import OPERATOR, Repository, open_store
 from pages.read import follow_message
 from pages.screens import SCREENS, Screen, screens_of
 from pages.widgets import guard, resources
 from pages.widgets.reading_panel import MAX_COMMENT_LENGTH, PanelMessage, ReceiptState, read_message
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, STUDY
+from tests.stores import repository_of
 
 _LOGIN = {Role.READER: "reader-1", Role.COORDINATOR: COORDINATOR}
 
@@ -115,6 +124,45 @@ def test_a_sign_out_elsewhere_ends_this_tab_at_its_next_run(
     assert not page.header
 
 
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.address)
+def test_a_sign_in_that_ends_while_a_screen_is_drawn_shows_signed_out_and_no_traceback(
+    screen: Screen,
+    store: Repository,
+    signed_in_as: Callable[[str | None], str | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The guard let the run in; the first question to the store comes after the sign-out."""
+    token = signed_in_as(_LOGIN[min(screen.roles)])
+    assert token is not None
+    repository_as_it_is = guard.repository
+
+    def repository_after_sign_out(actor: Person | None, token_of_run: str | None = None) -> Repository:
+        if actor is not None:
+            Repository(store.engine, None).sign_out(token)
+        return repository_as_it_is(actor, token_of_run)
+
+    monkeypatch.setattr(guard, "repository", repository_after_sign_out)
+    page = run_alone(screen)
+    assert not page.exception
+    assert [text.value for text in (*page.subheader, *page.error)] == ["You are signed out"]
+
+
+def test_an_answer_sent_after_the_sign_in_has_ended_is_not_saved(store: Repository) -> None:
+    reader = store.person("reader-1")
+    token = Repository(store.engine, None).authenticate("reader-1", PASSWORD, "127.0.0.1")
+    desk = Repository(store.engine, reader, token=token)
+    study, presentation = desk.study(STUDY), desk.next_presentation(STUDY)
+    assert presentation is not None
+    store.set_password("reader-1", "another long password")
+    for message in (
+        read_message({**GOOD, "presentation_id": presentation.presentation_id}),
+        PanelMessage("correct", "s", ""),
+    ):
+        with pytest.raises(SignedOutError):
+            follow_message(desk, study, message)
+    assert repository_of(store.engine, reader).my_progress(STUDY).n_done == 0
+
+
 def test_every_role_has_a_start_page_and_addresses_differ() -> None:
     assert all(screens_of(role) for role in Role)
     addresses = [screen.address for screen in SCREENS]
@@ -174,7 +222,7 @@ def test_what_the_store_refuses_is_never_called_saved(
 
 
 def test_the_same_submission_twice_is_one_reading_and_two_receipts(store: Repository) -> None:
-    reader = Repository(store.engine, store.person("reader-1"))
+    reader = repository_of(store.engine, store.person("reader-1"))
     study = reader.study(STUDY)
     presentation = reader.next_presentation(STUDY)
     assert presentation is not None
