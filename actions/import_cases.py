@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from actions import Progress
 from core.errors import NotFoundError
 from core.imaging import load_cases, read_folder, read_manifest
+from core.progress import OnProgress
 from db import Repository
 from db.records import ImportSummary
 
@@ -26,7 +26,7 @@ def import_cases(
     source: Path,
     *,
     is_check_only: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ImportReport:
     """Read every file that ``source`` names, then write all cases in one transaction.
 

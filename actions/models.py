@@ -9,11 +9,11 @@ from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
-from actions import Progress
 from core.errors import CheckpointError, ModelError
 from core.model.augmented import AUGMENTATION, Augmented, augmented_sha256
 from core.model.checkpoint import ModelCard, load_checkpoint
 from core.model.classifier import Classifier, Ensemble, ensemble_sha256
+from core.progress import OnProgress
 from core.settings import get_settings
 from core.study import Study
 from db import Repository
@@ -218,7 +218,7 @@ def predict_cohort(
     cohort: str | None = None,
     *,
     batch_size: int = 16,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> int:
     """Predict every case that this model has not predicted yet, and store the answers with the model's hash.
 

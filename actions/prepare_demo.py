@@ -10,13 +10,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from actions import Progress
 from actions.import_cases import import_cases
 from actions.models import declare_model, load_classifier, predict_cohort, register_model
 from actions.passwords import new_password
 from actions.simulate_readers import simulate_readers
 from core.model.shipped import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
+from core.progress import OnProgress
 from core.study import Protocol, Role, StudyState
 from db import Repository
 
@@ -46,7 +46,7 @@ def demo_exists(repository: Repository) -> bool:
 
 
 def prepare_demo(
-    repository: Repository, *, seed: int = 2023, workers: int = 1, progress: Progress | None = None
+    repository: Repository, *, seed: int = 2023, workers: int = 1, progress: OnProgress | None = None
 ) -> list[DemoAccount]:
     """Make whatever of the demo is missing.
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actions import Progress
 from core.errors import NotFoundError
+from core.progress import OnProgress
 from core.simulated_readers import SIMULATED_READERS, draw_answers
 from core.study import Role
 from db import Repository
 
 
 def simulate_readers(
-    repository: Repository, study_key: str, cohorts: Sequence[str], *, seed: int = 1, progress: Progress | None = None
+    repository: Repository, study_key: str, cohorts: Sequence[str], *, seed: int = 1, progress: OnProgress | None = None
 ) -> int:
     """Enrol both simulated readers in an open synthetic study and store one answer to each of their presentations.
 

@@ -19,8 +19,7 @@ from db.records import (
     SavedReading,
     StudyMember,
 )
-from db.repository import Repository
-from db.repository_base import OPERATOR, SESSION_HOURS
+from db.repository import OPERATOR, SESSION_HOURS, Repository
 from db.store import create_store, open_store, store_exists
 
 __all__ = [

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from db.records import AuditCheck, AuditEvent
-from db.tables import AuditEventRow
+from db.tables import AuditEventRow, PresentationRow, ReadingRow, StudyRow
 from db.types import canonical_json
 
 #: What stands before the first event.
@@ -116,3 +116,20 @@ def check_chain(events: Iterable[AuditEvent]) -> AuditCheck:
             problem = f"event {event.sequence} was changed"
         expected_sequence, prev_hash = event.sequence + 1, event.hash
     return AuditCheck(n_events=count, is_intact=problem is None, problem=problem)
+
+
+def readings_digest(db_session: Session, study: StudyRow) -> tuple[int, str]:
+    """Number of readings of a study and SHA-256 over all of them, in the order of saving."""
+    rows = db_session.scalars(
+        sa.select(ReadingRow)
+        .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+        .where(PresentationRow.study_id == study.study_id)
+        .order_by(ReadingRow.sequence)
+    )
+    digest, count = hashlib.sha256(), 0
+    for row in rows:
+        values = {name: getattr(row, name) for name in ReadingRow.__table__.columns.keys()}  # noqa: SIM118 - a collection
+        values["saved_at"] = row.saved_at.isoformat(timespec="microseconds")
+        digest.update(canonical_json(values).encode() + b"\n")
+        count += 1
+    return count, digest.hexdigest()

@@ -18,9 +18,9 @@ import numpy as np
 
 from core.errors import InputError
 from core.imaging import content_sha256, encode_png
+from core.progress import OnProgress
 from core.study import CaseRecord, Protocol
 from db.records import ImportSummary
-from db.repository_base import Progress
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ImportBatch:
         self._file.close()
 
     def take(
-        self, records: Iterable[CaseRecord], protocol: Protocol, total: int | None, on_progress: Progress | None
+        self, records: Iterable[CaseRecord], protocol: Protocol, total: int | None, on_progress: OnProgress | None
     ) -> None:
         """Check and encode every record.
 

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from core.study import Person
 from db import OPERATOR, Repository
 from db.engine import writing
-from db.repository_base import token_hash
+from db.repository.access import token_hash
 from db.store import create_store
 from db.tables import Base, SignInSessionRow
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from core.errors import ImageError, ManifestError, TrainingError
 from core.imaging import load_image, load_mask, read_folder, read_manifest
 from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
+from core.progress import OnProgress
 from core.runtime import available_cores
 from core.study import THYROID_CLASSES, DiseaseClass
 from training.run_folder import write_atomically
@@ -32,8 +33,6 @@ CACHE_FORMAT = 2
 PROBLEMS_SHOWN = 10
 #: A class needs this many training cases before a fit makes sense.
 SMALLEST_CLASS = 2
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def open_dataset(
     cache_folder: Path,
     *,
     classes: Sequence[DiseaseClass] = THYROID_CLASSES,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a manifest or class-named folder, check every file, and decode it once.
 
@@ -203,7 +202,7 @@ def _cached(
     image_size: int,
     cache_folder: Path,
     classes: Sequence[DiseaseClass],
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> tuple[list[TrainingCase], np.ndarray, np.ndarray | None]:
     """Checked cases, their prepared images and lesion masks; from the cache where no file changed."""
     if not source.exists():
@@ -268,7 +267,7 @@ def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass]) -> str:
     return key.hexdigest()
 
 
-def _read_cases(source: Path, classes: Sequence[DiseaseClass], progress: Progress | None) -> list[TrainingCase]:
+def _read_cases(source: Path, classes: Sequence[DiseaseClass], progress: OnProgress | None) -> list[TrainingCase]:
     """Rows of a manifest or files of a folder, without excluded cases; every file was decoded once and hashed."""
     if source.is_dir():
         rows = read_folder(source, classes, cohort="training", progress=progress)
@@ -296,7 +295,7 @@ def _read_cases(source: Path, classes: Sequence[DiseaseClass], progress: Progres
 
 
 def _decode_all(
-    cases: Sequence[TrainingCase], image_size: int, progress: Progress | None
+    cases: Sequence[TrainingCase], image_size: int, progress: OnProgress | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode and prepare every image and mask; all problems are found before any is reported."""
     images = np.empty((len(cases), image_size, image_size), dtype=np.uint8)

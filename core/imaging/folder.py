@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import InputError, ManifestError
-from core.imaging.manifest import ManifestErrors, ManifestRow, ManifestRows, Progress, finish_rows
+from core.imaging.manifest import ManifestErrors, ManifestRow, ManifestRows, finish_rows
+from core.progress import OnProgress
 from core.study import THYROID_CLASSES, DiseaseClass, class_key
 
 _IGNORED = {"thumbs.db", "desktop.ini"}
@@ -18,7 +19,7 @@ def read_folder(
     classes: Sequence[DiseaseClass] = THYROID_CLASSES,
     *,
     cohort: str = "imported",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ManifestRows:
     """Read and check a folder of class-named folders.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -18,9 +18,8 @@ import numpy as np
 from core.csv_file import Columns, CsvRow, is_missing_code, read_csv_file
 from core.errors import ImageError, InputError, ManifestError
 from core.imaging.image import LoadedImage, load_image
+from core.progress import OnProgress
 from core.study import THYROID_CLASSES, CaseRecord, DiseaseClass, class_key
-
-Progress = Callable[[int, int, str], None]
 
 REQUIRED_COLUMNS = ("image", "case", "patient", "class", "cohort")
 OPTIONAL_COLUMNS = ("centre", "scanner", "age", "sex", "exclusion_reason", "lesion_mask")
@@ -104,7 +103,7 @@ def read_manifest(
     path: Path | str,
     classes: Sequence[DiseaseClass] = THYROID_CLASSES,
     *,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ManifestRows:
     """Read and check a manifest and every image that it names.
 
@@ -140,7 +139,7 @@ def finish_rows(
     file: Path,
     errors: Sequence[ManifestError],
     classes: Sequence[DiseaseClass],
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> ManifestRows:
     """The checks that need all rows, and the images; raises when anything was wrong."""
     check = _Check(file, list(errors))
@@ -152,7 +151,7 @@ def finish_rows(
     return ManifestRows(hashed, _warnings(hashed, classes))
 
 
-def load_cases(rows: Sequence[ManifestRow], progress: Progress | None = None) -> Iterator[CaseRecord]:
+def load_cases(rows: Sequence[ManifestRow], progress: OnProgress | None = None) -> Iterator[CaseRecord]:
     """Cases with pixels, one after another, so that a large cohort never lies in memory whole.
 
     Raises
@@ -324,7 +323,7 @@ def _check_patients(rows: Sequence[ManifestRow], check: _Check) -> None:
             )
 
 
-def _check_images(rows: Sequence[ManifestRow], check: _Check, progress: Progress | None) -> list[ManifestRow]:
+def _check_images(rows: Sequence[ManifestRow], check: _Check, progress: OnProgress | None) -> list[ManifestRow]:
     """Decode every image once; the rows with their content hashes."""
     hashed: list[ManifestRow] = []
     first: dict[str, ManifestRow] = {}

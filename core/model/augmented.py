@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.model.classifier import Classifier, Ensemble, Predictions, Progress
+from core.model.classifier import Classifier, Ensemble, Predictions
+from core.progress import OnProgress
 
 #: The six versions of :meth:`core.model.classifier.Classifier.predict`; another set of versions gets another name.
 AUGMENTATION = "tta-v1"
@@ -42,7 +43,7 @@ class Augmented:
         return self.plain.device
 
     def predict(
-        self, images: Sequence[np.ndarray], *, batch_size: int = 16, progress: Progress | None = None
+        self, images: Sequence[np.ndarray], *, batch_size: int = 16, progress: OnProgress | None = None
     ) -> Predictions:
         """As :meth:`Classifier.predict` with ``augment=True``, under the hash of this model."""
         found = self.plain.predict(images, batch_size=batch_size, augment=True, progress=progress)

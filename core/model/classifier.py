@@ -26,12 +26,11 @@ from core.model.input_checks import input_problems
 from core.model.preprocessing import prepare
 from core.model.serving import Backend, OnnxBackend, OutOfMemory, Raw, has_cuda, open_backend
 from core.model.uncertainty import Detector, entropy, restore_detector
+from core.progress import OnProgress
 from core.runtime import available_cores
 
 log = logging.getLogger(__name__)
 
-#: Called as ``progress(done, total, what)`` after every batch.
-Progress = Callable[[int, int, str], None]
 
 #: Shifts of test-time augmentation, as a share of the side: the least that training augments by.
 SHIFT_SHARE = 0.04
@@ -158,7 +157,7 @@ class Classifier:
         *,
         batch_size: int = 16,
         augment: bool = False,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Predictions:
         """Probabilities, class maps and doubts for a list of images.
 
@@ -347,7 +346,7 @@ class Ensemble:
         *,
         batch_size: int = 16,
         augment: bool = False,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Predictions:
         """As :meth:`Classifier.predict`; logits are the mean of the members', features stand side by side."""
         total = len(images) * len(self.members)

@@ -6,7 +6,7 @@ import csv
 import io
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from core.phantom.camera import CENTRES, Centre, apply_colour_table
 from core.phantom.case import PhantomCase, generate_case
 from core.phantom.cohorts import CohortPlan, Member, plan_members
 from core.phantom.dicom import dicom_bytes
-
-Progress = Callable[[int, int, str], None]
+from core.progress import OnProgress
 
 #: Image formats and their file extensions.
 EXTENSIONS = {"png": "png", "jpeg": "jpg", "dicom": "dcm", "counts": "png"}
@@ -63,7 +62,7 @@ def write_cohorts(
     *,
     image_format: str = "png",
     workers: int | None = 1,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     centres: Mapping[str, Centre] | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -148,7 +147,7 @@ def _make_all(
     image_format: str,
     centres: dict[str, Centre],
     workers: int,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> list[_Row]:
     """Make every case, here or in processes; rows come back in the order of ``members``."""
     chunks = [list(members[start : start + _CHUNK]) for start in range(0, len(members), _CHUNK)]

@@ -17,6 +17,7 @@ from db import OPERATOR, Repository, create_store, masked_url, open_store, store
 from db.engine import connect_engine, writing
 from db.failures import translated_failures
 from tests.db.conftest import STUDY, Room, read_next
+from tests.stores import sign_in_as
 
 
 def _path(url: str) -> Path:
@@ -147,7 +148,7 @@ def test_a_file_that_is_unlinked_within_the_transaction_is_noticed_before_the_co
 
 def test_a_busy_store_says_not_saved_and_the_retry_is_safe(store_url: str, room: Room) -> None:
     impatient = connect_engine(store_url, busy_timeout_s=0.1)
-    ann = Repository(impatient, room.ann.actor)
+    ann = Repository(impatient, room.ann.actor, token=sign_in_as(room.ann.engine, room.ann.actor))
     presentation = ann.next_presentation(STUDY)
     holder = connect_engine(store_url)
     with writing(holder).connect() as blocker, blocker.begin():

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, SignedOutError
 from core.study import Role
 from db import OPERATOR, Repository
-from db.repository_people import LONGEST_DELAY_S
+from db.repository.sign_in import LONGEST_DELAY_S
 from db.tables import PersonRow, SignInSessionRow
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, read_next
 

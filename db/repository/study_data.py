@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.study import Protocol, Role
-from db.repository_base import allowed
-from db.repository_results import ResultsRepository, in_cohorts
+from db.repository.access import allowed
+from db.repository.results import ResultsRepository, in_cohorts
 from db.tables import (
     CaseRow,
     CohortRow,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.analysis import StudyData
 
 
-class AnalysisRepository(ResultsRepository):
+class StudyDataRepository(ResultsRepository):
     """Readings, predictions and reference standard together."""
 
     @allowed(Role.COORDINATOR)

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, NotFoundError
+from core.progress import OnProgress
 from core.study import Answer, Arm, Presentation, Role, StudyState, check_answer
 from db.records import OrderedCase
-from db.repository_base import Progress, RepositoryBase, allowed, new_id, require_state, require_synthetic
-from db.repository_reader import reading_row
+from db.repository.access import RepositoryBase, allowed, folded_login, new_id, require_state, require_synthetic
+from db.repository.reading import reading_row
 from db.tables import (
     CaseRow,
     CohortRow,
@@ -86,7 +87,7 @@ class SimulationRepository(RepositoryBase):
         login: str,
         answers: Iterable[tuple[str, Answer]],
         *,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> int:
         """Store first answers of a simulated reader, all of them or none.
 
@@ -148,7 +149,7 @@ def _simulated(db_session: Session, study: StudyRow, login: str) -> PersonRow:
     person = db_session.scalars(
         sa.select(PersonRow)
         .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)
-        .where(StudyMemberRow.study_id == study.study_id, PersonRow.login == login.strip().casefold())
+        .where(StudyMemberRow.study_id == study.study_id, PersonRow.login == folded_login(login))
     ).first()
     if person is None:
         raise NotFoundError(f"Study '{study.study_key}' has no reader '{login}'.")

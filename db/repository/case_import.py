@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError
+from core.progress import OnProgress
 from core.study import CaseRecord, Role, StudyState
 from db.import_batch import ImportBatch, PreparedCase
 from db.records import ImportSummary
-from db.repository_base import Progress, RepositoryBase, allowed, new_id, require_state
-from db.repository_order import make_all_orders
+from db.repository.access import RepositoryBase, allowed, new_id, require_state
+from db.repository.orders import make_all_orders
 from db.tables import (
     CaseImageRow,
     CaseRow,
@@ -40,7 +41,7 @@ class ImportRepository(RepositoryBase):
         records: Iterable[CaseRecord],
         *,
         total: int | None = None,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Store cases with their images and reference standard; readers' orders are made again.
 
@@ -94,7 +95,7 @@ class ImportRepository(RepositoryBase):
         records: Iterable[CaseRecord],
         *,
         total: int | None = None,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Do all that :meth:`import_cases` does except write; same parameters, same errors."""
         with ImportBatch() as batch, self._reading() as db_session:
@@ -110,7 +111,7 @@ class ImportRepository(RepositoryBase):
         study: StudyRow,
         batch: ImportBatch,
         image_ids: dict[str, str],
-        on_progress: Progress | None,
+        on_progress: OnProgress | None,
     ) -> int:
         """Write the batch; give the number of new images."""
         cohort_ids = _cohort_ids(db_session, study, batch.cases)

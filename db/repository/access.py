@@ -1,4 +1,4 @@
-"""What every part of the repository stands on: who asks, a transaction to read in, a transaction to write in."""
+"""Who may: the actor and the sign-in behind every deed, and the transactions to read and to write in."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ OPERATOR = Person(
 
 #: A sign-in lasts this long unless said otherwise, hours.
 SESSION_HOURS = 12.0
-
-#: ``progress(done, total, what)``; total is 0 where it is not known beforehand.
-Progress = Callable[[int, int, str], None]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -196,6 +193,25 @@ def living_sign_in(token: str, now: datetime) -> sa.Select[PersonRow]:
             PersonRow.is_active == sa.true(),
         )
     )
+
+
+def folded_login(login: str) -> str:
+    """Logins are compared without case and outer blanks."""
+    return login.strip().casefold()
+
+
+def person_row(db_session: Session, login: str) -> PersonRow:
+    """The row of a person.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such person.
+    """
+    row = db_session.scalars(sa.select(PersonRow).where(PersonRow.login == folded_login(login))).first()
+    if row is None:
+        raise NotFoundError(f"There is no person with login '{folded_login(login)}'.")
+    return row
 
 
 def person_of(row: PersonRow) -> Person:

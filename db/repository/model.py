@@ -14,7 +14,7 @@ from core.errors import ConflictError, InputError, NotFoundError
 from core.imaging import decode_png
 from core.study import Role
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
-from db.repository_base import RepositoryBase, allowed
+from db.repository.access import RepositoryBase, allowed
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

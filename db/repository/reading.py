@@ -13,7 +13,7 @@ from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.imaging import decode_png
 from core.study import Answer, Arm, Presentation, Receipt, Role, Study, StudyState, check_answer
 from db.records import MyProgress, ReadingImage, SavedReading
-from db.repository_base import RepositoryBase, allowed, new_id
+from db.repository.access import RepositoryBase, allowed, new_id
 from db.tables import CaseImageRow, ImageRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
 from db.types import canonical_json
 
@@ -26,7 +26,7 @@ _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
 _NOT_YOURS = "There is no such presentation."
 
 
-class ReaderRepository(RepositoryBase):
+class ReadingRepository(RepositoryBase):
     """The reader's own part of the store."""
 
     @allowed(Role.READER)

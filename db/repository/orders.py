@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
 from core.study import READING_ORDER_ALGORITHM, Arm, Protocol, reading_order
-from db.repository_base import new_id
+from db.repository.access import new_id
 from db.tables import CaseRow, CohortRow, PersonRow, PresentationRow, StudyMemberRow, StudyRow
 
 

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 from core.errors import AccessError, NotFoundError
 from core.imaging import decode_png
 from core.study import Arm, ReferenceStandard, Role, StudyState
-from db.audit import check_chain
+from db.audit import check_chain, readings_digest
 from db.records import AuditCheck, AuditEvent, CasePrediction, ReadingRecord
-from db.repository_base import RepositoryBase, allowed
-from db.repository_model import prediction_of
-from db.repository_studies import readings_digest
+from db.repository.access import RepositoryBase, allowed
+from db.repository.model import prediction_of
 from db.tables import (
     AuditEventRow,
     CaseRow,

@@ -1,0 +1,40 @@
+"""The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
+
+access: who may · sign_in · people · studies · members, orders · cases, case_import · reading · model · results,
+study_data · simulation
+"""
+
+from __future__ import annotations
+
+from db.repository.access import OPERATOR, SESSION_HOURS
+from db.repository.case_import import ImportRepository
+from db.repository.cases import CaseRepository
+from db.repository.members import MemberRepository
+from db.repository.model import ModelRepository
+from db.repository.people import PeopleRepository
+from db.repository.reading import ReadingRepository
+from db.repository.sign_in import SignInRepository
+from db.repository.simulation import SimulationRepository
+from db.repository.studies import StudyRepository
+from db.repository.study_data import StudyDataRepository
+
+__all__ = ["OPERATOR", "SESSION_HOURS", "Repository"]
+
+
+class Repository(
+    SignInRepository,
+    PeopleRepository,
+    StudyRepository,
+    MemberRepository,
+    CaseRepository,
+    ImportRepository,
+    ReadingRepository,
+    ModelRepository,
+    StudyDataRepository,
+    SimulationRepository,
+):
+    """Everything that a person may ask of the store; each method checks who asks.
+
+    Cheap to make: one for each request, with the request's actor. The parameters are those of
+    :class:`db.repository.access.RepositoryBase`.
+    """

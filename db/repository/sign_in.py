@@ -1,0 +1,138 @@
+"""Sign-in: the attempts that are counted, the wait after too many of them, and the token that a cookie carries."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from core.errors import AccessError
+from core.study import Person
+from db.repository.access import RepositoryBase, allowed, folded_login, living_sign_in, person_of, token_hash
+from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
+
+#: Failed sign-ins of one login from one address before a delay begins.
+FREE_ATTEMPTS = 5
+#: Longest delay between two attempts, seconds; there is no lockout that somebody has to lift.
+LONGEST_DELAY_S = 300
+
+_FORGET_FAILURES_AFTER = timedelta(hours=1)
+_KEEP_ATTEMPTS = timedelta(days=1)
+_REFUSED = "Sign-in failed. Check the login and the password."
+
+
+class SignInRepository(RepositoryBase):
+    """In and out again, for everybody."""
+
+    @allowed()
+    def authenticate(self, login: str, password: str, ip: str) -> str:
+        """Sign in.
+
+        Parameters
+        ----------
+        login, password : str
+            As typed; the login without regard to case.
+        ip : str
+            Address the request came from; attempts are counted per login and address.
+
+        Returns
+        -------
+        str
+            Token for the person's cookie. The store keeps only its SHA-256.
+
+        Raises
+        ------
+        AccessError
+            One text whether the login is unknown, the password wrong or the person inactive; another one, naming the
+            seconds to wait, after too many attempts.
+        """
+        login, ip = folded_login(login)[:200], ip[:100]
+        with self._writing() as db_session:
+            # The attempt is counted before the password is looked at: a hundred guesses at once are a hundred.
+            self._count_attempt(db_session, login, ip)
+            row = db_session.execute(
+                sa.select(PersonRow.person_id, PersonRow.password_hash, PersonRow.is_active).where(
+                    PersonRow.login == login
+                )
+            ).first()
+        is_right = self._passwords.verify(row.password_hash if row else None, password)
+        if row is None or not is_right or not row.is_active:
+            raise AccessError(_REFUSED)
+        token = secrets.token_urlsafe(32)
+        newer_hash = self._passwords.hash(password) if self._passwords.needs_new_hash(row.password_hash) else None
+        now = self._clock()
+        with self._writing() as db_session:
+            stored = db_session.get_one(PersonRow, row.person_id)
+            if stored.password_hash != row.password_hash or not stored.is_active:
+                raise AccessError(_REFUSED)  # changed while the hash was computed
+            if newer_hash is not None:
+                stored.password_hash = newer_hash
+            db_session.execute(
+                sa.delete(SignInAttemptRow).where(SignInAttemptRow.login == login, SignInAttemptRow.ip == ip)
+            )
+            db_session.execute(sa.delete(SignInSessionRow).where(SignInSessionRow.expires_at < now - timedelta(days=7)))
+            db_session.add(
+                SignInSessionRow(
+                    token_sha256=token_hash(token),
+                    person_id=row.person_id,
+                    ip=ip,
+                    created_at=now,
+                    expires_at=now + timedelta(hours=self._session_hours),
+                    revoked_at=None,
+                )
+            )
+            self._audit(db_session, "sign-in", login=login, ip=ip)
+        return token
+
+    @allowed()
+    def actor_for_token(self, token: str) -> Person | None:
+        """Who a cookie belongs to; None if it is unknown, expired or revoked, or the person inactive."""
+        with self._reading() as db_session:
+            row = db_session.scalars(living_sign_in(token, self._clock())).first()
+            return None if row is None else person_of(row)
+
+    @allowed()
+    def sign_out(self, token: str) -> None:
+        """End a sign-in for good; silent if it was not valid."""
+        with self._writing() as db_session:
+            db_session.execute(
+                sa.update(SignInSessionRow)
+                .where(SignInSessionRow.token_sha256 == token_hash(token), SignInSessionRow.revoked_at.is_(None))
+                .values(revoked_at=self._clock())
+            )
+
+    def _count_attempt(self, db_session: Session, login: str, ip: str) -> None:
+        """Count an attempt, or refuse it because the last one was too short ago."""
+        now = self._clock()
+        make = postgresql.insert if db_session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        # The row is made before it is locked: two first attempts at once would otherwise both count as the first.
+        db_session.execute(
+            make(SignInAttemptRow)
+            .values(login=login, ip=ip, failures=0, last_attempt_at=now, next_allowed_at=now)
+            .on_conflict_do_nothing()
+        )
+        attempt = db_session.scalars(
+            sa.select(SignInAttemptRow)
+            .where(SignInAttemptRow.login == login, SignInAttemptRow.ip == ip)
+            .with_for_update()
+        ).one()
+        if now - attempt.last_attempt_at >= _FORGET_FAILURES_AFTER:
+            attempt.failures = 0
+        elif attempt.next_allowed_at > now:
+            seconds = math.ceil((attempt.next_allowed_at - now).total_seconds())
+            raise AccessError(f"Too many attempts. Wait {seconds} seconds, then try again.")
+        attempt.failures += 1
+        attempt.last_attempt_at = now
+        attempt.next_allowed_at = now + timedelta(seconds=_delay_s(attempt.failures))
+        db_session.execute(sa.delete(SignInAttemptRow).where(SignInAttemptRow.last_attempt_at < now - _KEEP_ATTEMPTS))
+
+
+def _delay_s(failures: int) -> float:
+    """Seconds to wait after so many failures: 0, then 1, 2, 4 ... up to the longest."""
+    if failures < FREE_ATTEMPTS:
+        return 0.0
+    return float(min(2 ** min(failures - FREE_ATTEMPTS, 16), LONGEST_DELAY_S))

@@ -1,0 +1,156 @@
+"""The coordinator's studies: their protocol and their state."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from core.errors import ConflictError, InputError, NotFoundError
+from core.study import STATE_MOVES, Protocol, Role, Study, StudyState
+from db.audit import readings_digest
+from db.protocols import protocol_to_json
+from db.repository.access import RepositoryBase, allowed, new_id, require_state
+from db.repository.orders import make_all_orders
+from db.tables import CaseRow, ModelVersionRow, ProtocolVersionRow, ReferenceStandardRow, StudyRow
+
+_STUDY_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class StudyRepository(RepositoryBase):
+    """Studies: one, all, a new one, a new protocol, the next state."""
+
+    @allowed(Role.COORDINATOR, Role.READER)
+    def study(self, study_key: str) -> Study:
+        """One study; for a reader only one that he or she takes part in.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or none for this reader.
+        """
+        with self._reading() as db_session:
+            return self._study(db_session, self._study_row(db_session, study_key))
+
+    @allowed(Role.COORDINATOR)
+    def studies(self) -> list[Study]:
+        """All studies, oldest first."""
+        with self._reading() as db_session:
+            rows = db_session.scalars(sa.select(StudyRow).order_by(StudyRow.created_at, StudyRow.study_key))
+            return [self._study(db_session, row) for row in rows]
+
+    @allowed(Role.COORDINATOR)
+    def create_study(self, study_key: str, protocol: Protocol, *, is_synthetic: bool = False) -> Study:
+        """Begin a study in state draft.
+
+        Raises
+        ------
+        InputError
+            If the key will not do.
+        ConflictError
+            If the key is taken.
+        NotFoundError
+            If the protocol declares a model that is not registered.
+        """
+        if _STUDY_KEY.fullmatch(study_key) is None:
+            raise InputError(
+                "not a study key",
+                field="study",
+                value=study_key,
+                fix="use 1 to 40 small letters, digits and -, beginning with a letter or digit",
+            )
+        with self._writing() as db_session:
+            if db_session.scalar(sa.select(StudyRow.study_id).where(StudyRow.study_key == study_key)) is not None:
+                raise ConflictError(f"There is a study '{study_key}' already.")
+            now = self._clock()
+            row = StudyRow(
+                study_id=new_id(),
+                study_key=study_key,
+                state=str(StudyState.DRAFT),
+                is_synthetic=is_synthetic,
+                created_at=now,
+            )
+            db_session.add(row)
+            db_session.flush()
+            self._add_protocol(db_session, row, protocol, 1, now)
+            self._audit(
+                db_session, "study.create", study_key, protocol=protocol_to_json(protocol), is_synthetic=is_synthetic
+            )
+            return self._study(db_session, row)
+
+    @allowed(Role.COORDINATOR)
+    def update_protocol(self, study_key: str, protocol: Protocol) -> Study:
+        """Store a new version of the protocol of a draft; readers' orders are made again.
+
+        Raises
+        ------
+        ConflictError
+            If the study is no draft, or a stored case has a class that the new protocol lacks.
+        NotFoundError
+            If the protocol declares a model that is not registered.
+        """
+        with self._writing() as db_session:
+            row = self._study_row(db_session, study_key, lock=True)
+            require_state(row, "changing the protocol", StudyState.DRAFT)
+            used = set(
+                db_session.scalars(
+                    sa.select(ReferenceStandardRow.class_key)
+                    .join(CaseRow, CaseRow.case_id == ReferenceStandardRow.case_id)
+                    .where(CaseRow.study_id == row.study_id)
+                    .distinct()
+                )
+            )
+            lacking = sorted(used - set(protocol.class_keys))
+            if lacking:
+                raise ConflictError(f"Stored cases have classes that the new protocol lacks: {', '.join(lacking)}.")
+            version = self._study(db_session, row).protocol_version + 1
+            self._add_protocol(db_session, row, protocol, version, self._clock())
+            make_all_orders(db_session, row, protocol)
+            self._audit(db_session, "study.protocol", study_key, version=version, protocol=protocol_to_json(protocol))
+            return self._study(db_session, row)
+
+    @allowed(Role.COORDINATOR)
+    def set_state(self, study_key: str, state: StudyState) -> Study:
+        """Move a study on. Closing and unsealing write a digest of all readings into the audit trail.
+
+        Raises
+        ------
+        ConflictError
+            If the study cannot move there, or has nothing to read.
+        """
+        with self._writing() as db_session:
+            row = self._study_row(db_session, study_key, lock=True)
+            before = StudyState(row.state)
+            if state not in STATE_MOVES[before]:
+                moves = " or ".join(STATE_MOVES[before]) or "nowhere"
+                raise ConflictError(f"Study '{study_key}' is {before}; it can move to {moves}, not to {state}.")
+            if state is StudyState.OPEN and not _has_included_case(db_session, row):
+                raise ConflictError(f"Study '{study_key}' has no case to read. Fix: import cases first.")
+            row.state = str(state)
+            detail: dict[str, object] = {"from": str(before), "to": str(state)}
+            if state in (StudyState.CLOSED, StudyState.UNSEALED):
+                detail["n_readings"], detail["readings_sha256"] = readings_digest(db_session, row)
+            self._audit(db_session, "study.state", study_key, **detail)
+            return self._study(db_session, row)
+
+    def _add_protocol(
+        self, db_session: Session, row: StudyRow, protocol: Protocol, version: int, created_at: datetime
+    ) -> None:
+        """Store a version of the protocol."""
+        declared = protocol.model_sha256
+        if declared is not None and db_session.get(ModelVersionRow, declared) is None:
+            raise NotFoundError(f"There is no model '{declared}' to declare. Fix: register it first.")
+        db_session.add(
+            ProtocolVersionRow(
+                study_id=row.study_id, version=version, protocol=protocol_to_json(protocol), created_at=created_at
+            )
+        )
+        db_session.flush()
+
+
+def _has_included_case(db_session: Session, study: StudyRow) -> bool:
+    """Whether there is anything to read."""
+    query = sa.select(CaseRow.case_id).where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
+    return db_session.scalar(query.limit(1)) is not None
