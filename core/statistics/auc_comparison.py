@@ -3,7 +3,8 @@
 Conventions: first minus second. Paired comparisons are normal; the unpaired one uses Student's t with Satterthwaite's
 degrees of freedom, as pROC does (textbooks use the normal), and its method name says so. Comparing a hard-label AUC
 (balanced accuracy at one operating point) with a rating's AUC compares a point with a curve: the result carries a
-warning. Two curves that rank every pair of cases alike have difference 0, no variance, and a named state.
+warning. Two curves that rank every pair of cases alike have difference 0, no variance, and a named state. Limits of
+differences stay within -1 and 1 (:mod:`core.statistics.range_limits`); Wald's stand beside them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.auc_interval import auc_from_components
 from core.statistics.delong import DelongComponents, delong_components
 from core.statistics.multiplicity import holm
+from core.statistics.range_limits import difference_estimate
 from core.statistics.result import Estimate, State, TestResult, undefined_test
 from core.statistics.roc import is_hard_label
 from core.statistics.validation import FloatArray, check_confidence_level, check_ratings, check_truth
@@ -110,8 +112,8 @@ def compare_aucs_unpaired(
     df = variance**2 / sum(v**2 / (n - 1.0) for v, n in zip(variances, sizes, strict=True))
     spread = sqrt(variance)
     statistic = difference / spread
-    half = float(stats.t.isf((1.0 - level) / 2.0, df)) * spread
-    estimate = Estimate(difference, spread, difference - half, difference + half, level, method, n=sum(sizes))
+    quantile = float(stats.t.isf((1.0 - level) / 2.0, df))
+    estimate = difference_estimate(difference, spread, quantile, level, method, n=sum(sizes))
     p_value = 2.0 * float(stats.t.sf(abs(statistic), df))
     return TestResult(statistic, p_value, method, df, difference=estimate, notes=notes)
 
@@ -215,8 +217,8 @@ def _normal_test(
     if variance <= 1e-14 * float(covariance[i, i] + covariance[j, j]):
         return _no_variance(difference, level, method, n, notes)
     error = sqrt(variance)
-    half = float(stats.norm.isf((1.0 - level) / 2.0)) * error
-    estimate = Estimate(difference, error, difference - half, difference + half, level, method, n=n)
+    quantile = float(stats.norm.isf((1.0 - level) / 2.0))
+    estimate = difference_estimate(difference, error, quantile, level, method, n=n)
     statistic = difference / error
     p_value = 2.0 * float(stats.norm.sf(abs(statistic)))
     return TestResult(statistic, p_value, method, difference=estimate, notes=notes)

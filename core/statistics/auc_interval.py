@@ -9,7 +9,7 @@ says so. AUC = 1 has no DeLong variance: it keeps its value, is named degenerate
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from math import exp, log, sqrt
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy import stats
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.bootstrap import bootstrap_auc
 from core.statistics.delong import DelongComponents, delong_components
+from core.statistics.range_limits import logit_limits
 from core.statistics.result import Estimate, State, undefined_estimate
 from core.statistics.roc import is_hard_label
 from core.statistics.validation import (
@@ -148,13 +149,7 @@ def auc_limits(value: float, variance: float, confidence_level: float, *, is_log
     half = float(stats.norm.isf((1.0 - confidence_level) / 2.0)) * sqrt(variance)
     if not is_logit:
         return max(0.0, value - half), min(1.0, value + half)
-    logit = log(value / (1.0 - value))
-    half /= value * (1.0 - value)
-    # The sign of the exponent is chosen so that it cannot overflow.
-    lower, upper = (
-        1.0 / (1.0 + exp(-x)) if x >= 0.0 else exp(x) / (1.0 + exp(x)) for x in (logit - half, logit + half)
-    )
-    return lower, upper
+    return logit_limits(value, half, 0.0, 1.0)
 
 
 def auc_binomial_exact(value: float, n: int, *, confidence_level: float = 0.95) -> Estimate:

@@ -6,19 +6,20 @@ Conventions: the interval is Student's t over cases (or patients) on the logit s
 leaves the range. Several cases of a patient enter by the ratio estimator's variance between patients.
 
 >>> print(f"{mean_over_cases([0.1, 0.4, 0.2, 0.3], limits=(0.0, 1.0), name='mean').upper:.3f}")
-0.536
+0.499
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from math import exp, sqrt
+from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
 from core.errors import StatisticsInputError
+from core.statistics.range_limits import logit_limits
 from core.statistics.result import Estimate, State, undefined_estimate
 from core.statistics.validation import FloatArray, IntArray, check_confidence_level, check_groups
 
@@ -82,18 +83,3 @@ def variance_of_mean(values: FloatArray, group: IntArray) -> tuple[float, int]:
         return 0.0, n_groups
     deviation = np.bincount(group, weights=values - values.mean())
     return n_groups / (n_groups - 1.0) * float(np.sum(deviation**2)) / values.size**2, n_groups
-
-
-def logit_limits(value: float, half: float, low: float, high: float) -> tuple[float, float]:
-    """Limits at ``half`` either side of ``value`` on the logit scale of a range, by the delta method."""
-    width = high - low
-    share = (value - low) / width
-    if not 0.0 < share < 1.0:
-        return max(low, value - half), min(high, value + half)
-    centre, step = float(special.logit(share)), half / width / (share * (1.0 - share))
-    return low + width * _expit(centre - step), low + width * _expit(centre + step)
-
-
-def _expit(x: float) -> float:
-    """Inverse logit; the sign of the exponent is chosen so that it cannot overflow."""
-    return 1.0 / (1.0 + exp(-x)) if x >= 0.0 else exp(x) / (1.0 + exp(x))

@@ -16,7 +16,7 @@ Hillis, Berbaum and Metz (2008), Acad. Radiol. 15:647-661.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -25,7 +25,7 @@ from scipy import stats
 from core.errors import UndefinedStatisticError
 from core.statistics.reader_study import ReaderFigures
 from core.statistics.result import TestResult, undefined_test
-from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test
+from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test, say_zero_reader_variance_each
 from core.statistics.validation import FloatArray, check_confidence_level
 
 
@@ -104,7 +104,10 @@ def dorfman_berbaum_metz(figures: ReaderFigures, *, confidence_level: float = 0.
     arm_means = values.mean(axis=1)
     # On the scale of the figures: the variance of a difference of arm means is 2 / (r c) times a mean square.
     error = max(squares["RC"], squares["C"]) / c
-    scopes = tuple(_scope(scope, squares, (t, r, c), figures.arms, arm_means, level, error) for scope in Scope)
+    found = {scope: _scope(scope, squares, (t, r, c), figures.arms, arm_means, level, error) for scope in Scope}
+    random, fixed = found[Scope.RRRC], found[Scope.FRRC]
+    contrasts = say_zero_reader_variance_each(random.contrasts, fixed.contrasts)
+    found[Scope.RRRC] = replace(random, contrasts=contrasts)
     components = PseudovalueComponents(
         reader=(squares["R"] - squares["TR"] - squares["RC"] + squares["TRC"]) / (t * c),
         case=(squares["C"] - squares["TC"] - squares["RC"] + squares["TRC"]) / (t * r),
@@ -114,7 +117,7 @@ def dorfman_berbaum_metz(figures: ReaderFigures, *, confidence_level: float = 0.
         error=squares["TRC"],
     )
     return DorfmanBerbaumMetz(
-        figures.curves.metric, level, figures.arms, figures.readers, values, squares, components, scopes
+        figures.curves.metric, level, figures.arms, figures.readers, values, squares, components, tuple(found.values())
     )
 
 

@@ -12,7 +12,7 @@ Conventions
   V-statistic ("MLE") variance is biased upwards, and never negative in a fully crossed design.
 - Degrees of freedom ("BDG") from the V-statistic components of reader, negative and positive case variance, at least
   the smallest of readers - 1, negatives - 1, positives - 1 (Gaylor and Hopper). Tests and intervals round them down,
-  and use the normal distribution above 50, as iMRMC does.
+  and use the normal distribution from 50 on (not rounded), as iMRMC does. Fewer than one leaves no test.
 - An arm alone is tested against AUC 0.5.
 
 References
@@ -35,8 +35,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
+from core.statistics.range_limits import difference_estimate
 from core.statistics.reader_study import ReaderStudy
 from core.statistics.result import Estimate, State, TestResult
+from core.statistics.scope import quantile, upper_tail
 from core.statistics.validation import BoolArray, FloatArray, check_confidence_level
 
 # Sums over all pairs of terms -> sums over pairs that differ in negative case, positive case (Gallas 2009).
@@ -45,7 +47,7 @@ _DISTINCT_CASES = np.array([[1, 0, 0, 0], [-1, 1, 0, 0], [-1, 0, 1, 0], [1, -1, 
 _NEGATIVE = np.array([1, 0, 1, 0, 1, 0, 1, 0], dtype=np.float64)
 _POSITIVE = np.array([1, 1, 0, 0, 1, 1, 0, 0], dtype=np.float64)
 _READER = np.array([1, 1, 1, 1, 0, 0, 0, 0], dtype=np.float64)
-#: Above this many degrees of freedom iMRMC uses the normal distribution.
+#: From this many degrees of freedom on, not rounded, iMRMC uses the normal distribution.
 _NORMAL_FROM = 50.0
 
 
@@ -79,7 +81,7 @@ class UstatComparison:
     second_variance: float | None
     degrees_of_freedom: float | None  # BDG, not rounded; None with a negative variance
     estimate: Estimate  # AUC or difference, interval by t
-    test: TestResult  # t with BDG degrees of freedom rounded down, or normal above 50
+    test: TestResult  # t with BDG degrees of freedom rounded down, or normal from 50 on
     normal_test: TestResult
 
 
@@ -300,7 +302,8 @@ def _bdg(variance: float, components: FloatArray, freedom: FloatArray) -> float 
     """Degrees of freedom by Satterthwaite, bounded from below; None with a variance that is not positive."""
     if variance <= 0:
         return None
-    spread = float(np.sum(components**2 / freedom**3))
+    with np.errstate(divide="ignore", invalid="ignore"):  # no freedom of a component that does not vary counts nothing
+        spread = float(np.nansum(components**2 / freedom**3))
     lowest = float(freedom.min())
     return lowest if spread == 0 else max(variance**2 / spread, lowest)
 
@@ -335,15 +338,28 @@ def _comparison(
     standard_error = float(np.sqrt(variance))
     statistic = (value - null) / standard_error
     normal = TestResult(statistic, float(2 * stats.norm.sf(abs(statistic))), f"{method}, normal")
-    if df > _NORMAL_FROM:
-        quantile, p_value, shown = float(stats.norm.ppf((1 + level) / 2)), normal.p_value, None
+    shown = None if df >= _NORMAL_FROM else float(np.floor(df))
+    if shown is not None and shown < 1.0:
+        reason = f"{df:.3g} degrees of freedom, rounded down, leave no t distribution; use the V-statistic"
+        estimate = Estimate(value, standard_error, None, None, level, method, State.DEGENERATE, reason)
+        test = TestResult(
+            statistic, None, f"{method}, BDG t", df, difference=estimate, state=State.UNDEFINED, reason=reason
+        )
+        return UstatComparison(
+            first, second, first_auc, second_auc, variance, first_variance, second_variance, df, estimate, test, normal
+        )
+    factor = quantile((1.0 + level) / 2.0, shown)
+    if second is None:
+        half = factor * standard_error
+        estimate = Estimate(
+            value, standard_error, max(0.0, value - half), min(1.0, value + half), level, f"{method}, BDG t",
+            wald_lower=value - half, wald_upper=value + half,
+        )  # fmt: skip
     else:
-        shown = float(np.floor(df))
-        quantile = float(stats.t.ppf((1 + level) / 2, shown))
-        p_value = float(2 * stats.t.sf(abs(statistic), shown))
-    half = quantile * standard_error
-    estimate = Estimate(value, standard_error, value - half, value + half, level, f"{method}, BDG t")
-    test = TestResult(statistic, p_value, f"{method}, BDG t", shown, difference=estimate)
+        estimate = difference_estimate(value, standard_error, factor, level, f"{method}, BDG t")
+    test = TestResult(
+        statistic, 2.0 * upper_tail(abs(statistic), shown), f"{method}, BDG t", shown, difference=estimate
+    )
     return UstatComparison(
         first, second, first_auc, second_auc, variance, first_variance, second_variance, df, estimate, test, normal
     )

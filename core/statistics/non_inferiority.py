@@ -2,8 +2,8 @@
 
 Conventions: differences are first minus second, larger is better for the first (the new one). Non-inferior: the
 difference is above minus the margin, by a one-sided test at ``alpha`` (0.025). Equivalent: it is within the margin on
-both sides, by two one-sided tests at ``alpha``. The interval reported is the matching two-sided one at 1 - 2 alpha, so
-that test and interval cannot disagree. A p value above 0.05 in a test of difference is not equivalence.
+both sides, by two one-sided tests at ``alpha``. The interval reported is the matching two-sided one at 1 - 2 alpha, cut
+at -1 and 1, so that test and interval cannot disagree. A p value above 0.05 in a test of difference is not equivalence.
 
 References
 ----------
@@ -139,8 +139,8 @@ def assess_margin(
     law = stats.norm() if degrees_of_freedom is None else stats.t(degrees_of_freedom)
     half = float(law.isf(alpha)) * error
     limits = Estimate(
-        value, error, value - half, value + half, 1.0 - 2.0 * alpha, difference.method, n=difference.n,
-        notes=difference.notes,
+        value, error, max(-1.0, value - half), min(1.0, value + half), 1.0 - 2.0 * alpha, difference.method,
+        n=difference.n, notes=difference.notes, wald_lower=value - half, wald_upper=value + half,
     )  # fmt: skip
     return _judge(limits, margin, goal, alpha, lambda supposed: (value - supposed) / error, name, law.sf)
 

@@ -13,7 +13,13 @@ Conventions
   of freedom need it so) and not in FRRC (there ``Var - Cov1 + (r - 1)(Cov2 - Cov3)`` is the estimated variance of the
   difference itself). This is what MRMCaov 0.3.0 does; RJafroc clips both.
 - Readers nested in arms (each reads in one arm) use the formulas of Hillis 2014, unequal numbers of readers allowed.
-- Limits of a mean are cut to [0, 1]; limits of a difference are not.
+- Limits of a mean are cut to [0, 1]; those of a difference are made on a scale that keeps them within [-1, 1]
+  (:mod:`core.statistics.range_limits`), with t's degrees of freedom, and Wald's limits stand beside them.
+- Variance components are by the method of moments with ``Cov2 - Cov3`` clipped at 0, as in RJafroc 2.1.3:
+  ``arm_by_reader = MS(T:R) - Var + Cov1 + max(Cov2 - Cov3, 0)``, and ``reader`` is what that leaves of MS(R),
+  ``(MS(R) - arm_by_reader - Var + Cov2 - (t - 1)(Cov1 - Cov3)) / t``. The Iowa OR-DBM program clips neither.
+- Where random readers come out more certain than fixed ones, the component between readers was estimated as zero, and
+  the result says so (:data:`core.statistics.scope.ZERO_READER_VARIANCE`).
 - With one reader only FRRC exists, and with the DeLong covariance it is DeLong's paired test.
 
 References
@@ -25,8 +31,8 @@ Hillis (2014), Stat. Med. 33:330-360 (nested designs, single arms).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -36,11 +42,19 @@ from core.errors import UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance, check_covariance
 from core.statistics.reader_study import CasePattern, ReaderFigures, ReaderPattern
 from core.statistics.result import Estimate, State, TestResult, undefined_test
-from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test, interval_estimate
+from core.statistics.scope import (
+    NOTHING,
+    ZERO_READER_VARIANCE,
+    ArmContrast,
+    Scope,
+    check_scope,
+    contrast_test,
+    few_readers_note,
+    interval_estimate,
+    is_reader_variance_zero,
+    say_zero_reader_variance_each,
+)
 from core.statistics.validation import FloatArray, check_confidence_level
-
-#: Fewer readers than this cannot carry a claim about readers in general.
-FEW_READERS = 4
 
 
 @dataclass(frozen=True)
@@ -144,15 +158,12 @@ def obuchowski_rockette(
     layout = _Layout(figures, matrix)
     if figures.case_pattern is not CasePattern.CROSSED:
         notes.append(f"Design: {figures.case_pattern.value}; {figures.n_missing} reader-case cells have no reading.")
-    if len(figures.readers) < FEW_READERS:
-        notes.append(
-            f"{len(figures.readers)} readers cannot represent readers in general: report FRRC and name the readers."
-        )
+    notes += few_readers_note(len(figures.readers))
     if figures.reader_pattern is ReaderPattern.NESTED and len(figures.arms) > 1:
-        scopes = tuple(_nested_scope(layout, scope, level) for scope in Scope)
+        scopes = _said(_nested_scope(layout, scope, level) for scope in Scope)
         within: tuple[ArmContrast, ...] = ()
     else:
-        scopes = tuple(_crossed_scope(layout, scope, level) for scope in Scope)
+        scopes = _said(_crossed_scope(layout, scope, level) for scope in Scope)
         within = layout.reader_contrasts(level)
     return ObuchowskiRockette(
         figures.curves.metric,
@@ -246,8 +257,9 @@ class _Layout:
                 reader = self.ms_reader - self.error + (self.cov2 or 0.0)
             elif self.ms_arm_reader is not None and None not in (self.cov1, self.cov2, self.cov3):
                 cov1, cov2, cov3 = float(self.cov1 or 0.0), float(self.cov2 or 0.0), float(self.cov3 or 0.0)
-                reader = (self.ms_reader - self.ms_arm_reader) / self.n_arms - cov1 + cov3
                 both = self.ms_arm_reader - self.error + cov1 + max(cov2 - cov3, 0.0)
+                shared = (self.n_arms - 1) * (cov1 - cov3)
+                reader = (self.ms_reader - both - self.error + cov2 - shared) / self.n_arms
         return VarianceComponents(
             self.error, self.cov1, self.cov2, self.cov3, reader, both, self.n_readers, self.figures.curves.n_cases
         )
@@ -270,9 +282,8 @@ class _Layout:
             shared = max(float(cov2), 0.0) if scope is Scope.RRRC else 0.0
             variance = ms_reader / r + shared
             df = float((r - 1) * (1.0 + r * shared / ms_reader) ** 2) if ms_reader > 0 else np.inf
-        return interval_estimate(
-            value, variance, df, level, method, (0.0, 1.0), self.error, self.figures.curves.n_cases
-        ), df
+        n = self.figures.curves.n_cases
+        return interval_estimate(value, variance, df, level, method, self.error, is_mean=True, n=n), df
 
     def reader_contrasts(self, level: float) -> tuple[ArmContrast, ...]:
         """Differences between arms within each reader, readers fixed."""
@@ -323,6 +334,22 @@ def _nested_scope(layout: _Layout, scope: Scope, level: float) -> ScopeAnalysis:
     return _finish_scope(
         layout, scope, level, denominator, df2, lambda first, second: 1.0 / counts[first] + 1.0 / counts[second]
     )
+
+
+def _said(scopes: Iterable[ScopeAnalysis]) -> tuple[ScopeAnalysis, ...]:
+    """The scopes, random readers with a note where the variance between readers was estimated as zero."""
+    found = {item.scope: item for item in scopes}
+    random, fixed = found[Scope.RRRC], found[Scope.FRRC]
+    contrasts = say_zero_reader_variance_each(random.contrasts, fixed.contrasts)
+    means = tuple(
+        one.with_note(ZERO_READER_VARIANCE) if is_reader_variance_zero(one, other) else one
+        for one, other in zip(random.means, fixed.means, strict=True)
+    )
+    overall = random.overall
+    if any(ZERO_READER_VARIANCE in one.test.notes for one in contrasts):
+        overall = replace(overall, notes=(ZERO_READER_VARIANCE, *overall.notes))
+    found[Scope.RRRC] = replace(random, overall=overall, contrasts=contrasts, means=means)
+    return tuple(found.values())
 
 
 def _finish_scope(

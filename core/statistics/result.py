@@ -33,6 +33,8 @@ class Estimate:
     reason: str | None = None  # why it is degenerate or undefined
     notes: tuple[str, ...] = ()  # warnings that must travel with the number
     n: int | None = None  # cases the estimate rests on (the denominator of a proportion)
+    wald_lower: float | None = None  # value - quantile x standard error, where it may leave the range of the value
+    wald_upper: float | None = None
 
     def with_note(self, note: str) -> Estimate:
         """The same estimate carrying one more note."""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from scipy import special
 
 from core.errors import StatisticsInputError
+from core.statistics.range_limits import difference_estimate
 from core.statistics.result import Estimate, State, TestResult
 
 #: Below this share of the error variance a variance is rounding and the test has nothing to divide by.
 NOTHING = 1e-12
+
+
+#: Fewer readers than this cannot carry a claim about readers in general.
+FEW_READERS = 5
+
+#: Said wherever random readers give a narrower interval than the same readers fixed.
+ZERO_READER_VARIANCE = (
+    "the readers vary no more than their cases explain, so the variance between readers was estimated as zero: "
+    "read the interval for fixed readers, which is wider"
+)
 
 
 class Scope(StrEnum):
@@ -31,6 +43,57 @@ class ArmContrast:
     second: str
     test: TestResult  # t with degrees of freedom, or z; the difference with its interval is inside
     reader: str | None = None  # set when the contrast is within one (fixed) reader
+
+
+def leading_scope(n_readers: int) -> Scope:
+    """The scope that a report leads with: these readers below :data:`FEW_READERS`, readers in general from there on.
+
+    Two, three or four readers give a variance between readers with one to three degrees of freedom: it comes out as
+    zero half of the time, and random readers then look more certain than fixed ones.
+
+    References
+    ----------
+    Obuchowski and Rockette (1995), Commun. Stat. Simul. Comput. 24:285-308. Gallas et al. (2012), Acad. Radiol.
+    19:463-477 (state the population that the conclusion is about).
+    """
+    return Scope.FRRC if n_readers < FEW_READERS else Scope.RRRC
+
+
+def few_readers_note(n_readers: int) -> tuple[str, ...]:
+    """What must be said before a multi-reader number when fewer than :data:`FEW_READERS` read."""
+    if n_readers >= FEW_READERS:
+        return ()
+    who = "1 reader" if n_readers == 1 else f"{n_readers} readers"
+    return (f"{who} cannot represent readers in general: report FRRC and name the readers.",)
+
+
+def is_reader_variance_zero(random_readers: Estimate | None, fixed_readers: Estimate | None) -> bool:
+    """Whether an interval for random readers and cases is narrower than that for fixed readers and random cases.
+
+    The two variances differ by the component between readers, so the first is smaller only where that came out below
+    zero and was taken for zero.
+    """
+    if random_readers is None or fixed_readers is None:
+        return False
+    one, two = random_readers.standard_error, fixed_readers.standard_error
+    return one is not None and two is not None and one < two * (1.0 - 1e-12)
+
+
+def say_zero_reader_variance(test: TestResult, fixed_readers: TestResult) -> TestResult:
+    """The test for random readers, with :data:`ZERO_READER_VARIANCE` in front of its notes where it applies."""
+    if not is_reader_variance_zero(test.difference, fixed_readers.difference):
+        return test
+    return replace(test, notes=(ZERO_READER_VARIANCE, *test.notes))
+
+
+def say_zero_reader_variance_each(
+    contrasts: Sequence[ArmContrast], fixed_readers: Sequence[ArmContrast]
+) -> tuple[ArmContrast, ...]:
+    """:func:`say_zero_reader_variance` for every pair of arms."""
+    return tuple(
+        replace(one, test=say_zero_reader_variance(one.test, other.test))
+        for one, other in zip(contrasts, fixed_readers, strict=True)
+    )
 
 
 def check_scope(scope: Scope | str) -> Scope:
@@ -62,7 +125,7 @@ def contrast_test(
     error : float
         Variance of a single figure, the scale on which ``variance`` is judged.
     """
-    estimate = interval_estimate(difference, variance, df, level, method, None, error, None)
+    estimate = interval_estimate(difference, variance, df, level, method, error)
     kind = "z" if df is None else "t"
     if estimate.standard_error is None:
         return TestResult(
@@ -78,26 +141,26 @@ def interval_estimate(
     df: float | None,
     level: float,
     method: str,
-    limits: tuple[float, float] | None,
     error: float,
-    n: int | None,
+    *,
+    is_mean: bool = False,
+    n: int | None = None,
 ) -> Estimate:
-    """Symmetric interval by t or z, cut to ``limits``; degenerate where ``variance`` is nothing beside ``error``.
+    """Interval of a difference (within -1 and 1), or of a mean (by t or z, cut at 0 and 1).
 
-    Parameters are those of :func:`contrast_test`; ``limits`` bounds the interval and ``n`` counts cases.
+    Degenerate where ``variance`` is nothing beside ``error``. Parameters are those of :func:`contrast_test`; ``n``
+    counts cases.
     """
-    if variance < -NOTHING * error:
-        reason = "its variance estimate is negative"
-        return Estimate(value, None, None, None, level, method, State.DEGENERATE, reason, n=n)
     if variance <= NOTHING * error or variance <= 0.0:
         reason = "the figures do not vary, so there is no sampling variance"
+        if variance < -NOTHING * error:
+            reason = "its variance estimate is negative"
         return Estimate(value, None, None, None, level, method, State.DEGENERATE, reason, n=n)
-    standard_error = float(np.sqrt(variance))
-    half = quantile((1.0 + level) / 2.0, df) * standard_error
-    lower, upper = value - half, value + half
-    if limits is not None:
-        lower, upper = max(lower, limits[0]), min(upper, limits[1])
-    return Estimate(value, standard_error, lower, upper, level, method, n=n)
+    standard_error, factor = float(np.sqrt(variance)), quantile((1.0 + level) / 2.0, df)
+    if not is_mean:
+        return difference_estimate(value, standard_error, factor, level, method, n=n)
+    half = factor * standard_error
+    return Estimate(value, standard_error, max(0.0, value - half), min(1.0, value + half), level, method, n=n)
 
 
 def quantile(probability: float, df: float | None) -> float:

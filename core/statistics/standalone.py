@@ -23,7 +23,7 @@ Hupse et al. (2013), Eur. Radiol. 23:93-100. Kooi et al. (2016), IWDM, LNCS 9699
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +31,21 @@ from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance, check_covariance
-from core.statistics.obuchowski_rockette import FEW_READERS
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import Estimate, State, TestResult
 from core.statistics.roc import is_hard_label
-from core.statistics.scope import ArmContrast, Scope, check_scope, contrast_test, interval_estimate, upper_tail
+from core.statistics.scope import (
+    ZERO_READER_VARIANCE,
+    ArmContrast,
+    Scope,
+    check_scope,
+    contrast_test,
+    few_readers_note,
+    interval_estimate,
+    is_reader_variance_zero,
+    say_zero_reader_variance,
+    upper_tail,
+)
 from core.statistics.validation import FloatArray, check_confidence_level
 
 
@@ -58,6 +68,7 @@ class StandaloneScope:
     scope: Scope
     test: TestResult  # model minus panel, t or z, the difference with its interval inside
     panel: Estimate  # the readers' mean
+    panel_degrees_of_freedom: float | None  # of its t interval; None: normal
 
 
 @dataclass(frozen=True)
@@ -187,10 +198,20 @@ def compare_model_with_readers(
         model,
         panel.readers,
         interval_estimate(
-            float(values[0]), float(matrix[0, 0]), None, level, method.value, (0.0, 1.0), 0.0, figures.curves.n_cases
+            float(values[0]),
+            float(matrix[0, 0]),
+            None,
+            level,
+            method.value,
+            0.0,
+            is_mean=True,
+            n=figures.curves.n_cases,
         ),
         values[1:].copy(),
-        tuple(_scope(scope, differences, covariances, values[1:], matrix[1:, 1:], level) for scope in Scope),
+        _said(
+            _scope(scope, differences, covariances, values[1:], matrix[1:, 1:], level, figures.curves.n_cases)
+            for scope in Scope
+        ),
         tuple(
             ArmContrast(
                 model,
@@ -282,10 +303,8 @@ def _with_model(panel: ReaderStudy, model: str, ratings: ArrayLike | None, label
 
 def _notes(joined: ReaderStudy, n_missing: int, figure: str) -> tuple[str, ...]:
     """What must travel with the comparison."""
-    notes = []
     n_readers = len(joined.readers) - 1
-    if n_readers < FEW_READERS:
-        notes.append(f"{n_readers} readers cannot represent readers in general: report FRRC and name the readers.")
+    notes = list(few_readers_note(n_readers))
     if n_missing:
         notes.append(f"{n_missing} readings are missing; every figure uses the cases that its reader has.")
     if figure == Figure.AUC and joined.ratings is not None:
@@ -310,6 +329,7 @@ def _scope(
     reader_values: FloatArray,
     reader_covariances: FloatArray,
     level: float,
+    n_cases: int,
 ) -> StandaloneScope:
     """Difference and panel mean in one scope."""
     method = f"single-arm Obuchowski-Rockette {scope.value}"
@@ -320,12 +340,24 @@ def _scope(
         difference = Estimate(float(differences[0]), None, None, None, level, method, State.DEGENERATE, reason)
         test = TestResult(None, None, method, difference=difference, state=State.UNDEFINED, reason=reason)
         panel = Estimate(mean, None, None, None, level, method, State.DEGENERATE, reason)
-        return StandaloneScope(scope, test, panel)
+        return StandaloneScope(scope, test, panel, None)
     variance, df = _mean_variance(scope, differences, covariances)
     panel_variance, panel_df = _mean_variance(scope, reader_values, reader_covariances)
     test = contrast_test(float(differences.mean()), variance, df, level, method, error)
-    panel = interval_estimate(mean, panel_variance, panel_df, level, method, (0.0, 1.0), error, None)
-    return StandaloneScope(scope, test, panel)
+    panel = interval_estimate(mean, panel_variance, panel_df, level, method, error, is_mean=True, n=n_cases)
+    return StandaloneScope(scope, test, panel, panel_df)
+
+
+def _said(scopes: Iterable[StandaloneScope]) -> tuple[StandaloneScope, ...]:
+    """The scopes, random readers with a note where the variance between readers was estimated as zero."""
+    found = {item.scope: item for item in scopes}
+    random, fixed = found[Scope.RRRC], found[Scope.FRRC]
+    panel = random.panel
+    if is_reader_variance_zero(panel, fixed.panel):
+        panel = panel.with_note(ZERO_READER_VARIANCE)
+    test = say_zero_reader_variance(random.test, fixed.test)
+    found[Scope.RRRC] = StandaloneScope(Scope.RRRC, test, panel, random.panel_degrees_of_freedom)
+    return tuple(found.values())
 
 
 def _mean_variance(scope: Scope, values: FloatArray, covariances: FloatArray) -> tuple[float, float | None]:

@@ -14,7 +14,8 @@ from scipy import stats
 from core.errors import UndefinedStatisticError
 from core.statistics.auc_comparison import POINT_AGAINST_CURVE, compare_aucs_paired
 from core.statistics.delong import delong_components
-from core.statistics.result import Estimate, TestResult, undefined_test
+from core.statistics.range_limits import difference_estimate
+from core.statistics.result import TestResult, undefined_test
 from core.statistics.roc import is_hard_label
 from core.study_analysis.arrays import BoolArray, CohortArrays
 from core.study_analysis.data import FloatArray
@@ -125,16 +126,16 @@ def _from_one_covariance(
     deviation = np.sqrt(np.where(has_variance, variance, 1.0))
     z = difference / deviation
     p = 2.0 * stats.norm.sf(np.abs(z))
-    half = float(stats.norm.isf((1.0 - level) / 2.0)) * deviation
+    quantile = float(stats.norm.isf((1.0 - level) / 2.0))
     found = {}
     columns = zip(
         pairs, area[first].tolist(), area[second].tolist(), difference.tolist(), deviation.tolist(), z.tolist(),
-        p.tolist(), half.tolist(), has_variance.tolist(), strict=True,
+        p.tolist(), has_variance.tolist(), strict=True,
     )  # fmt: skip
-    for pair, one, two, gap, spread, statistic, p_value, width, is_estimated in columns:
+    for pair, one, two, gap, spread, statistic, p_value, is_estimated in columns:
         notes = _notes(mixed[pair])
         if is_estimated:
-            estimate = Estimate(gap, spread, gap - width, gap + width, level, METHOD, n=n)
+            estimate = difference_estimate(gap, spread, quantile, level, METHOD, n=n)
             test = TestResult(statistic, p_value, METHOD, difference=estimate, notes=notes)
         else:
             i, j = pair

@@ -148,8 +148,8 @@ def _or(data_folder: Path, statistic: str, parameters: str) -> float | None:
     cells |= {
         "Estimate": estimate.value,
         "StdErr": estimate.standard_error,
-        "CI.Lower": estimate.lower,
-        "CI.Upper": estimate.upper,
+        "CI.Lower": estimate.lower if estimate.wald_lower is None else estimate.wald_lower,
+        "CI.Upper": estimate.upper if estimate.wald_upper is None else estimate.wald_upper,
     }
     value = cells.get(column)
     return None if value is None or isinstance(value, tuple) else float(value)
@@ -175,8 +175,8 @@ def _dbm(result: DorfmanBerbaumMetz, statistic: str) -> float | None:
         return {
             "Estimate": difference.value,
             "StdErr": difference.standard_error,
-            "CILower": difference.lower,
-            "CIUpper": difference.upper,
+            "CILower": difference.wald_lower,
+            "CIUpper": difference.wald_upper,
         }.get(rest[1])
     dfs = scope.overall.degrees_of_freedom
     assert isinstance(dfs, tuple)
@@ -244,8 +244,8 @@ def _imrmc(result: UstatAnalysis, cell: str, parameters: str) -> float | None:
         "varAUCAminusAUCB": row.variance,
         "dfBDG": row.degrees_of_freedom,
         "pValueBDG": row.test.p_value,
-        "botCIBDG": row.estimate.lower,
-        "topCIBDG": row.estimate.upper,
+        "botCIBDG": row.estimate.wald_lower,
+        "topCIBDG": row.estimate.wald_upper,
         "pValueNormal": row.normal_test.p_value,
     }.get(cell)
     return None if value is None else float(value)

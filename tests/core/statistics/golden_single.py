@@ -70,8 +70,8 @@ def _hemorrhage(statistic: str, parameters: str, folder: Path) -> float | None:
     values = {
         "delong_paired_Z": test.statistic,
         "delong_paired_p": test.p_value,
-        "delong_diff_lo": test.difference.lower,
-        "delong_diff_hi": test.difference.upper,
+        "delong_diff_lo": test.difference.wald_lower,
+        "delong_diff_hi": test.difference.wald_upper,
     }
     return values.get(statistic)
 

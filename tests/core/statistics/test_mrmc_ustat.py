@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
-from core.statistics.imrmc_ustat import imrmc_analysis
+from core.statistics.imrmc_ustat import VarianceKind, _comparison, imrmc_analysis
 from core.statistics.mrmc import ReaderStudy
 from core.statistics.result import State
 from tests.core.statistics.test_mrmc import labelled, simulated
@@ -119,3 +119,39 @@ def test_too_few_readers_or_an_unknown_kind_is_refused() -> None:
         imrmc_analysis(simulated(1), kind="bayes")
     with pytest.raises(StatisticsInputError, match="pair"):
         imrmc_analysis(simulated(1)).pair("arm 2", "arm 1")
+
+
+def test_no_number_is_nan_and_degrees_of_freedom_are_imrmcs():
+    """Normal from 50 degrees of freedom on, t with them rounded down below, no test below one."""
+    states = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        truth = np.arange(8) < 4
+        ratings = rng.integers(0, 3, size=(2, 2, 8)).astype(float)
+        ratings[rng.random(ratings.shape) < 0.2] = np.nan
+        study = ReaderStudy.from_dense(truth, ratings=ratings)
+        for kind in ("ustat", "mle"):
+            try:
+                found = imrmc_analysis(study, kind=kind)
+            except UndefinedStatisticError:
+                continue
+            for row in (*found.arms, *found.pairs):
+                numbers = (row.test.p_value, row.estimate.lower, row.estimate.upper, row.estimate.standard_error)
+                assert not any(number is not None and np.isnan(number) for number in numbers)
+                states.add((row.test.state, row.estimate.state))
+                if row.test.state is State.ESTIMATED:
+                    low = -1.0 if row.second else 0.0
+                    assert low <= row.estimate.lower <= row.estimate.value <= row.estimate.upper <= 1.0
+                    df = row.degrees_of_freedom
+                    assert row.test.degrees_of_freedom == (None if df >= 50.0 else np.floor(df))
+                elif row.degrees_of_freedom is not None:
+                    assert row.degrees_of_freedom < 1.0
+                    assert "degrees of freedom" in row.test.reason
+    assert (State.ESTIMATED, State.ESTIMATED) in states
+
+
+@pytest.mark.parametrize(("df", "shown"), [(49.99, 49.0), (50.0, None), (0.6, 0.6)])
+def test_the_normal_begins_at_fifty_degrees_of_freedom(df, shown):
+    row = _comparison("a", "b", 0.8, 0.7, 0.001, 0.001, 0.001, df, 0.0, 0.95, VarianceKind.U_STATISTIC)
+    assert row.test.degrees_of_freedom == shown
+    assert (row.test.p_value is None) == (df < 1.0)

@@ -65,7 +65,7 @@ def test_auc_margin_is_delongs_z_moved_by_the_margin():
     verdict = assess_margin_auc(truth, one, two, 0.1)
     difference = compare_aucs_paired(truth, one, two).difference
     assert verdict.p_value == pytest.approx(stats.norm.sf((difference.value + 0.1) / difference.standard_error))
-    assert verdict.difference.lower == pytest.approx(difference.lower)
+    assert verdict.difference.lower == pytest.approx(difference.wald_lower)
 
 
 def test_students_t_is_used_with_degrees_of_freedom():

@@ -87,9 +87,9 @@ def test_margin_tests_agree_with_the_interval(scope: Scope) -> None:
         assert difference is not None
         assert difference.lower is not None
         for margin in (0.02, 0.1, 0.3):
-            assert found.non_inferiority(margin, scope).is_shown == (difference.lower > -margin)
-        assert found.superiority(0.0, scope).is_shown == (difference.lower > 0)
-        assert found.superiority(0.05, scope).is_shown == (difference.lower > 0.05)
+            assert found.non_inferiority(margin, scope).is_shown == (difference.wald_lower > -margin)
+        assert found.superiority(0.0, scope).is_shown == (difference.wald_lower > 0)
+        assert found.superiority(0.05, scope).is_shown == (difference.wald_lower > 0.05)
         assert found.non_inferiority(0.1, scope).test.alternative == "greater"
 
 
