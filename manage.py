@@ -45,6 +45,9 @@ console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COL
 errors = Console(stderr=True)
 
 StudyOption = Annotated[str, typer.Option("--study", "-s", help="key of the study; may be left out if there is one")]
+MissingCasesOption = Annotated[
+    str, typer.Option(help="several readers on the cases that all answered (common), or each on their own (per-curve)")
+]
 CohortOption = Annotated[
     list[str] | None, typer.Option("--cohort", "-c", help="cohort; repeat for several, all if none")
 ]
@@ -472,6 +475,7 @@ def results(
     cohort: CohortOption = None,
     table: Annotated[list[str] | None, typer.Option("--table", "-t", help="table; repeat for several")] = None,
     margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
+    missing_cases: MissingCasesOption = "common",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Print the analysis of an unsealed study: the numbers of the screens and of the CSV export."""
@@ -479,7 +483,7 @@ def results(
 
     repository = store()
     key = one_study(repository, study)
-    analysis = analyse_study(repository, key, cohort, margin=margin)
+    analysis = analyse_study(repository, key, cohort, margin=margin, missing=missing_cases)
     if as_json:
         typer.echo(json.dumps(analysis.to_dict(), indent=2))
         return
@@ -510,12 +514,13 @@ def export(
 def analyse(
     file: Annotated[Path, typer.Argument(help="readings of any study, with the reference standard, as CSV")],
     layout: Annotated[Layout, typer.Option(help="which columns the file has")] = Layout.LONG,
+    missing_cases: MissingCasesOption = "common",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Analyse a file of readings without a database, to hold it against R."""
     from core.report.layouts import analyse_file
 
-    result = analyse_file(file, layout.value)
+    result = analyse_file(file, layout.value, missing=missing_cases)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:

@@ -29,11 +29,13 @@ from core.study_analysis.data import StudyData
 from core.study_analysis.json_form import json_form
 from core.study_analysis.margin_verdicts import check_margin, margin_results
 from core.study_analysis.marginal_tests import marginal_tests
-from core.study_analysis.multireader import multireader_results, pseudovalue_results
+from core.study_analysis.multireader import multireader_results, panel_means
 from core.study_analysis.operating_points import operating_points
 from core.study_analysis.pairs import pair_comparisons
+from core.study_analysis.panel_cases import Missing, check_missing
 from core.study_analysis.performance import participant_analysis
 from core.study_analysis.predictive_pairs import predictive_comparisons
+from core.study_analysis.pseudovalues import pseudovalue_results
 from core.study_analysis.reader_agreement import agreement_between, agreement_within
 from core.study_analysis.reader_average import reader_averages
 from core.study_analysis.result_tables import COLUMNS, tables
@@ -48,6 +50,7 @@ from core.study_analysis.results import (
     MrmcResult,
     OperatingPointResult,
     PairComparison,
+    PanelMean,
     ParticipantAnalysis,
     PredictiveComparison,
     ReaderAverage,
@@ -63,9 +66,11 @@ __all__ = [
     "Identity",
     "MarginResult",
     "MarginalTest",
+    "Missing",
     "MrmcResult",
     "OperatingPointResult",
     "PairComparison",
+    "PanelMean",
     "ParticipantAnalysis",
     "PredictiveComparison",
     "ReaderAverage",
@@ -84,6 +89,7 @@ class StudyAnalysis:
     confidence_level: float
     cohorts: tuple[CohortAnalysis, ...]
     notes: tuple[str, ...]
+    missing: Missing = Missing.COMMON
 
     def cohort(self, name: str) -> CohortAnalysis:
         """One cohort.
@@ -104,7 +110,7 @@ class StudyAnalysis:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe object with all digits; keys in ``docs/statistics.md``."""
-        return json_form(self.classes, self.confidence_level, self.notes, self.cohorts, self.to_tables())
+        return json_form(self.classes, self.confidence_level, self.missing, self.notes, self.cohorts, self.to_tables())
 
 
 def analyse(
@@ -113,6 +119,7 @@ def analyse(
     confidence_level: float = 0.95,
     cohorts: Sequence[str] | None = None,
     margin: float | None = None,
+    missing: Missing | str = Missing.COMMON,
 ) -> StudyAnalysis:
     """Analyse a study.
 
@@ -124,10 +131,13 @@ def analyse(
         Of every interval, for example 0.95.
     cohorts : sequence of str, optional
         Cohorts to analyse; absent: every cohort that somebody read or a model predicted.
-
     margin : float, optional
         Largest loss that would still be acceptable, set before the data were seen, for example 0.05: accuracy of each
         model against each reader and AUC against each panel are then judged for non-inferiority and equivalence.
+    missing : Missing or str
+        How several readers are compared where not everybody answered every case: "common", on the cases that all of
+        them answered, or "per-curve", every figure on the cases of its reader, as MRMCaov does. Each row states the
+        other result where it differs. The rule stands in :mod:`core.study_analysis.panel_cases`.
 
     Returns
     -------
@@ -137,9 +147,9 @@ def analyse(
     Raises
     ------
     StatisticsInputError
-        If the confidence level or the margin is not between 0 and 1.
+        If the confidence level or the margin is not between 0 and 1, or ``missing`` is neither of its two words.
     """
-    level = check_confidence_level(confidence_level)
+    level, way = check_confidence_level(confidence_level), check_missing(missing)
     if margin is not None:
         check_margin(margin)
     arrays = cohort_arrays(data, cohorts)
@@ -149,10 +159,12 @@ def analyse(
     if data.simulated:
         names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
-    return StudyAnalysis(tuple(data.classes), level, tuple(_cohort(one, level, margin) for one in arrays), tuple(notes))
+    return StudyAnalysis(
+        tuple(data.classes), level, tuple(_cohort(one, level, margin, way) for one in arrays), tuple(notes), way
+    )
 
 
-def _cohort(cohort: CohortArrays, level: float, margin: float | None) -> CohortAnalysis:
+def _cohort(cohort: CohortArrays, level: float, margin: float | None, missing: Missing) -> CohortAnalysis:
     """Everything about one cohort."""
     k = len(cohort.class_keys)
     sizes = [int((cohort.truth == index).sum()) for index in range(k)]
@@ -165,7 +177,7 @@ def _cohort(cohort: CohortArrays, level: float, margin: float | None) -> CohortA
     notes += [f"no case of class {key}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0]
     if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):
         notes.append("a model that learned from these cases is too good on them")
-    comparisons, mrmc = pair_comparisons(cohort, level), multireader_results(cohort, level)
+    comparisons, mrmc = pair_comparisons(cohort, level), multireader_results(cohort, level, missing)
     return CohortAnalysis(
         cohort=cohort.cohort,
         confidence_level=level,
@@ -178,13 +190,14 @@ def _cohort(cohort: CohortArrays, level: float, margin: float | None) -> CohortA
         agreement=agreement_between(cohort, level),
         repeats=agreement_within(cohort, level),
         mrmc=mrmc,
+        panel_means=panel_means(cohort, level, missing),
         notes=tuple(notes),
         class_patients=_class_patients(cohort),
         marginal_tests=marginal_tests(cohort),
         operating_points=operating_points(cohort, level),
         reader_average_roc=reader_averages(cohort),
         predictive_values=predictive_comparisons(cohort, level),
-        dbm=pseudovalue_results(cohort, level),
+        dbm=pseudovalue_results(cohort, level, missing),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
 

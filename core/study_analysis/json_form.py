@@ -18,11 +18,12 @@ FORMAT, VERSION = "reading-room-analysis", 1
 def json_form(
     classes: Sequence[DiseaseClass],
     confidence_level: float,
+    missing: str,
     notes: Sequence[str],
     cohorts: Sequence[CohortAnalysis],
     tables: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
-    """``format``, ``version``, ``confidence_level``, ``classes``, ``notes``, ``cohorts`` and ``tables``.
+    """``format``, ``version``, ``confidence_level``, ``missing``, ``classes``, ``notes``, ``cohorts`` and ``tables``.
 
     Each table is a list of objects, one per row, with the columns as keys. A number that is undefined is null.
     """
@@ -30,6 +31,7 @@ def json_form(
         "format": FORMAT,
         "version": VERSION,
         "confidence_level": confidence_level,
+        "missing": str(missing),
         "classes": [{"key": one.key, "label": one.label, "short_label": one.short_label} for one in classes],
         "notes": list(notes),
         "cohorts": [

@@ -1,338 +1,385 @@
 """Several readers, several cases: arms of a panel against each other, and each model against the panel of an arm.
 
 Figures: AUC and sensitivity and specificity, per class against the rest and averaged over the classes, and accuracy.
-Readers with ratings enter the AUC; if nobody has ratings, the hard labels do and a note says so. Covariances are the
-jackknife's, the default of MRMCaov and RJafroc. Arms are compared by Dorfman-Berbaum-Metz as well, where every reader
-read every case in every arm. All three scopes are given; with fewer than four readers the analysis says that they
-cannot represent readers in general.
+Covariances are the jackknife's, the default of MRMCaov and RJafroc. All three scopes are given. Which readers and cases
+a comparison rests on is the rule of :mod:`core.study_analysis.panel_cases`; where something was left out, each row
+states the result of the other way as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from core.statistics.auc_interval import HARD_LABEL_NOTE
-from core.statistics.dbm import DorfmanBerbaumMetz, dorfman_berbaum_metz
 from core.statistics.mrmc import ClassResult, compare_arms, over_classes
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
-from core.statistics.result import TestResult, undefined_test
+from core.statistics.result import TestResult, undefined_estimate, undefined_test
 from core.statistics.scope import Scope
 from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
-from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
-from core.study_analysis.data import FloatArray, IntArray
-from core.study_analysis.results import MrmcResult
+from core.study_analysis.arrays import CohortArrays, Participant
+from core.study_analysis.panel_cases import SMALLEST_PANEL, Missing, PanelCases
+from core.study_analysis.reader_panels import NoPanel, ReaderPanel, reader_panels
+from core.study_analysis.results import MrmcResult, PanelMean
 
-#: A panel has at least this many readers.
-SMALLEST_PANEL = 2
 COVARIANCE = "jackknife"
-PSEUDOVALUES = "jackknife pseudovalues"
+#: Name of the test of more than two arms at once.
+ALL_ARMS = "all arms"
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
-class _Panel:
-    """Readers of one or several arms as a reader study, with what a note has to say."""
+class FigureResult(Generic[Result]):
+    """One figure of one class, or of their average, on the readers and cases that were chosen for it."""
 
-    study: ReaderStudy
-    figures: tuple[Figure, ...]
-    notes: tuple[str, ...]
-    notes_of_auc: tuple[str, ...]
+    figure: Figure
+    class_name: str  # a class key, "macro" or "all"
+    panel: ReaderPanel
+    chosen: PanelCases
+    found: ClassResult[Result]
+
+    @property
+    def n_readers(self) -> int:
+        """Readers who were kept."""
+        return len(self.chosen.readers)
+
+    @property
+    def n_cases(self) -> int:
+        """Cases that were used."""
+        return int(self.chosen.cases.sum())
+
+    def noted(self, test: TestResult, *own: str) -> TestResult:
+        """A test with the notes of the analysis, of the choice and of the panel."""
+        return replace(test, notes=tuple(dict.fromkeys((*test.notes, *own, *self.chosen.notes, *self.panel.notes))))
 
 
-def multireader_results(cohort: CohortArrays, confidence_level: float) -> tuple[MrmcResult, ...]:
-    """Every multi-reader comparison that the cohort allows, models against panels first."""
-    readers = _readers(cohort)
-    models = [one for one in cohort.participants if one.kind == "model"]
-    arms = sorted({one.arm for one in readers})
-    found: list[MrmcResult] = []
-    for arm in arms:
-        panel = [one for one in readers if one.arm == arm]
-        if len(panel) >= SMALLEST_PANEL:
-            for model in models:
-                found += _model_against_panel(cohort, model, panel, arm, confidence_level)
-    if _has_arms(readers):
-        found += _arms(cohort, readers, arms, confidence_level)
-    return tuple(found)
-
-
-def pseudovalue_results(cohort: CohortArrays, confidence_level: float) -> tuple[MrmcResult, ...]:
-    """The arms of the panel by Dorfman-Berbaum-Metz; with a missing reading each row says that it needs all.
+def multireader_results(
+    cohort: CohortArrays, confidence_level: float, missing: Missing = Missing.COMMON
+) -> tuple[MrmcResult, ...]:
+    """Every multi-reader comparison that the cohort allows, models against panels first.
 
     References
     ----------
-    Dorfman, Berbaum and Metz (1992), Invest. Radiol. 27:723-731. Hillis, Berbaum and Metz (2008), Acad. Radiol.
-    15:647-661.
+    Obuchowski and Rockette (1995), Commun. Stat. Simul. Comput. 24:285-308. Hillis (2007), Stat. Med. 26:596-619.
     """
-    readers = _readers(cohort)
-    if not _has_arms(readers):
-        return ()
-    arms = sorted({one.arm for one in readers})
+    readers = participating(cohort)
     found: list[MrmcResult] = []
-    for panel in _panels(cohort, readers, arms, np.ones(len(cohort.cases), dtype=bool)):
-        for figure in panel.figures:
-
-            def compare(
-                positive: Hashable | None, panel: _Panel = panel, figure: Figure = figure
-            ) -> DorfmanBerbaumMetz:
-                return dorfman_berbaum_metz(
-                    panel.study.figures(figure, positive=positive), confidence_level=confidence_level
-                )
-
-            results = over_classes(
-                _classes_beside_average(cohort, figure),
-                compare,
-                lambda found, scope: found.scope(scope).overall.p_value,
-            )
-            for item in results:
-                found += _pseudovalue_contrasts(cohort, item, figure, panel)
+    for arm in sorted({one.arm for one in readers}):
+        of_arm = [one for one in readers if one.arm == arm]
+        if len(of_arm) >= SMALLEST_PANEL:
+            for model in cohort.participants:
+                if model.kind == "model":
+                    found += _model_against_panel(cohort, model, of_arm, arm, confidence_level, missing)
+    for arms in arms_to_compare(readers):
+        found += _arms(cohort, readers, arms, confidence_level, missing)
     return tuple(found)
 
 
-def _readers(cohort: CohortArrays) -> list[Participant]:
+def panel_means(
+    cohort: CohortArrays, confidence_level: float, missing: Missing = Missing.COMMON
+) -> tuple[PanelMean, ...]:
+    """Each arm's average over its readers, in each scope, from a single-arm analysis.
+
+    References
+    ----------
+    Hillis (2014), Stat. Med. 33:330-360.
+    """
+    readers = participating(cohort)
+    found: list[PanelMean] = []
+    for arm in sorted({one.arm for one in readers}):
+        of_arm = [one for one in readers if one.arm == arm]
+        if len(of_arm) < SMALLEST_PANEL:
+            continue
+        for panel in reader_panels(cohort, of_arm, [arm], np.ones(len(cohort.cases), dtype=bool)):
+            if isinstance(panel, NoPanel):
+                continue
+            for item in figure_results(panel, missing, _compare_arms(confidence_level), _of_arms):
+                found += _means(item, arm, confidence_level)
+    return tuple(found)
+
+
+def participating(cohort: CohortArrays) -> list[Participant]:
     """Readers, in each of their arms, who answered."""
     return [one for one in cohort.participants if one.kind == "reader" and one.is_answered.any()]
 
 
-def _has_arms(readers: list[Participant]) -> bool:
-    """Whether there is a panel, and arms of it to compare."""
-    return len({one.arm for one in readers}) > 1 and len({one.key for one in readers}) >= SMALLEST_PANEL
-
-
-# -------------------------------------------------------------------------------------------------- model against panel
-def _model_against_panel(
-    cohort: CohortArrays, model: Participant, readers: list[Participant], arm: str, level: float
-) -> Iterator[MrmcResult]:
-    """One model against the readers of one arm, on the cases that the model predicted."""
-    predicted = model.is_answered
-    for panel in _panels(cohort, readers, [arm], predicted):
-        for figure in panel.figures:
-            ratings = None if model.ratings is None or figure is not Figure.AUC else model.ratings[:, predicted]
-            if ratings is not None and len(cohort.class_keys) == 2:
-                ratings = ratings[1]
-            labels = None if figure is Figure.AUC else model.labels[predicted]
-
-            def compare(
-                positive: Hashable | None,
-                panel: _Panel = panel,
-                figure: Figure = figure,
-                ratings: FloatArray | None = ratings,
-                labels: IntArray | None = labels,
-            ) -> StandaloneComparison:
-                return compare_model_with_readers(
-                    panel.study, model=model.name, model_ratings=ratings, model_labels=labels, figure=figure,
-                    positive=positive, covariance=COVARIANCE, confidence_level=level,
-                )  # fmt: skip
-
-            results = over_classes(
-                _classes_beside_average(cohort, figure), compare, lambda found, scope: found.scope(scope).test.p_value
-            )
-            for item in results:
-                yield from _standalone(cohort, item, figure, model, arm, panel)
-
-
-def _standalone(
-    cohort: CohortArrays, item: ClassResult[StandaloneComparison], figure: Figure, model: Participant, arm: str,
-    panel: _Panel,
-) -> Iterator[MrmcResult]:  # fmt: skip
-    """The three scopes of one model-against-panel comparison."""
-    for scope in Scope:
-        first = second = None
-        components: dict[str, float] = {}
-        if item.result is None:
-            test = undefined_test(item.reason or "", method=f"Obuchowski-Rockette {scope.value}")
-        else:
-            of_scope = item.result.scope(scope)
-            test = _with_notes(of_scope.test, (*item.result.notes, *_notes_of(panel, figure)))
-            first, second = item.result.model_figure.value, of_scope.panel.value
-            components = _numbers(
-                {
-                    "error_variance": item.result.error_variance,
-                    "cov2": item.result.cov2,
-                    "reader_variance": item.result.reader_variance,
-                }
-            )
-        yield MrmcResult(
-            "model_vs_panel", _class_name(cohort, item, figure), figure.value, scope.value, arm, model.key,
-            f"readers, {arm}", first, second, len(panel.study.readers), test, item.p_holm.get(scope), COVARIANCE,
-            components, model.name, f"readers, {arm}",
-        )  # fmt: skip
-
-
-# ------------------------------------------------------------------------------------------------------ arms
-def _arms(cohort: CohortArrays, readers: list[Participant], arms: list[str], level: float) -> Iterator[MrmcResult]:
-    """The arms of the panel against each other."""
-    for panel in _panels(cohort, readers, arms, np.ones(len(cohort.cases), dtype=bool)):
-        for figure in panel.figures:
-
-            def compare(
-                positive: Hashable | None, panel: _Panel = panel, figure: Figure = figure
-            ) -> ObuchowskiRockette:
-                return compare_arms(
-                    panel.study, figure=figure, positive=positive, covariance=COVARIANCE, confidence_level=level
-                )
-
-            results = over_classes(
-                _classes_beside_average(cohort, figure),
-                compare,
-                lambda found, scope: found.scope(scope).overall.p_value,
-            )
-            for item in results:
-                yield from _contrasts(cohort, item, figure, panel)
-
-
-def _contrasts(
-    cohort: CohortArrays, item: ClassResult[ObuchowskiRockette], figure: Figure, panel: _Panel
-) -> Iterator[MrmcResult]:
-    """Every pair of arms in the three scopes."""
-    name = _class_name(cohort, item, figure)
-    for scope in Scope:
-        if item.result is None:
-            first, second = panel.study.arms[0], panel.study.arms[-1]
-            test = undefined_test(item.reason or "", method=f"Obuchowski-Rockette {scope.value}")
-            yield MrmcResult(
-                "arms", name, figure.value, scope.value, "", first, second, None, None, len(panel.study.readers), test,
-                None, COVARIANCE, {}, first, second,
-            )  # fmt: skip
-            continue
-        of_scope = item.result.scope(scope)
-        mean = dict(zip(item.result.arms, of_scope.means, strict=True))
-        own = item.result.components
-        components = _numbers(
-            {
-                "error_variance": own.error, "cov1": own.cov1, "cov2": own.cov2, "cov3": own.cov3,
-                "reader_variance": own.reader, "arm_by_reader_variance": own.arm_by_reader,
-                "mean_square_arm": item.result.mean_square_arm, "mean_square_reader": item.result.mean_square_reader,
-                "mean_square_arm_reader": item.result.mean_square_arm_reader,
-            }
-        )  # fmt: skip
-        for contrast in of_scope.contrasts:
-            test = _with_notes(contrast.test, (*item.result.notes, *_notes_of(panel, figure)))
-            yield MrmcResult(
-                "arms", name, figure.value, scope.value, "", contrast.first, contrast.second,
-                mean[contrast.first].value, mean[contrast.second].value, len(item.result.readers), test,
-                item.p_holm.get(scope) if len(item.result.arms) == 2 else None, COVARIANCE, components,
-                contrast.first, contrast.second,
-            )  # fmt: skip
-        if len(item.result.arms) > 2:
-            yield MrmcResult(
-                "arms", name, figure.value, scope.value, "", "all arms", "", None, None, len(item.result.readers),
-                _with_notes(of_scope.overall, item.result.notes), item.p_holm.get(scope), COVARIANCE, components,
-                "all arms", "",
-            )  # fmt: skip
-
-
-def _pseudovalue_contrasts(
-    cohort: CohortArrays, item: ClassResult[DorfmanBerbaumMetz], figure: Figure, panel: _Panel
-) -> Iterator[MrmcResult]:
-    """Every pair of arms, and of more than two all at once, in the three scopes."""
-    name, n_readers, arms = _class_name(cohort, item, figure), len(panel.study.readers), panel.study.arms
-
-    def row(
-        scope: Scope, first: str, second: str, test: TestResult, values: Mapping[str, float], p_holm: float | None
-    ) -> MrmcResult:
-        components: dict[str, float] = {}
-        if item.result is not None:
-            own = item.result.components
-            components = {f"mean_square_{source}": value for source, value in item.result.mean_squares.items()} | {
-                "reader_variance": own.reader, "case_variance": own.case, "arm_by_reader_variance": own.arm_by_reader,
-                "arm_by_case_variance": own.arm_by_case, "reader_by_case_variance": own.reader_by_case,
-                "error_variance": own.error,
-            }  # fmt: skip
-        return MrmcResult(
-            "arms_dbm", name, figure.value, scope.value, "", first, second, values.get(first), values.get(second),
-            n_readers, _with_notes(test, _notes_of(panel, figure)), p_holm, PSEUDOVALUES, components, first, second,
-        )  # fmt: skip
-
-    for scope in Scope:
-        if item.result is None:
-            test = undefined_test(item.reason or "", method=f"Dorfman-Berbaum-Metz {scope.value}")
-            yield row(scope, arms[0], arms[-1], test, {}, None)
-            continue
-        of_scope, p_holm = item.result.scope(scope), item.p_holm.get(scope)
-        values = dict(zip(item.result.arms, item.result.values.mean(axis=1).tolist(), strict=True))
-        for contrast in of_scope.contrasts:
-            p = p_holm if len(values) == 2 else None
-            yield row(scope, contrast.first, contrast.second, contrast.test, values, p)
-        if len(values) > 2:
-            yield row(scope, "all arms", "", of_scope.overall, {}, p_holm)
-
-
-# ------------------------------------------------------------------------------------------------------ shared
-def _panels(cohort: CohortArrays, readers: list[Participant], arms: list[str], within: BoolArray) -> Iterator[_Panel]:
-    """A study of ratings for the AUC, and one of labels for the rest."""
-    rated = [one for one in readers if one.ratings is not None and (one.is_rated & within).any()]
-    labelled = [one for one in readers if (one.labels[within] >= 0).any()]
-    notes: tuple[str, ...] = ()
-    if cohort.is_clustered:
-        notes = ("some patients have several cases: the analysis takes cases as independent",)
-    if len({one.key for one in rated}) >= SMALLEST_PANEL:
-        left_out = sorted({one.name for one in readers} - {one.name for one in rated})
-        about = (f"hard labels only, left out of the AUC: {', '.join(left_out)}",) if left_out else ()
-        yield _Panel(_study(cohort, rated, arms, within, "ratings"), (Figure.AUC,), notes, about)
-    elif len({one.key for one in labelled}) >= SMALLEST_PANEL:
-        yield _Panel(_study(cohort, labelled, arms, within, "decisions"), (Figure.AUC,), notes, (HARD_LABEL_NOTE,))
-    if len({one.key for one in labelled}) >= SMALLEST_PANEL:
-        figures = (Figure.ACCURACY, Figure.SENSITIVITY, Figure.SPECIFICITY)
-        yield _Panel(_study(cohort, labelled, arms, within, "labels"), figures, notes, ())
-
-
-def _study(
-    cohort: CohortArrays, readers: list[Participant], arms: list[str], within: BoolArray, kind: str
-) -> ReaderStudy:
-    """Dense arrays over arms, readers and cases; NaN where there is no reading."""
-    k, n = len(cohort.class_keys), int(within.sum())
-    keys = sorted({one.key for one in readers})
-    shape = (k, len(arms), len(keys), n)
-    ratings: FloatArray = np.full(shape, np.nan)
-    labels: FloatArray = np.full(shape[1:], np.nan)
+def arms_to_compare(readers: Iterable[Participant]) -> list[tuple[str, ...]]:
+    """All arms together; where some readers read in several arms but not in all, every pair of arms as well."""
+    arms_of: dict[str, set[str]] = {}
     for one in readers:
-        place = arms.index(one.arm), keys.index(one.key)
-        chosen = one.labels[within]
-        labels[place] = np.where(chosen >= 0, chosen, np.nan)
-        if kind == "ratings" and one.ratings is not None:
-            ratings[:, place[0], place[1]] = one.ratings[:, within]
-        elif kind == "decisions":
-            ratings[:, place[0], place[1]] = np.where(chosen >= 0, chosen == np.arange(k)[:, None], np.nan)
-    names = {one.key: one.name for one in readers}
-    shown = [names[key] for key in keys] if len(set(names.values())) == len(names) else keys
-    truth = [cohort.class_keys[index] for index in cohort.truth[within]]
-    return ReaderStudy.from_dense(
-        truth,
-        ratings=None if kind == "labels" else (ratings[1] if k == 2 else ratings),
-        labels=labels if kind == "labels" else None,
-        classes=cohort.class_keys,
-        arms=arms,
-        readers=shown,
-    )
+        arms_of.setdefault(one.key, set()).add(one.arm)
+    arms = tuple(sorted(set().union(*arms_of.values())))
+    if len(arms) < 2 or len(arms_of) < SMALLEST_PANEL:
+        return []
+    sizes = {len(has) for has in arms_of.values()}
+    if len(arms) == 2 or sizes in ({1}, {len(arms)}):
+        return [arms]
+    return [*combinations(arms, 2), arms]
 
 
-def _classes_beside_average(cohort: CohortArrays, figure: Figure) -> tuple[str, ...]:
-    """Accuracy has no classes, and of two classes the second says all."""
-    return () if figure is Figure.ACCURACY or len(cohort.class_keys) == 2 else cohort.class_keys
+def figure_results(
+    panel: ReaderPanel,
+    missing: Missing,
+    compare: Callable[[ReaderStudy, PanelCases, Figure, Hashable | None], Result],
+    p_value: Callable[[Result, Scope], float | None],
+) -> Iterator[FigureResult[Result]]:
+    """Every figure of a panel: the average over classes first, then each class with Holm's p-values over them."""
+    keys = panel.cohort.class_keys
+    studies: dict[tuple[tuple[int, ...], bytes], ReaderStudy] = {}
+    for figure in panel.figures:
+        chosen: dict[Hashable | None, PanelCases] = {}
+
+        def of(positive: Hashable | None, figure: Figure = figure, chosen: dict = chosen) -> Result:
+            choice = chosen[positive] = panel.choose(figure, positive, missing)
+            place = (choice.readers, choice.cases.tobytes())
+            if place not in studies:
+                studies[place] = panel.study(choice)
+            return compare(studies[place], choice, figure, positive)
+
+        of_classes = () if figure is Figure.ACCURACY or len(keys) == 2 else keys
+        for found in over_classes(of_classes, of, p_value):
+            name = average_name(panel.cohort, figure) if found.class_key is None else str(found.class_key)
+            yield FigureResult(figure, name, panel, chosen[found.class_key], found)
 
 
-def _class_name(cohort: CohortArrays, item: ClassResult, figure: Figure) -> str:
-    """Class key, "macro" for the average over classes, "all" for accuracy."""
-    if item.class_key is not None:
-        return str(item.class_key)
+def average_name(cohort: CohortArrays, figure: Figure) -> str:
+    """The class "macro" for the average over classes, "all" for accuracy, the second of two classes."""
     if figure is Figure.ACCURACY:
         return "all"
     return cohort.class_keys[1] if len(cohort.class_keys) == 2 else "macro"
 
 
-def _notes_of(panel: _Panel, figure: Figure) -> tuple[str, ...]:
-    """What this figure's results must say."""
-    return (*panel.notes, *panel.notes_of_auc) if figure is Figure.AUC else panel.notes
+# -------------------------------------------------------------------------------------------------- model against panel
+def _model_against_panel(
+    cohort: CohortArrays, model: Participant, readers: list[Participant], arm: str, level: float, missing: Missing
+) -> Iterator[MrmcResult]:
+    """One model against the readers of one arm, on the cases that the model predicted."""
+    predicted = model.is_answered
+
+    def compare(
+        study: ReaderStudy, choice: PanelCases, figure: Figure, positive: Hashable | None
+    ) -> StandaloneComparison:
+        ratings = labels = None
+        if figure is Figure.AUC and model.ratings is not None:
+            ratings = model.ratings[:, predicted][:, choice.cases]
+            ratings = ratings[1] if len(cohort.class_keys) == 2 else ratings
+        elif figure is not Figure.AUC:
+            labels = model.labels[predicted][choice.cases]
+        return compare_model_with_readers(
+            study, model=model.name, model_ratings=ratings, model_labels=labels, figure=figure, positive=positive,
+            covariance=COVARIANCE, confidence_level=level,
+        )  # fmt: skip
+
+    for panel in reader_panels(cohort, readers, [arm], predicted):
+        if isinstance(panel, NoPanel):
+            continue  # nobody of this arm has such answers: there is no panel to compare with
+
+        def rows(way: Missing, panel: ReaderPanel = panel) -> list[MrmcResult]:
+            items = figure_results(panel, way, compare, lambda found, scope: found.scope(scope).test.p_value)
+            return [row for item in items for row in _standalone(item, model, arm)]
+
+        yield from told_both_ways(rows, missing, panel)
 
 
-def _with_notes(test: TestResult, notes: tuple[str, ...]) -> TestResult:
-    """A test that carries more notes."""
-    return replace(test, notes=tuple(dict.fromkeys((*test.notes, *notes))))
+def _standalone(item: FigureResult[StandaloneComparison], model: Participant, arm: str) -> Iterator[MrmcResult]:
+    """The three scopes of one model-against-panel comparison."""
+    result = item.found.result
+    panel_name = f"readers, {arm}"
+    for scope in Scope:
+        row = MrmcResult(
+            analysis="model_vs_panel", class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm=arm,
+            first=model.key, second=panel_name, first_name=model.name, second_name=panel_name, first_value=None,
+            second_value=None, n_readers=item.n_readers, n_cases=item.n_cases,
+            test=item.noted(undefined_test(item.found.reason or "", method=f"Obuchowski-Rockette {scope.value}")),
+            p_holm=item.found.p_holm.get(scope), covariance=COVARIANCE, components={},
+        )  # fmt: skip
+        if result is not None:
+            of_scope = result.scope(scope)
+            components = {
+                "error_variance": result.error_variance,
+                "cov2": result.cov2,
+                "reader_variance": result.reader_variance,
+            }
+            row = replace(
+                row, first_value=result.model_figure.value, second_value=of_scope.panel.value,
+                test=item.noted(of_scope.test, *result.notes), components=defined(components),
+            )  # fmt: skip
+        yield row
 
 
-def _numbers(values: dict[str, float | None]) -> dict[str, float]:
+# ------------------------------------------------------------------------------------------------------ arms
+def _arms(
+    cohort: CohortArrays, readers: list[Participant], arms: tuple[str, ...], level: float, missing: Missing
+) -> Iterator[MrmcResult]:
+    """Arms of the panel against each other; of several arms that nobody read in completely, one row with the reason."""
+    chosen = [one for one in readers if one.arm in arms]
+    only_overall = len(arms) > 2 and len(arms_to_compare(readers)) > 1
+    for panel in reader_panels(cohort, chosen, arms, np.ones(len(cohort.cases), dtype=bool)):
+        if isinstance(panel, NoPanel):
+            yield from _undefined_arms(cohort, panel, arms)
+            continue
+
+        def rows(way: Missing, panel: ReaderPanel = panel) -> list[MrmcResult]:
+            items = figure_results(panel, way, _compare_arms(level), _of_arms)
+            found = [row for item in items for row in _contrasts(item)]
+            return [row for row in found if not only_overall or row.first == ALL_ARMS]
+
+        yield from told_both_ways(rows, missing, panel)
+
+
+def _compare_arms(
+    level: float,
+) -> Callable[[ReaderStudy, PanelCases, Figure, Hashable | None], ObuchowskiRockette]:
+    """Obuchowski-Rockette analysis of a figure, as :func:`figure_results` calls it."""
+
+    def compare(
+        study: ReaderStudy, choice: PanelCases, figure: Figure, positive: Hashable | None
+    ) -> ObuchowskiRockette:
+        return compare_arms(
+            study, figure=figure, positive=positive, covariance=COVARIANCE, confidence_level=level
+        )  # fmt: skip
+
+    return compare
+
+
+def _of_arms(found: ObuchowskiRockette, scope: Scope) -> float | None:
+    """The p value that Holm adjusts over the classes."""
+    return found.scope(scope).overall.p_value
+
+
+def _contrasts(item: FigureResult[ObuchowskiRockette]) -> Iterator[MrmcResult]:
+    """Every pair of arms in the three scopes, then all of more than two at once."""
+    result, arms = item.found.result, item.panel.arms
+    for scope in Scope:
+        row = MrmcResult(
+            analysis="arms", class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm="",
+            first=arms[0], second=arms[-1], first_name=arms[0], second_name=arms[-1], first_value=None,
+            second_value=None, n_readers=item.n_readers, n_cases=item.n_cases,
+            test=item.noted(undefined_test(item.found.reason or "", method=f"Obuchowski-Rockette {scope.value}")),
+            p_holm=None, covariance=COVARIANCE, components={},
+        )  # fmt: skip
+        if result is None:
+            yield row
+            continue
+        of_scope, p_holm = result.scope(scope), item.found.p_holm.get(scope)
+        mean = dict(zip(result.arms, of_scope.means, strict=True))
+        row = replace(row, components=_components(result))
+        for contrast in of_scope.contrasts:
+            yield replace(
+                row, first=contrast.first, second=contrast.second, first_name=contrast.first,
+                second_name=contrast.second, first_value=mean[contrast.first].value,
+                second_value=mean[contrast.second].value, test=item.noted(contrast.test, *result.notes),
+                p_holm=p_holm if len(arms) == 2 else None, overall=of_scope.overall if len(arms) == 2 else None,
+            )  # fmt: skip
+        if len(arms) > 2:
+            test = item.noted(of_scope.overall, *result.notes)
+            yield replace(
+                row, first=ALL_ARMS, second="", first_name=ALL_ARMS, second_name="", test=test, p_holm=p_holm,
+                overall=test,
+            )  # fmt: skip
+
+
+def _components(result: ObuchowskiRockette) -> dict[str, float]:
+    """Variance components and mean squares."""
+    own = result.components
+    return defined(
+        {
+            "error_variance": own.error, "cov1": own.cov1, "cov2": own.cov2, "cov3": own.cov3,
+            "reader_variance": own.reader, "arm_by_reader_variance": own.arm_by_reader,
+            "mean_square_arm": result.mean_square_arm, "mean_square_reader": result.mean_square_reader,
+            "mean_square_arm_reader": result.mean_square_arm_reader,
+        }
+    )  # fmt: skip
+
+
+def _means(item: FigureResult[ObuchowskiRockette], arm: str, level: float) -> Iterator[PanelMean]:
+    """One arm's average in the three scopes."""
+    result = item.found.result
+    for scope in Scope:
+        estimate, df = (
+            undefined_estimate(
+                item.found.reason or "", confidence_level=level, method=f"Obuchowski-Rockette {scope.value}"
+            ),
+            None,
+        )
+        if result is not None:
+            of_scope = result.scope(scope)
+            (estimate,), (df,) = of_scope.means, of_scope.mean_degrees_of_freedom
+        notes = (*estimate.notes, *(() if result is None else result.notes), *item.chosen.notes, *item.panel.notes)
+        yield PanelMean(
+            class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm=arm, n_readers=item.n_readers,
+            estimate=replace(estimate, n=item.n_cases, notes=tuple(dict.fromkeys(notes))), degrees_of_freedom=df,
+        )  # fmt: skip
+
+
+def _undefined_arms(cohort: CohortArrays, panel: NoPanel, arms: tuple[str, ...]) -> Iterator[MrmcResult]:
+    """Rows that say why arms cannot be compared."""
+    first, second = arms if len(arms) == 2 else (ALL_ARMS, "")
+    for figure in panel.figures:
+        for scope in Scope:
+            yield MrmcResult(
+                analysis="arms", class_key=average_name(cohort, figure), metric=figure.value, scope=scope.value,
+                arm="", first=first, second=second, first_name=first, second_name=second, first_value=None,
+                second_value=None, n_readers=0, n_cases=0,
+                test=undefined_test(panel.reason, method=f"Obuchowski-Rockette {scope.value}"), p_holm=None,
+                covariance=COVARIANCE, components={},
+            )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ shared
+def told_both_ways(
+    rows: Callable[[Missing], list[MrmcResult]], missing: Missing, panel: ReaderPanel
+) -> list[MrmcResult]:
+    """Rows of the way that was asked for; where the other way gives another result, each row says which."""
+    own = rows(missing)
+    if panel.is_complete:
+        return own
+    other = {_key(row): row for row in rows(missing.other)}
+    told = []
+    for row in own:
+        twin = other.get(_key(row))
+        if twin is not None and (twin.n_cases, twin.n_readers, twin.test) != (row.n_cases, row.n_readers, row.test):
+            note = f"{_way(missing.other, twin)}: {_told(twin.test)}"
+            row = replace(row, test=replace(row.test, notes=(*row.test.notes, note)))
+        told.append(row)
+    return told
+
+
+def _key(row: MrmcResult) -> tuple[str, ...]:
+    """What a row is about."""
+    return (row.class_key, row.metric, row.scope, row.first, row.second)
+
+
+def _way(way: Missing, row: MrmcResult) -> str:
+    """The other way in words."""
+    if way is Missing.COMMON:
+        return f"on the {row.n_cases} cases that all {row.n_readers} readers answered instead"
+    return f"on the cases that each of {row.n_readers} readers answered instead (per-curve)"
+
+
+def _told(test: TestResult) -> str:
+    """Difference, interval and p value in one line."""
+    difference = test.difference
+    if difference is None or difference.value is None:
+        return f"undefined ({test.reason})" if test.p_value is None else _p_text(test.p_value)
+    limits = ""
+    if difference.lower is not None and difference.upper is not None:
+        limits = f" ({difference.lower:+.3f} to {difference.upper:+.3f})"
+    return f"difference {difference.value:+.3f}{limits}" + (
+        "" if test.p_value is None else f", {_p_text(test.p_value)}"
+    )
+
+
+def _p_text(p: float) -> str:
+    """A p value for a sentence."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def defined(values: Mapping[str, float | None]) -> dict[str, float]:
     """The components that this design has."""
     return {name: float(value) for name, value in values.items() if value is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -150,14 +151,19 @@ def _agreement(cohort: CohortAnalysis) -> Iterator[Row]:
 
 def _mrmc(cohort: CohortAnalysis) -> Iterator[Row]:
     for one in cohort.mrmc:
-        estimate = estimate_of_test(one.test, cohort.n_cases, cohort.confidence_level)
+        estimate = estimate_of_test(one.test, one.n_cases, cohort.confidence_level)
         yield Row(cohort=cohort, one=one, estimate=estimate)
 
 
 def _dbm(cohort: CohortAnalysis) -> Iterator[Row]:
     for one in cohort.dbm:
-        estimate = estimate_of_test(one.test, cohort.n_cases, cohort.confidence_level)
+        estimate = estimate_of_test(one.test, one.n_cases, cohort.confidence_level)
         yield Row(cohort=cohort, one=one, estimate=estimate)
+
+
+def _panel_means(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.panel_means:
+        yield Row(cohort=cohort, one=one, estimate=one.estimate)
 
 
 def _mrmc_components(cohort: CohortAnalysis) -> Iterator[Row]:
@@ -171,14 +177,18 @@ def _mrmc_components(cohort: CohortAnalysis) -> Iterator[Row]:
             yield Row(cohort=cohort, one=one, component=component, value=value)
 
 
-def _freedom(which: int) -> Callable[[Row], float | None]:
-    """Degrees of freedom of the numerator (0) or the denominator (1)."""
+def _df1(row: Row) -> float | None:
+    """Numerator degrees of freedom of F, or those of chi-squared, of the test that all arms are equal."""
+    freedom = getattr(row.one.overall, "degrees_of_freedom", None)
+    return freedom[0] if isinstance(freedom, tuple) else freedom
 
-    def get(row: Row) -> float | None:
-        freedom = row.one.test.degrees_of_freedom
-        return (freedom if isinstance(freedom, tuple) else (None, freedom))[which]
 
-    return get
+def _df2(row: Row) -> float | None:
+    """Degrees of freedom of t, or of the denominator of F; none where they are infinite (normal, chi-squared)."""
+    freedom = row.one.test.degrees_of_freedom
+    if not row.one.second:  # all arms at once: F has both, chi-squared has none here
+        freedom = freedom[1] if isinstance(freedom, tuple) else None
+    return freedom if freedom is not None and isfinite(freedom) else None
 
 
 def _reader_average_roc(cohort: CohortAnalysis) -> Iterator[Row]:
@@ -209,9 +219,13 @@ _SCOPE, _ARM, _QUANTITY = text("scope", "one.scope"), text("arm", "one.arm"), te
 _N_READERS = count("n_readers", "one.n_readers")
 _POINT = (count("point"), number("false_positive_rate"), number("sensitivity"))
 _MULTIREADER_TEST = (
-    number("statistic", "one.test.statistic"), number("df1", _freedom(0)), number("df2", _freedom(1)),
+    number("statistic", "one.test.statistic"), number("df1", _df1), number("df2", _df2),
     number("p_value", "one.test.p_value"), _P_HOLM,
 )  # fmt: skip
+_OVERALL = (
+    number("overall_statistic", lambda row: getattr(row.one.overall, "statistic", None)),
+    text("overall_method", lambda row: getattr(row.one.overall, "method", "")),
+)
 
 TABLES: tuple[ResultTable, ...] = (
     ResultTable("cases", _cases, (
@@ -255,13 +269,17 @@ TABLES: tuple[ResultTable, ...] = (
     )),
     ResultTable("mrmc", _mrmc, (
         *_COMPARISON, _SCOPE, _ARM, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST,
-        text("covariance", "one.covariance"), NOTES, *_SIDE_NAMES,
+        text("covariance", "one.covariance"), NOTES, *_SIDE_NAMES, *_OVERALL,
+    )),
+    ResultTable("panel_means", _panel_means, (
+        COHORT, _CLASS, text("metric", "one.metric"), _SCOPE, _ARM, _N_READERS, *ESTIMATE,
+        number("df", "one.degrees_of_freedom"), NOTES,
     )),
     ResultTable("mrmc_components", _mrmc_components, (
         *_COMPARISON, _ARM, *_SIDES, text("covariance", "one.covariance"), text("component"), number("value"),
     )),
     ResultTable("dbm", _dbm, (
-        *_COMPARISON, _SCOPE, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST, NOTES,
+        *_COMPARISON, _SCOPE, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST, NOTES, *_OVERALL,
     )),
     ResultTable("marginal_tests", _marginal_tests, (
         COHORT, _ARM, text("test", "one.test.method"), *PAIR[1:], count("n_participants", "one.n_participants"),

@@ -171,15 +171,30 @@ class MrmcResult:
     arm: str
     first: str
     second: str
+    first_name: str  # as shown on screen
+    second_name: str
     first_value: float | None
     second_value: float | None
-    n_readers: int
+    n_readers: int  # who were kept
+    n_cases: int  # that were used
     test: TestResult
     p_holm: float | None  # Holm over the classes of one figure; the average is not in the family
     covariance: str
     components: Mapping[str, float]
-    first_name: str = ""  # as shown on screen
-    second_name: str = ""
+    overall: TestResult | None = None  # all arms equal, by F or chi-squared; None for one pair of many arms
+
+
+@dataclass(frozen=True)
+class PanelMean:
+    """The average of a figure over the readers of an arm."""
+
+    class_key: str  # a class key, "macro", or "all" (accuracy)
+    metric: str
+    scope: str
+    arm: str
+    n_readers: int
+    estimate: Estimate
+    degrees_of_freedom: float | None  # of t; None: normal
 
 
 @dataclass(frozen=True)
@@ -263,6 +278,7 @@ class CohortAnalysis:
     agreement: tuple[AgreementResult, ...]
     repeats: tuple[AgreementResult, ...]
     mrmc: tuple[MrmcResult, ...]
+    panel_means: tuple[PanelMean, ...]
     notes: tuple[str, ...]
     class_patients: Mapping[str, int]  # patients with a case of the class
     marginal_tests: tuple[MarginalTest, ...] = ()

@@ -245,13 +245,6 @@ def test_arms_by_pseudovalues_equal_direct_calls():
     assert len(cohort.dbm) == sum(one.analysis == "arms" for one in cohort.mrmc)
 
 
-def test_missing_reading_is_the_reason_for_no_pseudovalues(cohort, tables):
-    assert {one.test.state for one in cohort.dbm} == {State.UNDEFINED}
-    assert all("needs every reading" in one.test.reason for one in cohort.dbm)
-    assert tables["dbm"]["notes"].str.contains("needs every reading").all()
-    assert analyse(simulated_study(n_cases=30)).cohort("internal").dbm == ()
-
-
 def test_three_arms_have_pairs_and_one_test_of_all():
     study = simulated_study(n_cases=40, readers=2, models=0, arms=("a", "b", "c"))
     found = [one for one in analyse(study).cohort("internal").dbm if (one.metric, one.scope) == ("accuracy", "RRRC")]
@@ -289,14 +282,15 @@ def test_accuracy_margins_equal_direct_calls(cohort, arrays, participant):
 
 def test_panel_margins_equal_the_standalone_test(cohort, arrays):
     readers = [who for who in arrays.participants if who.arm == "unaided"]
+    common = np.all([who.is_rated for who in readers], axis=0)
     panel = ReaderStudy.from_dense(
-        [KEYS[index] for index in arrays.truth],
-        ratings=np.stack([who.ratings for who in readers], axis=1)[:, None],
+        [KEYS[index] for index in arrays.truth[common]],
+        ratings=np.stack([who.ratings[:, common] for who in readers], axis=1)[:, None],
         classes=KEYS,
     )
     model = next(who for who in arrays.participants if who.key == "model-0")
     for positive in (None, *KEYS):
-        direct = compare_model_with_readers(panel, model_ratings=model.ratings, positive=positive)
+        direct = compare_model_with_readers(panel, model_ratings=model.ratings[:, common], positive=positive)
         for scope in ("RRRC", "FRRC", "RRFC"):
             found = {
                 one.verdict.goal: one.verdict
