@@ -14,7 +14,7 @@ from actions.import_cases import import_cases
 from actions.models import declare_model, load_classifier, predict_cohort, register_model
 from actions.passwords import new_password
 from actions.simulate_readers import simulate_readers
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
 from core.progress import OnProgress
 from core.study import Protocol, Role, StudyState

@@ -31,7 +31,7 @@ from core.model.classifier import Classifier
 from core.model.faithfulness import deletion, insertion, localise, pointing_game
 from core.model.package_maps import PackageExplainer
 from core.model.preprocessing import prepare, prepare_mask
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
 from core.runtime import keep_caches_in
 from core.settings import get_settings

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.phantom_difficulty import make_cases
 from core.model.classifier import Classifier
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import PhantomCase
 from core.statistics.proportions import proportion
 

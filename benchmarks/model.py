@@ -325,7 +325,7 @@ def training_step(name: str, size: int, accelerator: str = "cpu", precision: str
     from core.model.architectures import ARCHITECTURES, build
     from core.model.preprocessing import normalise
     from training.dataset import ImageSet
-    from training.loop import fit
+    from training.loop import Fit
     from training.recipe import recipe_named
     from training.run_folder import RunFolder
 
@@ -336,7 +336,7 @@ def training_step(name: str, size: int, accelerator: str = "cpu", precision: str
     images = rng.integers(0, 256, (n_images, size, size), dtype=np.uint8)
     data = ImageSet(images, np.arange(n_images) % 4)
     torch.manual_seed(0)
-    network, average, bare = (build(name, 4).module for _ in range(3))
+    network, bare = (build(name, 4).module for _ in range(2))
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]  # a choice
     fabric.launch()
     is_gpu = fabric.device.type == "cuda"
@@ -371,17 +371,7 @@ def training_step(name: str, size: int, accelerator: str = "cpu", precision: str
         last[:] = [] if len(theirs) % n_steps == 0 else [now()]
 
     with tempfile.TemporaryDirectory() as folder:
-        fit(
-            fabric,
-            network,
-            average,
-            recipe,
-            data,
-            None,
-            RunFolder(Path(folder)),
-            fingerprint="benchmark",
-            on_progress=after_step,
-        )
+        Fit(fabric, network, recipe, data, None, RunFolder(Path(folder)), "benchmark", after_step).run()
     our_wall, our_cpu = np.median(np.array(ours), axis=0)
     wall, cpu = np.median(np.array(theirs[1:]), axis=0)
     row = [

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = 3194

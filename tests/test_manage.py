@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import manage
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -36,11 +36,15 @@ def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Gener
     if not settings.is_active:
         return images
     # Nine numbers per image, always drawn, so that switching one change off leaves the others as they were.
-    draws = torch.rand(images.shape[0], 9, generator=generator).to(images.device, non_blocking=True)
+    draws = torch.rand(images.shape[0], 9, generator=generator)
+    # Which images are thinned or smoothed is decided on the host: the device would have to be waited for.
+    thinned = torch.nonzero(draws[:, 7] < settings.thinning_probability).squeeze(1)
+    smoothed = torch.nonzero(draws[:, 8] < settings.smoothing_probability).squeeze(1)
+    draws, thinned, smoothed = (part.to(images.device, non_blocking=True) for part in (draws, thinned, smoothed))
     signed = 2.0 * draws - 1.0
     images = _move(images, signed, draws, settings)
-    images = _thin(images, draws, settings, generator)
-    images = _smooth(images, draws, settings)
+    images = _thin(images, draws, thinned, settings, generator)
+    images = _smooth(images, draws, smoothed, settings)
     return _redisplay(images, signed, settings)
 
 
@@ -65,11 +69,8 @@ def _move(images: torch.Tensor, signed: torch.Tensor, draws: torch.Tensor, setti
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _smooth(images: torch.Tensor, draws: torch.Tensor, settings: Augmentation) -> torch.Tensor:
-    """A Gaussian filter as the camera's workstation applies before export, for a random part of the batch."""
-    if not settings.smoothing_probability:
-        return images
-    chosen = torch.nonzero(draws[:, 8] < settings.smoothing_probability).squeeze(1)
+def _smooth(images: torch.Tensor, draws: torch.Tensor, chosen: torch.Tensor, settings: Augmentation) -> torch.Tensor:
+    """A Gaussian filter as the camera's workstation applies before export, for the chosen part of the batch."""
     if len(chosen) == 0:
         return images
     largest = settings.smoothing_fraction * images.shape[-1]
@@ -99,12 +100,11 @@ def _redisplay(images: torch.Tensor, signed: torch.Tensor, settings: Augmentatio
 
 
 def _thin(
-    images: torch.Tensor, draws: torch.Tensor, settings: Augmentation, generator: torch.Generator
+    images: torch.Tensor, draws: torch.Tensor, chosen: torch.Tensor, settings: Augmentation, generator: torch.Generator
 ) -> torch.Tensor:
-    """Poisson noise of an acquisition with fewer counts, for a random part of the batch."""
+    """Poisson noise of an acquisition with fewer counts, for the chosen part of the batch."""
     if not settings.thinning_probability:
         return images
-    chosen = torch.nonzero(draws[:, 7] < settings.thinning_probability).squeeze(1)
     noise_seed = int(torch.randint(2**62, (1,), generator=generator))
     noise = torch.Generator(device=images.device).manual_seed(noise_seed)
     low, high = settings.thinning_counts

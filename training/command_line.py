@@ -14,7 +14,8 @@ from rich.table import Table
 
 from core.errors import ReadingRoomError, TrainingError
 from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from training.conclusion import ship
 from training.cross_validation import (
     ablation_plans,
     comparison_plans,
@@ -27,10 +28,10 @@ from training.plan import RunPlan, read_plan, store_plan
 from training.progress import QueueDisplay
 from training.recipe import RECIPES, Recipe, describe, parse_changes, recipe_named, variants_of
 from training.report import write_report
-from training.run import execute, ship
+from training.run import execute
 from training.run_folder import RunFolder, read_json
 from training.scoring import score_checkpoints
-from training.shipped import shipped_plan
+from training.shipped_recipe import shipped_plan
 
 app = typer.Typer(
     help="Train, compare, cross-validate and evaluate the models. Every command goes on where it was stopped when it "

@@ -15,9 +15,13 @@ from training.dataset import Dataset
 
 
 def score_cohort(
-    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, class_maps: np.ndarray | None
+    dataset: Dataset,
+    rows: np.ndarray,
+    probabilities: np.ndarray,
+    class_maps: np.ndarray | None,
+    is_flagged: np.ndarray | None,
 ) -> dict[str, Any]:
-    """All that a run and ``evaluate`` say of one cohort: :func:`score`, and what masks and simulated subtypes add.
+    """All that a run and ``evaluate`` say of one cohort: :func:`score`, by centre too, flags, pointing, subtypes.
 
     Parameters
     ----------
@@ -28,9 +32,20 @@ def score_cohort(
         Calibrated.
     class_maps : float array, shape (n, k, h, w), or None
         Raw Grad-CAM; None where an ensemble has none.
+    is_flagged : bool array, shape (n,), or None
+        Unlike the training images; None where the model has no detector.
     """
     images = dataset.image_set(rows)
     scores = score(images.classes, probabilities, dataset.classes)
+    if is_flagged is not None:
+        scores["flagged"] = round(float(is_flagged.mean()), 4)
+    centre_of = np.array([dataset.cases[row].centre for row in rows])
+    if len(centres := np.unique(centre_of)) > 1:
+        scores["centres"] = {
+            str(centre): score(images.classes[here], probabilities[here], dataset.classes)["accuracy"]
+            for centre in centres
+            for here in [centre_of == centre]
+        }
     if images.lesions is not None and class_maps is not None:
         scores["pointing"] = pointing(images.classes, class_maps, images.lesions, dataset.classes)
     if dataset.subtypes is not None:

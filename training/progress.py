@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from training.loop import Progress
+from training.loop import RunProgress
 from training.queue import QueueState
 
 #: Seconds between two updates of the bar.
@@ -23,7 +22,7 @@ class RunDisplay:
     def __init__(self, console: Console, title: str) -> None:
         self.console = console
         self.title = title
-        self._bar = Bar(
+        self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
@@ -36,7 +35,7 @@ class RunDisplay:
         self._start = time.monotonic()
         self._first_step: int | None = None
         self._last_update = 0.0
-        self._last: Progress | None = None
+        self._last: RunProgress | None = None
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -47,7 +46,7 @@ class RunDisplay:
     ) -> None:
         self._bar.stop()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: RunProgress) -> None:
         """Take in where the run stands."""
         now = time.monotonic()
         if self._first_step is None:
@@ -64,7 +63,7 @@ class RunDisplay:
             self._bar.update(self._task, completed=progress.step, total=progress.total_steps, text=text)
         self._last = progress
 
-    def _text(self, progress: Progress, now: float) -> str:
+    def _text(self, progress: RunProgress, now: float) -> str:
         """Epoch, loss, metric, speed and expected end in one line."""
         done = progress.step - (self._first_step or 0)
         remaining = (now - self._start) / max(1, done) * (progress.total_steps - progress.step)

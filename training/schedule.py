@@ -107,7 +107,7 @@ class MovingAverage:
     Parameters
     ----------
     network : Network
-        Network to follow; ``average`` is filled from it.
+        Network to follow, on its device already; ``average`` is filled from it.
     average : Network
         A second network of the same shape, which holds the average.
     decay : float
@@ -118,16 +118,14 @@ class MovingAverage:
         self.average = average.eval().requires_grad_(False)
         self.decay = decay
         self.average.load_state_dict(network.state_dict())
+        pairs = list(zip(self.average.state_dict().values(), network.state_dict().values(), strict=True))
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """Take in the weights after step ``step`` (counted from 0)."""
         weight = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
-        targets, sources = [], []
-        for target, source in zip(self.average.state_dict().values(), network.state_dict().values(), strict=True):
-            if target.is_floating_point():
-                targets.append(target)
-                sources.append(source)
-            else:
-                target.copy_(source)
-        torch._foreach_lerp_(targets, sources, weight)
+        torch._foreach_lerp_([pair[0] for pair in self._averaged], [pair[1] for pair in self._averaged], weight)
+        for target, source in self._copied:
+            target.copy_(source)

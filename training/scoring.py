@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from core.errors import TrainingError
 from core.imaging import load_images
 from core.model.architectures import ARCHITECTURES
 from core.model.augmented import Augmented
 from core.model.classifier import Classifier, Ensemble
 from core.study import THYROID_CLASSES
+from training.conclusion import save_predictions
 from training.dataset import open_dataset
 from training.evaluation import score_cohort
-from training.run import save_predictions
 from training.run_folder import RunFolder
 
 #: Scores of a stored checkpoint, in the folder that ``evaluate --out`` names.
@@ -76,8 +74,8 @@ def score_checkpoints(
     for name in names:
         rows = dataset.rows_of_cohorts([name])
         found = model.predict([image.pixels for image in load_images([dataset.cases[row].path for row in rows])])
-        scores[name] = score_cohort(dataset, rows, found.probabilities, found.class_maps)
-        scores[name]["flagged"] = round(float(np.mean(found.is_out_of_distribution)), 4)
+        flags = found.is_out_of_distribution
+        scores[name] = score_cohort(dataset, rows, found.probabilities, found.class_maps, flags)
         if out is not None:
             save_predictions(dataset, rows, found.probabilities, RunFolder(out), name)
     content = {

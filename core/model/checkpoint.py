@@ -51,6 +51,7 @@ __all__ = [
     "load_verified",
     "read_card",
     "save_checkpoint",
+    "stored_weights",
 ]
 
 #: Packages whose versions decide what a model predicts.
@@ -147,12 +148,7 @@ def save_checkpoint(
         If a number is not finite, the card does not fit the network, or the folder cannot be written.
     """
     check_card(card, network.n_classes, "this model")
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in network.state_dict().items():
-        stored = tensor.detach().to("cpu")
-        if stored.is_floating_point():
-            stored = stored.to(torch.float16 if storage == "float16" and stored.ndim >= 2 else torch.float32)
-        tensors[name] = stored.contiguous().clone()
+    tensors = stored_weights(network, storage)
     for name, tensor in (statistics or {}).items():
         tensors[STATISTICS_PREFIX + name] = tensor.detach().to("cpu").contiguous().clone()
     _check_finite(tensors, "this model")
@@ -172,6 +168,17 @@ def save_checkpoint(
             error
         )
     return path
+
+
+def stored_weights(network: Network, storage: Literal["float32", "float16"]) -> dict[str, Tensor]:
+    """Parameters and buffers as :func:`save_checkpoint` stores them, on the CPU."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in network.state_dict().items():
+        stored = tensor.detach().to("cpu")
+        if stored.is_floating_point():
+            stored = stored.to(torch.float16 if storage == "float16" and stored.ndim >= 2 else torch.float32)
+        tensors[name] = stored.contiguous().clone()
+    return tensors
 
 
 def _replace(path: Path, content: bytes) -> None:

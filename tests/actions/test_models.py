@@ -15,7 +15,7 @@ from core.errors import CheckpointError, ConflictError, ModelError, NotFoundErro
 from core.model.architectures import build
 from core.model.checkpoint import ModelCard, save_checkpoint
 from core.model.classifier import Ensemble
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.settings import get_settings
 from core.study import THYROID_CLASSES, CaseRecord, Protocol, StudyState
 from db import OPERATOR, Repository, create_store

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from actions.models import load_classifier, predict_cohort, register_ensemble, register_model
 from core.model.checkpoint import load_checkpoint, save_checkpoint
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.settings import get_settings
 from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
 from db import OPERATOR, Repository, open_store

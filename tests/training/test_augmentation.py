@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -106,3 +107,28 @@ def test_smoothing_takes_its_share_of_images_and_leaves_the_others_alone(images:
     changed = augment(many, Augmentation(smoothing_probability=0.25, smoothing_fraction=0.05), seeded(8))
     share = float((changed != many).flatten(1).any(dim=1).float().mean())
     assert share == pytest.approx(0.25, abs=0.07)
+
+
+class OnDevice(torch.Tensor):
+    """Stands for a tensor on a GPU, and so do all that come of it: asking it for a plain value is an error."""
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        waiting = ("item", "cpu", "tolist", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")
+        assert function.__name__ not in waiting, f"{function.__name__} makes the host wait"
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_host_never_waits_for_the_device(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which images are smoothed or thinned is decided before the draws go to the device."""
+    expected = augment(images, SCINTIGRAPHY_SAFE, seeded(7))
+    move = torch.Tensor.to
+
+    def to(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        moved = move(tensor, *args, **kwargs)
+        return moved.as_subclass(OnDevice) if args and isinstance(args[0], torch.device) else moved
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    found = augment(images.as_subclass(OnDevice), SCINTIGRAPHY_SAFE, seeded(7))
+    assert isinstance(found, OnDevice)
+    assert torch.equal(found.as_subclass(torch.Tensor), expected)

@@ -23,19 +23,20 @@ from core.imaging import load_image
 from core.model.augmented import Augmented
 from core.model.checkpoint import load_checkpoint
 from core.model.classifier import Classifier, Ensemble
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.study import THYROID_CLASSES
 from training.command_line import app
+from training.conclusion import ship
 from training.cross_validation import ablation_plans, comparison_plans, cross_validation_plans, mean_and_sd
 from training.dataset import open_dataset
 from training.plan import RunPlan, read_plan, store_plan
 from training.queue import run_queue
 from training.recipe import MODERN, Recipe, variants_of
 from training.report import write_report
-from training.run import execute, ship
+from training.run import execute
 from training.run_folder import RunFolder, read_json
 from training.scoring import score_checkpoints
-from training.shipped import SHIPPED_RECIPE
+from training.shipped_recipe import SHIPPED_RECIPE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEYS = tuple(disease.key for disease in THYROID_CLASSES)

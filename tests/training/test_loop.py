@@ -9,17 +9,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 
+import training.batches
 import training.loop
 from core.errors import TrainingError
 from core.model.architectures import ARCHITECTURES, Network, build
+from training.batches import epoch_batches
 from training.dataset import Dataset, ImageSet
-from training.loop import FitResult, Progress, epoch_batches, fit, predict_logits
+from training.loop import Fit, FitResult, RunProgress
+from training.prediction import predict_logits
 from training.recipe import MODERN, PAPER, SCINTIGRAPHY_SAFE, Augmentation, Recipe
 from training.run_folder import RunFolder
 from training.schedule import count_steps
@@ -36,20 +40,10 @@ def run(
     *,
     validation: ImageSet | None = None,
     fingerprint: str = "same",
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[RunProgress], None] | None = None,
 ) -> FitResult:
     """One fit of a fresh network."""
-    return fit(
-        fabric,
-        make(),
-        make(),
-        recipe,
-        data,
-        validation,
-        RunFolder(folder),
-        fingerprint=fingerprint,
-        on_progress=on_progress,
-    )
+    return Fit(fabric, make(), recipe, data, validation, RunFolder(folder), fingerprint, on_progress).run()
 
 
 def bits(network: torch.nn.Module) -> str:
@@ -82,7 +76,7 @@ def test_every_architecture_learns_sixteen_images_by_heart(
 
     best = [0.0]
 
-    def stop_when_learned(progress: Progress) -> None:
+    def stop_when_learned(progress: RunProgress) -> None:
         best[0] = max(best[0], progress.accuracy)
         if progress.accuracy == 1.0:
             raise LearnedError
@@ -90,17 +84,8 @@ def test_every_architecture_learns_sixteen_images_by_heart(
     torch.manual_seed(1)
     network = build(architecture, 4, dropout=0.0).module
     try:
-        fit(
-            fabric,
-            network,
-            torch.nn.Identity(),
-            recipe,
-            ImageSet(images, sixteen.classes),
-            None,
-            Folderless(tmp_path),
-            fingerprint="x",
-            on_progress=stop_when_learned,
-        )
+        data = ImageSet(images, sixteen.classes)
+        Fit(fabric, network, recipe, data, None, Folderless(tmp_path), "x", stop_when_learned).run()
     except LearnedError:
         return
     pytest.fail(f"{architecture} reached {best[0]:.2f} of 16 images")
@@ -125,16 +110,25 @@ class KilledError(BaseException):
     """Stands for a kill: nothing of the program may catch it."""
 
 
-@pytest.mark.parametrize("architecture", ["small", "shufflenet_v2_x1_0"])
+@pytest.mark.parametrize(
+    ("architecture", "recipe"),
+    [
+        ("small", TINY),
+        ("small", TINY.with_changes(sgd_from_epoch=2, selection="best_validation")),
+        ("shufflenet_v2_x1_0", TINY),
+    ],
+    ids=["small", "two optimisers", "shufflenet"],
+)
 def test_resumed_run_equals_uninterrupted_run_to_the_bit(
     architecture: str,
+    recipe: Recipe,
     fabric: Fabric,
     make_network: Callable[[], Network],
     sixteen: ImageSet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Killed in the middle of an epoch, twice, with dropout, augmentation, moving average and warm-up in use."""
+    """Killed inside an epoch and at the end of one, with dropout, augmentation, moving average and warm-up in use."""
 
     def make() -> Network:
         if architecture == "small":
@@ -144,35 +138,96 @@ def test_resumed_run_equals_uninterrupted_run_to_the_bit(
 
     torch.use_deterministic_algorithms(True)
     try:
-        whole = run(fabric, make, sixteen, tmp_path / "whole", validation=sixteen)
+        whole = run(fabric, make, sixteen, tmp_path / "whole", recipe, validation=sixteen)
         monkeypatch.setattr(training.loop, "STATE_SECONDS", 0.0)
-        for stop_at in (2, 7):
+        begun: list[int] = []
+        for stop_at in (2, 7, 8):  # saved is: after the first, third, fourth, sixth, seventh and last step
+            steps: list[int] = []
 
-            def kill(progress: Progress, stop_at: int = stop_at) -> None:
+            def kill(progress: RunProgress, stop_at: int = stop_at, steps: list[int] = steps) -> None:
+                steps.append(progress.step)
                 if progress.step == stop_at:
                     raise KilledError
 
             with pytest.raises(KilledError):
-                run(fabric, make, sixteen, tmp_path / "cut", validation=sixteen, on_progress=kill)
+                run(fabric, make, sixteen, tmp_path / "cut", recipe, validation=sixteen, on_progress=kill)
+            begun.append(steps[0])
             torch.rand(17)  # another state of the global generator
-        steps: list[int] = []
-        resumed = run(
-            fabric,
-            make,
-            sixteen,
-            tmp_path / "cut",
-            validation=sixteen,
-            on_progress=lambda progress: steps.append(progress.step),
-        )
+        with monkeypatch.context() as patch:  # after the last step, before its validation
+            patch.setattr(training.loop, "predict_logits", kill_now)
+            with pytest.raises(KilledError):
+                run(fabric, make, sixteen, tmp_path / "cut", recipe, validation=sixteen)
+        resumed = run(fabric, make, sixteen, tmp_path / "cut", recipe, validation=sixteen, on_progress=never)
     finally:
         torch.use_deterministic_algorithms(False)
-    assert steps == [7, 8, 9], "went on at the step after the last saved one"
+    assert begun == [1, 2, 7], "each went on at the step after the last saved one"
     assert bits(resumed.network) == bits(whole.network)
     measured = ("images_per_second",)
     for row, other in zip(resumed.history, whole.history, strict=True):
         assert {name: value for name, value in row.items() if name not in measured} == {
             name: value for name, value in other.items() if name not in measured
         }
+
+
+def kill_now(*arguments: object) -> None:
+    raise KilledError
+
+
+def never(progress: RunProgress) -> None:
+    pytest.fail("every step was done already")
+
+
+def test_host_waits_for_the_device_once_in_many_steps(
+    fabric: Fabric,
+    make_network: Callable[[], Network],
+    sixteen: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every way from a tensor to a plain value is counted; on a GPU each would wait for all steps begun before it."""
+    waits: list[str] = []
+    for name in ("item", "cpu", "tolist", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__"):
+        monkeypatch.setattr(torch.Tensor, name, counted(getattr(torch.Tensor, name), name, waits))
+    monkeypatch.setattr(torch, "nonzero", counted(torch.nonzero, "nonzero", waits))
+    recipe = TINY.with_changes(batch_size=2, length=1, map_weight=0.5)
+    at_step: list[int] = []
+
+    def watch(progress: RunProgress) -> None:
+        at_step.append(waits.count("cpu"))
+        if progress.step not in (1, 8):
+            assert set(since(waits, "step")) == {"host draws"}, f"step {progress.step} waited"
+        waits.append("step")
+
+    monkeypatch.setattr(training.batches, "augment", on_the_host(training.batches.augment, waits))
+    run(fabric, make_network, sixteen, tmp_path, recipe, on_progress=watch)
+    assert at_step == [1, 1, 1, 1, 1, 1, 1, 2], "read after the first and the last of eight steps"
+
+
+def counted(method: Callable[..., Any], name: str, waits: list[str]) -> Callable[..., Any]:
+    """The method, which writes its name down."""
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        waits.append(name)
+        return method(*arguments, **options)
+
+    return called
+
+
+def on_the_host(augment: Callable[..., torch.Tensor], waits: list[str]) -> Callable[..., torch.Tensor]:
+    """Augmentation, whose draws lie on the host: what it does is another test's matter."""
+
+    def called(*arguments: Any) -> torch.Tensor:
+        before = len(waits)
+        found = augment(*arguments)
+        waits[before:] = ["host draws"]
+        return found
+
+    return called
+
+
+def since(waits: list[str], mark: str) -> list[str]:
+    """What was written down after the last mark."""
+    return waits[len(waits) - waits[::-1].index(mark) :] if mark in waits else waits
 
 
 def test_another_seed_gives_other_weights(
@@ -214,12 +269,12 @@ def test_sgd_phase_and_head_only_phase_train(
     recipe = PAPER.with_changes(image_size=32, length=3, sgd_from_epoch=2, head_only_epochs=1, learning_rate=1e-3)
     trunks = []
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: RunProgress) -> None:
         trunks.append(bits(network.trunk))
 
     network = make_network()
     start = bits(network.trunk)
-    fit(fabric, network, make_network(), recipe, sixteen, None, RunFolder(tmp_path), fingerprint="x", on_progress=watch)
+    Fit(fabric, network, recipe, sixteen, None, RunFolder(tmp_path), "x", watch).run()
     per_epoch = len(trunks) // 3
     assert set(trunks[:per_epoch]) == {start}, "the trunk stands still while only the head learns"
     assert len(set(trunks[per_epoch:])) == 2 * per_epoch, "then every step moves it, under Adam and under SGD"
@@ -247,24 +302,14 @@ def test_permuted_classes_end_at_chance_and_true_classes_do_not(
 def test_nan_loss_stops_before_the_weights_and_says_what_to_do(
     fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
 ) -> None:
-    def poison(progress: Progress) -> None:
+    def poison(progress: RunProgress) -> None:
         if progress.step == 4:
             with torch.no_grad():
                 network.last_linear.bias.fill_(float("nan"))
 
     network = make_network()
     with pytest.raises(TrainingError, match=r"The loss is nan in epoch 2, step 2 .* --set learning_rate=0\.0002"):
-        fit(
-            fabric,
-            network,
-            make_network(),
-            TINY,
-            sixteen,
-            None,
-            RunFolder(tmp_path),
-            fingerprint="x",
-            on_progress=poison,
-        )
+        Fit(fabric, network, TINY, sixteen, None, RunFolder(tmp_path), "x", poison).run()
     kept = RunFolder(tmp_path).load_state(tmp_path / "last.ckpt")
     assert kept["epoch"] == 1
     assert all(bool(torch.isfinite(tensor).all()) for tensor in kept["network"].values())

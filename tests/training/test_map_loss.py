@@ -16,8 +16,9 @@ from core.model.preprocessing import normalise
 from training.augmentation import augment
 from training.dataset import ImageSet
 from training.evaluation import pointing
-from training.loop import fit, predict_logits
+from training.loop import Fit
 from training.map_loss import TaughtNetwork, map_loss
+from training.prediction import predict_logits
 from training.recipe import PAPER, SCINTIGRAPHY_SAFE, Augmentation
 from training.run_folder import RunFolder
 
@@ -92,7 +93,7 @@ def test_taught_network_points_at_lesions_that_an_untaught_one_misses(
     for weight in (0.0, 1.0):
         chosen = recipe.with_changes(map_weight=weight)
         folder = RunFolder(tmp_path / str(weight))
-        done = fit(fabric, make_network(), make_network(), chosen, sixteen, None, folder, fingerprint="x")
+        done = Fit(fabric, make_network(), chosen, sixteen, None, folder, "x").run()
         maps = predict_logits(done.network, sixteen.images, torch.device("cpu")).class_maps
         game = pointing(sixteen.classes, maps, sixteen.lesions, ("graves", "normal", "sat", "tumor"))
         assert sorted(game) == ["graves", "sat", "tumor"], "a normal gland has no lesion"
@@ -111,7 +112,7 @@ def test_a_set_without_masks_trains_as_if_the_weight_were_zero(
     for weight in (0.0, 1.0):
         chosen = recipe.with_changes(map_weight=weight)
         folder = RunFolder(tmp_path / str(weight))
-        done = fit(fabric, make_network(), make_network(), chosen, plain, None, folder, fingerprint="x")
+        done = Fit(fabric, make_network(), chosen, plain, None, folder, "x").run()
         with torch.inference_mode():
             answers.append(done.network(images))
     assert torch.equal(*answers)

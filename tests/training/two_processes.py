@@ -13,7 +13,7 @@ from core.errors import TrainingError
 from tests.training.conftest import small_network
 from tests.training.test_loop import two_process_settings
 from training.dataset import ImageSet
-from training.loop import fit
+from training.loop import Fit
 from training.recipe import PAPER, Recipe
 from training.run_folder import RunFolder
 
@@ -25,16 +25,14 @@ def main(folder: Path, *, is_poisoned: bool) -> None:
     fabric.launch()
     with np.load(folder / "data.npz") as stored:
         data = ImageSet(stored["images"], stored["classes"], stored["lesions"])
-    networks = []
-    for _ in range(2):
-        torch.manual_seed(1)
-        networks.append(small_network(has_dropout=False))
+    torch.manual_seed(1)
+    network = small_network(has_dropout=False)
     if is_poisoned and fabric.global_rank == 1:
         # From its second step on, one process sees what overflows; the other's images are sound.
-        networks[0].trunk.register_forward_hook(_Poison())
+        network.trunk.register_forward_hook(_Poison())
     recipe = Recipe.from_dict({**PAPER.to_dict(), **two_process_settings()})
     try:
-        result = fit(fabric, *networks, recipe, data, None, RunFolder(folder / "pair"), fingerprint="x")
+        result = Fit(fabric, network, recipe, data, None, RunFolder(folder / "pair"), "x").run()
     except TrainingError as error:
         (folder / f"rank-{fabric.global_rank}.txt").write_text(str(error))
         raise

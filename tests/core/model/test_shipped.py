@@ -12,7 +12,7 @@ from core.model.class_maps import enlarge
 from core.model.classifier import Classifier
 from core.model.faithfulness import localise, pointing_game
 from core.model.preprocessing import prepare_mask
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import PhantomCase, generate_case
 
 TUMOR = 3

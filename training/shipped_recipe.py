@@ -1,4 +1,4 @@
-"""How the model that ships with the repository is trained; it is put where ``core.model.shipped`` says."""
+"""How the model that ships with the repository is trained; it is put where ``core.model.shipped_weights`` says."""
 
 from __future__ import annotations
 
