@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core.model.shipped import SHIPPED_CHECKPOINT
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
 from tests.isolated import ROOT, Traces, run_isolated, why_not_isolated
 
