@@ -367,7 +367,9 @@ def import_(
         f"patients ({cohorts}), {summary.n_excluded} of them excluded with a reason."
     )
     for warning in done.warnings:
-        say(f"Note: {warning}", markup=False)
+        say(f"Warning: {warning}", markup=False, style="bold yellow")
+    for note in summary.image_notes:
+        say(f"Note: {note}", markup=False)
 
 
 @app.command()

@@ -101,6 +101,16 @@ def reference_table(repository: Repository, study_key: str) -> pd.DataFrame:
     )
 
 
+def image_notes_table(repository: Repository, study_key: str) -> pd.DataFrame:
+    """What every case's image is and what reading its file changed, left out or found odd, one row a case."""
+    columns = ["case", "cohort", "file_format", "width", "height", "bits", "pixel_spacing_mm", "image_notes"]
+    rows = [
+        {**{name: getattr(each, name) for name in columns}, "image_notes": "; ".join(each.image_notes)}
+        for each in repository.cases(study_key)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def metric_files(tables: Mapping[str, pd.DataFrame]) -> list[ExportedFile]:
     """The tables of an analysis, one CSV each."""
     return [csv_file(f"metrics_{name}.csv", table) for name, table in tables.items()]
@@ -119,6 +129,7 @@ def export_files(repository: Repository, study_key: str, analysis: StudyAnalysis
         csv_file("readings.csv", readings_table(repository, study_key)),
         csv_file("predictions.csv", predictions_table(repository, study_key)),
         csv_file("reference_standard.csv", reference_table(repository, study_key)),
+        csv_file("image_notes.csv", image_notes_table(repository, study_key)),
         *metric_files(analysis.to_tables()),
     ]
     for file in files:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import NotFoundError
-from core.imaging import load_cases, read_folder, read_manifest
+from core.imaging import folder_cases, manifest_cases
 from core.progress import OnProgress
 from db import Repository
 from db.records import ImportSummary
@@ -28,7 +28,7 @@ def import_cases(
     is_check_only: bool = False,
     progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Read every file that ``source`` names, then write all cases in one transaction.
+    """Read every file that ``source`` names, each once, then write all cases in one transaction.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def import_cases(
     if not source.exists():
         raise NotFoundError(f"There is no file or folder {source}. Fix: name a manifest .csv or a folder of classes.")
     classes = repository.study(study_key).protocol.classes
-    rows = read_folder(source, classes) if source.is_dir() else read_manifest(source, classes)
-    records = load_cases(rows)
+    cases = folder_cases(source, classes) if source.is_dir() else manifest_cases(source, classes)
     take = repository.check_import if is_check_only else repository.import_cases
-    return ImportReport(take(study_key, records, total=len(rows), on_progress=progress), tuple(rows.warnings))
+    summary = take(study_key, cases, total=len(cases), on_progress=progress)
+    return ImportReport(summary, (*summary.warnings, *cases.warnings))

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.imaging import load_cases, read_manifest
+from core.imaging import manifest_cases
 from core.model.card import read_card
 from core.model.checkpoint import load_checkpoint
 from core.model.class_maps import enlarge
@@ -125,7 +125,7 @@ def main() -> None:
         manifest = options.data or write_cohorts(
             small_cohorts({"internal": options.cases}, study="explanations"), Path(folder) / "phantoms"
         )
-        cases = list(load_cases(read_manifest(manifest)))
+        cases = list(manifest_cases(manifest))
     header = [
         "| class | n | sensitivity | pointing game (chance) | within half a cell (chance) | energy in lesion (chance) "
         "| overlap (chance) | deletion (random) | insertion (random) | ROAD | peak in the same cell |",

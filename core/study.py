@@ -192,6 +192,8 @@ class CaseRecord:
     exclusion_reason: str | None = None  # a case with a reason is kept and counted, never read or analysed
     source_name: str | None = None  # file name at import; coordinators only
     lesion_mask: np.ndarray | None = None  # (height, width) bool, when known (phantoms)
+    file_format: str | None = None  # "JPEG", "PNG" or "DICOM"; None when the pixels came from no file
+    image_notes: tuple[str, ...] = ()  # what reading the file changed, left out or found odd
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import length_hint
 from types import TracebackType
@@ -17,8 +17,9 @@ from typing import IO, Self
 import numpy as np
 
 from core.errors import InputError
-from core.imaging import content_sha256, encode_png
+from core.imaging import content_sha256, count_notes, encode_png
 from core.progress import OnProgress
+from core.runtime import in_order
 from core.study import CaseRecord, Protocol
 from db.records import ImportSummary
 
@@ -42,6 +43,8 @@ class PreparedCase:
     sex: str | None
     exclusion_reason: str | None
     source_name: str | None
+    file_format: str | None
+    image_notes: tuple[str, ...]
     png_at: tuple[int, int]  # offset and length
     mask_at: tuple[int, int] | None
 
@@ -75,9 +78,8 @@ class ImportBatch:
             Naming the case and the field.
         """
         expected = total if total is not None else length_hint(records, 0)
-        for number, record in enumerate(records, start=1):
-            self._check(record, protocol)
-            self._add(record)
+        for number, (record, (png, mask)) in enumerate(in_order(_encoded, self._checked(records, protocol)), 1):
+            self._add(record, png, mask)
             if on_progress is not None:
                 on_progress(number, expected, "checking cases")
         if not self.cases:
@@ -90,13 +92,22 @@ class ImportBatch:
 
     def summary(self, n_images_new: int) -> ImportSummary:
         """What the batch brings."""
+        warnings, notes = count_notes((case.case, case.image_notes) for case in self.cases)
         return ImportSummary(
             n_cases=len(self.cases),
             n_patients=len({case.patient for case in self.cases}),
             n_images_new=n_images_new,
             n_excluded=sum(case.exclusion_reason is not None for case in self.cases),
             cases_per_cohort=dict(Counter(case.cohort for case in self.cases)),
+            warnings=tuple(warnings),
+            image_notes=tuple(notes),
         )
+
+    def _checked(self, records: Iterable[CaseRecord], protocol: Protocol) -> Iterator[CaseRecord]:
+        """The records, each checked before it is encoded."""
+        for record in records:
+            self._check(record, protocol)
+            yield record
 
     def _check(self, record: CaseRecord, protocol: Protocol) -> None:
         """Refuse one record."""
@@ -138,11 +149,12 @@ class ImportBatch:
                 f"patient is in cohorts '{cohort}' and '{record.cohort}'",
                 field="patient",
                 value=record.patient,
-                fix="a patient belongs to one cohort, or the test has been seen in training",
+                fix="name one cohort for all cases of this patient",
             )
+        self._seen.add(record.case)
 
-    def _add(self, record: CaseRecord) -> None:
-        """Encode one record."""
+    def _add(self, record: CaseRecord, png: bytes, mask_png: bytes | None) -> None:
+        """Take one record with its encoded pixels."""
         image_hash = content_sha256(record.pixels)
         if record.exclusion_reason is None:
             other = self._image_case.setdefault(image_hash, record.case)
@@ -153,12 +165,6 @@ class ImportBatch:
                     value=record.case,
                     fix="remove one of the two, or give it an exclusion_reason",
                 )
-        self._seen.add(record.case)
-        mask_at = (
-            None
-            if record.lesion_mask is None
-            else self._write(encode_png(record.lesion_mask.astype(bool) * np.uint8(255)))
-        )
         self.cases.append(
             PreparedCase(
                 case=record.case,
@@ -176,8 +182,10 @@ class ImportBatch:
                 sex=record.sex,
                 exclusion_reason=record.exclusion_reason,
                 source_name=record.source_name,
-                png_at=self._write(encode_png(record.pixels)),
-                mask_at=mask_at,
+                file_format=record.file_format,
+                image_notes=record.image_notes,
+                png_at=self._write(png),
+                mask_at=None if mask_png is None else self._write(mask_png),
             )
         )
 
@@ -186,3 +194,9 @@ class ImportBatch:
         offset = self._file.seek(0, 2)
         self._file.write(data)
         return offset, len(data)
+
+
+def _encoded(record: CaseRecord) -> tuple[bytes, bytes | None]:
+    """Pixels and lesion mask as PNG."""
+    mask = None if record.lesion_mask is None else encode_png(record.lesion_mask.astype(bool) * np.uint8(255))
+    return encode_png(record.pixels), mask

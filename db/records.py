@@ -48,6 +48,8 @@ class ImportSummary:
     n_images_new: int  # images whose pixels were not in the store yet
     n_excluded: int  # cases with an exclusion reason
     cases_per_cohort: dict[str, int]
+    warnings: tuple[str, ...] = ()  # about the images: what the coordinator must look at
+    image_notes: tuple[str, ...] = ()  # what was done to the images, counted
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class CaseInfo:
     width: int
     bits: int
     pixel_spacing_mm: float | None
+    file_format: str | None
+    image_notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from actions.models import AnyModel, declare_model, load_classifier, predict_cohort
 from actions.passwords import new_password
+from core.imaging import count_notes
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db import Repository
 from db.records import ModelVersion
@@ -92,6 +93,19 @@ def _cases(repository: Repository, study: Study) -> None:
         + frame.assign(excluded=[c.n_excluded for c in counts]).groupby("Cohort")["excluded"].sum()
     )
     st.dataframe(table.reset_index(), hide_index=True, width="stretch")
+    _image_notes(repository, study)
+
+
+def _image_notes(repository: Repository, study: Study) -> None:
+    """What reading the image files changed, left out or found odd, counted."""
+    cases = repository.cases(study.key)
+    warnings, notes = count_notes((case.case, case.image_notes) for case in cases)
+    for warning in warnings:
+        st.warning(warning, icon=":material/warning:")
+    if notes:
+        with st.expander(f"Notes on the images ({len(notes)})", icon=":material/image:"):
+            st.markdown("\n".join(f"- {note}" for note in notes))
+            st.caption("The notes of every case are in the export, `image_notes.csv`.")
 
 
 def _state(repository: Repository, study: Study) -> None:

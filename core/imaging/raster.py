@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from core.errors import ImageError
+from core.imaging.colour import grey_of_colour
 from core.imaging.decoded import Decoded, check_size
 
 #: What Pillow raises for damaged files.
@@ -33,6 +34,25 @@ def decode(data: bytes, kind: str) -> Decoded:
     ImageError
         Without the file's name, which the caller adds.
     """
+    image = _load(data, kind)
+    notes: list[str] = []
+    upright = _upright(image, notes)
+    pixels = _grey(upright, notes)
+    return Decoded(pixels=pixels, notes=tuple(notes), dropped=_dropped(image, data, kind))
+
+
+def decode_colours(data: bytes) -> np.ndarray:
+    """The colours of a PNG as they stand in it, shape (height, width) grey or (height, width, 3)."""
+    image = _load(data, "PNG")
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return np.asarray(image.convert("L") if image.mode == "1" else image)
+    if np.asarray(image.convert("RGBA").getchannel("A")).min() < 255:
+        raise ImageError("the picture has transparent pixels", fix="flatten it on black")
+    return np.asarray(image.convert("RGB"))
+
+
+def _load(data: bytes, kind: str) -> Image.Image:
+    """The picture as it lies in the file, complete."""
     image = _open(data, kind)
     check_size(*image.size)
     if kind == "PNG":
@@ -43,10 +63,7 @@ def decode(data: bytes, kind: str) -> Decoded:
         image.load()
     except DAMAGE as error:
         raise ImageError(f"the {kind} is cut short or damaged ({_clause(error)})", fix=_AGAIN) from error
-    notes: list[str] = []
-    upright = _upright(image, notes)
-    pixels = _grey(upright, notes)
-    return Decoded(pixels=pixels, notes=tuple(notes), dropped=_dropped(image, data, kind))
+    return image
 
 
 class _Jpeg(JpegImageFile):
@@ -84,7 +101,7 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     orientation = _orientation(image.info.get("exif", b""))
     if orientation not in _TURNS:
         return image
-    notes.append(f"turned upright (EXIF orientation {orientation})")
+    notes.append(f"EXIF orientation applied: turned upright (orientation {orientation})")
     return image.transpose(_TURNS[orientation])
 
 
@@ -144,8 +161,7 @@ def _grey(image: Image.Image, notes: list[str]) -> np.ndarray:
         channels = np.asarray(image)
         if np.array_equal(channels[..., 0], channels[..., 1]) and np.array_equal(channels[..., 0], channels[..., 2]):
             return channels[..., 0].copy()
-        notes.append("colour turned to grey by luminance (ITU-R BT.601)")
-        return np.asarray(image.convert("L"), dtype=np.uint8)
+        return grey_of_colour(channels, notes)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"), dtype=np.uint8)
     raise ImageError("this kind of picture is not accepted", value=image.mode, fix="export it as grey or RGB")

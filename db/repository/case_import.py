@@ -85,6 +85,8 @@ class ImportRepository(RepositoryBase):
                     n_cases=summary.n_cases,
                     n_excluded=summary.n_excluded,
                     cases_per_cohort=summary.cases_per_cohort,
+                    warnings=list(summary.warnings),
+                    image_notes=list(summary.image_notes),
                 )
         return summary
 
@@ -154,6 +156,8 @@ class ImportRepository(RepositoryBase):
                         "view_number": 1,
                         "image_id": image_ids[case.content_sha256],
                         "pixel_spacing_mm": case.pixel_spacing_mm,
+                        "file_format": case.file_format,
+                        "notes": list(case.image_notes),
                     }
                 )
                 mask = None if case.mask_at is None else batch.bytes_at(case.mask_at)

@@ -55,7 +55,7 @@ class CaseRepository(RepositoryBase):
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
             query = (
-                sa.select(CaseRow, PatientRow.patient_key, CohortRow.name, CaseImageRow.pixel_spacing_mm)
+                sa.select(CaseRow, PatientRow.patient_key, CohortRow.name, CaseImageRow)
                 .add_columns(ImageRow.height, ImageRow.width, ImageRow.bits)
                 .join(PatientRow, PatientRow.patient_id == CaseRow.patient_id)
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
@@ -80,9 +80,11 @@ class CaseRepository(RepositoryBase):
                     height=height,
                     width=width,
                     bits=bits,
-                    pixel_spacing_mm=spacing,
+                    pixel_spacing_mm=view.pixel_spacing_mm,
+                    file_format=view.file_format,
+                    image_notes=tuple(view.notes),
                 )
-                for case, patient, name, spacing, height, width, bits in db_session.execute(query)
+                for case, patient, name, view, height, width, bits in db_session.execute(query)
             ]
 
     @allowed(Role.COORDINATOR)

@@ -21,7 +21,7 @@ MIGRATIONS = Path(__file__).parents[2] / "db" / "migrations"
 BROKEN = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "next", "{head}", None, None
 def upgrade():
     op.create_table("half_done", sa.Column("name", sa.Text()))
     op.add_column("study", sa.Column("half_done", sa.Text()))
@@ -30,10 +30,10 @@ def upgrade():
 """
 
 
-def _with_second_migration(folder: Path, last: str) -> Path:
+def _with_one_more_migration(folder: Path, last: str) -> Path:
     copy = folder / "migrations"
     shutil.copytree(MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "versions" / "0002_second.py").write_text(BROKEN.format(last=last))
+    (copy / "versions" / "next.py").write_text(BROKEN.format(head=head_revision(MIGRATIONS), last=last))
     return copy
 
 
@@ -78,10 +78,10 @@ def test_a_store_without_schema_names_the_command(empty_url: str) -> None:
 
 
 def test_an_older_store_names_the_command(own_store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    newer_program = _with_second_migration(tmp_path, "pass")
+    newer_program = _with_one_more_migration(tmp_path, "pass")
     monkeypatch.setattr("db.migrate._FOLDER", newer_program)
     monkeypatch.setattr(head_revision, "__defaults__", (newer_program,))
-    with pytest.raises(SchemaVersionError, match=r"version 0001.*needs version 0002.*python manage\.py migrate"):
+    with pytest.raises(SchemaVersionError, match=r"version \d+.*needs version next.*python manage\.py migrate"):
         open_store(own_store_url)
 
 
@@ -98,7 +98,7 @@ def test_a_newer_store_is_refused_and_left_alone(own_store_url: str) -> None:
 
 
 def test_a_migration_that_fails_midway_leaves_nothing_behind(own_store_url: str, tmp_path: Path) -> None:
-    folder = _with_second_migration(tmp_path, "raise RuntimeError('power cut')")
+    folder = _with_one_more_migration(tmp_path, "raise RuntimeError('power cut')")
     with pytest.raises(RuntimeError, match="power cut"):
         upgrade(own_store_url, folder=folder)
     engine = open_store(own_store_url)  # its schema is this program's
@@ -110,8 +110,8 @@ def test_a_migration_that_fails_midway_leaves_nothing_behind(own_store_url: str,
 
 def test_the_same_migration_goes_through_when_it_does_not_fail(own_store_url: str, tmp_path: Path) -> None:
     """Shows that the test above fails for the failure's sake."""
-    folder = _with_second_migration(tmp_path, "pass")
-    assert upgrade(own_store_url, folder=folder) == ("0001", "0002")
+    folder = _with_one_more_migration(tmp_path, "pass")
+    assert upgrade(own_store_url, folder=folder) == (head_revision(), "next")
     engine = connect_engine(own_store_url)
     assert "half_done" in sa.inspect(engine).get_table_names()
     engine.dispose()

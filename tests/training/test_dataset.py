@@ -73,21 +73,25 @@ def test_lesion_masks_are_prepared_like_the_images_and_empty_where_none_is_given
 def test_another_mask_is_noticed_and_leaves_the_hash_of_the_images_alone(
     manifest: Path, copy: Callable[[Change], Path], tmp_path: Path
 ) -> None:
+    upper = np.zeros((256, 256), np.uint8)
+    upper[:128] = 255
+
     def with_masks(rows: list[dict[str, str]], folder: Path) -> None:
-        Image.fromarray(np.full((256, 256), 255, np.uint8)).save(folder / "whole.png")
+        Image.fromarray(upper).save(folder / "part.png")
         for row in rows:
-            row["lesion_mask"] = "whole.png" if row["class"] == "tumor" else ""
+            row["lesion_mask"] = "part.png" if row["class"] == "tumor" else ""
 
     source = copy(with_masks)
     first = open_dataset(source, 32, tmp_path / "cache")
     assert first.lesions is not None
-    assert first.lesions.all(axis=(1, 2)).sum() == sum(case.mask_path is not None for case in first.cases)
-    half = np.zeros((256, 256), np.uint8)
-    half[:128] = 255
-    Image.fromarray(half).save(source.parent / "whole.png")
+    n_masks = sum(case.mask_path is not None for case in first.cases)
+    assert first.lesions[:, :16].all(axis=(1, 2)).sum() == n_masks
+    assert first.lesions[:, 16:].sum() == 0
+    Image.fromarray(upper[::-1].copy()).save(source.parent / "part.png")
     second = open_dataset(source, 32, tmp_path / "cache")
     assert second.lesions is not None
-    assert second.lesions[:, 16:].sum() == 0 < second.lesions[:, :16].sum()
+    assert second.lesions[:, 16:].all(axis=(1, 2)).sum() == n_masks
+    assert second.lesions[:, :16].sum() == 0
     assert second.sha256 == first.sha256
     assert second.lesions_sha256() != first.lesions_sha256()
     assert open_dataset(copy(unchanged), 32, tmp_path / "cache").lesions_sha256() is None

@@ -7,9 +7,13 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     MPEG2MPML,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -97,13 +101,68 @@ def test_image_type_without_a_third_value_is_refused(tmp_path, data):
     assert refusal(tmp_path, data)[1] == "ImageType"
 
 
-def test_several_frames_are_refused(tmp_path, data):
-    """Item 43: which view would be read?"""
+def two_frames(data):
+    """Counts in front, their mirror image behind, as a camera with two heads stores a static view."""
+    back = np.ascontiguousarray(CASE.counts[:, ::-1])
     data.NumberOfFrames = 2
-    data.PixelData = data.PixelData * 2
+    data.PixelData = CASE.counts.astype("<u2").tobytes() + back.astype("<u2").tobytes()
+    return back
+
+
+def code(meaning):
+    """A coded view."""
+    item = Dataset()
+    item.CodeMeaning = meaning
+    return item
+
+
+def test_several_frames_are_refused_with_their_names_and_one_is_taken_by_number(tmp_path, data):
+    """Item 43: which view would be read? The header says what the frames are."""
+    back = two_frames(data)
+    data.DetectorVector = [1, 2]
+    first, second = Dataset(), Dataset()
+    first.ViewCodeSequence, second.ViewCodeSequence = [code("anterior")], [code("posterior")]
+    data.DetectorInformationSequence = [first, second]
     problem, field = refusal(tmp_path, data)
-    assert "several frames" in problem
+    assert problem == "the file has 2 frames: 1 (detector 1 anterior); 2 (detector 2 posterior)"
     assert field == "NumberOfFrames"
+    for frame, expected in ((1, CASE.counts), (2, back)):
+        image = load_image(tmp_path / "scan.dcm", frame)
+        assert np.array_equal(image.pixels, expected)
+    assert "one frame of several taken (2 (detector 2 posterior) of 2)" in image.notes
+    for frame in (0, 3):
+        with pytest.raises(ImageError, match=f"no frame {frame}: the file has 2.*write 1 to 2"):
+            load_image(tmp_path / "scan.dcm", frame)
+
+
+def test_frames_of_two_energy_windows_are_named(tmp_path, data):
+    """The window's own name, or its number."""
+    two_frames(data)
+    data.EnergyWindowVector = [1, 2]
+    peak, scatter = Dataset(), Dataset()
+    peak.EnergyWindowName, scatter.EnergyWindowName = "Tc-99m", "scatter"
+    data.EnergyWindowInformationSequence = [peak, scatter]
+    assert "1 (energy window 1 Tc-99m); 2 (energy window 2 scatter)" in refusal(tmp_path, data)[0]
+    del data.EnergyWindowInformationSequence
+    assert "1 (energy window 1); 2 (energy window 2)" in refusal(tmp_path, data)[0]
+    del data.EnergyWindowVector
+    assert refusal(tmp_path, data)[0] == "the file has 2 frames: 1; 2"
+
+
+def test_a_frame_of_a_file_with_one_is_that_one_or_refused(tmp_path, data):
+    """Naming frame 1 of a single frame does no harm."""
+    assert np.array_equal(load(tmp_path, data).pixels, load_image(tmp_path / "scan.dcm", 1).pixels)
+    with pytest.raises(ImageError, match="leave the column 'frame' blank"):
+        load_image(tmp_path / "scan.dcm", 2)
+
+
+def test_two_frames_cut_short_are_refused(tmp_path, data):
+    """Also when the frame asked for is complete."""
+    two_frames(data)
+    data.PixelData = data.PixelData[:-2000]
+    data.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    with pytest.raises(ImageError, match="cut short"):
+        load_image(tmp_path / "scan.dcm", 1)
 
 
 def test_missing_pixels_are_refused(tmp_path, data):
@@ -146,23 +205,57 @@ def test_files_with_random_damage_never_crash(tmp_path):
     assert 30 < refused < 300
 
 
-def test_files_without_the_dicom_prefix_are_refused(tmp_path):
-    """Item 39: the bare data set, with and without the extension."""
-    for name in ("scan.dcm", "scan"):
-        path = tmp_path / name
-        path.write_bytes(dicom_bytes(CASE, "dummy")[132:])
-        with pytest.raises(ImageError, match="DICM"):
-            load_image(path)
+def bare(data, syntax):
+    """The data set without any file header, in one of the three plain encodings."""
+    is_little, is_implicit = syntax != ExplicitVRBigEndian, syntax == ImplicitVRLittleEndian
+    if not is_little:
+        data.PixelData = CASE.counts.astype(">u2").tobytes()
+    buffer = pydicom.filebase.DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = is_little, is_implicit
+    plain = Dataset()
+    plain.update({element.tag: element for element in data})
+    plain["PixelData"].VR = "OW"
+    pydicom.filewriter.write_dataset(buffer, plain)
+    return buffer.getvalue()
 
 
-def test_monochrome1_is_inverted(tmp_path, data):
-    """Item 44: low stored values are bright in such a file, so the picture is turned round."""
-    top = int(CASE.counts.max())
+@pytest.mark.parametrize("name", ["scan.dcm", "scan"])
+@pytest.mark.parametrize("lost", [128, 132])
+def test_files_without_preamble_are_read_and_say_so(tmp_path, name, lost):
+    """Item 39: the first 128 bytes, or these and the letters DICM, are not there."""
+    path = tmp_path / name
+    path.write_bytes(dicom_bytes(CASE, "dummy")[lost:])
+    image = load_image(path)
+    assert np.array_equal(image.pixels, CASE.counts)
+    assert image.notes == ("DICOM without its first 128 bytes: read all the same",)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_bare_data_sets_are_read_and_say_so(tmp_path, data, syntax):
+    """Item 39: no file header at all, as an old archive or a network dump leaves them."""
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(bare(data, syntax))
+    image = load_image(path)
+    assert np.array_equal(image.pixels, CASE.counts)
+    assert image.notes == (f"DICOM without file header: read all the same (as {syntax.name})",)
+
+
+def test_what_only_begins_like_a_data_set_is_refused(tmp_path):
+    """Two bytes prove nothing."""
+    for start in (b"\x08\x00", b"\x08\x00\x05\x00CS\x04\x00", b"\x02\x00\x00\x00UL\x04\x00", b"DICM\x02\x00"):
+        for name in ("scan.dcm", "scan"):
+            (tmp_path / name).write_bytes(start + bytes(range(256)) * 40)
+            with pytest.raises(ImageError) as caught:
+                load_image(tmp_path / name)
+            assert caught.value.fix
+
+
+def test_monochrome1_keeps_its_counts(tmp_path, data):
+    """Item 44: MONOCHROME1 says how to show values; the values of nuclear medicine are counts all the same."""
     data.PhotometricInterpretation = "MONOCHROME1"
-    data.PixelData = (top - CASE.counts).astype("<u2").tobytes()
     image = load(tmp_path, data)
     assert np.array_equal(image.pixels, CASE.counts)
-    assert "MONOCHROME1" in image.notes[0]
+    assert image.notes == ("MONOCHROME1: counts kept as stored, not inverted",)
 
 
 def test_burned_in_text_is_refused(tmp_path, data):
@@ -178,6 +271,8 @@ def test_burned_in_text_is_refused(tmp_path, data):
         ("1.2.840.10008.5.1.4.1.1.104.1", "PDF"),
         ("1.2.840.10008.5.1.4.1.1.11.1", "presentation state"),
         (SecondaryCaptureImageStorage, "Secondary Capture"),
+        ("1.2.840.10008.5.1.4.1.1.7.4", "Secondary Capture"),
+        ("1.2.840.10008.5.1.4.1.1.128", "Positron Emission"),
     ],
 )
 def test_other_objects_are_refused(tmp_path, data, sop_class, word):
@@ -186,6 +281,53 @@ def test_other_objects_are_refused(tmp_path, data, sop_class, word):
     problem, field = refusal(tmp_path, data)
     assert word in problem
     assert field == "SOPClassUID"
+
+
+def test_an_rgb_capture_named_nuclear_medicine_is_called_a_capture(tmp_path, data):
+    """It has no third image type either; the reason is what it is, and the fix works: the capture as PNG."""
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    data.ImageType = ["DERIVED", "SECONDARY"]
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+    assert "screen capture" in refusal(tmp_path, data)[0]
+
+
+def test_the_retired_class_is_read_and_said(tmp_path, data):
+    """Nuclear Medicine Image Storage before 1994."""
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.5"
+    image = load(tmp_path, data)
+    assert np.array_equal(image.pixels, CASE.counts)
+    assert "retired" in image.notes[0]
+
+
+def test_transmission_scans_and_fractions_are_refused(tmp_path, data):
+    """STATIC alone proves nothing, and fractions are no counts."""
+    data.ImageType = ["ORIGINAL", "PRIMARY", "STATIC", "TRANSMISSION"]
+    assert "transmission" in refusal(tmp_path, data)[0]
+    data.ImageType = ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]
+    del data.PixelData
+    data.FloatPixelData = CASE.counts.astype("<f4").tobytes()
+    data.BitsAllocated = 32
+    assert refusal(tmp_path, data) == ("the pixels are fractions (floating point), not counts", "FloatPixelData")
+
+
+def test_what_is_left_out_is_noted(tmp_path, data):
+    """Overlays, the display window, an unreadable spacing, bits above those stored."""
+    data.add_new(0x60000010, "US", 128)
+    data.WindowCenter, data.WindowWidth = "50", "100"
+    data.PixelSpacing = "2.4"
+    data.BitsStored, data.HighBit = 12, 11
+    dirty = CASE.counts.astype("<u2")
+    dirty[0, 0] |= 0xF000
+    data.PixelData = dirty.tobytes()
+    image = load(tmp_path, data)
+    assert np.array_equal(image.pixels, CASE.counts)
+    assert set(image.notes) == {
+        "overlay planes left out",
+        "display window of the file left out, all values kept",
+        "pixel spacing left out: not two positive numbers",
+        "bits above the stored ones left out (12 of 16 bits kept)",
+    }
+    assert image.pixel_spacing_mm is None
 
 
 @pytest.mark.parametrize("modality", ["CT", "PT", ""])
@@ -198,7 +340,9 @@ def test_other_modalities_are_refused(tmp_path, data, modality):
 def test_rescaling_is_applied(tmp_path, data):
     """Whole results are counts; fractions keep the stored steps, which are proportional."""
     data.RescaleSlope, data.RescaleIntercept = "2", "5"
-    assert np.array_equal(load(tmp_path, data).pixels, 2 * CASE.counts + 5)
+    image = load(tmp_path, data)
+    assert np.array_equal(image.pixels, 2 * CASE.counts + 5)
+    assert image.notes == ("rescale applied (slope 2, intercept 5)",)
     data.RescaleSlope, data.RescaleIntercept = "0.37", "0"
     image = load(tmp_path, data)
     assert np.array_equal(image.pixels, CASE.counts)
@@ -223,7 +367,7 @@ def test_a_few_negative_values_become_zero_and_many_are_refused(tmp_path, data):
     image = load(tmp_path, data)
     assert (image.pixels[0, :10] == 0).all()
     assert np.array_equal(image.pixels[1:], CASE.counts[1:])
-    assert image.notes == ("10 negative pixels set to 0",)
+    assert image.notes == ("negative pixels set to 0 (10 pixels)",)
     data.PixelData = (signed - 20).astype("<i2").tobytes()
     assert "negative" in refusal(tmp_path, data)[0]
 
@@ -258,7 +402,8 @@ def test_pixel_cap_and_missing_size_are_refused_before_decoding(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    ("spacing", "expected"), [(["2", "2"], 2.0), (None, None), (["0", "0"], None), (["2.00", "2.01"], 2.005)]
+    ("spacing", "expected"),
+    [(["2", "2"], 2.0), (None, None), (["0", "0"], None), ("2.4", None), (["2.00", "2.01"], 2.005)],
 )
 def test_pixel_spacing(tmp_path, data, spacing, expected):
     """Positive and square, or unknown."""

@@ -1,0 +1,127 @@
+"""Import from files: each image decoded once, what was done to it in summary and store, all or nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import core.imaging.manifest
+from actions.export_study import image_notes_table
+from actions.import_cases import import_cases
+from core.errors import ManifestError
+from core.imaging import encode_png
+from core.study import Protocol
+from db import OPERATOR, Repository, create_store
+
+PICTURES = [np.random.default_rng(seed).integers(0, 200, (40, 48), np.uint8) for seed in range(8)]
+COLUMNS = ["image", "case", "patient", "class", "cohort", "lesion_mask", "exclusion_reason"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Repository:
+    repository = Repository(create_store(f"sqlite:///{tmp_path / 'store.sqlite3'}"), OPERATOR)
+    repository.create_study("draft", Protocol(title="Draft"))
+    return repository
+
+
+def write(folder: Path, files: dict[str, bytes], **columns: dict[str, str]) -> Path:
+    """A manifest with one case a file, classes in turn."""
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for index, (name, content) in enumerate(files.items()):
+        (folder / name).write_bytes(content)
+        row = {"image": name, "case": f"c{index}", "patient": f"p{index}", "cohort": "internal"}
+        row["class"] = ("graves", "normal", "sat", "tumor")[index % 4]
+        rows.append({**row, **{column: values.get(name, "") for column, values in columns.items()}})
+    with (folder / "manifest.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / "manifest.csv"
+
+
+def turned(pixels: np.ndarray) -> bytes:
+    """A JPEG that its EXIF block turns."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=95, exif=exif)
+    return buffer.getvalue()
+
+
+def test_notes_reach_summary_store_and_export(store: Repository, tmp_path: Path) -> None:
+    """Grouped and counted in the summary, one row a case in the table; loud ones name their cases."""
+    files = {f"{index}.png": encode_png(pixels) for index, pixels in enumerate(PICTURES[:4])}
+    files |= {"t0.jpg": turned(PICTURES[4]), "t1.jpg": turned(PICTURES[5])}
+    files |= {"black.png": encode_png(np.zeros((40, 48), np.uint8))}
+    manifest = write(tmp_path / "set", files)
+    checked = import_cases(store, "draft", manifest, is_check_only=True)
+    assert store.cases("draft") == []
+    report = import_cases(store, "draft", manifest)
+    assert report == checked
+    assert report.summary.image_notes == (
+        "2 images: EXIF orientation applied: turned upright",
+        "2 images: metadata left out",
+    )
+    assert "1 image: BLACK FRAME: there is nothing to read (case c6)" in report.warnings
+    cases = {case.case: case for case in store.cases("draft")}
+    assert cases["c0"].image_notes == ()
+    assert cases["c4"].image_notes[0] == "EXIF orientation applied: turned upright (orientation 6)"
+    assert (cases["c4"].file_format, cases["c0"].file_format, cases["c4"].width) == ("JPEG", "PNG", 40)
+    table = image_notes_table(store, "draft").set_index("case")
+    assert table.loc["c4", "image_notes"].startswith("EXIF orientation applied")
+    assert table.loc["c6", "image_notes"].startswith("BLACK FRAME")
+    assert (table.loc["c0", "image_notes"], table.loc["c0", "file_format"]) == ("", "PNG")
+    assert store.audit_trail("draft")[-1].detail["image_notes"] == list(report.summary.image_notes)
+
+
+def test_every_file_is_decoded_once(store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted at the only door through which import reads images."""
+    read: list[str] = []
+    load = core.imaging.manifest.load_image
+
+    def counted(path: Path, frame: int | None = None):
+        read.append(path.name)
+        return load(path, frame)
+
+    monkeypatch.setattr(core.imaging.manifest, "load_image", counted)
+    files = {f"{index}.png": encode_png(pixels) for index, pixels in enumerate(PICTURES)}
+    import_cases(store, "draft", write(tmp_path / "set", files))
+    assert sorted(read) == sorted(files)
+
+
+def test_problems_of_images_and_table_come_together_and_nothing_is_written(store: Repository, tmp_path: Path) -> None:
+    """A bad image after good ones, a class that does not exist, a picture twice."""
+    files = {f"{index}.png": encode_png(pixels) for index, pixels in enumerate(PICTURES)}
+    files["5.png"] = b""
+    files["7.png"] = files["0.png"]
+    manifest = write(tmp_path / "set", files)
+    manifest.write_text(manifest.read_text().replace("2.png,c2,p2,sat", "2.png,c2,p2,flu"))
+    for is_check_only in (True, False):
+        with pytest.raises(ManifestError) as caught:
+            import_cases(store, "draft", manifest, is_check_only=is_check_only)
+        assert [error.row for error in caught.value.errors] == [4, 7, 9]  # type: ignore[attr-defined]
+    assert store.cases("draft") == []
+
+
+def test_an_empty_mask_is_no_mask_and_is_said(store: Repository, tmp_path: Path) -> None:
+    files = {f"{index}.png": encode_png(pixels) for index, pixels in enumerate(PICTURES[:4])}
+    manifest = write(tmp_path / "set", files, lesion_mask={"3.png": "mask.png"})
+    (tmp_path / "set" / "mask.png").write_bytes(encode_png(np.zeros((40, 48), np.uint8)))
+    report = import_cases(store, "draft", manifest)
+    assert "1 image: EMPTY LESION MASK: no pixel is marked, taken as no mask (case c3)" in report.warnings
+
+
+def test_a_folder_of_classes_is_imported_with_notes(store: Repository, tmp_path: Path) -> None:
+    for index, name in enumerate(("graves", "normal", "sat", "tumor")):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / f"{name}.jpg").write_bytes(turned(PICTURES[index]))
+    report = import_cases(store, "draft", tmp_path / "set")
+    assert report.summary.n_cases == 4
+    assert report.summary.image_notes[0] == "4 images: EXIF orientation applied: turned upright"
+    assert "patient of its own" in report.warnings[-1]
