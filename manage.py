@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from core.errors import InputError, NotFoundError, ReadingRoomError
+from core.report.layout import Layout
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import Protocol, Role, StudyState
@@ -61,14 +62,6 @@ class ImageFormat(StrEnum):
     JPEG = "jpeg"
     DICOM = "dicom"
     COUNTS = "counts"
-
-
-class Layout(StrEnum):
-    """Column layouts of a file to analyse."""
-
-    LONG = "long"
-    MRMCAOV = "mrmcaov"
-    IMRMC = "imrmc"
 
 
 def say(text: object, **options: Any) -> None:
@@ -501,28 +494,41 @@ def results(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="new folder for the CSV files")],
+    folder: Annotated[Path, typer.Argument(help="new folder for the files")],
     study: StudyOption = "",
+    layout: Annotated[
+        list[Layout] | None, typer.Option(help="files for other programs as well: mrmcaov, imrmc; repeat for both")
+    ] = None,
 ) -> None:
-    """Write readings, predictions, reference standard and every table of the analysis as CSV."""
+    """Write readings, predictions, reference standard, every table of the analysis, and a file for `analyse`."""
     from actions.export_study import export_study
 
     repository = store()
-    for path in export_study(repository, one_study(repository, study), folder):
+    for path in export_study(repository, one_study(repository, study), folder, layout or ()):
         say(path)
+    say(f"The same numbers again, without the database: python manage.py analyse {folder / 'analysis.csv'}")
 
 
 @app.command()
 def analyse(
-    file: Annotated[Path, typer.Argument(help="readings of any study, with the reference standard, as CSV")],
-    layout: Annotated[Layout, typer.Option(help="which columns the file has")] = Layout.LONG,
+    file: Annotated[Path, typer.Argument(help="readings of any study, with the reference standard")],
+    layout: Annotated[Layout | None, typer.Option(help="which columns the file has; told by them if left out")] = None,
+    classes: Annotated[str, typer.Option(help="names in order, separated by commas, or: thyroid")] = "",
+    positive: Annotated[str, typer.Option(help="which of two classes is diseased; the second if left out")] = "",
+    missing: Annotated[list[str] | None, typer.Option(help="more missing codes: CODE or COLUMN=CODE")] = None,
+    confidence_level: Annotated[float, typer.Option(help="of every interval")] = 0.95,
+    margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
     missing_cases: MissingCasesOption = "common",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
-    """Analyse a file of readings without a database, to hold it against R."""
-    from core.report.layouts import analyse_file
+    """Analyse a file of readings without a database: ours, MRMCaov's or iMRMC's (docs/files.md)."""
+    from core.report.file_analysis import analyse_file
+    from core.report.study_rows import FileOptions, named_classes
 
-    result = analyse_file(file, layout.value, missing=missing_cases)
+    options = FileOptions(named_classes(classes), positive or None, tuple(missing or ()))
+    result = analyse_file(
+        file, layout, options, confidence_level=confidence_level, margin=margin, missing=missing_cases
+    )
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:

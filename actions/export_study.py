@@ -1,19 +1,24 @@
-"""Out: readings, predictions and every table of the analysis as CSV, each file's hash in the audit trail."""
+"""Out: readings, predictions, every table of the analysis, and ``analysis.csv``, of which ``analyse`` makes the same
+tables without a database (``docs/files.md``); each file's hash in the audit trail."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from actions.analyse_study import analyse_study
-from core.analysis import StudyAnalysis
+from core.analysis import StudyAnalysis, StudyData
+from core.csv_file import csv_bytes
 from core.errors import ConflictError
-from core.report.strict_csv import free_text
+from core.report.layout import Layout
+from core.report.readings_file import readings_files
 from db import Repository
 
 
@@ -31,18 +36,20 @@ class ExportedFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def neutralise(text: object) -> object:
-    """Text as :func:`core.report.strict_csv.free_text` makes it safe for a spreadsheet; numbers pass unchanged."""
-    return free_text(text) if isinstance(text, str) else text
-
-
 def csv_file(name: str, table: pd.DataFrame) -> ExportedFile:
-    """A table as CSV: UTF-8, all digits of every number, formulas neutralised in text columns."""
-    safe = table.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(neutralise)
-    return ExportedFile(name, safe.to_csv(index=False, lineterminator="\n").encode("utf-8"), len(safe))
+    """A table as :func:`core.csv_file.csv_bytes` writes it."""
+    cells = table.astype(object).where(table.notna(), None)
+    return ExportedFile(name, csv_bytes(list(table.columns), cells.itertuples(index=False, name=None)), len(table))
+
+
+def layout_files(data: StudyData, layout: Layout, cohorts: Sequence[str] | None = None) -> list[ExportedFile]:
+    """A study in one of the layouts that ``analyse`` and other programs read."""
+    return [
+        ExportedFile(
+            name, content, sum(1 for _ in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))) - 1
+        )
+        for name, content in readings_files(data, layout, cohorts=cohorts).items()
+    ]
 
 
 def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
@@ -116,8 +123,20 @@ def metric_files(tables: Mapping[str, pd.DataFrame]) -> list[ExportedFile]:
     return [csv_file(f"metrics_{name}.csv", table) for name, table in tables.items()]
 
 
-def export_files(repository: Repository, study_key: str, analysis: StudyAnalysis | None = None) -> list[ExportedFile]:
+def export_files(
+    repository: Repository,
+    study_key: str,
+    analysis: StudyAnalysis | None = None,
+    layouts: Sequence[Layout] = (),
+) -> list[ExportedFile]:
     """All files of an export, nothing written yet; each is entered in the audit trail.
+
+    Parameters
+    ----------
+    analysis : StudyAnalysis, optional
+        Made here if absent.
+    layouts : sequence of Layout
+        Files for other programs as well.
 
     Raises
     ------
@@ -132,12 +151,15 @@ def export_files(repository: Repository, study_key: str, analysis: StudyAnalysis
         csv_file("image_notes.csv", image_notes_table(repository, study_key)),
         *metric_files(analysis.to_tables()),
     ]
+    data = repository.study_data(study_key)
+    for layout in dict.fromkeys((Layout.LONG, *layouts)):
+        files += layout_files(data, layout)
     for file in files:
         repository.record_export(study_key, file.name, file.sha256, file.n_rows)
     return files
 
 
-def export_study(repository: Repository, study_key: str, folder: Path) -> list[Path]:
+def export_study(repository: Repository, study_key: str, folder: Path, layouts: Sequence[Layout] = ()) -> list[Path]:
     """Write an export into a new folder; it appears there complete or not at all.
 
     Raises
@@ -147,7 +169,7 @@ def export_study(repository: Repository, study_key: str, folder: Path) -> list[P
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConflictError(f"{folder} exists and is not empty. Fix: name a new folder; nothing was written.")
-    files = export_files(repository, study_key)
+    files = export_files(repository, study_key, layouts=layouts)
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     for file in files:

@@ -23,7 +23,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +45,8 @@ _SAFE_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 _ROW_NAMES = {"", "unnamed0", "1", "rownames"}  # folded headers that pandas, readr and R give to row names
 _HEADER_ROWS = 3  # rows after the header that may be more header; further down they are data
+_RUNS = 20  # runs of rows that a message names
+_SAMPLE = 2000  # rows that a suspect header row is held against
 _TITLE_ROWS = 20  # a header is looked for as far down as this, to say where it stands
 
 
@@ -288,10 +290,9 @@ def read_records(path: str | Path, lines: Sequence[str], separator: str, start: 
             records.append((number, fields))
 
 
-def is_missing_code(text: str, more: Collection[str] = ()) -> bool:
-    """Whether a value says that nothing was given: one of :data:`MISSING_CODES` or of ``more``."""
-    value = text.strip().casefold()
-    return value in MISSING_CODES or any(value == code.strip().casefold() for code in more)
+def is_missing_code(text: str) -> bool:
+    """Whether a value says that nothing was given: one of :data:`MISSING_CODES`."""
+    return text.strip().casefold() in MISSING_CODES
 
 
 # ------------------------------------------------------------------------------------------------------ writing
@@ -352,35 +353,42 @@ def _header_place(lines: Sequence[str], columns: Columns) -> tuple[int, str, lis
         excel = re.fullmatch(r'"?sep=(.)"?[,;\t|]*', lines[start].strip("\r\n "), re.IGNORECASE)
         if excel is not None and start == 0:
             separator = excel.group(1)
-        elif line.startswith(("#", '"#')) and _matches(lines[start], columns) < 2:
+        elif line.startswith(("#", '"#')) and len(named_columns([line], columns)) < 2:
             notes.append(start + 1)
         elif line:
             break
         start += 1
     if separator not in SEPARATORS:
         near = [line for line in lines[start : start + _TITLE_ROWS] if line.strip()]
-        scored = {sign: max((_matches(line, columns, sign) for line in near), default=0) for sign in SEPARATORS}
+        scored = {sign: max((len(_named(line, columns, sign)) for line in near), default=0) for sign in SEPARATORS}
         separator = max(SEPARATORS, key=lambda sign: (scored[sign], near[0].count(sign) if near else 0))
-    said = [f"comment above the header, left out: {_rows(notes)}"] if notes else []
+    said = [f"comment above the header, left out: {rows_text(notes)}"] if notes else []
     return start, separator, said
 
 
-def _matches(line: str, columns: Columns, separator: str | None = None) -> int:
-    """How many of the columns a line names, under one separator or the best."""
-    if separator is None:
-        return max(_matches(line, columns, sign) for sign in SEPARATORS)
+def named_columns(lines: Sequence[str], columns: Columns) -> set[str]:
+    """Which columns the line that names the most of them names, of those near the top and under the best separator."""
+    near = [line for line in lines[: 2 * _TITLE_ROWS] if line.strip()]
+    return max((_named(line, columns, sign) for line in near for sign in SEPARATORS), key=len, default=set())
+
+
+def _named(line: str, columns: Columns, separator: str) -> set[str]:
+    """Which columns a line names under a separator."""
     cells = next(csv.reader([line.strip("\r\n")[:20_000]], delimiter=separator, skipinitialspace=True), [])
-    return len({columns.name_of(cell.strip()) for cell in cells} & set(columns.known)) if len(cells) > 1 else 0
+    return {columns.name_of(cell.strip()) for cell in cells} & set(columns.known) if len(cells) > 1 else set()
 
 
-def _rows(numbers: Sequence[int]) -> str:
-    """row 3; rows 2 to 4; rows 2, 5, 9 and 4 more."""
-    if len(numbers) == 1:
-        return f"row {numbers[0]}"
-    if all(after == before + 1 for before, after in pairwise(numbers)):
-        return f"rows {numbers[0]} to {numbers[-1]}" if len(numbers) > 2 else f"rows {numbers[0]} and {numbers[1]}"
-    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    return "rows " + ", ".join(map(str, numbers[:5])) + more
+def rows_text(numbers: Sequence[int]) -> str:
+    """Row numbers as text, each run once: row 3; rows 2 to 4, 9; of many runs the first."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:_RUNS]]
+    more = f" and {len(runs) - _RUNS} more" if len(runs) > _RUNS else ""
+    return ("row " if len(set(numbers)) == 1 else "rows ") + ", ".join(shown) + more
 
 
 def _title_problems(file: str, records: Sequence[tuple[int, list[str]]], columns: Columns) -> list[ManifestError]:
@@ -396,7 +404,7 @@ def _title_problems(file: str, records: Sequence[tuple[int, list[str]]], columns
         if wanted <= named(fields):
             above = [row for row, _ in records[:at]]
             return [ManifestError(f"the columns are named in row {number}, and other text stands above", file=file,
-                                  row=above[0], fix=f"delete {_rows(above)}")]  # fmt: skip
+                                  row=above[0], fix=f"delete {rows_text(above)}")]  # fmt: skip
     if not any(columns.is_known(name) for name in first):
         return [ManifestError("the first line names none of the columns", file=file, row=records[0][0],
                               value=", ".join(records[0][1]),
@@ -446,7 +454,7 @@ def _without_comments(body: list[tuple[int, list[str]]], width: int) -> tuple[li
         for number, cells in body
         if cells[0].startswith("#") and (len(cells) * 2 <= width or not any(map(str.strip, cells[1:])))
     ]
-    notes = [f"comment, left out: {_rows(comments)}"] if comments else []
+    notes = [f"comment, left out: {rows_text(comments)}"] if comments else []
     return [record for record in body if record[0] not in set(comments)], notes
 
 
@@ -497,21 +505,21 @@ def _second_headers(file: str, names: Sequence[str], body: Sequence[tuple[int, l
     """Rows that are header and not data: Qualtrics' ImportIds, a header repeated, texts of questions."""
     for at, (number, cells) in enumerate(body[:_HEADER_ROWS]):
         if any(re.match(r'\{\s*"ImportId"', cell) for cell in cells):
-            rows = _rows([row for row, _ in body[: at + 1]])
+            rows = rows_text([row for row, _ in body[: at + 1]])
             return [ManifestError(f"Qualtrics wrote more header below the first line ({rows})", file=file, row=number,
                                   value=cells[0], fix=f"delete {rows}")]  # fmt: skip
-    folded = [_folded(name) for name in names]
+    wanted = [name.casefold() for name in names]
     repeated = [
         number
         for number, cells in body
-        if sum(_folded(cell) == name for cell, name in zip(cells, folded, strict=False)) * 2 > len(names)
+        if sum(cell.strip().casefold() == name for cell, name in zip(cells, wanted, strict=False)) * 2 > len(names)
     ]
     if repeated:
         return [ManifestError("the row repeats the names of the columns", file=file, row=repeated[0],
-                              fix=f"delete {_rows(repeated)}")]  # fmt: skip
+                              fix=f"delete {rows_text(repeated)}")]  # fmt: skip
     strange = [body[at][0] for at in range(min(_HEADER_ROWS, len(body))) if _is_unlike(at, names, body)]
     if strange:
-        rows = _rows(strange)
+        rows = rows_text(strange)
         return [ManifestError(f"{rows} looks like more header: what stands there stands in no other row", file=file,
                               row=strange[0], value=", ".join(body[0][1]),
                               fix=f"delete {rows}; if it is an answer, move it further down")]  # fmt: skip
@@ -520,7 +528,7 @@ def _second_headers(file: str, names: Sequence[str], body: Sequence[tuple[int, l
 
 def _is_unlike(at: int, names: Sequence[str], body: Sequence[tuple[int, list[str]]]) -> bool:
     """Whether a row near the top differs in every column that says the same few things, or numbers, below it."""
-    row, below = body[at][1], [cells for _, cells in body[_HEADER_ROWS:] if len(cells) == len(names)]
+    row, below = body[at][1], [cells for _, cells in body[_HEADER_ROWS:_SAMPLE] if len(cells) == len(names)]
     if len(row) != len(names) or len(below) < _HEADER_ROWS:
         return False
     votes = []

@@ -1,18 +1,20 @@
-"""The analysis of one file of readings, for the terminal and as JSON."""
+"""The analysis of one file of readings without a database, for the terminal and as JSON."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from core.analysis import StudyAnalysis
+from core.analysis import StudyAnalysis, analyse
+from core.report.layout import Layout
+from core.report.readings_file import layout_of, read_readings_file
+from core.report.study_rows import FileOptions
 
 _INTERVAL = ("value", "lower", "upper")
 _QUANTITY_ORDER = ("accuracy", "balanced_accuracy", "kappa", "macro_sensitivity", "macro_specificity", "macro_f1")
@@ -25,10 +27,12 @@ class FileAnalysis:
     path: str
     layout: str
     analysis: StudyAnalysis
+    notes: tuple[str, ...] = ()  # about the file: what was left out, taken as one, kept apart or assumed
 
     def to_dict(self) -> dict[str, Any]:
-        """The analysis' object with ``file`` (name without folder) and ``layout`` in front."""
-        return {"file": Path(self.path).name, "layout": self.layout, **self.analysis.to_dict()}
+        """The analysis' object with ``file`` (name without folder), ``layout`` and ``file_notes`` in front."""
+        about = {"file": Path(self.path).name, "layout": self.layout, "file_notes": list(self.notes)}
+        return {**about, **self.analysis.to_dict()}
 
     def render(self, console: Console) -> None:
         """Print the tables, widest first information: who answered, accuracy, classes, AUC, pairs, agreement, MRMC.
@@ -38,17 +42,57 @@ class FileAnalysis:
         console : rich.console.Console
         """
         tables = self.analysis.to_tables()
-        for note in self.analysis.notes:
-            console.print(escape(note))
+        for note in (*self.notes, *self.analysis.notes):
+            console.print(f"Note: {escape(note)}")
         for cohort in self.analysis.cohorts:
             counts = ", ".join(f"{key} {n}" for key, n in cohort.class_counts.items())
             console.rule(f"Cohort {escape(cohort.cohort)}: {cohort.n_cases} cases ({escape(counts)})")
             for note in cohort.notes:
-                console.print(escape(note))
+                console.print(f"Note: {escape(note)}")
             for title, frame in _views({name: _of(table, cohort.cohort) for name, table in tables.items()}):
                 if len(frame):
-                    console.print(_as_table(title, frame))
+                    numbered, footnotes = _with_footnotes(frame)
+                    console.print(_as_table(title, numbered))
+                    for number, note in enumerate(footnotes, start=1):
+                        console.print(f"  [{number}] {note}", markup=False, highlight=False)
         console.print(f"Intervals at {self.analysis.confidence_level:.0%}. All digits, methods and notes: --json")
+
+
+def analyse_file(
+    path: str | Path, layout: Layout | str | None = None, options: FileOptions | None = None, **analysis: Any
+) -> FileAnalysis:
+    """Analyse a file of readings without a database.
+
+    Parameters
+    ----------
+    path : path
+        A file with the reference standard in it.
+    layout : Layout or str, optional
+        Absent: told by the names of the columns.
+    options : FileOptions, optional
+        Classes, the positive one, missing codes.
+    **analysis
+        As in :func:`core.analysis.analyse`.
+
+    Raises
+    ------
+    ManifestError
+        For the first thing that is wrong with the file.
+    """
+    chosen = layout_of(path) if layout is None else layout
+    read = read_readings_file(path, chosen, options)
+    return FileAnalysis(str(path), str(chosen), analyse(read.data, **analysis), read.notes)
+
+
+def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A frame whose notes are numbers, and the notes; a frame without notes loses the column."""
+    texts: dict[str, int] = {}
+    marks = []
+    for notes in frame["notes"].fillna(""):
+        numbers = [texts.setdefault(part, len(texts) + 1) for part in str(notes).split(" | ") if part]
+        marks.append(" ".join(f"[{number}]" for number in numbers))
+    rest = frame.drop(columns="notes")
+    return (rest.assign(note=marks) if texts else rest), list(texts)
 
 
 def _of(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
@@ -71,12 +115,12 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
     panels = tables["mrmc"].assign(figure=tables["mrmc"]["metric"] + " " + tables["mrmc"]["class"])
     return [
         ("Answers", tables["missing"][[*who, "n_expected", "n_answered", "n_missing", "n_unreadable", "notes"]]),
-        ("Overall", _with_interval(summary)[[*who, "quantity", "n", "estimate", "method"]]),
-        ("Per class", _with_interval(tables["per_class"])[[*who, "class", "quantity", "n", "estimate"]]),
-        ("AUC", _with_interval(tables["auc"])[[*who, "class", "n", "estimate", "state", "method"]]),
+        ("Overall", _with_interval(summary)[[*who, "quantity", "n", "estimate", "method", "notes"]]),
+        ("Per class", _with_interval(tables["per_class"])[[*who, "class", "quantity", "n", "estimate", "notes"]]),
+        ("AUC", _with_interval(tables["auc"])[[*who, "class", "n", "estimate", "method", "notes"]]),
         (
             "Accuracy of two on the same cases (first - second)",
-            _with_interval(pairs)[["first", "second", "n", "estimate", "p_exact", "p_holm", "p_chi_squared"]],
+            _with_interval(pairs)[["first", "second", "n", "estimate", "p_exact", "p_holm", "p_chi_squared", "notes"]],
         ),
         (
             "AUC of two on the same cases (first - second)",
@@ -84,11 +128,15 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
         ),
         (
             "Agreement between readers",
-            _with_interval(tables["agreement"])[["arm", "scope", "first", "second", "statistic", "n", "estimate"]],
+            _with_interval(tables["agreement"])[
+                ["arm", "scope", "first", "second", "statistic", "n_readers", "n", "estimate", "notes"]
+            ],
         ),
         (
-            "Several readers, several cases",
-            _with_interval(panels)[["figure", "scope", "first", "second", "estimate", "df2", "p_value"]],
+            "Several readers, several cases (first - second)",
+            _with_interval(panels)[
+                ["figure", "scope", "first", "second", "n_readers", "n", "estimate", "df2", "p_value", "notes"]
+            ],
         ),
     ]
 

@@ -233,7 +233,7 @@ def _checked_readings(
     readings["confidence"] = _numbers(readings, "readings", "confidence")
     _refuse(
         readings["confidence"] <= 0, "readings", "confidence", readings["confidence"], "must be above 0",
-        "use a scale whose lowest step is 1",
+        "use a scale whose lowest step is 1; in a file, name a code that means missing: --missing confidence=0",
     )  # fmt: skip
     _refuse_duplicates(readings, "readings", ["reader", "case", "arm", "repeat"])
     return readings
@@ -247,8 +247,13 @@ def _checked_predictions(table: pd.DataFrame, keys: tuple[str, ...], known: pd.I
         column = f"p_{key}"
         values = _numbers(predictions, "predictions", column)
         _refuse(
-            values.isna() | (values < 0) | (values > 1), "predictions", column, values, "must lie between 0 and 1",
+            values.isna(), "predictions", column, values, "is missing",
             "leave the row out when the model did not predict the case",
+        )  # fmt: skip
+        _refuse(
+            (values < 0) | (values > 1), "predictions", column, predictions[column],
+            "is no probability: it must lie between 0 and 1",
+            "divide percentages by 100; give scores of another scale as those of a reader, in a column rating_<class>",
         )  # fmt: skip
         predictions[column] = values
     if "label" in predictions.columns:

@@ -1,35 +1,67 @@
-"""Exported files: formulas neutralised, all digits kept, complete or not there."""
+"""Exported files: what comes back from them is what went out; complete or not there."""
 
 from __future__ import annotations
 
+import csv
 import io
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from argon2.profiles import CHEAPEST
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actions.export_study import csv_file, export_study
+from core.analysis import analyse
+from core.csv_file import FORMULA_STARTS, Columns, original_text, read_csv_file
 from core.errors import ConflictError
-from core.report.strict_csv import FORMULA_STARTS
+from core.report.file_analysis import analyse_file
+from core.report.layout import Layout
+from core.report.readings_file import read_readings_file
+from core.study import Answer, Arm, CaseRecord, DiseaseClass, Protocol, Role, StudyState
+from db import OPERATOR, CasePrediction, Repository, create_store
+from db.passwords import Passwords
+from tests.stores import repository_of
+
+STUDY = "odd"
+ODD = [
+    "-001",
+    "+2",
+    "=3",
+    "@4",
+    "007",
+    "7",
+    "1e5",
+    "3-Mar",
+    "'quoted",
+    "'=1",
+    "a,b",
+    "a;b",
+    'say "x"',
+    "NA",
+    "Käse",
+    "患者",
+]
+CLASSES = (DiseaseClass("none", "None found", "None"), DiseaseClass("=bad", "Bad, very", "Bad"),
+           DiseaseClass("0", "Zero", "0"))  # fmt: skip
 
 
-@given(st.text(max_size=40))
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40))
 def test_no_exported_text_begins_like_a_formula_and_none_is_lost(text: str) -> None:
-    content = csv_file("t.csv", pd.DataFrame({"comment": [text], "n": [1]})).content
-    back = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, lineterminator="\n")["comment"].tolist()
-    if "\r" in text or "\n" in text:  # the reader of this test cannot split quoted line ends; the start still counts
-        assert not content.decode().splitlines()[1].lstrip('"').startswith(FORMULA_STARTS)
-    else:
-        assert back == [f"'{text}" if text.startswith(FORMULA_STARTS) else text]
+    content = csv_file("t.csv", pd.DataFrame({"comment": [text], "n": [1]})).content.decode("utf-8-sig")
+    ((found, _),) = list(csv.reader(io.StringIO(content, newline="")))[1:]
+    assert original_text(found) == text
+    assert not found.startswith(FORMULA_STARTS)
 
 
 def test_numbers_keep_all_digits_and_their_sign() -> None:
     file = csv_file("t.csv", pd.DataFrame({"value": [-1 / 3, 0.1 + 0.2, float("nan")]}))
     lines = file.content.decode().splitlines()
     assert [float(line) for line in lines[1:3]] == [-1 / 3, 0.1 + 0.2]
-    assert lines[3] in ("", '""')
+    assert lines[3] in ("", '""')  # a row of one empty field
     assert file.n_rows == 3
 
 
@@ -38,3 +70,106 @@ def test_an_export_never_writes_into_a_folder_that_holds_something(tmp_path: Pat
     with pytest.raises(ConflictError, match="not empty"):
         export_study(None, "demo", tmp_path)  # type: ignore[arg-type]  # refused before the store is asked
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """An unsealed study of two arms, two cohorts, four readers, two models, with everything that files stumble over."""
+    folder = tmp_path_factory.mktemp("store")
+    engine = create_store(f"sqlite:///{folder / 'store.sqlite3'}")
+
+    def acting(actor: object) -> Repository:
+        return repository_of(engine, actor, passwords=Passwords(CHEAPEST))  # type: ignore[arg-type]
+
+    operator, rng = acting(OPERATOR), np.random.default_rng(3)
+    protocol = Protocol(title="Odd", classes=CLASSES, arms=(Arm.UNAIDED, Arm.AIDED))
+    operator.create_study(STUDY, protocol, is_synthetic=True)
+    names = ODD + [f"c{number:02d}" for number in range(20)]
+    keys = list(protocol.class_keys)
+    operator.import_cases(STUDY, [
+        CaseRecord(case=name, patient=f"p{number // 2}", cohort=("internal", "=ext; ern")[number // 2 % 2],
+                   truth=keys[number % 3], pixels=rng.integers(0, 99, (4, 4), dtype=np.uint8), centre="Zürich",
+                   age_years=40.5 if number % 2 else None, sex="F",
+                   exclusion_reason="=moved\n;twice" if number == 9 else None)
+        for number, name in enumerate(names)
+    ])  # fmt: skip
+    for login in ("ann", "ben", "cem", "dan"):
+        person = operator.create_person(login, f"Dr, {login}", Role.READER, password=f"{login} reads at night",
+                                        years_of_experience=5.5 if login == "ann" else None)  # fmt: skip
+        operator.add_reader(STUDY, person.login, cohorts=["internal", "=ext; ern"])
+    for model in ("ab" * 32, "cd" * 32):
+        operator.register_model(sha256=model, name="net", architecture="s", path="n.safetensors", metadata={})
+        operator.save_predictions(STUDY, model, [
+            CasePrediction(case=name, probabilities=rng.dirichlet(np.ones(3)), entropy=0.5, device="cpu",
+                           is_out_of_distribution=False, precision="float32")
+            for number, name in enumerate(names) if number != 9
+        ])  # fmt: skip
+    operator.set_state(STUDY, StudyState.OPEN)
+    for login in ("ann", "ben", "cem"):  # dan never comes; cem stops after 50
+        reader = acting(operator.person(login))
+        for turn in itertools.count():
+            presentation = reader.next_presentation(STUDY)
+            if presentation is None or (login == "cem" and turn == 50):
+                break
+            answer = Answer(keys[int(rng.integers(3))], int(rng.integers(1, 6)), is_unreadable=turn % 11 == 4,
+                            comment='=HYPERLINK("x");\n"two", lines', reading_seconds=float(rng.random()))  # fmt: skip
+            reader.save_reading(presentation.presentation_id, answer, submit_id=f"{login}-{turn}")
+            if turn % 7 == 3:
+                corrected = Answer(keys[0], 1, comment="corrected")
+                reader.save_reading(
+                    presentation.presentation_id, corrected, submit_id=f"{login}-{turn}-again", expected_revision=1
+                )
+    operator.set_state(STUDY, StudyState.CLOSED)
+    operator.set_state(STUDY, StudyState.UNSEALED)
+    return operator
+
+
+@pytest.fixture(scope="module")
+def exported(store: Repository, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out") / "results"
+    export_study(store, STUDY, folder, (Layout.MRMCAOV,))
+    return folder
+
+
+def test_what_is_exported_gives_the_same_analysis(store: Repository, exported: Path) -> None:
+    """Every table, to the last digit: cases, missing answers, names, cohorts, corrections, unreadables, patients."""
+    wanted = analyse(store.study_data(STUDY)).to_tables()
+    found = analyse_file(exported / "analysis.csv").analysis.to_tables()
+    assert set(wanted["cases"]["cohort"]) == {"internal", "=ext; ern"}
+    assert {"Dr, dan", "net (abababab)"} <= set(wanted["missing"]["name"])
+    for name, table in wanted.items():
+        pd.testing.assert_frame_equal(found[name], table, obj=name)
+
+
+def test_the_study_comes_back_row_by_row(store: Repository, exported: Path) -> None:
+    data, back = store.study_data(STUDY), read_readings_file(exported / "analysis.csv").data
+    assert back.class_keys == ("none", "=bad", "0")
+    assert set(ODD) <= set(back.cases["case"])
+    pd.testing.assert_frame_equal(back.cases, data.cases[back.cases.columns], check_dtype=False)
+    order = ["reader", "arm", "case", "repeat"]
+    columns = [*order, "label", "confidence", "is_unreadable", "reading_seconds"]
+    one, two = (each.readings.sort_values(order)[columns].reset_index(drop=True) for each in (back, data))
+    pd.testing.assert_frame_equal(one, two, check_dtype=False)
+
+
+def test_ids_of_every_exported_file_join_with_the_manifest(exported: Path) -> None:
+    for name in ("readings.csv", "predictions.csv", "reference_standard.csv", "analysis.csv"):
+        table = read_csv_file(exported / name, Columns(("case",), has_others=True))
+        table.raise_first()
+        assert set(ODD) - {row.values["case"] for row in table.rows} <= {ODD[9]}, name  # the excluded one
+        assert (exported / name).read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_the_list_of_all_readings_says_which_file_to_analyse(exported: Path) -> None:
+    with pytest.raises(ValueError, match=r"analysis\.csv"):
+        read_readings_file(exported / "readings.csv")
+
+
+def test_files_for_other_programs_are_one_per_cohort_and_class(exported: Path) -> None:
+    files = sorted(path.name for path in exported.glob("mrmcaov_*"))
+    assert files == [
+        f"mrmcaov_{cohort}_{key}.csv" for cohort in ("-ext--ern", "internal") for key in ("-bad", "0", "none")
+    ]
+    assert not (exported / files[0]).read_bytes().startswith(b"\xef\xbb\xbf")
+    found = analyse_file(exported / "mrmcaov_internal_none.csv").analysis.to_tables()["auc"]
+    assert found["value"].between(0, 1).all()

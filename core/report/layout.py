@@ -1,0 +1,11 @@
+"""The layouts of a file of readings; one module for each reads and writes it."""
+
+from enum import StrEnum
+
+
+class Layout(StrEnum):
+    """Which columns a file of readings has."""
+
+    LONG = "long"  # core/report/long_file.py: ours, any number of classes
+    MRMCAOV = "mrmcaov"  # core/report/mrmcaov_file.py: the R package MRMCaov
+    IMRMC = "imrmc"  # core/report/imrmc_file.py: iMRMC, the program and the R package

@@ -1,0 +1,416 @@
+"""Rows of a file gathered into a study: names by the one rule of :mod:`core.spelling`, one truth a case, each answer
+once, missing codes as missing, and every error at the file's own row.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from core.csv_file import CsvRow, is_missing_code, rows_text
+from core.errors import InputError, ManifestError, StatisticsInputError
+from core.spelling import Spellings, spelling_key
+from core.study import THYROID_CLASSES, DiseaseClass
+from core.study_analysis.data import StudyData
+
+MOST_CLASSES = 100  # more are a column that holds no classes
+_CASE_KEYS = ("case", "patient", "cohort")
+_SAME = "names that differ only in capitals, blanks, Unicode form or a .0 are one name"
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What a person says about a file of readings beside the file."""
+
+    classes: tuple[DiseaseClass, ...] | None = None  # in order; None: those that the file names
+    positive: str | None = None  # of two classes the one that curves and sensitivity are of
+    missing: tuple[str, ...] = ()  # more missing codes, CODE or COLUMN=CODE
+
+    def is_missing(self, column: str, text: str) -> bool:
+        """Whether a value of a column says that nothing was given."""
+        if is_missing_code(text):
+            return True
+        key = spelling_key(text)
+        for code in self.missing:
+            of_column, _, code_of_column = code.rpartition("=")
+            if key == spelling_key(code) or (column == of_column.strip() and key == spelling_key(code_of_column)):
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class ReadingsFile:
+    """A file of readings as a study."""
+
+    data: StudyData
+    notes: tuple[str, ...]  # what was left out, taken as one, kept apart or assumed
+
+
+class StudyRows:
+    """The rows of one file, added one after another, then :meth:`study`.
+
+    Parameters
+    ----------
+    file : str
+        For messages.
+    options : FileOptions
+    named_classes : sequence of str
+        Classes that the file's columns name, in order; they are classes whatever they are called.
+    columns : mapping
+        Where a table's column has another name in the file, for messages: ``{"truth": "score"}``.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        options: FileOptions,
+        named_classes: Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        self.file, self.options, self.columns = file, options, dict(columns or {})
+        self.notes: list[str] = []
+        self.reader_names: dict[str, str] = {}
+        self.simulated: set[str] = set()
+        self.reader_years: dict[str, float] = {}
+        self._names = {kind: Spellings(kind) for kind in (*_CASE_KEYS, "reader", "arm", "class")}
+        self._named = tuple(named_classes)
+        self._given: dict[str, str] = {}
+        for disease in options.classes or ():
+            for name in (disease.key, disease.label, disease.short_label, *disease.aliases):
+                self._given.setdefault(spelling_key(name), disease.key)
+        self._keys: set[str] = set(self._given) | {spelling_key(name) for name in self._named}
+        for name in self._named:
+            self._names["class"].add(name, 1)
+        self._cases: dict[str, list[tuple[CsvRow, dict[str, Any]]]] = {}
+        self._truths: set[str] = set()
+        self._without_truth: list[CsvRow] = []
+        self._label_rows: dict[str, CsvRow] = {}
+        self._missing: Counter[tuple[str, str]] = Counter()
+        self._n_rows: Counter[str] = Counter()
+        self._answers: list[tuple[CsvRow, tuple[Any, ...]]] = []
+        self._ratings: list[tuple[CsvRow, tuple[Any, ...]]] = []
+        self._predictions: list[tuple[CsvRow, str, str, Mapping[str, float], str]] = []
+        self._asked: dict[tuple[str, str, str], CsvRow] = {}
+
+    # -------------------------------------------------------------------------------------------------- one value
+    def given(self, row: CsvRow, column: str) -> str:
+        """A value, "" where it says that nothing was given, which is counted."""
+        value = row.text(column)
+        self._n_rows[column] += 1
+        if not self.options.is_missing(column, value):
+            return value
+        self._missing[column, value] += 1
+        return ""
+
+    def given_class(self, row: CsvRow, column: str) -> str:
+        """A class as written, "" where nothing was given; a class that somebody named wins over a missing code."""
+        value = row.text(column)
+        if not value or spelling_key(value) not in self._keys:
+            value = self.given(row, column)
+            if value and self._given:
+                raise row.error(
+                    self.columns.get(column, column), "unknown class", value,
+                    "use one of " + ", ".join(one.key for one in self.options.classes or ())
+                    + f"; if it says that nothing was answered, add --missing {value!r}",
+                )  # fmt: skip
+        else:
+            self._n_rows[column] += 1
+        if value:
+            self._names["class"].add(value, row.number)
+        return value
+
+    def number(self, row: CsvRow, column: str) -> float:
+        """A number, NaN where nothing was given."""
+        return row.number_of(column) if self.given(row, column) else np.nan
+
+    # -------------------------------------------------------------------------------------------------- one row
+    def add_case(self, row: CsvRow, case: str, truth: str, about: Mapping[str, Any]) -> None:
+        """A case as one row tells it: class as written, and columns of :class:`StudyData`'s cases."""
+        fields = {"case": case, "patient": case, "cohort": "all", **about, "truth": truth}
+        if not truth:
+            self._without_truth.append(row)
+            return
+        self._truths.add(truth)
+        known = self._cases.setdefault(case, [])
+        if not any(fields == earlier for _, earlier in known):
+            known.append((row, fields))
+            for kind in _CASE_KEYS:
+                self._names[kind].add(str(fields[kind]), row.number)
+
+    def has_case(self, case: str) -> bool:
+        """Whether a row told of the case."""
+        return case in self._names["case"]
+
+    def counts(self) -> dict[str, int]:
+        """Readers, cases of the two classes and arms, named as iMRMC names them."""
+        truth = {self._names["case"].name(case): told[0][1]["truth"] for case, told in self._cases.items()}
+        n_positive = sum(value == "positive" for value in truth.values())
+        return {"NR": len(self._names["reader"].names()), "N0": len(truth) - n_positive, "N1": n_positive,
+                "NM": len(self._names["arm"].names())}  # fmt: skip
+
+    def add_reading(
+        self, row: CsvRow, reader: str, case: str, arm: str, *, label: str = "", confidence: float = np.nan,
+        repeat: float = 1.0, is_unreadable: bool = False, reading_seconds: float = np.nan,
+        ratings: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
+        """One answer; without label, ratings and unreadable it says that the case was put before the reader."""
+        self._names["reader"].add(reader, row.number)
+        self._names["arm"].add(arm, row.number)
+        self._asked.setdefault((reader, arm, case), row)
+        if label:
+            self._label_rows.setdefault(label, row)
+        self._ratings += [(row, (reader, case, arm, name, value)) for name, value in (ratings or {}).items()]
+        fields = (reader, case, arm, label, confidence, repeat, is_unreadable, reading_seconds)
+        self._answers.append((row, (*fields, bool(label or is_unreadable))))
+
+    def add_prediction(
+        self, row: CsvRow, model: str, case: str, probabilities: Mapping[str, float], label: str = ""
+    ) -> None:
+        """One model's probabilities by class as written."""
+        self._names["reader"].add(model, row.number)
+        if label:
+            self._label_rows.setdefault(label, row)
+        self._predictions.append((row, model, case, probabilities, label))
+
+    # -------------------------------------------------------------------------------------------------- the whole
+    def study(self) -> ReadingsFile:
+        """The study that the rows tell.
+
+        Raises
+        ------
+        ManifestError
+            For the first contradiction or value that a study cannot take, at the file's row.
+        """
+        self._refuse_without_truth()
+        classes = self._classes()
+        cases, case_rows = self._case_table()
+        self._refuse_repeated()
+        self._refuse_partial(classes)
+        name = {kind: spellings.name for kind, spellings in self._names.items()}
+        answers = [(row, fields[:-1]) for row, fields in self._answers if fields[-1]]
+        readings = pd.DataFrame(
+            [(name["reader"](one[0]), name["case"](one[1]), name["arm"](one[2]), self._class(one[3]), *one[4:])
+             for _, one in answers],
+            columns=["reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "reading_seconds"],
+        )  # fmt: skip
+        ratings = pd.DataFrame(
+            [(name["reader"](one[0]), name["case"](one[1]), name["arm"](one[2]), self._class(one[3]), one[4])
+             for _, one in self._ratings],
+            columns=["reader", "case", "arm", "class", "rating"],
+        )  # fmt: skip
+        predictions = pd.DataFrame(
+            [{"model": name["reader"](model), "case": name["case"](case),
+              **{f"p_{self._class(key)}": value for key, value in values.items()}, "label": self._class(label) or None}
+             for _, model, case, values, label in self._predictions]
+        )  # fmt: skip
+        rows = {"cases": case_rows, "readings": [row for row, _ in answers], "reader_ratings":
+                [row for row, _ in self._ratings], "predictions": [row for row, *_ in self._predictions]}  # fmt: skip
+        models = {name["reader"](model) for _, model, *_ in self._predictions}
+        names = {name["reader"](key): shown for key, shown in self.reader_names.items()}
+        try:
+            data = StudyData(
+                classes=classes,
+                cases=cases,
+                readings=readings,
+                predictions=predictions if len(predictions) else pd.DataFrame({"model": [], "case": []}, dtype=object),
+                reader_ratings=ratings if len(ratings) else None,
+                reader_names={key: shown for key, shown in names.items() if key not in models},
+                model_names={key: shown for key, shown in names.items() if key in models},
+                simulated=frozenset(name["reader"](key) for key in self.simulated),
+                reader_years={name["reader"](key): years for key, years in self.reader_years.items()},
+                assignments=self._assignments(cases),
+            )
+        except StatisticsInputError as error:
+            self._raise_at_row(error, rows)
+        return ReadingsFile(data, (*self.notes, *self._missing_notes(), *self._name_notes(classes)))
+
+    def _refuse_without_truth(self) -> None:
+        """Every row of a case says what the case is."""
+        if not self._without_truth:
+            return
+        first, column = self._without_truth[0], self.columns.get("truth", "truth")
+        fix = f"write the class, or delete {rows_text([row.number for row in self._without_truth])}"
+        value = first.text(column)
+        if value:
+            names = ",".join(dict.fromkeys([value, *self._names["class"].names()]))
+            fix += f"; if {value!r} is a class, say so: --classes {names}"
+        raise first.error(column, "the case has no reference standard", value or None, fix)
+
+    def _class(self, written: str) -> str:
+        """Key of a class as written."""
+        if not written:
+            return ""
+        return self._given.get(spelling_key(written)) or self._names["class"].name(written)
+
+    def _classes(self) -> tuple[DiseaseClass, ...]:
+        """Those that were given, else those that the file names; the positive one last of two."""
+        if self.options.classes is not None:
+            classes = self.options.classes
+        else:
+            found = self._names["class"].names()
+            named = list(dict.fromkeys(self._names["class"].name(name) for name in self._named))
+            ordered = named if set(named) == set(found) else sorted(found, key=_class_order)
+            classes = tuple(DiseaseClass(key, key, key) for key in ordered)
+        if not 2 <= len(classes) <= MOST_CLASSES:
+            shown = ", ".join(one.key for one in classes[:10])
+            raise ManifestError(
+                f"the file names {len(classes)} classes",
+                file=self.file,
+                field="truth",
+                value=shown,
+                fix="check the columns truth and label, or name the classes: --classes a,b",
+            )
+        return _with_positive(classes, self.options.positive)
+
+    def _case_table(self) -> tuple[pd.DataFrame, list[CsvRow]]:
+        """One row a case, and the file's row that told of it first."""
+        found: dict[str, tuple[CsvRow, dict[str, Any]]] = {}
+        for told in self._cases.values():
+            for row, written in told:
+                fields = {key: self._names[key].name(str(value)) if key in _CASE_KEYS else value
+                          for key, value in written.items()}  # fmt: skip
+                fields["truth"] = self._class(written["truth"])
+                first_row, first = found.setdefault(fields["case"], (row, fields))
+                for column in fields:
+                    if fields[column] != first[column]:
+                        where = f"row {first_row.number}"
+                        raise row.error(
+                            self.columns.get(column, column),
+                            f"case {written['case']!r} had another {column} ({first[column]!r}) in {where}",
+                            written[column], f"write it one way, or give two cases two names ({_SAME})",
+                        )  # fmt: skip
+        return pd.DataFrame([fields for _, fields in found.values()]), [row for row, _ in found.values()]
+
+    def _refuse_repeated(self) -> None:
+        """Every reader, arm, case and repeat once, every model and case once."""
+        name = {kind: spellings.name for kind, spellings in self._names.items()}
+        seen: dict[tuple[Any, ...], CsvRow] = {}
+        for row, (reader, case, arm, _, _, repeat, *_) in self._answers:
+            key = (name["reader"](reader), name["arm"](arm), name["case"](case), repeat)
+            columns = [self.columns.get(one, one) for one in ("reader", "arm", "case", "repeat")]
+            self._once(seen, key, row, ", ".join(one for one in columns if one in row.values))
+        seen_models: dict[tuple[Any, ...], CsvRow] = {}
+        for row, model, case, *_ in self._predictions:
+            self._once(seen_models, (name["reader"](model), name["case"](case)), row, "model and case")
+
+    def _refuse_partial(self, classes: Sequence[DiseaseClass]) -> None:
+        """A model gives a probability for every class."""
+        for row, _, _, values, _ in self._predictions:
+            given = {self._class(key) for key in values}
+            for disease in classes:
+                if disease.key not in given:
+                    raise row.error(f"p_{disease.key}", "a model's row needs the probability of every class",
+                                    fix=f"add the column p_{disease.key}; scores that are no probabilities are given "
+                                    "as those of a reader, in a column rating_<class>")  # fmt: skip
+
+    @staticmethod
+    def _once(seen: dict[tuple[Any, ...], CsvRow], key: tuple[Any, ...], row: CsvRow, what: str) -> None:
+        first = seen.setdefault(key, row)
+        if first is not row:
+            raise row.error(what, f"the same one stands in row {first.number}", ", ".join(map(str, key)),
+                            f"keep one of the two rows ({_SAME})")  # fmt: skip
+
+    def _assignments(self, cases: pd.DataFrame) -> pd.DataFrame | None:
+        """Who was asked to read what, where somebody answered nothing: all of a cohort of which a row tells."""
+        cohort_of = dict(zip(cases["case"], cases["cohort"], strict=True))
+        name = {kind: spellings.name for kind, spellings in self._names.items()}
+
+        def place(reader: str, arm: str, case: str) -> tuple[str, str, str]:
+            return name["reader"](reader), name["arm"](arm), cohort_of[name["case"](case)]
+
+        asked = {place(*key) for key in self._asked}
+        answered = {place(fields[0], fields[2], fields[1]) for _, fields in self._answers if fields[-1]}
+        answered |= {place(one[0], one[2], one[1]) for _, one in self._ratings}
+        silent = sorted(asked - answered)
+        if not silent:
+            return None
+        shown = ", ".join(f"{reader} ({arm}, {cohort})" for reader, arm, cohort in silent)
+        self.notes.append(f"no answer at all from {shown}")
+        of_cohort = cases.groupby("cohort")["case"].apply(list).to_dict()
+        return pd.DataFrame(
+            [(reader, case, arm) for reader, arm, cohort in sorted(asked) for case in of_cohort[cohort]],
+            columns=["reader", "case", "arm"],
+        )
+
+    def _raise_at_row(self, error: StatisticsInputError, rows: Mapping[str, Sequence[CsvRow]]) -> NoReturn:
+        """The error of a study's table, at the file's row and column."""
+        of_table = rows.get(error.file or "", ())
+        if error.row is None or error.row > len(of_table):
+            raise ManifestError(error.problem, file=self.file, field=error.field, value=error.value, fix=error.fix)
+        column = self.columns.get(error.field or "", error.field)
+        raise of_table[error.row - 1].error(column, error.problem, error.value, error.fix) from error
+
+    def _missing_notes(self) -> list[str]:
+        """How many values say that nothing was given, by column and code."""
+        notes = []
+        for column in dict.fromkeys(column for column, _ in self._missing):
+            codes = {code: n for (of, code), n in self._missing.items() if of == column}
+            if any(codes) and sum(codes.values()) < self._n_rows[column]:
+                told = ", ".join(f"{code or 'empty'!s} {n}" for code, n in sorted(codes.items()))
+                notes.append(f"{column}: {sum(codes.values())} of {self._n_rows[column]} values are missing ({told})")
+        return notes
+
+    def _name_notes(self, classes: Sequence[DiseaseClass]) -> list[str]:
+        """What was taken as one or kept apart, classes without a case, and which class is positive."""
+        notes = [note for kind, names in self._names.items() if kind != "patient" for note in names.notes()]
+        if not self._given:
+            true = {self._class(text) for text in self._truths}
+            only = {self._class(label): row for label, row in sorted(self._label_rows.items())}
+            stray = [f"{key!r} (row {row.number})" for key, row in only.items() if key not in true]
+            if stray:
+                notes.append(f"in no reference standard, yet answered: {', '.join(stray)}; if that says that nothing "
+                             "was answered, name it with --missing")  # fmt: skip
+        if len(classes) == 2 and self.options.positive is None:
+            notes.append(f"of the two classes {classes[1].key!r} is positive; choose with --positive")
+        return notes
+
+
+def named_classes(text: str) -> tuple[DiseaseClass, ...] | None:
+    """Classes of one line, "normal,benign,malignant" or "thyroid"; None for an empty line.
+
+    Raises
+    ------
+    InputError
+        If it names fewer than two, or one twice.
+    """
+    if not text.strip():
+        return None
+    if text.strip().casefold() == "thyroid":
+        return THYROID_CLASSES
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
+    if len(names) < 2 or not all(names) or len({spelling_key(name) for name in names}) < len(names):
+        raise InputError("needs two classes or more, none of them twice", field="classes", value=text,
+                         fix="write their names with commas between, such as normal,benign,malignant")  # fmt: skip
+    return tuple(DiseaseClass(name, name, name) for name in names)
+
+
+def _class_order(key: str) -> tuple[bool, float, str]:
+    """Numbers by size, then names by letter."""
+    try:
+        return (False, float(key), "")
+    except ValueError:
+        return (True, 0.0, key.casefold())
+
+
+def _with_positive(classes: tuple[DiseaseClass, ...], positive: str | None) -> tuple[DiseaseClass, ...]:
+    """Two classes with the positive one last."""
+    if positive is None:
+        return classes
+    wanted = spelling_key(positive)
+    names = {spelling_key(name): one for one in classes
+             for name in (one.key, one.label, one.short_label, *one.aliases)}  # fmt: skip
+    if wanted not in names:
+        raise InputError("no class has this name", field="positive", value=positive,
+                         fix="use one of " + ", ".join(one.key for one in classes))  # fmt: skip
+    if len(classes) > 2:
+        raise InputError("a positive class is chosen of two, and there are more: each is analysed against the rest",
+                         field="positive", value=positive,
+                         fix=f"leave --positive out and read the rows of class {positive!r}")  # fmt: skip
+    chosen = names[wanted]
+    return (next(one for one in classes if one is not chosen), chosen)
