@@ -34,7 +34,7 @@ PASSWORD = "a long enough password"
 COORDINATOR = "coordinator"
 STUDY = "demo"
 N_CASES = 20
-N_READERS = 24
+N_READERS = 60
 
 
 def phantom_pixels(number: int) -> np.ndarray:

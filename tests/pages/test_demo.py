@@ -138,6 +138,7 @@ def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
     def answer(numbers: range) -> None:
         for number in numbers:
             expect(position).to_have_text(f"Case {number + 1} of {n}", timeout=30_000)
+            expect(page.locator(".room")).to_have_attribute("data-state", "empty")
             for key in (str(number % 4 + 1), CONFIDENCE_KEYS[number % 5], "Enter"):
                 page.keyboard.press(key)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from core.study import THYROID_CLASSES
 from db.records import ReadingRecord
@@ -21,12 +22,12 @@ def planned(number: int) -> tuple[str, str]:
     return str(number % 4 + 1), CONFIDENCE_KEYS[number % 5]
 
 
-def type_answers(page: Page, positions: range, gap_ms: int = 0) -> None:
+def type_answers(page: Page, positions: range) -> None:
+    """Answer these cases, each after its image is on the screen."""
     for number in positions:
+        wait_for_case(page, number + 1)
         for key in (*planned(number), "Enter"):
             page.keyboard.press(key)
-            if gap_ms:
-                page.wait_for_timeout(gap_ms)
 
 
 def check_answers(readings: list[ReadingRecord], n: int) -> None:
@@ -40,22 +41,145 @@ def check_answers(readings: list[ReadingRecord], n: int) -> None:
 
 
 def wait_for_case(page: Page, position: int) -> None:
+    """Until the image of a case is on the screen and may be answered."""
     expect(page.locator("[data-part=position]")).to_have_text(f"Case {position} of {N_CASES}", timeout=30_000)
+    expect(page.locator(".room")).to_have_attribute("data-state", re.compile("empty|chosen|refused|correcting"))
 
 
 def wait_for_end(page: Page) -> None:
     expect(page.get_by_text(f"{N_CASES} of {N_CASES} answers")).to_be_visible(timeout=60_000)
 
 
-@pytest.mark.parametrize("gap_ms", [0, 50])
-def test_twenty_cases_typed_at_any_speed_are_all_saved_as_typed(
-    gap_ms: int, server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+def test_twenty_cases_typed_are_saved_as_typed(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    type_answers(page, range(N_CASES))
+    wait_for_end(page)
+    check_answers(stored_readings(server.store_url, reader), N_CASES)
+
+
+#: Logs every key with the case on the screen and whether it was typed after that image had been put on the canvas.
+KEY_LOG = """
+window.keyLog = [];
+let drawnAt = Infinity;
+const draw = CanvasRenderingContext2D.prototype.drawImage;
+CanvasRenderingContext2D.prototype.drawImage = function (...given) {
+  if (this.canvas.isConnected) drawnAt = performance.now();
+  return draw.apply(this, given);
+};
+window.addEventListener("keydown", (event) => {
+  const room = event.composedPath().concat([...document.querySelectorAll("*")]).map((one) => one.shadowRoot)
+    .find((one) => one && one.querySelector("[data-part=position]"));
+  const position = room ? Number(room.querySelector("[data-part=position]").textContent.match(/\\d+/)[0]) : 0;
+  window.keyLog.push({ key: event.key, position, isAfterDraw: event.timeStamp >= drawnAt });
+}, true);
+"""
+
+
+@pytest.mark.parametrize("gap_ms", [0, 50, 150])
+def test_keys_typed_blindly_never_answer_an_image_that_was_not_on_the_screen(
+    gap_ms: int, server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext,
+    stored_readings: Callable,
+) -> None:  # fmt: skip
+    context.add_init_script(KEY_LOG)
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    for number in range(N_CASES):
+        for key in (*planned(number), "Enter"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(gap_ms)
+    if gap_ms == 0:
+        expect(page.locator("[data-part=hint]")).to_contain_text("ot taken")
+    log = page.evaluate("window.keyLog")
+    assert len(log) == 3 * N_CASES
+    page.wait_for_timeout(500)
+    readings = stored_readings(server.store_url, reader)
+    assert [reading.position for reading in readings] == list(range(1, len(readings) + 1))
+    for reading in readings:
+        typed = {one["key"] for one in log if one["position"] == reading.position and one["isAfterDraw"]}
+        number = [disease.key for disease in THYROID_CLASSES].index(reading.class_key) + 1
+        answer = {str(number), CONFIDENCE_KEYS[reading.confidence - 1], "Enter"}
+        assert answer <= typed, f"case {reading.position} was answered {answer}, typed against it: {typed}"
+
+
+def test_what_is_on_the_screen_is_saved_when_the_choice_is_changed_before_the_receipt(
+    own_server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(own_server, reader, "/read")
+    type_answers(page, range(4))
+    wait_for_case(page, 5)
+    own_server.kill()
+    for key in ("1", "q", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-part=status]")).to_contain_text("Not saved yet: no connection", timeout=15_000)
+    for key in ("3", "t", "x", "u"):
+        page.keyboard.press(key)
+    page.get_by_role("radio", name="Tumor").click()
+    page.get_by_role("textbox").click()
+    page.keyboard.type("4 e")
+    expect(page.locator("[data-part=hint]")).to_have_text("Not taken: the answer is being saved as it stands here.")
+    on_screen = [page.get_by_role("radio", checked=True).nth(number).inner_text() for number in range(2)]
+    own_server.start()
+    wait_for_case(page, 6)
+    expect(page.get_by_role("radio", checked=True)).to_have_count(0)
+    expect(page.get_by_role("textbox")).to_have_value("")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=hint]")).to_contain_text("Choose a diagnosis first")
+    readings = stored_readings(own_server.store_url, reader)
+    assert len(readings) == 5
+    saved = readings[-1]
+    assert (saved.class_key, saved.confidence, saved.is_unreadable, saved.comment) == ("graves", 1, False, "")
+    assert "Graves" in on_screen[0]
+    assert "guess" in on_screen[1]
+
+
+def test_a_late_receipt_is_awaited_and_sending_twice_saves_once(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
+) -> None:
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    is_holding = False
+
+    def hold_replies(browser_side: WebSocketRoute) -> None:
+        server_side = browser_side.connect_to_server()
+        server_side.on_message(
+            lambda message: held.append((browser_side, message)) if is_holding else browser_side.send(message)
+        )
+
+    context.route_web_socket(re.compile("/_stcore/stream"), hold_replies)
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    is_holding = True
+    for key in ("2", "w", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-part=status]")).to_contain_text("Not saved yet", timeout=10_000)
+    for key in ("4", "t", "Enter", "3"):  # the second Enter sends the same submission again
+        page.keyboard.press(key)
+    page.wait_for_timeout(500)
+    assert [reading.class_key for reading in stored_readings(server.store_url, reader)] == ["normal"]
+    is_holding = False
+    for browser_side, message in held:
+        browser_side.send(message)
+    wait_for_case(page, 2)
+    expect(page.get_by_role("radio", checked=True)).to_have_count(0)
+    (reading,) = stored_readings(server.store_url, reader)
+    assert (reading.position, reading.class_key, reading.confidence) == (1, "normal", 2)
+
+
+def test_a_comment_in_writing_never_goes_on_in_the_next_case(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
 ) -> None:
     page = sign_in(server, reader, "/read")
     wait_for_case(page, 1)
-    type_answers(page, range(N_CASES), gap_ms)
-    wait_for_end(page)
-    check_answers(stored_readings(server.store_url, reader), N_CASES)
+    for key in ("1", "q", "c"):
+        page.keyboard.press(key)
+    page.keyboard.type("of case 1")
+    page.get_by_role("button", name="Save and next").click()
+    page.keyboard.type(" still 1")
+    wait_for_case(page, 2)
+    expect(page.get_by_role("textbox")).to_have_value("")
+    expect(page.get_by_role("textbox")).not_to_be_focused()
+    assert [reading.comment for reading in stored_readings(server.store_url, reader)] == ["of case 1"]
 
 
 def test_a_refresh_in_the_middle_of_a_case_keeps_the_place_and_the_draft(
@@ -79,12 +203,13 @@ def test_a_killed_server_loses_nothing_and_the_same_tab_goes_on(
     own_server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
 ) -> None:
     page = sign_in(own_server, reader, "/read")
-    wait_for_case(page, 1)
     type_answers(page, range(5))
     wait_for_case(page, 6)
     own_server.kill()
-    type_answers(page, range(5, 6))
-    expect(page.locator("[data-part=status]")).to_have_text("Not saved yet. Press Enter to try again.", timeout=15_000)
+    expect(page.locator("[data-part=status]")).to_contain_text("No connection to the server", timeout=15_000)
+    for key in (*planned(5), "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-part=status]")).to_contain_text("Not saved yet: no connection", timeout=15_000)
     check_answers(stored_readings(own_server.store_url, reader), 5)
     own_server.start()
     wait_for_case(page, 7)  # the panel sends the answer again by itself when the server is back
@@ -152,10 +277,10 @@ def test_enter_saves_nothing_until_diagnosis_and_confidence_are_chosen(
     page = sign_in(server, reader, "/read")
     wait_for_case(page, 1)
     page.keyboard.press("Enter")
-    expect(page.locator("[data-part=status]")).to_contain_text("Choose a diagnosis first")
+    expect(page.locator("[data-part=hint]")).to_contain_text("Choose a diagnosis first")
     page.keyboard.press("3")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-part=status]")).to_contain_text("Choose a confidence first")
+    expect(page.locator("[data-part=hint]")).to_contain_text("Choose a confidence first")
     assert stored_readings(server.store_url, reader) == []
 
 
@@ -179,7 +304,7 @@ def test_comment_flag_view_and_time_are_stored_with_the_answer(
     assert reading.is_unreadable
     assert reading.display_state["colour_table"] == "grey"
     assert reading.display_state["is_inverted"] is True
-    assert reading.display_state["keys_before_image"] == 0
+    assert reading.display_state["keys_dropped_before_image"] == 0
     assert reading.reading_seconds is not None
     assert (
         0 < reading.reading_seconds < 1.4 or reading.reading_seconds < page.evaluate("performance.now()") / 1000 - 1.4

@@ -1,8 +1,8 @@
 """The reading panel: image, answer and keys in one component, so that no keystroke waits for the server.
 
-The browser part stands in ``panel.html``, ``panel.css``, ``viewer.js`` and ``panel.js``. Every run of the script hands
-it one byte string over the websocket (never a media address); every answer comes back as one message with its own
-``submit_id``, and the panel says "Saved" only after a receipt with the same ``submit_id``.
+The browser part stands in ``panel.html``, ``panel.css``, ``viewer.js``, ``states.js`` and ``panel.js``. Every run of
+the script hands it one byte string over the websocket (never a media address); every answer comes back as one message
+with its own ``submit_id``, and the panel says "Saved" only after a receipt with the same ``submit_id``.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _text(*names: str) -> str:
 
 
 _component = st.components.v2.component(
-    "reading_panel", html=_text("panel.html"), css=_text("panel.css"), js=_text("viewer.js", "panel.js")
+    "reading_panel", html=_text("panel.html"), css=_text("panel.css"), js=_text("viewer.js", "states.js", "panel.js")
 )
 
 

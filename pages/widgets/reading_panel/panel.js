@@ -1,11 +1,13 @@
-// The reading panel: keys, draft, clock and the conversation with the server. The viewer stands in viewer.js.
+// The reading panel: keys, draft, clock and the conversation with the server. The viewer stands in viewer.js, what a
+// key or click does in which state in states.js.
 //
 // Every run of the script hands over one byte string: the length of a JSON header (uint32, little endian), the
 // header, and the pixels. Every answer goes back as one trigger with its own submit_id, and stays "not saved" until a
 // receipt with the same submit_id comes back; sending it twice is harmless, for the store keeps one reading per id.
 
 const CONFIDENCE_KEYS = "QWERTASDFG";
-const PATIENCE_MS = 4000;
+const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
+const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
 const SHEET = [
   ["1 – 9", "choose the diagnosis"], ["Q W E R T", "choose the confidence"], ["Enter or Space", "save and go on"],
@@ -40,23 +42,28 @@ class Panel {
     root.querySelectorAll("[data-part]").forEach((part) => {
       this.parts[part.dataset.part] = part;
     });
-    this.queue = []; // keys typed while an answer is on its way; they belong to the next case
-    this.pending = null; // what was sent and is not yet acknowledged
+    this.pending = null; // what was sent and is not yet acknowledged; while it stands, the answer is locked
     this.header = null;
-    this.isReady = false; // the image of this case is on the screen
+    this.isDrawn = false; // the image of this case is on the screen
+    this.drawnAt = Infinity; // since when, on the clock of the events; what was typed or pressed before is dropped
+    this.pressedAt = 0; // when the pointer last went down
+    this.hasReceipt = false; // the receipt has come, the next image has not
+    this.isRefused = false; // the answer on the screen was refused; it stays as a draft
     this.isPaused = false;
+    this.isOffline = false; // no connection to the server
     this.draft = null;
     this.shownAt = null;
     this.viewer = new Viewer(root.querySelector("canvas"), this.parts["read-out"], () => this.tellView());
     this.unlisten = [];
     this.listen();
+    this.watchConnection();
     this.writeSheet();
   }
 
   // ---- what the server says -------------------------------------------------------------------------------------
 
   update(bytes, send) {
-    this.send = send;
+    this.trigger = send;
     const { header, pixels } = unpack(bytes);
     if (this.pending) {
       const receipt = header.receipt;
@@ -80,57 +87,65 @@ class Panel {
   // A receipt has come for what was sent.
   settle(receipt) {
     clearTimeout(this.timer);
-    if (receipt.state === "try-again") {
-      this.pending.isLate = true;
-      this.say(`Not saved yet: ${receipt.message} Press Enter to try again.`, "alert");
-      return;
-    }
-    if (receipt.state === "saved") {
-      this.forget();
-    } else if (receipt.state === "refused") {
-      this.queue = []; // typed for a case that does not come
-    }
+    if (receipt.state === "try-again") return this.beLate(receipt.message);
+    if (receipt.state === "saved") this.forget();
+    this.hasReceipt = receipt.state === "saved";
+    this.isRefused = receipt.state === "refused" && this.pending.kind === "answer";
     const isFirst = this.pending.kind === "answer" && this.header.mode === "read";
     this.pending = null;
     this.startClock();
     const text = receipt.state === "saved" && isFirst ? `Case ${this.header.position} saved.` : receipt.message;
     this.say(text, { saved: "saved", refused: "alert" }[receipt.state] || "");
+    if (!this.dropped) this.hint("");
   }
 
   show(pixels) {
     const { header } = this;
-    this.draft = this.recall(header.draft_key) || {
-      class_key: null, confidence: null, comment: "", is_unreadable: false, seconds: 0, typed_ahead: 0,
+    const kept = this.recall(header.draft_key);
+    this.draft = kept || {
+      class_key: null, confidence: null, comment: "", is_unreadable: false, seconds: 0, dropped: 0,
       ...(header.previous || {}),
     };
-    this.isReady = false;
-    this.isPaused = false;
+    this.isRefused = false;
+    this.isDrawn = false;
+    this.drawnAt = Infinity;
+    this.shownAt = null;
     this.viewer.show(pixels, header.width, header.height, header.unit, header.view);
     this.parts.comment.value = this.draft.comment;
-    if (document.activeElement && /^(A|BUTTON)$/.test(document.activeElement.tagName)) {
-      document.activeElement.blur(); // the link that led here must not swallow Enter
-    }
-    const isPainted = () => {
-      if (!this.isReady && this.header === header) {
-        this.isReady = true;
-        this.shownAt = performance.now();
-        this.drain();
+    const [inside, outside] = [this.root.getRootNode().activeElement, document.activeElement];
+    if (inside === this.parts.comment) inside.blur(); // what is typed now is no part of the last comment
+    if (outside && /^(A|BUTTON)$/.test(outside.tagName)) outside.blur(); // the link that led here must not take Enter
+    // The second frame begins when the first, with the image, is done; a hidden tab draws none and takes no key.
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      if (this.header.draft_key !== header.draft_key || this.isDrawn) return;
+      this.isDrawn = true;
+      this.hasReceipt = false;
+      this.drawnAt = performance.now();
+      this.startClock();
+      if (this.dropped) this.hint(`Typed before this image: not taken (${this.dropped}).`);
+      else if (kept && header.mode === "read" && (kept.class_key || kept.confidence || kept.comment)) {
+        this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
       }
-    };
-    requestAnimationFrame(() => requestAnimationFrame(isPainted));
-    setTimeout(isPainted, 300); // a hidden tab paints no frames
+      this.draft.dropped = this.dropped;
+      this.dropped = 0;
+      this.write();
+    }));
   }
 
   // ---- the clock ------------------------------------------------------------------------------------------------
 
   // Seconds that this image was in sight: neither hidden tab nor pause counts.
   seconds() {
-    const isRunning = this.isReady && !this.isPaused && !document.hidden && this.shownAt !== null;
+    const isRunning = this.isInSight() && this.shownAt !== null;
     return this.draft.seconds + (isRunning ? (performance.now() - this.shownAt) / 1000 : 0);
   }
 
+  isInSight() {
+    return this.isDrawn && !this.isPaused && this.parts.sheet.hidden && !document.hidden;
+  }
+
   stopClock() {
-    if (this.draft && this.isReady) {
+    if (this.draft && this.isDrawn) {
       this.draft.seconds = this.seconds();
       this.shownAt = null;
       this.remember();
@@ -138,7 +153,7 @@ class Panel {
   }
 
   startClock() {
-    if (this.isReady && !this.isPaused && !document.hidden && this.shownAt === null) {
+    if (this.isInSight() && this.pending === null && this.shownAt === null) {
       this.shownAt = performance.now();
     }
   }
@@ -183,6 +198,7 @@ class Panel {
     const isInside = this.root.contains(target);
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "") || target.isContentEditable) {
       if (isInside && event.key === "Escape") target.blur();
+      else if (isInside && target.readOnly && event.key.length === 1) this.press("C", event.timeStamp); // says why not
       if (isInside) event.stopImmediatePropagation(); // no shortcut of the page fires while a comment is written
       return;
     }
@@ -194,84 +210,139 @@ class Panel {
     event.stopImmediatePropagation();
     const isMoving = name === "+" || name === "-" || name === "[" || name === "]" || name.startsWith("Arrow");
     if (event.repeat && !isMoving) return; // a key held down is one key
-    this.press(name);
+    this.press(name, event.timeStamp);
   }
 
-  press(name) {
-    if (this.pending && this.pending.isLate && name === "Enter") {
-      this.sendPending();
-    } else if (this.pending || !this.isReady) {
-      this.queue.push(name);
-    } else {
-      this.act(name, false);
-    }
+  state() {
+    const { draft } = this;
+    return stateOf({
+      isDrawn: this.isDrawn && draft !== null, hasReceipt: this.hasReceipt, isPaused: this.isPaused,
+      isSheetOpen: !this.parts.sheet.hidden, isPending: this.pending !== null, isLate: this.pending?.isLate,
+      isOffline: this.isOffline,
+      isRefused: this.isRefused, isCorrecting: this.header?.mode === "correct",
+      isComplete: draft !== null && draft.class_key !== null && draft.confidence !== null,
+    });
   }
 
-  drain() {
-    while (this.queue.length && this.isReady && !this.pending) {
-      this.act(this.queue.shift(), true);
-    }
+  intent(name) {
+    const names = { Enter: "save", U: "correct", Escape: "leave", P: "pause", "?": "sheet", C: "comment", X: "choose" };
+    if (names[name]) return names[name];
+    return /^[1-9]$/.test(name) || CONFIDENCE_KEYS.includes(name) ? "choose" : "view";
   }
 
-  act(name, isAhead) {
-    if (name === "?" || (name === "Escape" && !this.parts.sheet.hidden)) {
-      this.parts.sheet.hidden = name === "?" ? !this.parts.sheet.hidden : true;
-      return;
-    }
-    if (name === "P") return this.pause();
-    if (this.isPaused) return;
+  // Follow the table for one key or click; `madeAt` is when it was made, which may lie before the image was drawn.
+  press(name, madeAt) {
+    const state = madeAt < this.drawnAt && this.isDrawn ? "drawing" : this.state();
+    this[STATES[state][this.intent(name)]](name);
+    this.write();
+  }
+
+  nothing() {}
+
+  drop() {
+    this.dropped += 1;
+    this.hint("Typed before the image: not taken.");
+  }
+
+  lock() {
+    this.dropped += 1;
+    this.hint(this.pending.kind === "answer" ? "Not taken: the answer is being saved as it stands here."
+      : "Not taken: waiting for the server.");
+  }
+
+  wait() {}
+
+  cover() {
+    this.hint(this.isPaused ? "Not taken: paused. P goes on." : "Not taken: the keys cover the image. Esc closes them.");
+  }
+
+  save() {
+    if (this.draft.class_key === null || this.draft.confidence === null) this.ask();
+    else this.send();
+  }
+
+  offline() {
+    this.hint("No connection to the server: only the case on the screen can be answered.");
+  }
+
+  retry() {
+    this.sendPending();
+  }
+
+  openSheet() {
+    this.stopClock();
+    this.parts.sheet.hidden = false;
+  }
+
+  closeSheet() {
+    this.parts.sheet.hidden = true;
+    this.startClock();
+    this.hint("");
+  }
+
+  correct() {
+    if (this.header.can_correct) this.request("correct");
+    else this.hint("There is no saved answer to correct.");
+  }
+
+  cancel() {
+    this.request("cancel");
+  }
+
+  comment() {
+    this.parts.comment.focus();
+  }
+
+  view(name) {
     const step = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[name];
-    if (step) return this.viewer.pan(step[0] * 40, step[1] * 40);
-    if (name === "0") return this.viewer.reset();
-    if (name === "I") return this.viewer.invert();
-    if (name === "M") return this.viewer.nextTable();
-    if (name === "+" || name === "-") return this.viewer.zoomAt(name === "+" ? 1.25 : 0.8);
-    if (name === "[" || name === "]") {
-      return this.viewer.changeWindow(0, (name === "]" ? 0.05 : -0.05) * this.header.view.width);
-    }
-    if (name === "Escape") return this.header.mode === "correct" ? this.ask("cancel") : undefined;
-    if (name === "U" && this.header.mode === "correct") return;
-    if (name === "U") return this.header.can_correct ? this.ask("correct") : this.say("There is no saved answer to correct.", "");
-    if (name === "C") return this.parts.comment.focus();
-    if (name === "Enter") return this.save();
-    this.choose(name, isAhead);
+    if (step) this.viewer.pan(step[0] * 40, step[1] * 40);
+    else if (name === "0") this.viewer.reset();
+    else if (name === "I") this.viewer.invert();
+    else if (name === "M") this.viewer.nextTable();
+    else if (name === "+" || name === "-") this.viewer.zoomAt(name === "+" ? 1.25 : 0.8);
+    else this.viewer.changeWindow(0, (name === "]" ? 0.05 : -0.05) * this.header.view.width);
   }
 
-  choose(name, isAhead) {
+  choose(name) {
     const step = CONFIDENCE_KEYS.indexOf(name);
     if (name === "X") {
       this.draft.is_unreadable = !this.draft.is_unreadable;
-    } else if (/^[1-9]$/.test(name)) {
+    } else if (step >= 0) {
+      this.draft.confidence = step + 1;
+    } else {
       const chosen = this.header.classes[Number(name) - 1];
       if (!chosen) return;
       this.draft.class_key = chosen.key;
-    } else if (step >= 0) {
-      this.draft.confidence = step + 1;
     }
-    this.draft.typed_ahead += isAhead ? 1 : 0;
+    this.isRefused = false;
     this.remember();
-    if (this.parts.status.dataset.tone === "alert") this.say("", ""); // what was asked for is being done
-    this.write();
+    this.hint("");
   }
 
   pause() {
-    if (this.isPaused) {
-      this.isPaused = false;
-      this.startClock();
-    } else {
-      this.stopClock();
-      this.isPaused = true;
-    }
-    this.write();
+    this.stopClock();
+    this.isPaused = true;
+    this.parts.sheet.hidden = true;
+  }
+
+  resume() {
+    this.isPaused = false;
+    this.startClock();
+    this.hint("");
   }
 
   // ---- sending --------------------------------------------------------------------------------------------------
 
-  save() {
+  ask() {
     const { header, draft } = this;
-    if (draft.class_key === null) return this.say(`Choose a diagnosis first: 1 to ${header.classes.length}.`, "alert");
-    if (draft.confidence === null) return this.say("Choose a confidence first: Q, W, E, R or T.", "alert");
+    if (draft.class_key === null) this.hint(`Choose a diagnosis first: 1 to ${header.classes.length}.`);
+    else this.hint("Choose a confidence first: Q, W, E, R or T.");
+  }
+
+  send() {
+    const { header, draft } = this;
     this.stopClock();
+    this.dropped = 0;
     this.pending = {
       kind: "answer",
       submit_id: newSubmitId(),
@@ -282,13 +353,14 @@ class Panel {
       comment: this.parts.comment.value.trim(),
       is_unreadable: draft.is_unreadable,
       reading_seconds: Math.round(draft.seconds * 1000) / 1000,
-      display_state: { ...this.viewer.state(), keys_before_image: draft.typed_ahead },
+      display_state: { ...this.viewer.state(), keys_dropped_before_image: draft.dropped || 0 },
     };
     this.sendPending();
   }
 
-  ask(kind) {
+  request(kind) {
     this.stopClock();
+    this.dropped = 0;
     this.pending = { kind, submit_id: newSubmitId(), presentation_id: this.header.presentation_id };
     this.sendPending();
   }
@@ -297,23 +369,58 @@ class Panel {
     clearTimeout(this.timer);
     const { isLate, ...message } = this.pending;
     this.pending.isLate = false;
+    if (this.isOffline) return this.beLate(NO_CONNECTION);
     this.say(isLate ? "Trying again …" : message.kind === "answer" ? "Saving …" : "", "");
     this.timer = setTimeout(() => this.beLate(), PATIENCE_MS);
     this.sentAt = performance.now();
-    this.send("sent", message);
+    this.trigger("sent", message);
   }
 
-  // No receipt in time: say so, and go on trying without being asked; a server that comes back does not call by itself.
-  beLate() {
+  // No receipt in time, or the store is busy: say so, and go on trying without being asked; a server that comes back
+  // does not call by itself. The same submit_id goes out again, so the answer is stored once however often it arrives.
+  beLate(reason = "") {
     this.pending.isLate = true;
-    this.say(this.pending.kind === "answer" ? "Not saved yet. Press Enter to try again."
-      : "No answer from the server yet. Press Enter to try again.", "alert");
+    const what = this.pending.kind === "answer" ? "Not saved yet" : "No answer from the server yet";
+    this.say(`${what}${reason && `: ${reason.replace(/\.$/, "")}`}. Press Enter to try again.`, "alert");
     const { isLate, ...message } = this.pending;
+    clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.sentAt = performance.now();
-      this.send("sent", message);
-      this.beLate();
+      this.trigger("sent", message);
+      this.beLate(reason);
     }, PATIENCE_MS);
+    this.write();
+  }
+
+  // Streamlit writes into the page how its connection stands. Its own dialog about a lost one would cover the image and
+  // make the form inert, so the panel closes it and says the same itself.
+  watchConnection() {
+    const app = document.querySelector("[data-testid=stApp]");
+    const look = () => {
+      for (const dialog of document.querySelectorAll("[data-testid=stDialog]")) {
+        if (/connection error/i.test(dialog.textContent)) dialog.querySelector("[aria-label=Close]")?.click();
+      }
+      const isOffline = !navigator.onLine || (app !== null && app.dataset.testConnectionState !== "CONNECTED");
+      if (isOffline !== this.isOffline) this.tellConnection(isOffline);
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document.body, { childList: true });
+    if (app) observer.observe(app, { attributeFilter: ["data-test-connection-state"] });
+    for (const type of ["online", "offline"]) window.addEventListener(type, look);
+    this.unlisten.push(() => {
+      observer.disconnect();
+      for (const type of ["online", "offline"]) window.removeEventListener(type, look);
+    });
+    look();
+  }
+
+  tellConnection(isOffline) {
+    this.isOffline = isOffline;
+    if (this.pending && isOffline) this.beLate(NO_CONNECTION);
+    else if (this.pending) this.sendPending();
+    else if (isOffline) this.say("No connection to the server. Your choices are kept in this tab; nothing is saved now.", "alert");
+    else this.say("The connection is back.", "");
+    if (this.header) this.write();
   }
 
   // The page was drawn anew without a receipt, as after a restart of the server: the message may have been lost.
@@ -329,6 +436,11 @@ class Panel {
 
   // ---- what is written on the panel -------------------------------------------------------------------------------
 
+  // A word about a key or click that did nothing; gone with the next one that does.
+  hint(text) {
+    this.parts.hint.textContent = text;
+  }
+
   say(text, tone) {
     this.parts.status.textContent = text;
     this.parts.status.dataset.tone = tone;
@@ -336,6 +448,12 @@ class Panel {
 
   write() {
     const { header, draft, parts } = this;
+    this.root.dataset.state = this.state();
+    if (!draft) return; // saved; the next case is on its way
+    const isLocked = this.pending !== null;
+    parts.classes.setAttribute("aria-readonly", String(isLocked));
+    parts.confidence.setAttribute("aria-readonly", String(isLocked));
+    parts.comment.readOnly = !["empty", "chosen", "refused", "correcting", "offline"].includes(this.root.dataset.state);
     parts.position.textContent = `Case ${header.position} of ${header.count}`;
     parts.bar.max = header.count;
     parts.bar.value = header.done;
@@ -404,12 +522,16 @@ class Panel {
       this.unlisten.push(() => target.removeEventListener(type, handler, options));
     };
     on(window, "keydown", (event) => this.onKey(event), true);
+    on(this.root, "pointerdown", (event) => {
+      this.pressedAt = event.timeStamp;
+    }, true);
     on(this.root, "mousedown", (event) => {
       if (event.target.closest("button")) event.preventDefault(); // a click never takes the focus from the keys
     });
     on(this.root, "click", (event) => {
       const button = event.target.closest("button[data-key]");
-      if (button && !button.disabled && this.header) this.press(button.dataset.key);
+      if (!button || button.disabled || !this.header) return;
+      this.press(button.dataset.key, event.pointerType ? this.pressedAt : event.timeStamp); // a press begins when it goes down
     });
     on(this.parts.comment, "input", () => {
       this.draft.comment = this.parts.comment.value;
