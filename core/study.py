@@ -19,6 +19,7 @@ from enum import StrEnum
 import numpy as np
 
 from core.errors import InputError
+from core.spelling import spelling_key
 
 #: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
 READING_ORDER_ALGORITHM = "pcg64-sha256-v1"
@@ -65,7 +66,7 @@ class DiseaseClass:
     key: str  # stable name in files and the store, for example "sat"
     label: str  # name on screen, for example "Subacute thyroiditis"
     short_label: str  # name in narrow tables, for example "SAT"
-    aliases: tuple[str, ...] = ()  # other spellings accepted at import, compared without case
+    aliases: tuple[str, ...] = ()  # other names accepted at import
 
 
 #: The four classes of Zhao et al. 2023, in the order of their Table 2; the order of every probability vector.
@@ -78,17 +79,17 @@ THYROID_CLASSES: tuple[DiseaseClass, ...] = (
 
 
 def class_key(text: str, classes: Sequence[DiseaseClass] = THYROID_CLASSES) -> str:
-    """Key of the class that ``text`` names (key, label, short label or alias; case and outer blanks ignored).
+    """Key of the class that ``text`` names (key, label, short label or alias) by the rule of :mod:`core.spelling`.
 
     Raises
     ------
     InputError
         If no class has that name; the message lists the accepted keys.
     """
-    wanted = text.strip().casefold()
+    wanted = spelling_key(text)
     for disease in classes:
         names = (disease.key, disease.label, disease.short_label, *disease.aliases)
-        if wanted in {name.casefold() for name in names}:
+        if wanted in {spelling_key(name) for name in names}:
             return disease.key
     raise InputError(
         "unknown class",

@@ -21,6 +21,7 @@ import numpy as np
 
 from core.errors import ImageError, ManifestError, TrainingError
 from core.imaging import load_image, load_mask, read_folder, read_manifest
+from core.imaging.manifest import named_files
 from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
 from core.progress import OnProgress
 from core.runtime import available_cores
@@ -253,12 +254,8 @@ def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass]) -> str:
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.is_file())
     else:
-        content = source.read_bytes()
-        key.update(content)
-        # Only to find the files; what is wrong with the manifest is said by read_manifest.
-        rows = list(csv.DictReader(io.StringIO(content.decode(errors="replace"))))
-        names = [row.get(column) or "" for row in rows for column in ("image", "lesion_mask")]
-        files = [source.parent / name for name in names if name]
+        key.update(source.read_bytes())
+        files = named_files(source)
     for path in files:
         try:
             key.update(f"{path.name}|".encode() + hashlib.sha256(path.read_bytes()).digest())

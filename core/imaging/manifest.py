@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from core.imaging.mask import load_mask
 from core.imaging.notes import metadata_note
 from core.progress import OnProgress
 from core.runtime import in_order
+from core.spelling import Spellings, spelling_key
 from core.study import THYROID_CLASSES, CaseRecord, DiseaseClass, class_key
 
 REQUIRED_COLUMNS = ("image", "case", "patient", "class", "cohort")
@@ -210,6 +212,18 @@ def manifest_cases(path: Path | str, classes: Sequence[DiseaseClass] = THYROID_C
     return CaseStream(rows, path, check.errors, classes, table.notes)
 
 
+def named_files(path: Path) -> list[Path]:
+    """Every image and mask that a manifest names and that is there, without looking into any."""
+    listings: Listings = {}
+    files = []
+    for row in read_csv_file(path, Columns(REQUIRED_COLUMNS, OPTIONAL_COLUMNS)).rows:
+        for column in ("image", "lesion_mask"):
+            with suppress(ManifestError):
+                if not is_missing_code(row.text(column)):
+                    files.append(find_inside(row.values[column], path.parent, listings))
+    return files
+
+
 def _decoded(row: ManifestRow) -> tuple[LoadedImage, np.ndarray | None] | ManifestError | None:
     """Picture and mask of a row, or what is wrong with them; None where the path was refused before."""
     if row.image_path == Path():
@@ -233,8 +247,9 @@ def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Ch
     for name, value in values.items():
         if len(value) > (4096 if name in ("image", "lesion_mask") else MAX_TEXT):
             check.add("the text is too long", line.number, name, value, f"use at most {MAX_TEXT} characters")
-        elif any(not character.isprintable() for character in value):
-            check.add("there is a line break or another control character", line.number, name, value, "remove it")
+        elif name != "class" and any(not character.isprintable() for character in value):
+            problem = "there is a line break, a no-break blank or another control character"
+            check.add(problem, line.number, name, value, "remove it")
     truth = ""
     try:
         truth = class_key(values["class"], classes)
@@ -320,32 +335,34 @@ def _inside(value: str, folder: Path, row: int, name: str, check: _Check) -> Pat
 
 
 def _check_cases(rows: Sequence[ManifestRow], check: _Check) -> None:
-    """Every case id once."""
+    """Every case id once, by the rule of :mod:`core.spelling`."""
     first: dict[str, ManifestRow] = {}
     for row in rows:
-        if row.case.strip() and row.case in first:
+        other = first.setdefault(spelling_key(row.case), row)
+        if row.case.strip() and other is not row:
+            how = "" if other.case == row.case else f", written '{other.case}'"
             check.add(
-                f"the case id stands in row {first[row.case].row} already",
+                f"the case id stands in row {other.row} already{how}",
                 row.row,
                 "case",
                 row.case,
-                "give every case its own id",
+                "give every case an id that differs in more than capitals, blanks, Unicode form or a .0",
             )
-        first.setdefault(row.case, row)
 
 
 def _check_patients(rows: Sequence[ManifestRow], check: _Check) -> None:
-    """No patient both in training and elsewhere; cohort names written one way."""
-    spelled: dict[str, str] = {}
+    """No patient both in training and elsewhere; names of patients and cohorts written one way."""
+    spelled: dict[tuple[str, str], str] = {}
     by_patient: dict[str, ManifestRow] = {}
     for row in rows:
-        usual = spelled.setdefault(row.cohort.casefold(), row.cohort)
-        if usual != row.cohort:
-            check.add(f"the cohort is written '{usual}' elsewhere", row.row, "cohort", row.cohort, "write it one way")
+        for kind, name in (("cohort", row.cohort), ("patient", row.patient)):
+            usual = spelled.setdefault((kind, spelling_key(name)), name)
+            if usual != name:
+                check.add(f"the {kind} is written '{usual}' elsewhere", row.row, kind, name, "write it one way")
         if not row.patient.strip() or not row.cohort.strip():
             continue
-        other = by_patient.setdefault(row.patient, row)
-        cohorts = {other.cohort.casefold(), row.cohort.casefold()}
+        other = by_patient.setdefault(spelling_key(row.patient), row)
+        cohorts = {spelling_key(other.cohort), spelling_key(row.cohort)}
         if len(cohorts) > 1 and cohorts & set(TRAINING_COHORTS):
             check.add(
                 f"the patient is in cohort '{other.cohort}' (row {other.row}) and in '{row.cohort}'; one is training",
@@ -395,6 +412,11 @@ def _warnings(rows: Sequence[ManifestRow], classes: Sequence[DiseaseClass]) -> l
         elif len(present) < len(classes):
             absent = ", ".join(disease.key for disease in classes if disease.key not in present)
             warnings.append(f"Cohort '{cohort}' has no case of: {absent}.")
+    for kind in ("case", "patient", "cohort"):
+        names = Spellings(kind)
+        for row in rows:
+            names.add(getattr(row, kind), row.row or 0)
+        warnings += [note[0].upper() + note[1:] + "." for note in names.notes()]
     sexes: dict[str, str] = {}
     warnings += [
         f"Patient '{row.patient}' is written with two sexes (row {row.row})."

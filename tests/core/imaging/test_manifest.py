@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import ManifestError
 from core.imaging import ManifestErrors, encode_png, manifest_cases, read_folder, read_manifest
-from core.study import THYROID_CLASSES
+from core.study import THYROID_CLASSES, DiseaseClass
 
 COLUMNS = ["image", "case", "patient", "class", "centre", "scanner", "cohort", "age", "sex", "exclusion_reason"]
 CLASSES = ["graves", "normal", "sat", "tumor"]
@@ -233,6 +233,38 @@ def test_patient_in_training_and_elsewhere_is_refused(folder):
     rows = good_rows()
     rows[5]["cohort"], rows[5]["patient"] = "external", "p4"
     assert len(read(folder, csv_text(rows))) == 8
+
+
+def test_case_ids_that_are_one_name_are_refused(folder):
+    """Capitals, blanks, Unicode form and pandas' .0 make no other case; 01 and 1 do, and are pointed out."""
+    for first, second in (("a1", "A1"), ("caf\u00e9", "cafe\u0301"), ("x  1", "x 1"), ("7", "7.0")):
+        rows = good_rows()
+        rows[1]["case"], rows[5]["case"] = first, second
+        (error,) = problems(folder, csv_text(rows))
+        assert (error.row, error.field) == (7, "case")
+        assert f"row 3 already, written '{first}'" in error.problem
+    rows = good_rows()
+    rows[1]["case"], rows[5]["case"] = "01", "1"
+    assert (
+        "Case: kept apart although they look alike: '01' in row 3 and '1' in row 7."
+        in read(folder, csv_text(rows)).warnings
+    )
+
+
+def test_patient_written_in_two_ways_is_refused(folder):
+    """It would be in training and in a test cohort under two names."""
+    (error, _) = problems(folder, changed(5, patient="P1"))
+    assert (error.row, error.field) == (7, "patient")
+    assert "written 'p1' elsewhere" in error.problem
+
+
+def test_class_names_are_found_in_any_unicode_form(folder):
+    classes = (DiseaseClass("k\u00e4se", "K\u00e4se", "K"), DiseaseClass("normal", "not cancer", "N"))
+    rows = good_rows()
+    for row in rows:
+        row["class"] = "ka\u0308se" if row["case"] < "c4" else "not\u00a0cancer"
+    (folder / "manifest.csv").write_text(csv_text(rows), encoding="utf-8")
+    assert {row.truth for row in read_manifest(folder / "manifest.csv", classes)} == {"k\u00e4se", "normal"}
 
 
 def test_cohort_written_in_two_ways_is_refused(folder):
