@@ -1,11 +1,23 @@
 """Chance-corrected agreement of many readers over the same cases: Fleiss, Conger, Brennan-Prediger, Gwet, percent.
 
-Conventions: ``labels`` has one row per case and one column per reader; None or NaN means "no reading". Every case
-that at least one reader read counts towards the class shares, every case that two or more read counts towards the
-observed agreement. The classes are those of the study whether or not a reader used them. Standard errors are those of
-the cases as a sample with these readers fixed (Gwet's linearisation, which R's irrCAC uses); intervals are by
-Student's t with cases - 1 degrees of freedom, cut at 1. Weights give partial credit and only make sense for ordered
-classes; diagnoses have no order. Agreement between readers is not agreement with the truth.
+Measures: :func:`percent_agreement`, :func:`fleiss_kappa` (and :func:`fleiss_kappa_test`), :func:`conger_kappa`,
+:func:`brennan_prediger`, :func:`gwet_ac`.
+
+Conventions: ``labels`` has one row per case and one column per reader; None or NaN means "no reading". The observed
+agreement is that of the cases that two or more readers read, and ``n`` is their number. The class shares, from which
+chance agreement comes, are those of every case that somebody read, as in R's irrCAC; but where the cases read once
+outnumber the others, or where that would carry a coefficient out of its range, they are those of the cases that two or
+more read, and a note says so: a handful of hard cases read twice cannot be judged by the class shares of all the rest.
+The classes are those of the study whether or not a reader used them. Standard errors are those of the cases as a
+sample with these readers fixed (Gwet's linearisation, which irrCAC uses); intervals are by Student's t over the cases
+that entered, cut at the ends of the range: 0 and 1 for percent agreement, -1 and 1 for all others. A coefficient beyond
+-1 is undefined. Weights give partial credit and only make sense for ordered classes; diagnoses have no order. Agreement
+between readers is not agreement with the truth.
+
+>>> readings = [["a", "a"], ["a", "b"], ["b", "b"], ["b", "b"], ["a", None]]
+>>> found = gwet_ac(readings, ["a", "b"]).estimate
+>>> print(f"{found.value:.3f} from {found.n} cases")
+0.500 from 4 cases
 
 References
 ----------
@@ -20,12 +32,19 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
 
 from core.errors import StatisticsInputError
 from core.statistics.result import Estimate, State, TestResult, undefined_estimate, undefined_test
-from core.statistics.validation import FloatArray, IntArray, check_classes, check_confidence_level, class_indices
+from core.statistics.validation import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_classes,
+    check_confidence_level,
+    class_indices,
+)
 
 Weights = Literal["identity", "linear", "quadratic"]
 
@@ -57,6 +76,11 @@ class ReadingTable:
         """Cases that somebody read."""
         return int(self.counts.shape[0])
 
+    def of_cases(self, chosen: BoolArray) -> ReadingTable:
+        """The table of some of the cases, without readers who read none of them."""
+        labels = self.labels[chosen]
+        return ReadingTable(labels[:, (labels >= 0).any(axis=0)], self.counts[chosen], self.weights)
+
 
 def reading_table(
     labels: Sequence[Sequence[Hashable]] | np.ndarray, classes: Sequence[Hashable], weights: Weights | ArrayLike
@@ -69,21 +93,46 @@ def reading_table(
         If rows differ in length, a class is not in the list, or there are fewer than two readers.
     """
     keys = check_classes(classes)
+    matrix = label_matrix(labels)
+    n_cases, n_readers = matrix.shape
+    if n_cases and n_readers < 2:
+        raise StatisticsInputError(
+            "needs at least two readers", field="labels", value=n_readers, fix="pass one column per reader"
+        )
+    index = class_indices(matrix.ravel(), keys, allow_missing=True).reshape(n_cases, n_readers)
+    index = index[(index >= 0).any(axis=1)]
+    counts = np.stack([(index == position).sum(axis=1) for position in range(len(keys))], axis=1).astype(np.float64)
+    return ReadingTable(index, counts, agreement_weights(weights, len(keys)))
+
+
+def label_matrix(labels: Sequence[Sequence[Hashable]] | np.ndarray) -> NDArray[np.object_]:
+    """Labels of shape (n_cases, n_readers) as objects, from rows, an array, or a data frame with a column per reader.
+
+    Raises
+    ------
+    StatisticsInputError
+        If it is not two-dimensional, or rows differ in length.
+    """
+    if hasattr(labels, "to_numpy"):  # a data frame iterates over the names of its columns
+        labels = labels.to_numpy()
+    if isinstance(labels, np.ndarray):
+        matrix = labels.astype(object)
+        if matrix.ndim != 2:
+            raise StatisticsInputError("must have shape (n_cases, n_readers)", field="labels", value=matrix.shape)
+        return matrix
+    if any(isinstance(row, str) for row in labels):
+        raise StatisticsInputError(
+            "must have shape (n_cases, n_readers)", field="labels", fix="pass one row per case, one entry per reader"
+        )
     rows = [list(row) for row in labels]
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         raise StatisticsInputError("rows differ in their number of readers", field="labels", value=sorted(widths))
-    n_readers = widths.pop() if widths else 0
-    if rows and n_readers < 2:
-        raise StatisticsInputError(
-            "needs at least two readers", field="labels", value=n_readers, fix="pass one column per reader"
-        )
-    flat = np.empty(len(rows) * n_readers, dtype=object)
-    flat[:] = [label for row in rows for label in row]
-    index = class_indices(flat, keys, allow_missing=True).reshape(len(rows), n_readers)
-    index = index[(index >= 0).any(axis=1)] if len(rows) else index
-    counts = (index[:, :, None] == np.arange(len(keys))).sum(axis=1).astype(np.float64)
-    return ReadingTable(index, counts, agreement_weights(weights, len(keys)))
+    matrix = np.empty((len(rows), widths.pop() if widths else 0), dtype=object)
+    for place, row in enumerate(rows):
+        for column, label in enumerate(row):
+            matrix[place, column] = label
+    return matrix
 
 
 def agreement_weights(weights: Weights | ArrayLike, n_classes: int) -> FloatArray:
@@ -96,9 +145,12 @@ def agreement_weights(weights: Weights | ArrayLike, n_classes: int) -> FloatArra
         return made[weights]
     matrix = np.asarray(weights, dtype=np.float64)
     is_square = matrix.shape == (n_classes, n_classes)
-    if not is_square or not np.all((matrix >= 0.0) & (matrix <= 1.0)) or not np.all(np.diag(matrix) == 1.0):
+    is_credit = is_square and np.all((matrix >= 0.0) & (matrix <= 1.0)) and np.all(np.diag(matrix) == 1.0)
+    if not is_credit or not np.array_equal(matrix, matrix.T):
         raise StatisticsInputError(
-            f"must be {n_classes} by {n_classes}, between 0 and 1, and 1 on the diagonal", field="weights"
+            f"must be {n_classes} by {n_classes}, symmetric, between 0 and 1, and 1 on the diagonal",
+            field="weights",
+            fix="credit for a and b is credit for b and a",
         )
     return matrix
 
@@ -111,8 +163,7 @@ def percent_agreement(
     confidence_level: float = 0.95,
 ) -> AgreementCoefficient:
     """Mean share of agreeing pairs of readers, not corrected for chance."""
-    table = reading_table(labels, classes, weights)
-    return _coefficient(table, "percent agreement", confidence_level, lambda t: (0.0, np.zeros(t.n)))
+    return percent_of(reading_table(labels, classes, weights), confidence_level)
 
 
 def fleiss_kappa(
@@ -139,7 +190,7 @@ def fleiss_kappa(
     ----------
     Fleiss (1971), Psychol. Bull. 76:378-382. Gwet (2008), Br. J. Math. Stat. Psychol. 61:29-48.
     """
-    return _coefficient(reading_table(labels, classes, weights), "Fleiss' kappa", confidence_level, _fleiss_chance)
+    return fleiss_of(reading_table(labels, classes, weights), confidence_level)
 
 
 def gwet_ac(
@@ -155,8 +206,7 @@ def gwet_ac(
     ----------
     Gwet (2008), Br. J. Math. Stat. Psychol. 61:29-48.
     """
-    name = "Gwet's AC1" if isinstance(weights, str) and weights == "identity" else "Gwet's AC2"
-    return _coefficient(reading_table(labels, classes, weights), name, confidence_level, _gwet_chance)
+    return gwet_of(reading_table(labels, classes, weights), confidence_level)
 
 
 def brennan_prediger(
@@ -172,12 +222,7 @@ def brennan_prediger(
     ----------
     Brennan and Prediger (1981), Educ. Psychol. Meas. 41:687-699.
     """
-
-    def chance(table: ReadingTable) -> tuple[float, FloatArray]:
-        expected = float(table.weights.sum()) / table.weights.shape[0] ** 2
-        return expected, np.full(table.n, expected)
-
-    return _coefficient(reading_table(labels, classes, weights), "Brennan-Prediger", confidence_level, chance)
+    return brennan_prediger_of(reading_table(labels, classes, weights), confidence_level)
 
 
 def conger_kappa(
@@ -193,11 +238,7 @@ def conger_kappa(
     ----------
     Conger (1980), Psychol. Bull. 88:322-328.
     """
-    table = reading_table(labels, classes, weights)
-    if table.n and not (table.labels >= 0).any(axis=0).all():
-        silent = int(np.flatnonzero(~(table.labels >= 0).any(axis=0))[0])
-        raise StatisticsInputError(f"reader in column {silent} has no reading", field="labels", fix="leave them out")
-    return _coefficient(table, "Conger's kappa", confidence_level, _conger_chance)
+    return conger_of(reading_table(labels, classes, weights), confidence_level)
 
 
 def fleiss_kappa_test(labels: Sequence[Sequence[Hashable]] | np.ndarray, classes: Sequence[Hashable]) -> TestResult:
@@ -231,18 +272,63 @@ def observed_agreement(table: ReadingTable) -> FloatArray:
         return np.where(readings >= 2, agreeing / (readings * (readings - 1.0)), np.nan)
 
 
-def t_interval(value: float, variance: float, n: int, level: float, name: str) -> Estimate:
-    """Student's t interval over cases, cut at 1; degenerate without variance."""
-    if n < 2 or variance <= 1e-30:
+def t_interval(
+    value: float,
+    variance: float,
+    n: int,
+    level: float,
+    name: str,
+    *,
+    n_paired: int | None = None,
+    lowest: float = -1.0,
+    notes: tuple[str, ...] = (),
+) -> Estimate:
+    """Student's t interval over ``n`` cases, cut at ``lowest`` and 1; degenerate without variance.
+
+    ``n_paired`` is the number of cases that two or more read, where it is not ``n``.
+    """
+    paired = n if n_paired is None else n_paired
+    if paired < 2 or variance <= 1e-30:
         reason = (
             "Only one case was read by two readers or more."
-            if n < 2
-            else "Every case says the same about agreement, so the variance is 0."
+            if paired < 2
+            else "The linearised variance over the cases is 0."
         )
-        return Estimate(value, None, None, None, level, name, State.DEGENERATE, reason, (), n)
+        return Estimate(value, None, None, None, level, name, State.DEGENERATE, reason, notes, paired)
     error = sqrt(variance)
-    half = float(stats.t.isf((1.0 - level) / 2.0, n - 1)) * error
-    return Estimate(value, error, max(-1.0, value - half), min(1.0, value + half), level, name, n=n)
+    half = float(special.stdtrit(n - 1, (1.0 + level) / 2.0)) * error
+    lower, upper = max(lowest, value - half), min(1.0, value + half)
+    return Estimate(value, error, lower, upper, level, name, n=paired, notes=notes)
+
+
+def percent_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:
+    """:func:`percent_agreement` of readings that are already counted."""
+    return _coefficient(table, "percent agreement", confidence_level, lambda t: (0.0, np.zeros(t.n)), lowest=0.0)
+
+
+def fleiss_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:
+    """:func:`fleiss_kappa` of readings that are already counted."""
+    return _coefficient(table, "Fleiss' kappa", confidence_level, _fleiss_chance)
+
+
+def gwet_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:
+    """:func:`gwet_ac` of readings that are already counted."""
+    is_plain = np.array_equal(table.weights, np.eye(table.weights.shape[0]))
+    return _coefficient(table, "Gwet's AC1" if is_plain else "Gwet's AC2", confidence_level, _gwet_chance)
+
+
+def brennan_prediger_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:
+    """:func:`brennan_prediger` of readings that are already counted."""
+    return _coefficient(table, "Brennan-Prediger", confidence_level, _even_chance)
+
+
+def conger_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:
+    """:func:`conger_kappa` of readings that are already counted."""
+    is_silent = ~(table.labels >= 0).any(axis=0)
+    if table.n and is_silent.any():
+        silent = int(np.flatnonzero(is_silent)[0])
+        raise StatisticsInputError(f"reader in column {silent} has no reading", field="labels", fix="leave them out")
+    return _coefficient(table, "Conger's kappa", confidence_level, _conger_chance)
 
 
 def _coefficient(
@@ -250,31 +336,70 @@ def _coefficient(
     name: str,
     confidence_level: float,
     chance: Callable[[ReadingTable], tuple[float, FloatArray]],
+    *,
+    lowest: float = -1.0,
 ) -> AgreementCoefficient:
-    """(observed - expected) / (1 - expected) with Gwet's linearised variance."""
+    """A coefficient by irrCAC's convention where the readings carry it, else from cases read twice or more."""
     level = check_confidence_level(confidence_level)
-    per_case = observed_agreement(table) if table.n else np.array([])
-    is_paired = np.isfinite(per_case)
-    n, n_paired = table.n, int(is_paired.sum())
+    is_paired = table.readings >= 2
+    n_paired = int(is_paired.sum())
     if n_paired == 0:
         reason = "No case was read by two readers or more."
-        return AgreementCoefficient(undefined_estimate(reason, confidence_level=level, method=name, n=n), None, None)
+        return AgreementCoefficient(undefined_estimate(reason, confidence_level=level, method=name, n=0), None, None)
+    n_once = table.n - n_paired
+    note = f"class shares of the {n_paired} cases that two or more read; {n_once} cases were read once"
+    is_sparse = n_once > n_paired
+    if not is_sparse:
+        found = _linearised(table, name, level, chance, lowest, ())
+        is_sparse = n_once > 0 and _is_outside(found, lowest)
+    if is_sparse:
+        found = _linearised(table.of_cases(is_paired), name, level, chance, lowest, (note,))
+    if _is_outside(found, lowest):
+        reason = "The readers agree so much less than by chance that the coefficient leaves its range of -1 to 1."
+        nothing = undefined_estimate(reason, confidence_level=level, method=name, n=n_paired)
+        return AgreementCoefficient(nothing, found.observed, found.expected)
+    return found
+
+
+def _is_outside(found: AgreementCoefficient, lowest: float) -> bool:
+    """Whether a value lies below its range; it cannot lie above."""
+    return found.estimate.value is not None and found.estimate.value < lowest - 1e-12
+
+
+def _linearised(
+    table: ReadingTable,
+    name: str,
+    level: float,
+    chance: Callable[[ReadingTable], tuple[float, FloatArray]],
+    lowest: float,
+    notes: tuple[str, ...],
+) -> AgreementCoefficient:
+    """(observed - expected) / (1 - expected) with Gwet's linearised variance."""
+    per_case = observed_agreement(table)
+    is_paired = np.isfinite(per_case)
+    n, n_paired = table.n, int(is_paired.sum())
     observed = float(per_case[is_paired].mean())
     expected, expected_per_case = chance(table)
     if expected >= 1.0 - 1e-12:
         reason = "All readings name one class, so agreement beyond chance is not defined."
-        nothing = undefined_estimate(reason, confidence_level=level, method=name, n=n)
+        nothing = undefined_estimate(reason, confidence_level=level, method=name, n=n_paired)
         return AgreementCoefficient(nothing, observed, expected)
     value = (observed - expected) / (1.0 - expected)
     own = np.where(is_paired, (np.nan_to_num(per_case) - expected) * n / n_paired, 0.0) / (1.0 - expected)
     own = own - 2.0 * (1.0 - value) * (expected_per_case - expected) / (1.0 - expected)
     variance = float(np.sum((own - value) ** 2)) / (n * (n - 1.0)) if n > 1 else 0.0
-    return AgreementCoefficient(t_interval(value, variance, n, level, name), observed, expected)
+    estimate = t_interval(value, variance, n, level, name, n_paired=n_paired, lowest=lowest, notes=notes)
+    return AgreementCoefficient(estimate, observed, expected)
 
 
 def _class_shares(table: ReadingTable) -> FloatArray:
     """Mean over cases of the share of each class among the case's readings."""
     return (table.counts / table.readings[:, None]).mean(axis=0)
+
+
+def _even_chance(table: ReadingTable) -> tuple[float, FloatArray]:
+    expected = float(table.weights.sum()) / table.weights.shape[0] ** 2
+    return expected, np.full(table.n, expected)
 
 
 def _fleiss_chance(table: ReadingTable) -> tuple[float, FloatArray]:

@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.errors import UndefinedStatisticError
-from core.statistics.validation import BoolArray, FloatArray, IntArray, check_ratings, check_truth, require_both_classes
+from core.statistics.validation import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_one_curve,
+    check_ratings,
+    check_truth,
+    require_both_classes,
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def auc(truth: ArrayLike, ratings: ArrayLike) -> float:
     Bamber (1975), J. Math. Psychol. 12:387-415.
     """
     is_positive: BoolArray = check_truth(truth)
-    row = check_ratings(ratings, is_positive.size)[0]
+    row = check_one_curve(ratings, is_positive.size)
     n_positive, _ = require_both_classes(is_positive)
     positives_first = np.concatenate([row[is_positive], row[~is_positive]])
     return _placements(positives_first, n_positive, np.empty(row.size))

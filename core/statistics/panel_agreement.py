@@ -1,29 +1,36 @@
 """Agreement among the readers of a panel by every coefficient at once, and of one reader with themselves.
 
+Measures: :func:`panel_agreement`, :func:`intra_reader_agreement`.
+
 Conventions: as in :mod:`core.statistics.agreement_coefficients` and :mod:`core.statistics.cohen_kappa`.
+
+>>> found = panel_agreement([["a", "a"], ["a", "b"], ["b", "b"], ["b", "b"]], ["a", "b"])
+>>> print(f"{found.gwet.estimate.value:.2f}, {found.light.value:.2f}")
+0.53, 0.50
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from core.statistics.agreement_coefficients import (
     AgreementCoefficient,
+    ReadingTable,
     Weights,
-    brennan_prediger,
-    conger_kappa,
-    fleiss_kappa,
+    brennan_prediger_of,
+    conger_of,
+    fleiss_of,
     gwet_ac,
-    percent_agreement,
+    gwet_of,
+    percent_of,
     reading_table,
 )
-from core.statistics.cohen_kappa import cohen_kappa, has_kappa_paradox
-from core.statistics.krippendorff import krippendorff_alpha
+from core.statistics.cohen_kappa import cohen_kappa, has_kappa_paradox, kappas_of_tables
+from core.statistics.krippendorff import Metric, alpha_of
 from core.statistics.proportions import proportion
 from core.statistics.result import Estimate, undefined_estimate
 from core.statistics.validation import (
@@ -67,6 +74,7 @@ def panel_agreement(
     classes: Sequence[Hashable],
     *,
     weights: Weights | ArrayLike = "identity",
+    metric: Metric = "nominal",
     confidence_level: float = 0.95,
 ) -> PanelAgreement:
     """Every agreement coefficient of a panel of readers.
@@ -78,24 +86,15 @@ def panel_agreement(
     classes : sequence
         All classes.
     weights : {"identity", "linear", "quadratic"} or array
-        Partial credit, for ordered classes only; Krippendorff's alpha stays nominal.
+        Partial credit, for ordered classes only.
+    metric : {"nominal", "ordinal", "interval", "ratio"}
+        Distance between classes for Krippendorff's alpha.
     confidence_level : float
         For example 0.95.
     """
     table = reading_table(labels, classes, weights)
-    keys = check_classes(classes)
-    options = {"weights": weights, "confidence_level": confidence_level}
-    fleiss = fleiss_kappa(labels, keys, **options)  # type: ignore[arg-type]  # one dict for five calls
-    given = np.array([*keys, None], dtype=object)[table.labels]  # -1 is None
-    pairs = tuple(
-        PairwiseAgreement(
-            first=i,
-            second=j,
-            percent=_percent(table.labels[:, i], table.labels[:, j], confidence_level),
-            kappa=cohen_kappa(given[:, i], given[:, j], keys, weights=weights, confidence_level=confidence_level),
-        )
-        for i, j in combinations(range(table.labels.shape[1]), 2)
-    )
+    fleiss = fleiss_of(table, confidence_level)
+    pairs = _pairs(table, weights, confidence_level)
     notes: tuple[str, ...] = ()
     value = fleiss.estimate.value
     if fleiss.observed is not None and value is not None and has_kappa_paradox(fleiss.observed, value):
@@ -104,17 +103,43 @@ def panel_agreement(
             "that Fleiss' kappa is low; read Gwet's AC1 and Brennan-Prediger beside it",
         )
     return PanelAgreement(
-        percent=percent_agreement(labels, keys, **options),  # type: ignore[arg-type]
+        percent=percent_of(table, confidence_level),
         fleiss=fleiss,
-        conger=conger_kappa(labels, keys, **options),  # type: ignore[arg-type]
-        brennan_prediger=brennan_prediger(labels, keys, **options),  # type: ignore[arg-type]
-        gwet=gwet_ac(labels, keys, **options),  # type: ignore[arg-type]
-        krippendorff=krippendorff_alpha(labels, keys, confidence_level=confidence_level),
+        conger=conger_of(table, confidence_level),
+        brennan_prediger=brennan_prediger_of(table, confidence_level),
+        gwet=gwet_of(table, confidence_level),
+        krippendorff=alpha_of(table.counts, check_classes(classes), metric, confidence_level),
         light=_light([pair.kappa for pair in pairs], confidence_level, table.n),
         pairs=pairs,
         n_cases=table.n,
         n_missing=int((table.labels < 0).sum()),
         notes=notes,
+    )
+
+
+def _pairs(table: ReadingTable, weights: Weights | ArrayLike, confidence_level: float) -> tuple[PairwiseAgreement, ...]:
+    """Every pair of readers, their cross-tables counted by one product of matrices."""
+    n, r = table.labels.shape
+    k = table.weights.shape[0]
+    # Whole numbers below 2**24 are exact in float32; (r, k, n) answers times themselves, cases along the last axis.
+    given = (table.labels.T[:, None, :] == np.arange(k)[:, None]).astype(np.float32).reshape(r * k, n)
+    product = (given @ given.T).reshape(r, k, r, k)
+    first, second = np.triu_indices(r, 1)
+    tables = product[first, :, second, :].round().astype(np.int64)  # (n_pairs, k, k)
+    kappas = [
+        kappa if kappa.n == n else kappa.with_note(f"{n - (kappa.n or 0)} cases without both readings were left out")
+        for kappa in kappas_of_tables(tables, weights=weights, confidence_level=confidence_level)
+    ]
+    agreeing, both = np.trace(tables, axis1=1, axis2=2), tables.sum(axis=(1, 2))
+    shares = {
+        counts: proportion(*counts, confidence_level=confidence_level)
+        for counts in set(zip(agreeing.tolist(), both.tolist(), strict=True))
+    }
+    return tuple(
+        PairwiseAgreement(i, j, shares[counts], kappa)
+        for i, j, counts, kappa in zip(
+            first.tolist(), second.tolist(), zip(agreeing.tolist(), both.tolist(), strict=True), kappas, strict=True
+        )
     )
 
 

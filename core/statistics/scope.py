@@ -48,8 +48,8 @@ class ArmContrast:
 def leading_scope(n_readers: int) -> Scope:
     """The scope that a report leads with: these readers below :data:`FEW_READERS`, readers in general from there on.
 
-    Two, three or four readers give a variance between readers with one to three degrees of freedom: it comes out as
-    zero half of the time, and random readers then look more certain than fixed ones.
+    Two, three or four readers give a variance between readers with one to three degrees of freedom: it often comes out
+    as zero, and random readers then look more certain than fixed ones.
 
     References
     ----------

@@ -43,9 +43,14 @@ def check_truth(truth: ArrayLike, *, field: str = "truth") -> BoolArray:
         raise StatisticsInputError("is empty", field=field, fix="pass at least one case")
     if array.dtype == np.bool_:
         return array
+    if array.dtype == object:
+        array = _numbers(array, field)
     if not np.issubdtype(array.dtype, np.number):
         raise StatisticsInputError(
-            "must be True or False", field=field, value=array.flat[0], fix="compare the labels with the positive class"
+            "must be True or False, not text",
+            field=field,
+            value=array.flat[0].item(),
+            fix="compare the labels with the positive class",
         )
     wrong = ~((array == 0) | (array == 1))
     if wrong.any():
@@ -72,7 +77,9 @@ def check_ratings(ratings: ArrayLike, n_cases: int, *, field: str = "ratings") -
         If the shape does not fit, or a rating is NaN or infinite.
     """
     array = np.asarray(ratings)
-    if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+    if array.dtype == object:
+        array = _numbers(array, field)
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_) or np.iscomplexobj(array):
         raise StatisticsInputError("must be numbers", field=field, value=array.dtype.name)
     array = np.atleast_2d(array.astype(np.float64, copy=False))
     if array.ndim != 2:
@@ -150,8 +157,9 @@ def check_classes(classes: Sequence[Hashable]) -> tuple[Hashable, ...]:
 
 
 def is_missing(value: object) -> bool:
-    """None and NaN mean "no reading"."""
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+    """None, NaN and pandas' NA mean "no reading"."""
+    is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
+    return value is None or is_nan or type(value).__name__ == "NAType"
 
 
 def class_indices(
@@ -173,22 +181,24 @@ def class_indices(
     if array.ndim != 1:
         raise StatisticsInputError("must be one-dimensional", field=field, value=array.shape)
     lookup = {key: index for index, key in enumerate(keys)}
-    indices = np.empty(array.size, dtype=np.int64)
-    for position, label in enumerate(array.tolist()):
-        if is_missing(label):
-            if not allow_missing:
-                raise StatisticsInputError(f"is missing at position {position}", field=field)
-            indices[position] = -1
-            continue
-        index = lookup.get(label)
-        if index is None:
+    try:
+        indices = np.fromiter((lookup.get(label, -2) for label in array.tolist()), np.int64, array.size)
+    except TypeError as error:
+        raise StatisticsInputError(
+            "holds something that is no class", field=field, fix="pass one class a case"
+        ) from error
+    for position in np.flatnonzero(indices == -2).tolist():
+        label = array[position]
+        if not is_missing(label):
             raise StatisticsInputError(
                 f"names a class outside the list at position {position}",
                 field=field,
                 value=label,
                 fix="use one of " + ", ".join(str(key) for key in keys),
             )
-        indices[position] = index
+        if not allow_missing:
+            raise StatisticsInputError(f"is missing at position {position}", field=field)
+        indices[position] = -1
     return indices
 
 
@@ -277,3 +287,26 @@ def check_one_curve(ratings: ArrayLike, n_cases: int, *, field: str = "ratings")
             "must hold one curve", field=field, value=rows.shape, fix="call once per curve, with one rating per case"
         )
     return rows[0]
+
+
+def _numbers(array: np.ndarray, field: str) -> FloatArray:
+    """An array of objects, all of which are numbers or booleans (as in a pandas column), as float.
+
+    Raises
+    ------
+    StatisticsInputError
+        If one is missing or is text; names the position.
+    """
+    for position, value in enumerate(array.ravel().tolist()):
+        if is_missing(value):
+            raise StatisticsInputError(
+                f"is missing at position {position}", field=field, fix="leave the case out, and report how many were"
+            )
+        if not isinstance(value, int | float | np.number | np.bool_):
+            raise StatisticsInputError(
+                f"is no number at position {position}",
+                field=field,
+                value=value,
+                fix="compare labels with the positive class; turn text into numbers",
+            )
+    return array.astype(np.float64)

@@ -1,6 +1,7 @@
 """DeLong's components against their definition, and what must not change them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from sklearn.metrics import roc_auc_score
@@ -139,3 +140,30 @@ def test_bad_input_names_argument_and_position(truth, ratings, message):
 
 def test_huge_finite_ratings_are_no_error():
     assert auc([0, 1, 0, 1], [-1e308, 1e308, -1e308, 1e308]) == 1.0
+
+
+@pytest.mark.parametrize("truth", [[True, False, True, False], [1, 0, 1, 0], [np.True_, np.False_, 1, 0.0]])
+def test_objects_that_are_booleans_or_numbers_are_taken(truth):
+    """A pandas column of booleans with the dtype object, or numbers with it."""
+    expected = auc([True, False, True, False], [3.0, 1.0, 2.0, 2.0])
+    assert auc(np.array(truth, dtype=object), np.array([3, 1.0, 2, np.float64(2)], dtype=object)) == expected
+    assert auc(pd.Series(truth, dtype=object), pd.Series([3, 1, 2, 2])) == expected
+
+
+@pytest.mark.parametrize(
+    ("truth", "ratings", "message"),
+    [
+        (["True", "False"], [1.0, 2.0], "not text"),
+        (np.array(["True", "False"], dtype=object), [1.0, 2.0], "no number at position 0"),
+        (np.array([True, None], dtype=object), [1.0, 2.0], "missing at position 1"),
+        (np.array([True, 2], dtype=object), [1.0, 2.0], "neither 0 nor 1 at position 1"),
+        ([[True, False]], [1.0, 2.0], "one-dimensional"),
+        ([True, False], np.array([1.0, "2"], dtype=object), "no number at position 1"),
+        ([True, False], np.array([1.0, None], dtype=object), "missing at position 1"),
+        ([True, False], [1 + 2j, 0], "must be numbers"),
+        ([True, False], [[1.0, 2.0], [2.0, 1.0]], "one curve"),
+    ],
+)
+def test_what_is_no_truth_or_no_rating_is_refused_by_position(truth, ratings, message):
+    with pytest.raises(StatisticsInputError, match=message):
+        auc(truth, ratings)

@@ -1,6 +1,9 @@
 """Agreement: published values, special cases that must coincide, missing readings, the kappa paradox."""
 
+import time
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from sklearn.metrics import cohen_kappa_score
@@ -38,7 +41,9 @@ UNITS = [list(unit) for unit in zip(*OBSERVERS, strict=True)]
 FIVE = (1, 2, 3, 4, 5)
 
 
-@pytest.mark.parametrize(("metric", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
+@pytest.mark.parametrize(
+    ("metric", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849), ("ratio", 0.797)]
+)
 def test_krippendorff_gives_published_alpha(metric, alpha):
     """Krippendorff (2011), sections C and E."""
     found = krippendorff_alpha(UNITS, FIVE, metric=metric).estimate
@@ -265,7 +270,7 @@ def test_one_case_has_a_value_but_no_error():
         (lambda: conger_kappa([["a", None], ["b", None]], CLASSES), "reader in column 1 has no reading"),
         (lambda: gwet_ac([["a", "b"]], CLASSES, weights="cubic"), "unknown weights"),
         (lambda: gwet_ac([["a", "b"]], CLASSES, weights=[[1.0]]), "4 by 4"),
-        (lambda: krippendorff_alpha([["a", "b"]], CLASSES, metric="ratio"), "unknown metric"),
+        (lambda: krippendorff_alpha([["a", "b"]], CLASSES, metric="cubic"), "unknown metric"),
         (lambda: cohen_kappa(["a"], ["a", "b"], CLASSES), "1 and 2 cases"),
         (lambda: intra_reader_agreement(["a"], ["a", "b"], CLASSES), "1 and 2 cases"),
     ],
@@ -282,3 +287,128 @@ def test_a_reader_who_names_one_class_has_kappa_zero_without_variance(n: int, on
     truth = np.arange(n) % 4
     found = cohen_kappa(truth, np.full(n, only), [0, 1, 2, 3])
     assert (found.value, found.standard_error, found.state) == (0.0, None, State.DEGENERATE)
+
+
+def sparse_panel(rng, n_cases, n_readers, n_classes, double_share):
+    """Each case read by one reader; some by two or three, who may all disagree."""
+    labels = np.full((n_cases, n_readers), None, dtype=object)
+    for case in range(n_cases):
+        n = 1 if rng.random() > double_share else int(rng.integers(2, min(n_readers, 3) + 1))
+        for reader in rng.choice(n_readers, size=n, replace=False):
+            labels[case, reader] = int(rng.integers(n_classes)) if rng.random() < 0.7 else 0
+    return labels
+
+
+def test_a_few_hard_cases_read_twice_stay_within_the_range():
+    """60 cases, half to each of two readers; six hard ones were read by both, and on four of them they disagree."""
+    rng = np.random.default_rng(1)
+    labels = np.full((60, 2), None, dtype=object)
+    labels[:30, 0], labels[30:, 1] = rng.choice(list("abbbb"), 30), rng.choice(list("abbbb"), 30)
+    labels[27:30] = [["a", "b"], ["b", "a"], ["a", "b"]]
+    labels[30:33] = [["b", "a"], ["a", "a"], ["b", "b"]]
+    for coefficient in COEFFICIENTS:
+        found = coefficient(labels, ("a", "b")).estimate
+        assert found.n == 6
+        assert -1.0 <= found.lower <= found.value <= found.upper <= 1.0
+        if coefficient is not krippendorff_alpha:
+            assert found.notes == ("class shares of the 6 cases that two or more read; 54 cases were read once",)
+    assert percent_agreement(labels, ("a", "b")).estimate.value == pytest.approx(2 / 6)
+    assert percent_agreement(labels, ("a", "b")).estimate.lower >= 0.0
+    twice = labels[27:33]
+    assert fleiss_kappa(labels, ("a", "b")).estimate.value == fleiss_kappa(twice, ("a", "b")).estimate.value
+
+
+def test_three_thousand_sparse_panels_stay_within_the_range():
+    """Values and limits within the range, the limits hold the value, n counts what two or more read."""
+    rng = np.random.default_rng(8)
+    outcomes = dict.fromkeys(State, 0)
+    for _ in range(3_000):
+        k = int(rng.integers(2, 5))
+        labels = sparse_panel(rng, int(rng.integers(2, 25)), int(rng.integers(2, 6)), k, rng.random())
+        labels = labels[:, (labels != None).any(axis=0)]  # noqa: E711  # elementwise
+        if labels.shape[1] < 2:
+            continue
+        n_paired = int(((labels != None).sum(axis=1) >= 2).sum())  # noqa: E711
+        for coefficient in COEFFICIENTS:
+            found = coefficient(labels, tuple(range(k))).estimate
+            outcomes[found.state] += 1
+            assert found.n == n_paired
+            if found.value is None:
+                assert found.reason
+                continue
+            assert (0.0 if coefficient is percent_agreement else -1.0) - 1e-12 <= found.value <= 1.0 + 1e-12
+            if found.lower is not None:
+                assert (0.0 if coefficient is percent_agreement else -1.0) <= found.lower <= found.value + 1e-12
+                assert found.value - 1e-12 <= found.upper <= 1.0
+    assert min(outcomes.values()) > 100
+
+
+def test_200_readers_and_2000_cases_take_less_than_five_seconds():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=2_000)
+    labels = np.where(rng.random((2_000, 200)) < 0.7, truth[:, None], rng.integers(4, size=(2_000, 200)))
+    start = time.process_time()
+    found = panel_agreement(labels, range(4))
+    assert time.process_time() - start < 5.0
+    assert len(found.pairs) == 19_900
+    for pair in found.pairs[::4_000]:
+        assert pair.kappa == cohen_kappa(labels[:, pair.first], labels[:, pair.second], range(4))
+
+
+@quick
+@given(readings())
+def test_weighted_kappa_and_its_error_equal_statsmodels(labels):
+    one, two = np.array([row[:2] for row in labels], dtype=object).T
+    both = np.array([a is not None and b is not None for a, b in zip(one, two, strict=True)])
+    table = np.array([[np.sum((one == a) & (two == b) & both) for b in CLASSES] for a in CLASSES])
+    distance = np.abs(np.subtract.outer(np.arange(4), np.arange(4))) / 3.0
+    for weights, peer_weights in (("identity", None), ("linear", distance), ("quadratic", distance**2)):
+        found = cohen_kappa(one, two, CLASSES, weights=weights)
+        if found.state is State.ESTIMATED:
+            with np.errstate(all="ignore"):
+                peer = cohens_kappa(table, weights=peer_weights)
+            assert found.value == pytest.approx(peer.kappa, abs=1e-12)
+            assert found.standard_error == pytest.approx(np.sqrt(peer.var_kappa), rel=1e-9)
+
+
+def test_a_data_frame_is_its_cells_and_not_the_names_of_its_columns():
+    rows = [["a", "b"], ["b", "b"], ["a", None], ["c", "c"]]
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    for coefficient in COEFFICIENTS:
+        assert coefficient(frame, CLASSES) == coefficient(rows, CLASSES)
+        assert coefficient(frame.convert_dtypes(), CLASSES) == coefficient(rows, CLASSES)
+    assert panel_agreement(frame, CLASSES).n_cases == 4
+    assert cohen_kappa(frame["a"], frame["b"], CLASSES) == cohen_kappa(*zip(*rows, strict=True), CLASSES)
+    with pytest.raises(StatisticsInputError, match="one-dimensional"):
+        cohen_kappa(frame, frame, CLASSES)
+
+
+@pytest.mark.parametrize("labels", [["ab", "bb"], np.array(["a", "b"]), np.zeros((2, 2, 2))])
+def test_what_is_no_table_of_cases_and_readers_is_refused(labels):
+    with pytest.raises(StatisticsInputError, match=r"n_cases, n_readers"):
+        fleiss_kappa(labels, CLASSES)
+
+
+def test_asymmetric_weights_are_refused():
+    credit = np.eye(4)
+    credit[0, 1] = 0.5
+    with pytest.raises(StatisticsInputError, match="symmetric"):
+        cohen_kappa(list("ab"), list("ba"), CLASSES, weights=credit)
+    with pytest.raises(StatisticsInputError, match="symmetric"):
+        gwet_ac([["a", "b"]], CLASSES, weights=credit)
+    credit[1, 0] = 0.5
+    assert cohen_kappa(list("abab"), list("bbab"), CLASSES, weights=credit).value is not None
+
+
+def test_classes_that_are_numbers_have_their_own_distances():
+    """Kilobecquerel 1, 2 and 10 are not equally spaced; names are."""
+    rows = [[1, 1], [2, 10], [10, 10], [2, 2], [1, 2]]
+    named = [["abc"[(1, 2, 10).index(x)] for x in row] for row in rows]
+    for metric in ("interval", "ratio"):
+        values = [krippendorff_alpha(rows, (1, 2, 10), metric=metric), krippendorff_alpha(named, "abc", metric=metric)]
+        assert values[0].estimate.value != pytest.approx(values[1].estimate.value)
+    assert krippendorff_alpha(named, "abc", metric="interval") == krippendorff_alpha(
+        [["abc".index(x) + 1 for x in row] for row in named], (1, 2, 3), metric="interval"
+    )
+    with pytest.raises(StatisticsInputError, match="negative"):
+        krippendorff_alpha([[-1, 1]], (-1, 1), metric="ratio")
