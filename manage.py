@@ -22,7 +22,7 @@ from core.report.layout import Layout
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import Protocol, Role, StudyState
-from db import OPERATOR, Repository, create_store, masked_url, open_store, store_exists
+from db import OPERATOR, Repository, create_store, open_store, shown_address, store_exists, store_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,19 +92,20 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
 
 def store() -> Repository:
     """The store as the person at the terminal sees it."""
-    url = get_settings().store_url
+    url = store_url(get_settings())
     if not store_exists(url):
         raise NotFoundError(
-            f"There is no store at {masked_url(url)} yet. Fix: run 'python manage.py migrate' for an empty one, "
-            "or 'make run' for the demo."
+            f"There is no store at {shown_address(url)} yet. Fix: run 'python manage.py migrate' for an empty one, "
+            "or 'make run' for the demo; if it lies elsewhere, correct READING_ROOM_DATA_DIR or "
+            "READING_ROOM_DATABASE_URL."
         )
     return Repository(open_store(url), OPERATOR)
 
 
 def store_or_new() -> Repository:
     """The store, created empty where there is none."""
-    url = get_settings().store_url
-    get_settings().data_folder.mkdir(parents=True, exist_ok=True)
+    url = store_url(get_settings())
+    get_settings().make_data_folder()
     return Repository(open_store(url) if store_exists(url) else create_store(url), OPERATOR)
 
 
@@ -218,13 +219,13 @@ def migrate() -> None:
     """Create the store, or bring it to this program's version."""
     from db.migrate import upgrade
 
-    url = get_settings().store_url
+    url = store_url(get_settings())
     if not store_exists(url):
         store_or_new()
-        say(f"Created an empty store at {masked_url(url)}.")
+        say(f"Created an empty store at {shown_address(url)}.")
         return
     before, after = upgrade(url)
-    say(f"{masked_url(url)}: {'up to date at' if before == after else f'{before} ->'} {after}.")
+    say(f"{shown_address(url)}: {'up to date at' if before == after else f'{before} ->'} {after}.")
 
 
 # --- people -----------------------------------------------------------------------------------------------------------
@@ -238,7 +239,7 @@ def person_add(
     years: Annotated[float | None, typer.Option(help="years of experience")] = None,
 ) -> None:
     """Create a coordinator or a reader and print a random password once."""
-    from actions.passwords import new_password
+    from actions.draw_password import new_password
 
     password = new_password()
     store_or_new().create_person(login, name or login, role, password=password, years_of_experience=years)
@@ -248,7 +249,7 @@ def person_add(
 @person_app.command("password")
 def person_password(login: str) -> None:
     """Give somebody a new random password, print it once, and end that person's sessions."""
-    from actions.passwords import new_password
+    from actions.draw_password import new_password
 
     password = new_password()
     store().set_password(login, password)

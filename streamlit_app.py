@@ -6,6 +6,7 @@ stands before everything that Streamlit serves.
 """
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,11 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
+from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
 from pages.door import sign_in
-from pages.door.failures import show_failure
+from pages.door.screen_failure import show_failure
 from pages.door.security import SecurityMiddleware
 from pages.screens import SCREENS
 from pages.widgets.resources import signing_key, store_engine
@@ -24,16 +26,21 @@ from pages.widgets.resources import signing_key, store_engine
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
-    """Open the store before the first visitor, and keep what is loaded by now out of every later garbage collection."""
-    engine = store_engine()
-    signing_key()
-    configure_threads(get_settings().threads or None)
-    keep_caches_in(get_settings().cache_folder)
+    """Keep what is loaded by now out of every later garbage collection; close the store at the end."""
     gc.collect()
     gc.freeze()
     yield {"screens": len(SCREENS)}  # every screen, and what it imports, was loaded with this module
-    engine.dispose()
+    store_engine().dispose()
 
+
+try:  # what is wrong is said before the first visitor comes
+    configure_threads(get_settings().threads or None)
+    keep_caches_in(get_settings().cache_folder)
+    store_engine()
+    signing_key()
+except ReadingRoomError as error:
+    sys.stderr.write(f"Error ({error.code}): {error}\n")
+    sys.exit(2)
 
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",

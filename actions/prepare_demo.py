@@ -10,9 +10,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from actions.draw_password import new_password
 from actions.import_cases import import_cases
 from actions.models import declare_model, load_classifier, predict_cohort, register_model
-from actions.passwords import new_password
 from actions.simulate_readers import simulate_readers
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts

@@ -8,14 +8,17 @@ readable by its owner only.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -23,21 +26,29 @@ from core.errors import SettingsError
 #: The folder of the checkout; relative paths in settings start here, wherever the command was called from.
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
-#: First words of the database URLs that Reading Room speaks.
-DATABASE_SCHEMES = ("sqlite:///", "postgresql+psycopg://")
+_PREFIX = "READING_ROOM_"
+#: Variables of the prefix that are no settings: of the tests, and what Kubernetes sets for a service of our name.
+_OTHERS = re.compile(r"READING_ROOM_(TEST_|SERVICE_(HOST|PORT)|PORT_[0-9]+_(TCP|UDP)|PORT=(tcp|udp)://)")
 
 
 class Settings(BaseSettings):
     """All settings. Each field's description is the README's table row."""
 
     model_config = SettingsConfigDict(
-        env_prefix="READING_ROOM_", env_file=PROJECT_FOLDER / ".env", env_file_encoding="utf-8", extra="ignore"
+        env_prefix=_PREFIX,
+        env_file=PROJECT_FOLDER / ".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
     )
 
-    data_dir: Path = Field(Path("data"), description="folder of the store, models and caches")
+    data_dir: Path = Field(
+        Path("data"), description="folder of the store, models and caches; a relative one lies in the checkout"
+    )
     database_url: str = Field(
         "",
-        description="sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME; "
+        repr=False,
+        description="sqlite:////ABSOLUTE/PATH or postgresql://USER:PASSWORD@HOST/NAME; "
         "empty means reading_room.sqlite3 in the data folder",
     )
     secret_key: SecretStr | None = Field(None, description="signs sign-in forms; empty means data folder/secret.key")
@@ -48,29 +59,16 @@ class Settings(BaseSettings):
     )
     is_cookie_secure: bool = Field(False, description="true behind TLS: the sign-in cookie travels by https only")
 
-    @field_validator("database_url")
-    @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        if url.startswith("postgresql://"):
-            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-        if url and not url.startswith(DATABASE_SCHEMES):
-            raise ValueError(f"must begin with {' or '.join(DATABASE_SCHEMES)}")
-        return url
-
     @property
     def data_folder(self) -> Path:
-        """Absolute data folder."""
-        return self.data_dir if self.data_dir.is_absolute() else PROJECT_FOLDER / self.data_dir
+        """Absolute data folder; ``~`` is the home folder, anything else that is relative begins in the checkout."""
+        chosen = Path(os.path.expanduser(self.data_dir))  # noqa: PTH111  # Path's own raises where there is no home
+        return chosen if chosen.is_absolute() else PROJECT_FOLDER / chosen
 
     @property
     def cache_folder(self) -> Path:
         """What libraries may keep between runs; everything in it can be deleted."""
         return self.data_folder / "cache"
-
-    @property
-    def store_url(self) -> str:
-        """Database URL with the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_folder / 'reading_room.sqlite3'}"
 
     @property
     def thread_count(self) -> int:
@@ -81,15 +79,40 @@ class Settings(BaseSettings):
         """Key that signs sign-in forms; made once and kept in the data folder if none is set."""
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
-        path = self.data_folder / "secret.key"
-        if not path.exists():
-            self.data_folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.data_folder) as file:  # mode 0600
-                file.write(secrets.token_hex(32).encode())
-                file.flush()
-                with suppress(FileExistsError):  # another process was first: its key counts
-                    os.link(file.name, path)
-        return path.read_bytes()
+        path = self.make_data_folder() / "secret.key"
+        try:
+            if not path.exists():
+                with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # mode 0600
+                    file.write(secrets.token_hex(32).encode())
+                    file.flush()
+                    with suppress(FileExistsError):  # another process was first: its key counts
+                        os.link(file.name, path)
+            return path.read_bytes()
+        except OSError as error:
+            raise SettingsError(
+                f"the key of the sign-in form cannot be kept in {path} ({error.strerror})",
+                field="READING_ROOM_SECRET_KEY",
+                fix="let this account read and write the data folder, or set READING_ROOM_SECRET_KEY",
+            ) from error
+
+    def make_data_folder(self) -> Path:
+        """The data folder, made if there is none.
+
+        Raises
+        ------
+        SettingsError
+            If it cannot be made.
+        """
+        folder = self.data_folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"the data folder {folder} cannot be made ({error.strerror})",
+                field="READING_ROOM_DATA_DIR",
+                fix="name a folder that this account may write",
+            ) from error
+        return folder
 
 
 @lru_cache(maxsize=1)
@@ -101,6 +124,7 @@ def get_settings() -> Settings:
     SettingsError
         Naming the variable, what is wrong and the fix; values are never repeated, for they may be secret.
     """
+    _refuse_misspelt_names()
     try:
         return Settings()  # type: ignore[call-arg]  # every field has a default; mypy lacks the pydantic plugin here
     except ValidationError as error:
@@ -113,3 +137,25 @@ def get_settings() -> Settings:
             field=name,
             fix=f"correct {name}, or remove it to use the default",
         ) from None
+
+
+def _refuse_misspelt_names() -> None:
+    """Refuse a variable that looks like a setting and is none: it would be ignored without a word."""
+    fields = [name.upper() for name in Settings.model_fields]
+    known = [_PREFIX + field for field in fields]
+    try:
+        in_file = dotenv_values(PROJECT_FOLDER / ".env", encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        problem = f"cannot be read as UTF-8 text ({type(error).__name__})"
+        raise SettingsError(problem, file=PROJECT_FOLDER / ".env", fix="save it as UTF-8, readable here") from error
+    for name, value in {**in_file, **os.environ}.items():
+        name = name.upper()
+        if name in known or _OTHERS.match(f"{name}={value}"):
+            continue
+        near = get_close_matches(name, known, n=1, cutoff=0.9)  # the prefix may be misspelt as well
+        if name.startswith(_PREFIX):
+            near = [_PREFIX + field for field in get_close_matches(name.removeprefix(_PREFIX), fields, n=1)]
+        elif not near:
+            continue
+        fix = f"did you mean {near[0]}? Rename it" if near else f"use one of {', '.join(known)}"
+        raise SettingsError("there is no such setting", file="environment or .env", field=name, fix=fix)

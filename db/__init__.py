@@ -1,6 +1,6 @@
 """The store: tables, migrations, and one repository that holds every query. The only room that speaks SQL."""
 
-from db.engine import masked_url
+from db.address import shown_address, store_url
 from db.records import (
     AuditCheck,
     AuditEvent,
@@ -43,7 +43,8 @@ __all__ = [
     "SavedReading",
     "StudyMember",
     "create_store",
-    "masked_url",
     "open_store",
+    "shown_address",
     "store_exists",
+    "store_url",
 ]

@@ -14,58 +14,21 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
-from core.errors import SettingsError, StoreDamagedError
-from db.failures import translated_failures
+from core.errors import SettingsError, StoreDamagedError, StoreError
+from db.address import parsed_url, sqlite_path
+from db.engine_failures import refused_connection, translated_failures
 
 #: Seconds to wait for another writer before ``StoreBusyError``.
 BUSY_TIMEOUT_S = 30
 
 _POOL_SIZE = 20
-_URL_FIX = "use sqlite:////absolute/path/file.sqlite3 or postgresql://person:password@host/name"
-
-
-def parsed_url(url: str | URL) -> URL:
-    """Check a database URL and choose its driver.
-
-    Raises
-    ------
-    SettingsError
-        If it is not a URL of SQLite (in a file) or PostgreSQL; the password never shows.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as failure:
-        raise SettingsError("not a database URL", field="READING_ROOM_DATABASE_URL", fix=_URL_FIX) from failure
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
-            raise SettingsError(
-                "a SQLite store is a file", field="READING_ROOM_DATABASE_URL", value=masked_url(parsed), fix=_URL_FIX
-            )
-        return parsed.set(drivername="sqlite+pysqlite", query={})
-    if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    raise SettingsError(
-        "the store is SQLite or PostgreSQL", field="READING_ROOM_DATABASE_URL", value=backend, fix=_URL_FIX
-    )
-
-
-def masked_url(url: str | URL) -> str:
-    """The URL with its password hidden, for messages and logs."""
-    return make_url(url).render_as_string(hide_password=True)
-
-
-def sqlite_path(url: str | URL) -> Path | None:
-    """The file of a SQLite URL; None for PostgreSQL."""
-    parsed = parsed_url(url)
-    return Path(str(parsed.database)).absolute() if parsed.get_backend_name() == "sqlite" else None
 
 
 def connect_engine(url: str | URL, *, for_migration: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -103,22 +66,32 @@ def _postgresql_engine(url: URL, busy_timeout_s: float) -> Engine:
     """PostgreSQL through psycopg 3."""
     milliseconds = int(busy_timeout_s * 1000)
     options = f"-c synchronous_commit=on -c timezone=UTC -c lock_timeout={milliseconds}"
-    return sa.create_engine(
+    theirs = url.query.get("options")
+    engine = sa.create_engine(
         url,
         pool_size=_POOL_SIZE,
         max_overflow=_POOL_SIZE,
         pool_pre_ping=True,
-        connect_args={"options": options, "connect_timeout": 10},
+        connect_args={"options": f"{theirs} {options}" if theirs else options, "connect_timeout": 10},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Dialect, _: Any, arguments: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
+        try:
+            return dialect.connect(*arguments, **parameters)
+        except dialect.loaded_dbapi.OperationalError as failure:
+            raise refused_connection(failure, parameters) from failure
+
+    return engine
 
 
 def _sqlite_engine(url: URL, path: Path, *, for_migration: bool, busy_timeout_s: float) -> Engine:
     """SQLite in an existing file."""
-    opened = _identity(path)
+    opened = file_identity(path)
     if opened is None:
         raise StoreDamagedError(
-            f"There is no store at {path}. Fix: correct READING_ROOM_DATABASE_URL, restore the backup, "
-            "or make a new store with `python manage.py migrate`."
+            f"There is no store at {path}. Fix: correct READING_ROOM_DATA_DIR or READING_ROOM_DATABASE_URL, restore "
+            "the backup, or make a new store with `python manage.py migrate`."
         )
     pragmas = (
         "PRAGMA journal_mode=WAL",
@@ -149,7 +122,7 @@ def _sqlite_engine(url: URL, path: Path, *, for_migration: bool, busy_timeout_s:
     )
 
     def refuse_another_file() -> None:
-        if _identity(path) != opened:
+        if file_identity(path) != opened:
             raise StoreDamagedError(
                 f"The database file {path.name} was removed or replaced while the program ran. Nothing was saved. "
                 "Fix: stop the program, put the right file back, and start again."
@@ -169,12 +142,23 @@ def _sqlite_engine(url: URL, path: Path, *, for_migration: bool, busy_timeout_s:
     return engine
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file; None if there is none."""
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if there is none.
+
+    Raises
+    ------
+    StoreError
+        If this account may not look.
+    """
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as failure:
+        raise StoreError(
+            f"The store at {path} cannot be reached ({failure.strerror}). "
+            "Fix: correct READING_ROOM_DATA_DIR or READING_ROOM_DATABASE_URL, or let this account into the folder."
+        ) from failure
     return found.st_dev, found.st_ino
 
 
@@ -209,8 +193,7 @@ def make_sqlite_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as failure:
         raise SettingsError(
-            f"the store cannot be made ({failure.strerror})",
-            field="READING_ROOM_DATABASE_URL",
-            value=str(path),
+            f"the store {path} cannot be made ({failure.strerror})",
+            field="READING_ROOM_DATA_DIR or READING_ROOM_DATABASE_URL",
             fix="choose a folder that this account may write",
         ) from failure

@@ -12,8 +12,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import SchemaVersionError, StoreDamagedError
-from db.engine import connect_engine, make_sqlite_file, sqlite_path, writing
-from db.failures import MIGRATE_COMMAND, translated_failures
+from db.address import sqlite_path
+from db.engine import connect_engine, make_sqlite_file, writing
+from db.engine_failures import MIGRATE_COMMAND, translated_failures
 
 _FOLDER = Path(__file__).parent / "migrations"
 _APPEND_ONLY = ("reading", "audit_event")

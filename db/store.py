@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy.engine import URL, Engine
 
+from db.address import sqlite_path
 from db.engine import check_integrity as check_file
-from db.engine import connect_engine, sqlite_path
-from db.failures import translated_failures
+from db.engine import connect_engine, file_identity
+from db.engine_failures import translated_failures
 from db.migrate import check_schema, current_revision, upgrade
 
 
@@ -20,7 +21,7 @@ def store_exists(url: str | URL) -> bool:
     """
     path = sqlite_path(url)
     if path is not None:
-        return path.exists()
+        return file_identity(path) is not None
     engine = connect_engine(url)
     try:
         with translated_failures(), engine.connect() as connection:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from actions.draw_password import new_password
 from actions.models import AnyModel, declare_model, load_classifier, predict_cohort
-from actions.passwords import new_password
 from core.imaging import count_notes
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db import Repository

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -148,24 +149,56 @@ def postgresql_stores() -> Iterator[PostgresqlStores]:
         finally:
             stores.remove()
         return
+    with private_server() as server:
+        yield PostgresqlStores(server.url)
+
+
+@dataclass(frozen=True)
+class PrivateServer:
+    """A PostgreSQL server of one test session, reached by a socket in its folder."""
+
+    folder: Path
+    _as_postgres: tuple[str, ...]
+
+    @property
+    def url(self) -> URL:
+        """Of the superuser, who needs no password."""
+        query = {"host": str(self.folder)}
+        return URL.create("postgresql+psycopg", username="postgres", database="postgres", query=query)
+
+    def start(self, *settings: str, is_waiting: bool = True) -> None:
+        """Start with further settings, such as ``hot_standby=off``."""
+        fixed = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off -c max_connections=60"
+        options = " ".join((fixed, *(f"-c {setting}" for setting in settings)))
+        self.control("-w" if is_waiting else "-W", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop at once; what was committed stays."""
+        self.control("-w", "-m", "immediate", "stop")
+
+    def control(self, *arguments: str) -> None:
+        """Run ``pg_ctl`` as the server's account."""
+        program = str(_server_program("pg_ctl"))
+        _quietly([*self._as_postgres, program, "-D", str(self.folder / "data"), "-s", *arguments])
+
+
+@contextmanager
+def private_server() -> Iterator[PrivateServer]:
+    """A server that runs as long as this context."""
     folder = Path(tempfile.mkdtemp(prefix="rr-pg-"))  # short: a socket's path has at most 107 characters
-    as_postgres: list[str] = []
+    as_postgres: tuple[str, ...] = ()
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-        as_postgres = ["runuser", "-u", "postgres", "--"]
-    control = [*as_postgres, str(_server_program("pg_ctl")), "-D", str(folder / "data"), "-w", "-s"]
+        as_postgres = ("runuser", "-u", "postgres", "--")
+    server = PrivateServer(folder, as_postgres)
     try:
         flags = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         _quietly([*as_postgres, str(_server_program("initdb")), "-D", str(folder / "data"), *flags])
-        settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=60"
-        _quietly([*control, "-l", str(folder / "log"), "-o", settings, "start"])
+        server.start()
         try:
-            server = URL.create(
-                "postgresql+psycopg", username="postgres", database="postgres", query={"host": str(folder)}
-            )
-            yield PostgresqlStores(server)
+            yield server
         finally:
-            _quietly([*control, "-m", "immediate", "stop"])
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -147,6 +147,60 @@ def test_mistakes_end_in_words(terminal: Terminal, tmp_path: Path) -> None:
     assert "secret" not in message
 
 
+def test_a_data_folder_of_any_name_holds_its_store_and_messages_show_it_as_typed(tmp_path: Path) -> None:
+    folder = tmp_path / "Reader%20study, what? #1 süß"
+    terminal = Terminal(tmp_path)
+    terminal.environment["READING_ROOM_DATA_DIR"] = str(folder)
+    assert str(folder / "reading_room.sqlite3") in terminal.run("migrate").replace("\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert (folder / "reading_room.sqlite3").is_file()
+
+
+def test_one_address_is_one_store_whatever_the_working_folder(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    first, second = Terminal(here), Terminal(there)
+    first.environment["READING_ROOM_DATABASE_URL"] = "sqlite:///mystudy.sqlite3"
+    refused = first.run("study", "create", "s", status=2)
+    assert list(here.iterdir()) == []
+    fix = re.search(r"use (sqlite:\S+)\.$", refused.strip())
+    assert fix is not None, refused
+    for terminal in (first, second):
+        terminal.environment["READING_ROOM_DATABASE_URL"] = fix[1]
+    first.run("study", "create", "s")  # the fix works when followed
+    assert (here / "mystudy.sqlite3").is_file()
+    assert "│ s " in second.run("study", "list")
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [("migrate", "DATA_DIR", "/dev/null/data"), ("person list", "DATA_DIR", "/dev/null/data"),
+     ("study create s", "DATABASE_URL", "sqlite:////dev/null/data/x.sqlite3"),
+     ("serve", "DATABASE_URL", "postgresql://rr:hunter2@ss:w/rd#%41 x@127.0.0.1:55437/rr"),
+     ("study create s", "DATABASE_URL", "postgresql://rr:hunter2@127.0.0.1:1/rr"),
+     ("streamlit run", "DATABASE_URL", "postgresql://rr:hunter2@127.0.0.1:port/rr"),
+     ("streamlit run", "DATA_DIR", "/dev/null/data"), ("streamlit run", "DATADIR", "data"),
+     ("python -m training recipe", "DATADIR", "data"), ("reproduce-paper", "THREADS", "many")],
+)  # fmt: skip
+def test_a_wrong_setting_ends_every_door_in_words(command: str, name: str, value: str, tmp_path: Path) -> None:
+    doors = {
+        "streamlit run": ["-m", "streamlit", "run", str(ROOT / "streamlit_app.py"), "--server.port", "0"],
+        "python -m training recipe": ["-m", "training", "recipe"],
+    }
+    done = subprocess.run(
+        [sys.executable, *doors.get(command, [str(ROOT / "manage.py"), *command.split()])],
+        capture_output=True, text=True, cwd=tmp_path, timeout=240,
+        env={**os.environ, "PYTHONPATH": str(ROOT), f"READING_ROOM_{name}": value},
+    )  # fmt: skip
+    message = done.stdout + done.stderr
+    assert done.returncode == 2, message
+    assert "Traceback" not in message
+    assert "READING_ROOM_" in message
+    assert "Fix:" in message
+    assert "hunter2" not in message
+
+
 def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_declared_model(
     terminal: Terminal, tmp_path: Path
 ) -> None:

@@ -11,7 +11,8 @@ if __name__ == "__main__":
         configure_threads()  # before torch is imported, which reads the number once
         keep_caches_in(get_settings().cache_folder)
     except SettingsError as error:
-        sys.exit(f"Error ({error.code}): {error}")
+        sys.stderr.write(f"Error ({error.code}): {error}\n")
+        sys.exit(2)
     from training.command_line import main
 
     main()

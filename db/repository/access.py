@@ -18,8 +18,8 @@ from core.errors import AccessError, ConflictError, NotFoundError, SignedOutErro
 from core.study import Person, Protocol, Role, Study, StudyState
 from db.audit import append_event
 from db.engine import writing
-from db.failures import translated_failures
-from db.passwords import PASSWORDS, Passwords
+from db.engine_failures import translated_failures
+from db.password_hashing import PASSWORDS, Passwords
 from db.protocols import protocol_from_json
 from db.tables import PersonRow, ProtocolVersionRow, SignInSessionRow, StudyMemberRow, StudyRow
 

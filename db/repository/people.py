@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, InputError
 from core.study import Person, Role
-from db.passwords import check_new_password
+from db.password_hashing import check_new_password
 from db.repository.access import OPERATOR, RepositoryBase, allowed, folded_login, new_id, person_of, person_row
 from db.tables import PersonRow, SignInSessionRow
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.settings import get_settings
 from core.study import Person
-from db import Repository, open_store
+from db import Repository, open_store, store_url
 
 
 @lru_cache(maxsize=1)
@@ -19,7 +19,7 @@ def store_engine() -> Any:
     StoreError
         If there is no store, or it is damaged or of another version; the message names the command that mends it.
     """
-    return open_store(get_settings().store_url)
+    return open_store(store_url(get_settings()))
 
 
 def repository(actor: Person | None, token: str | None = None) -> Repository:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from core.study import Answer, CaseRecord, Person, Protocol, Role, StudyState
 from db import OPERATOR, Repository, open_store
-from db.passwords import Passwords
+from db.password_hashing import Passwords
 from tests.stores import PostgresqlStores, SqliteStores, postgresql_stores, repository_of, why_no_postgresql
 
 #: The real gate to argon2 with the weakest profile: tests sign in often.

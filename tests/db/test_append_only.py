@@ -12,7 +12,7 @@ from core.errors import ConflictError, StoreDamagedError
 from core.study import Answer
 from db import open_store
 from db.engine import connect_engine, writing
-from db.failures import translated_failures
+from db.engine_failures import translated_failures
 from db.tables import Base
 from tests.db.conftest import STUDY, Room, read_next
 

@@ -21,7 +21,7 @@ from argon2.profiles import CHEAPEST
 
 from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
 from db import OPERATOR, Repository, create_store, open_store
-from db.passwords import Passwords
+from db.password_hashing import Passwords
 from db.records import ReadingRecord
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from argon2 import extract_parameters
 from argon2.profiles import CHEAPEST, RFC_9106_LOW_MEMORY
 
 from core.errors import InputError
-from db.passwords import MAX_CONCURRENT, PASSWORDS, Passwords, check_new_password
+from db.password_hashing import MAX_CONCURRENT, PASSWORDS, Passwords, check_new_password
 
 
 def test_the_profile_of_the_product_is_rfc_9106_low_memory() -> None:
