@@ -23,7 +23,7 @@ from core.report.layout import Layout
 from core.report.readings_file import read_readings_file
 from core.study import Answer, Arm, CaseRecord, DiseaseClass, Protocol, Role, StudyState
 from db import OPERATOR, CasePrediction, Repository, create_store
-from db.passwords import Passwords
+from db.password_hashing import Passwords
 from tests.stores import repository_of
 
 STUDY = "odd"
