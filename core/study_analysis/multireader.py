@@ -19,7 +19,7 @@ from core.statistics.mrmc import ClassResult, compare_arms, over_classes
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import TestResult, undefined_estimate, undefined_test
-from core.statistics.scope import Scope
+from core.statistics.scope import Scope, leading_scope
 from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
 from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.panel_cases import SMALLEST_PANEL, Missing, PanelCases
@@ -190,7 +190,7 @@ def _standalone(item: FigureResult[StandaloneComparison], model: Participant, ar
     """The three scopes of one model-against-panel comparison."""
     result = item.found.result
     panel_name = f"readers, {arm}"
-    for scope in Scope:
+    for scope in leading_first(item.n_readers):
         row = MrmcResult(
             analysis="model_vs_panel", class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm=arm,
             first=model.key, second=panel_name, first_name=model.name, second_name=panel_name, first_value=None,
@@ -255,7 +255,7 @@ def _of_arms(found: ObuchowskiRockette, scope: Scope) -> float | None:
 def _contrasts(item: FigureResult[ObuchowskiRockette]) -> Iterator[MrmcResult]:
     """Every pair of arms in the three scopes, then all of more than two at once."""
     result, arms = item.found.result, item.panel.arms
-    for scope in Scope:
+    for scope in leading_first(item.n_readers):
         row = MrmcResult(
             analysis="arms", class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm="",
             first=arms[0], second=arms[-1], first_name=arms[0], second_name=arms[-1], first_value=None,
@@ -300,7 +300,7 @@ def _components(result: ObuchowskiRockette) -> dict[str, float]:
 def _means(item: FigureResult[ObuchowskiRockette], arm: str, level: float) -> Iterator[PanelMean]:
     """One arm's average in the three scopes."""
     result = item.found.result
-    for scope in Scope:
+    for scope in leading_first(item.n_readers):
         estimate, df = (
             undefined_estimate(
                 item.found.reason or "", confidence_level=level, method=f"Obuchowski-Rockette {scope.value}"
@@ -348,6 +348,12 @@ def told_both_ways(
             row = replace(row, test=replace(row.test, notes=(*row.test.notes, note)))
         told.append(row)
     return told
+
+
+def leading_first(n_readers: int) -> list[Scope]:
+    """The scopes, first the one that a report of so many readers leads with."""
+    leading = leading_scope(n_readers)
+    return [leading, *(scope for scope in Scope if scope is not leading)]
 
 
 def _key(row: MrmcResult) -> tuple[str, ...]:

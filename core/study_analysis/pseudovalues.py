@@ -20,6 +20,7 @@ from core.study_analysis.multireader import (
     arms_to_compare,
     defined,
     figure_results,
+    leading_first,
     participating,
     told_both_ways,
 )
@@ -68,7 +69,7 @@ def pseudovalue_results(
 def _contrasts(item: FigureResult[DorfmanBerbaumMetz]) -> Iterator[MrmcResult]:
     """Every pair of arms, and of more than two all at once, in the three scopes."""
     result, arms = item.found.result, item.panel.arms
-    for scope in Scope:
+    for scope in leading_first(item.n_readers):
         if result is None:
             test = undefined_test(item.found.reason or "", method=f"Dorfman-Berbaum-Metz {scope.value}")
             yield _row(item, scope, arms[0], arms[-1], test, {}, None)

@@ -19,6 +19,7 @@ from core.study_analysis.table_columns import (
     ESTIMATE,
     NOTES,
     PAIR,
+    WALD,
     WHO,
     ResultTable,
     Row,
@@ -188,6 +189,11 @@ def _df2(row: Row) -> float | None:
     freedom = row.one.test.degrees_of_freedom
     if not row.one.second:  # all arms at once: F has both, chi-squared has none here
         freedom = freedom[1] if isinstance(freedom, tuple) else None
+    return _finite(freedom)
+
+
+def _finite(freedom: float | None) -> float | None:
+    """Degrees of freedom; none where they are infinite, which is the normal distribution."""
     return freedom if freedom is not None and isfinite(freedom) else None
 
 
@@ -216,6 +222,7 @@ _SIDE_NAMES = (text("first_name", "one.first_name"), text("second_name", "one.se
 _SIDE_VALUES = (number("first_value", "one.first_value"), number("second_value", "one.second_value"))
 _COMPARISON = (COHORT, text("analysis", "one.analysis"), _CLASS, text("metric", "one.metric"))
 _SCOPE, _ARM, _QUANTITY = text("scope", "one.scope"), text("arm", "one.arm"), text("quantity", "one.quantity")
+_LEADS = flag("is_leading", "one.is_leading")
 _N_READERS = count("n_readers", "one.n_readers")
 _POINT = (count("point"), number("false_positive_rate"), number("sensitivity"))
 _MULTIREADER_TEST = (
@@ -262,24 +269,25 @@ TABLES: tuple[ResultTable, ...] = (
         *PAIR, text("class", "area.class_key"), number("first_auc", "area.first_auc"),
         number("second_auc", "area.second_auc"), flag("is_mixed", "area.is_mixed"), *ESTIMATE,
         number("statistic", "area.test.statistic"), number("p_value", "area.test.p_value"),
-        number("p_holm", "area.p_holm"), NOTES,
+        number("p_holm", "area.p_holm"), NOTES, *WALD,
     )),
     ResultTable("agreement", _agreement, (
         COHORT, _ARM, _SCOPE, *_SIDES, text("statistic", "one.statistic"), _N_READERS, *ESTIMATE, NOTES,
     )),
     ResultTable("mrmc", _mrmc, (
         *_COMPARISON, _SCOPE, _ARM, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST,
-        text("covariance", "one.covariance"), NOTES, *_SIDE_NAMES, *_OVERALL,
+        text("covariance", "one.covariance"), NOTES, *_SIDE_NAMES, *_OVERALL, _LEADS, *WALD,
     )),
     ResultTable("panel_means", _panel_means, (
         COHORT, _CLASS, text("metric", "one.metric"), _SCOPE, _ARM, _N_READERS, *ESTIMATE,
-        number("df", "one.degrees_of_freedom"), NOTES,
+        number("df", lambda row: _finite(row.one.degrees_of_freedom)), NOTES, _LEADS,
     )),
     ResultTable("mrmc_components", _mrmc_components, (
         *_COMPARISON, _ARM, *_SIDES, text("covariance", "one.covariance"), text("component"), number("value"),
     )),
     ResultTable("dbm", _dbm, (
         *_COMPARISON, _SCOPE, *_SIDES, *_SIDE_VALUES, _N_READERS, *ESTIMATE, *_MULTIREADER_TEST, NOTES, *_OVERALL,
+        _LEADS, *WALD,
     )),
     ResultTable("marginal_tests", _marginal_tests, (
         COHORT, _ARM, text("test", "one.test.method"), *PAIR[1:], count("n_participants", "one.n_participants"),

@@ -9,6 +9,7 @@ from core.errors import NotFoundError
 from core.statistics.non_inferiority import MarginTest
 from core.statistics.reader_averaged_roc import ReaderAveragedRoc
 from core.statistics.result import Estimate, TestResult
+from core.statistics.scope import leading_scope
 from core.study_analysis.arrays import Participant
 from core.study_analysis.data import FloatArray, IntArray
 
@@ -183,6 +184,11 @@ class MrmcResult:
     components: Mapping[str, float]
     overall: TestResult | None = None  # all arms equal, by F or chi-squared; None for one pair of many arms
 
+    @property
+    def is_leading(self) -> bool:
+        """Whether a report leads with this scope: fixed readers below five, random readers from five on."""
+        return self.scope == leading_scope(self.n_readers).value
+
 
 @dataclass(frozen=True)
 class PanelMean:
@@ -195,6 +201,11 @@ class PanelMean:
     n_readers: int
     estimate: Estimate
     degrees_of_freedom: float | None  # of t; None: normal
+
+    @property
+    def is_leading(self) -> bool:
+        """As of :class:`MrmcResult`."""
+        return self.scope == leading_scope(self.n_readers).value
 
 
 @dataclass(frozen=True)

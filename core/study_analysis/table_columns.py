@@ -93,6 +93,8 @@ ESTIMATE = (
     text("method", "estimate.method"),
     text("state", lambda row: row.estimate.state.value),
 )
+#: Limits by standard error alone, which may leave the range of a difference; beside those of the estimate.
+WALD = (number("wald_lower", "estimate.wald_lower"), number("wald_upper", "estimate.wald_upper"))
 #: Why the estimate is undefined, its own notes, then the row's.
 NOTES = text(
     "notes", lambda row: joined_notes(row.estimate.reason, *row.estimate.notes, *getattr(row, "more_notes", ()))
