@@ -15,6 +15,7 @@ from rich.table import Table
 from core.errors import ReadingRoomError, TrainingError
 from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from training.classes import class_keys
 from training.conclusion import ship
 from training.cross_validation import (
     ablation_plans,
@@ -48,6 +49,12 @@ DataOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Run folder; made when missing, resumed when begun.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", help=f"One of: {', '.join(RECIPES)}.")]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes", help="Order of the classes: a,b,c as the study has them, or: thyroid. Default: the data's."
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a recipe setting, name=value; repeat for more. See: python -m training recipe."),
@@ -92,6 +99,7 @@ def _plan(
     evaluate_on: list[str] | None = None,
     weights: str | None = None,
     weights_file: Path | None = None,
+    classes: str | None = None,
     **others: Any,
 ) -> RunPlan:
     """A plan from command-line options."""
@@ -110,6 +118,7 @@ def _plan(
     return RunPlan(
         chosen,
         str(source),
+        classes=class_keys(source, classes),
         training_cohorts=tuple(train_on or ("training",)),
         evaluation_cohorts=tuple(evaluate_on) if evaluate_on else None,
         weights=str(weights_file) if weights_file is not None else weights,
@@ -120,6 +129,7 @@ def _plan(
 @app.command()
 def fit(
     data: DataOption = None,
+    classes: ClassesOption = None,
     out: OutOption = Path("runs/fit"),
     recipe: RecipeOption = "modern",
     architecture: ArchitectureOption = None,
@@ -150,6 +160,7 @@ def fit(
             data,
             recipe,
             changes,
+            classes=classes,
             architecture=architecture,
             seed=seed,
             train_on=train_on,
@@ -185,6 +196,7 @@ def resume(folder: Annotated[Path, typer.Argument(help="Run folder of a run that
 @app.command()
 def compare(
     data: DataOption = None,
+    classes: ClassesOption = None,
     out: OutOption = Path("runs/compare"),
     recipe: RecipeOption = "paper",
     architectures: Annotated[
@@ -208,6 +220,7 @@ def compare(
         data,
         recipe,
         changes,
+        classes=classes,
         seed=seed,
         train_on=train_on,
         weights=weights,
@@ -224,6 +237,7 @@ def compare(
 @app.command("cross-validate")
 def cross_validate(
     data: DataOption = None,
+    classes: ClassesOption = None,
     out: OutOption = Path("runs/cross-validation"),
     recipe: RecipeOption = "paper",
     architecture: ArchitectureOption = None,
@@ -246,6 +260,7 @@ def cross_validate(
         data,
         recipe,
         changes,
+        classes=classes,
         architecture=architecture,
         seed=seed,
         train_on=train_on or ["training", "internal"],
@@ -267,6 +282,7 @@ def cross_validate(
 @app.command()
 def ablate(
     data: DataOption = None,
+    classes: ClassesOption = None,
     out: OutOption = Path("runs/ablation"),
     recipe: RecipeOption = "modern",
     architecture: ArchitectureOption = None,
@@ -289,6 +305,7 @@ def ablate(
         data,
         recipe,
         changes,
+        classes=classes,
         architecture=architecture,
         seed=seed,
         train_on=train_on,

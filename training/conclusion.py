@@ -164,6 +164,7 @@ def _result(
         "training_cohorts": list(plan.training_cohorts),
         "n_training": len(work.training_rows),
         "n_held_out": len(work.held_out_rows),
+        "class_counts": work.dataset.class_counts(work.training_rows),
         "folds": plan.folds,
         "epochs": len(fitted.history),
         "selected_epoch": fitted.selected_epoch,

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +25,8 @@ from core.imaging.manifest import named_files
 from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
 from core.progress import OnProgress
 from core.runtime import available_cores
-from core.study import THYROID_CLASSES, DiseaseClass
+from core.study import DiseaseClass
+from training.classes import class_keys, disease_classes
 from training.run_folder import write_atomically
 
 #: Raised when the files of the cache change their meaning.
@@ -98,6 +99,11 @@ class Dataset:
         lesions = None if self.lesions is None else np.ascontiguousarray(self.lesions[rows])
         return ImageSet(np.ascontiguousarray(self.images[rows]), classes, lesions)
 
+    def class_counts(self, rows: np.ndarray) -> dict[str, int]:
+        """Number of some cases by class, in the order of the classes."""
+        counts = Counter(self.cases[row].class_index for row in rows)
+        return {key: counts[index] for index, key in enumerate(self.classes)}
+
     def lesions_sha256(self) -> str | None:
         """Hash of the lesion masks by case; None where no case has one."""
         if self.lesions is None:
@@ -114,7 +120,7 @@ def open_dataset(
     image_size: int,
     cache_folder: Path,
     *,
-    classes: Sequence[DiseaseClass] = THYROID_CLASSES,
+    classes: Sequence[DiseaseClass] | None = None,
     progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a manifest or class-named folder, check every file, and decode it once.
@@ -127,8 +133,8 @@ def open_dataset(
         Side length in pixels of the prepared images.
     cache_folder : Path
         Where decoded images and masks are kept; about 0.05 MB per image at 224 pixels, as much again per mask.
-    classes : sequence of DiseaseClass
-        Order of the logits.
+    classes : sequence of DiseaseClass, optional
+        Order of the logits; the classes of the data if not given (:func:`training.classes.class_keys`).
     progress : callable, optional
         ``progress(done, total, what)``.
 
@@ -142,6 +148,8 @@ def open_dataset(
     TrainingError
         If nothing is left, or the cache cannot be written.
     """
+    if classes is None:
+        classes = disease_classes(class_keys(source))
     cases, images, lesions = _cached(source, image_size, cache_folder, classes, progress)
     parameters = (source.parent if source.is_file() else source) / "params.csv"
     facts = sorted(
@@ -180,6 +188,11 @@ def check_no_leak(dataset: Dataset, training_rows: np.ndarray, evaluation_rows: 
             )
 
 
+def imbalance(counts: Mapping[str, int]) -> float:
+    """Cases of the commonest class for one of the rarest."""
+    return max(counts.values()) / max(1, min(counts.values()))
+
+
 def check_classes(dataset: Dataset, rows: np.ndarray, what: str) -> None:
     """Refuse a training or held-out part that lacks a class.
 
@@ -188,13 +201,13 @@ def check_classes(dataset: Dataset, rows: np.ndarray, what: str) -> None:
     TrainingError
         Naming the class and the counts.
     """
-    counts = Counter(dataset.cases[row].class_index for row in rows)
-    for index, key in enumerate(dataset.classes):
-        if counts[index] < SMALLEST_CLASS:
-            listed = ", ".join(f"{name} {counts[number]}" for number, name in enumerate(dataset.classes))
+    counts = dataset.class_counts(rows)
+    for key, count in counts.items():
+        if count < SMALLEST_CLASS:
+            listed = ", ".join(f"{name} {number}" for name, number in counts.items())
             raise TrainingError(
-                f"{what} has {counts[index]} cases of class {key}; at least {SMALLEST_CLASS} are needed ({listed}). "
-                "Add cases of that class, or give the right cohorts."
+                f"{what} has {count} cases of class {key}; at least {SMALLEST_CLASS} are needed ({listed}). "
+                "Add cases of that class, mend its name if it is misspelt, or give the right cohorts."
             )
 
 
@@ -206,8 +219,6 @@ def _cached(
     progress: OnProgress | None,
 ) -> tuple[list[TrainingCase], np.ndarray, np.ndarray | None]:
     """Checked cases, their prepared images and lesion masks; from the cache where no file changed."""
-    if not source.exists():
-        raise TrainingError(f"There is no {source}. Give a manifest (CSV) or a folder with one folder per class.")
     key = _key(source, image_size, classes)
     stem = cache_folder / f"images-{image_size}-{key[:16]}"
     pixels_path, lesions_path, index_path = (stem.with_suffix(end) for end in (".npy", ".lesions.npy", ".json"))

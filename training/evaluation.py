@@ -69,7 +69,8 @@ def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) 
     Returns
     -------
     dict
-        ``n``, ``accuracy`` with Wilson's 95 % limits, ``recall`` per class with limits, ``confusion`` (rows truth,
+        ``n``, ``accuracy`` with Wilson's 95 % limits, ``balanced_accuracy`` (mean recall of the classes that have a
+        case), ``recall`` per class with limits, ``confusion`` (rows truth,
         columns prediction), ``log_loss`` and ``brier`` (mean over cases, natural units), ``ece`` (15 equal bins).
         A recall of a class without cases is None.
     """
@@ -77,10 +78,12 @@ def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) 
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, predicted), 1)
     n = len(truth)
+    recalls = [row[index] / row.sum() for index, row in enumerate(confusion) if row.sum()]
     of_truth = probabilities[np.arange(n), truth]
     return {
         "n": n,
         "accuracy": _with_limits(int(np.trace(confusion)), n),
+        "balanced_accuracy": round(float(np.mean(recalls)), 5),
         "recall": {
             key: _with_limits(int(confusion[index, index]), int(confusion[index].sum()))
             for index, key in enumerate(classes)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -157,6 +158,9 @@ class Fit:
         self._batches = Batches(
             self.training, recipe, self._steps, fabric.device, rank=fabric.global_rank, world_size=fabric.world_size
         )
+        self._class_weights = class_weights(self.training.classes, self._network.n_classes, recipe.class_weight_power)
+        if self._class_weights is not None:
+            self._class_weights = self._class_weights.to(fabric.device)
         self._unread: list[_StepFigures] = []
         self._start = self._last_saved = self._last_drawn = time.monotonic()
 
@@ -229,7 +233,11 @@ class Fit:
         """Loss of a batch, and the values of :class:`_StepFigures`."""
         logits, map_losses = self._wrapped(batch.inputs, batch.targets, batch.lesions)
         answer_loss = weight * functional.cross_entropy(
-            logits.float(), batch.targets, reduction="sum", label_smoothing=self.recipe.label_smoothing
+            logits.float(),
+            batch.targets,
+            weight=self._class_weights,
+            reduction="sum",
+            label_smoothing=self.recipe.label_smoothing,
         )
         loss, map_loss = answer_loss, torch.zeros_like(answer_loss)
         if map_losses is not None:
@@ -360,6 +368,24 @@ class Fit:
         _freeze_trunk(self._network, is_frozen=False)
         chosen = chosen.to("cpu").to(memory_format=torch.contiguous_format).eval()
         return FitResult(chosen, self._state.history, selected, int(best["epoch"]) if best else None, seconds)
+
+
+def class_weights(classes: np.ndarray, n_classes: int, power: float) -> torch.Tensor | None:
+    """Weight of every class in the loss, shape (k,): (cases / cases of the class) ** power, 1 in the mean over cases.
+
+    Parameters
+    ----------
+    classes : int array, shape (n,)
+        Class index of every training case; each class has one case or more.
+    n_classes : int
+    power : float
+        0 gives None: nothing is weighted. 1 gives every class the same share of the loss.
+    """
+    if power == 0:
+        return None
+    counts = np.bincount(classes, minlength=n_classes)
+    weights = (len(classes) / np.maximum(counts, 1)) ** power
+    return torch.from_numpy(weights * len(classes) / (weights * counts).sum()).float()
 
 
 def _freeze_trunk(network: Network, *, is_frozen: bool) -> None:

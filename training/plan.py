@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from core.errors import TrainingError
+from training.classes import THYROID_KEYS
 from training.recipe import Recipe
 from training.run_folder import RunFolder, read_json
 
@@ -21,6 +22,7 @@ class RunPlan:
     recipe: Recipe
     data: str  # manifest or class-named folder
     training_cohorts: tuple[str, ...] = ("training",)
+    classes: tuple[str, ...] = THYROID_KEYS  # order of the logits; plans of version 1 name none and mean these
     evaluation_cohorts: tuple[str, ...] | None = None  # None: internal and external, where there are any
     folds: int = 10  # the cases of training_cohorts are cut into so many
     fold: int = 0  # and this one is held out: for temperature, detector and the choice of an epoch
@@ -58,6 +60,7 @@ class RunPlan:
                 f"This is no plan of a run: unknown or missing {', '.join(unknown) or 'recipe or data'}."
             )
         content["recipe"] = Recipe.from_dict(content["recipe"])
+        content["classes"] = tuple(content.get("classes", THYROID_KEYS))
         content["training_cohorts"] = tuple(content.get("training_cohorts", ("training",)))
         if content.get("evaluation_cohorts") is not None:
             content["evaluation_cohorts"] = tuple(content["evaluation_cohorts"])

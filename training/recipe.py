@@ -80,6 +80,10 @@ SCINTIGRAPHY_SAFE = Augmentation(
 MILD = Augmentation(rotation_degrees=5.0, flip_probability=0.5)
 
 
+#: Fields of Recipe that came after version 1; 0 means that they change nothing.
+LATER_SETTINGS = ("class_weight_power",)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained; nothing about which data."""
@@ -117,6 +121,9 @@ class Recipe:
     # --- loss and weights
     map_weight: float = _setting(0.0, "weight beside the cross-entropy, 0: off", "not in the paper; needs lesion masks")
     label_smoothing: float = _setting(0.0, "probability", PAPER_SOURCE + ": cross-entropy")
+    class_weight_power: float = _setting(
+        0.0, "0: every case alike, 1: every class alike", "not in the paper; for rare classes"
+    )
     ema_decay: float | None = _setting(None, "per step, none: off", "not in the paper")
     selection: str = _setting("last", "last | best_validation", "a fixed epoch is honest; the paper does not say")
     # --- reproducibility
@@ -142,8 +149,13 @@ class Recipe:
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON.
+
+        A setting that came after version 1 stands in it where it changes something, so that the hash of a recipe, by
+        which a run knows its state, stays what it was.
+        """
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name not in LATER_SETTINGS or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -193,6 +205,7 @@ def _check_recipe(recipe: Recipe) -> None:
         "starting_size_fraction": (0.25, 1),
         "label_smoothing": (0, 0.5),
         "map_weight": (0, 100),
+        "class_weight_power": (0, 1),
     }
     for name, (low, high) in limits.items():
         value = getattr(recipe, name)

@@ -14,6 +14,7 @@ from typing import Any
 
 from core.errors import TrainingError
 from core.report.paper_data import printed_cells
+from training.classes import THYROID_KEYS
 from training.cross_validation import mean_and_sd
 from training.recipe import AMBIGUITIES, MODERN, PAPER, Recipe, describe, variants_of
 from training.run_folder import read_json, write_atomically
@@ -36,12 +37,12 @@ HEADER = """# Results of the models
 
 Made by `python -m training report {sources}`; do not edit, every figure comes from a stored result
 (`docs/model-results/*.json`, one per run). Accuracy and recall carry Wilson's 95 % limits. Rows of a confusion matrix
-are the reference standard, columns the prediction.
+are the reference standard, columns the prediction. Networks start from the weights that each table names; **random**
+means that no ImageNet weights could be had where it was trained, where the paper's networks were pretrained.
+"""
 
-**All images are phantoms** (`core/phantom`). Their difficulty was set to lie near the paper's figures, so an accuracy
-here validates the software and is no evidence about patients or about the paper's claim. Networks start from the
-weights that each table names; **random** means that no ImageNet weights could be had where it was trained, where the
-paper's networks were pretrained.
+SYNTHETIC = """**All images are phantoms** (`core/phantom`). Their difficulty was set to lie near the paper's figures,
+so an accuracy here validates the software and is no evidence about patients or about the paper's claim.
 """
 
 
@@ -77,6 +78,8 @@ def write_report(sources: Sequence[Path], out: Path) -> int:
     runs = {name: result for name, result in results.items() if "checkpoint" not in result}
     shown = " ".join(source.as_posix() for source in sources)
     parts = [HEADER.format(sources=shown)]
+    if all(result["is_synthetic"] for result in results.values()):
+        parts.append(SYNTHETIC)
     sections = (_fits(runs), _evaluations(evaluations), _comparisons(runs), _folds(runs), _ablations(runs))
     parts += [text for text in sections if text]
     parts.append(_recipes())
@@ -134,11 +137,13 @@ def _comparisons(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines: list[str] = []
     for group, members in _groups(results, "compare").items():
         first = next(iter(members.values()))
-        lines += [f"## {group}: several networks on one split (the paper's Table 2)", "", _setting_line(first), ""]
+        table = " (the paper's Table 2)" if _is_thyroid(first) else ""
+        lines += [f"## {group}: several networks on one split{table}", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
         lines += _table_head(["network", "last training epoch", *cohorts, "paper", POINTING_HEAD, "minutes"])
         for result in members.values():
-            paper = _printed("2", PAPER_RATERS.get(result["architecture"], ""), "point")
+            rater = PAPER_RATERS.get(result["architecture"], "") if _is_thyroid(result) else ""
+            paper = _printed("2", rater, "point")
             accuracies = _accuracies(result, cohorts)
             lines.append(
                 _row([result["title"], _training(result), *accuracies, paper, _pointing(result), _minutes(result)])
@@ -152,8 +157,9 @@ def _folds(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines: list[str] = []
     for group, members in _groups(results, "fold").items():
         first = next(iter(members.values()))
-        printed = f"{_printed('3', 'ResNet34', 'mean')} % ± {_printed('3', 'ResNet34', 'sd')}"
-        lines += [f"## {group}: {len(members)} folds (the paper's Table 3: {printed})", "", _setting_line(first), ""]
+        printed = f" (the paper's Table 3: {_printed('3', 'ResNet34', 'mean')} % ± {_printed('3', 'ResNet34', 'sd')})"
+        table = printed if _is_thyroid(first) else ""
+        lines += [f"## {group}: {len(members)} folds{table}", "", _setting_line(first), ""]
         cohorts = _cohorts(members)
         lines += _table_head(["fold", "cases", *cohorts, "minutes"])
         for result in members.values():
@@ -243,20 +249,30 @@ def _setting_line(result: Mapping[str, Any]) -> str:
     return (
         f"Recipe `{recipe.name}`, {result['epochs']} epochs, batch {recipe.batch_size}, {size}, seed {recipe.seed}, "
         f"**{result['initialisation'].split(':')[0]}** initial weights; {result['n_training']} training cases "
-        f"({', '.join(result['training_cohorts'])}), {result['n_held_out']} held out for the temperature "
-        f"({result['temperature']:.2f}) and thresholds; {result['device']}, {result['processes']} process(es) of "
-        f"{result['threads']} thread(s), {result['images_per_second']:.0f} images/s in training, "
+        f"({', '.join(result['training_cohorts'])}{_by_class(result)}), {result['n_held_out']} held out for "
+        f"the temperature ({result['temperature']:.2f}) and thresholds; {result['device']}, "
+        f"{result['processes']} process(es) of {result['threads']} thread(s), "
+        f"{result['images_per_second']:.0f} images/s in training, "
         f"{_minutes(result)} minutes; data `{result['data_sha256'][:12]}`, split `{result['split_sha256'][:12]}`, "
         f"weights `{result['weights_sha256'][:12]}` ({result['weights_bytes'] / 1e6:.2f} MB)."
         + (" **Control: classes permuted.**" if result["are_classes_permuted"] else "")
     )
 
 
+def _by_class(result: Mapping[str, Any]) -> str:
+    """Training cases by class, where the result holds them, and how the loss was weighted."""
+    counts = result.get("class_counts", {})
+    text = "".join(f", {key} {count}" for key, count in counts.items())
+    power = result["recipe"].get("class_weight_power", 0)
+    return f"{text}; classes weighted with the power {power:g}" if power else text
+
+
 def _confusion(classes: Sequence[str], cohort: str, scores: Mapping[str, Any]) -> list[str]:
     """Confusion matrix of one cohort with recalls."""
     lines = [
-        f"**{cohort}** (n = {scores['n']}): accuracy {_with_limits(scores['accuracy'])}, log loss "
-        f"{scores['log_loss']:.3f}, Brier {scores['brier']:.3f}, ECE {scores['ece']:.3f}"
+        f"**{cohort}** (n = {scores['n']}): accuracy {_with_limits(scores['accuracy'])}, "
+        + (f"mean recall {scores['balanced_accuracy']:.3f}, " if "balanced_accuracy" in scores else "")
+        + f"log loss {scores['log_loss']:.3f}, Brier {scores['brier']:.3f}, ECE {scores['ece']:.3f}"
     ]
     if "flagged" in scores:
         lines[0] += f", flagged as unlike the training images {scores['flagged']:.1%}"
@@ -286,6 +302,11 @@ def _subtypes(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
         found = [scores[cohort]["subtypes"].get(kind) for cohort in cohorts]
         lines.append(_row([kind, *(f"{one['value']:.2f} of {one['n']}" if one else "–" for one in found)]))
     return [*lines, ""]
+
+
+def _is_thyroid(result: Mapping[str, Any]) -> bool:
+    """Whether a run has the paper's classes, so that its printed figures may stand beside it."""
+    return tuple(result["classes"]) == THYROID_KEYS
 
 
 def _printed(table: str, rater: str, part: str) -> str:

@@ -17,8 +17,9 @@ from rich.console import Console
 
 from core.errors import TrainingError
 from core.model.architectures import ARCHITECTURES, BuiltModel, build
+from training.classes import disease_classes
 from training.conclusion import Work, conclude
-from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
+from training.dataset import Dataset, check_classes, check_no_leak, imbalance, open_dataset
 from training.loop import Fit
 from training.plan import RunPlan, read_plan
 from training.progress import RunDisplay
@@ -90,7 +91,8 @@ def _execute(plan: RunPlan, fabric: Fabric, folder: RunFolder, console: Console)
 def _open(plan: RunPlan, fabric: Fabric, folder: RunFolder) -> Work:
     """Data, split and network of a run; everything that is wrong with them is said here."""
     with fabric.rank_zero_first():
-        dataset = open_dataset(Path(plan.data), plan.recipe.image_size, Path(plan.cache))
+        classes = disease_classes(plan.classes)
+        dataset = open_dataset(Path(plan.data), plan.recipe.image_size, Path(plan.cache), classes=classes)
         folds = _split(plan, dataset, folder, is_writer=fabric.is_global_zero)
     rows = dataset.rows_of_cohorts(plan.training_cohorts)
     is_held_out = np.array([folds.fold_of_case[dataset.cases[row].case] == plan.fold for row in rows])
@@ -113,6 +115,13 @@ def _announce(work: Work, console: Console, *, has_lesions: bool) -> None:
         f"weights, {len(work.training_rows)} training cases, {len(work.held_out_rows)} held out, {recipe.image_size} "
         f"pixels, {fabric.world_size} x {fabric.device.type}, data {dataset.sha256[:12]}, split "
         f"{work.folds.sha256[:12]}",
+        highlight=False,
+    )
+    counts = dataset.class_counts(work.training_rows)
+    listed = ", ".join(f"{key} {count}" for key, count in counts.items())
+    console.print(
+        f"Training cases by class: {listed}; {imbalance(counts):.1f} of the commonest class to 1 of the rarest"
+        + (f", weighted with the power {recipe.class_weight_power:g}." if recipe.class_weight_power else "."),
         highlight=False,
     )
     if recipe.map_weight and not has_lesions:

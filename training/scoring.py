@@ -12,7 +12,7 @@ from core.imaging import load_images
 from core.model.architectures import ARCHITECTURES
 from core.model.augmented import Augmented
 from core.model.classifier import Classifier, Ensemble
-from core.study import THYROID_CLASSES
+from training.classes import disease_classes
 from training.conclusion import save_predictions
 from training.dataset import open_dataset
 from training.evaluation import score_cohort
@@ -39,7 +39,7 @@ def score_checkpoints(
     checkpoints : sequence of Path
         Checkpoint folders or weights files; two or more answer with the mean of their probabilities.
     source : Path
-        Manifest or class-named folder.
+        Manifest or class-named folder; its classes must be those of the model.
     cohorts : sequence of str, optional
         Cohorts to score; None scores all but the one called training.
     is_augmented : bool
@@ -62,11 +62,10 @@ def score_checkpoints(
     CheckpointError, ManifestError, ModelError, TrainingError
         If checkpoints, data or device cannot be used.
     """
-    keys = tuple(disease.key for disease in THYROID_CLASSES)
-    members = [Classifier.load(path, device, expected_classes=keys) for path in checkpoints]
+    members = [Classifier.load(path, device) for path in checkpoints]
     plain = members[0] if len(members) == 1 else Ensemble(members)
     model = Augmented(plain) if is_augmented else plain
-    dataset = open_dataset(source, members[0].metadata.input_size, cache)
+    dataset = open_dataset(source, members[0].metadata.input_size, cache, classes=disease_classes(model.classes))
     names = list(cohorts) if cohorts else [name for name in dataset.cohorts if name != "training"]
     if not names:
         raise TrainingError(f"{source} has no cohort but training. Name what to score with --cohort.")

@@ -14,6 +14,7 @@ from PIL import Image
 from core.errors import ImageError, ManifestError, TrainingError
 from core.imaging import load_image
 from core.model.preprocessing import prepare, prepare_mask
+from core.study import THYROID_CLASSES
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
 
 Change = Callable[[list[dict[str, str]], Path], None]
@@ -146,7 +147,7 @@ def test_all_bad_rows_are_listed_at_once(copy: Callable[[Change], Path], tmp_pat
         rows[2]["image"] = "missing.png"
 
     with pytest.raises(ManifestError) as caught:
-        open_dataset(copy(spoil), 32, tmp_path / "cache")
+        open_dataset(copy(spoil), 32, tmp_path / "cache", classes=THYROID_CLASSES)
     assert "row 2" in str(caught.value)
     assert "row 4" in str(caught.value)
 
