@@ -46,6 +46,7 @@ from core.statistics.contingency_tests import (
     compare_accuracies,
     fisher_exact,
     mcnemar,
+    mcnemar_clustered,
     square_table,
     stuart_maxwell,
 )
@@ -172,6 +173,7 @@ __all__ = [
     "krippendorff_alpha",
     "logistic_recalibration",
     "mcnemar",
+    "mcnemar_clustered",
     "mean_over_cases",
     "metrics_from_matrix",
     "multiclass_auc",

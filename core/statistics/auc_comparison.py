@@ -9,6 +9,7 @@ differences stay within -1 and 1 (:mod:`core.statistics.range_limits`); Wald's s
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
@@ -18,13 +19,21 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
-from core.statistics.auc_interval import auc_from_components
+from core.statistics.auc_interval import auc_clustered, auc_from_components
 from core.statistics.delong import DelongComponents, delong_components
 from core.statistics.multiplicity import holm
 from core.statistics.range_limits import difference_estimate
 from core.statistics.result import Estimate, State, TestResult, undefined_test
 from core.statistics.roc import is_hard_label
-from core.statistics.validation import FloatArray, check_confidence_level, check_ratings, check_truth
+from core.statistics.validation import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_confidence_level,
+    check_groups,
+    check_ratings,
+    check_truth,
+)
 
 POINT_AGAINST_CURVE = (
     "one AUC rests on hard labels (balanced accuracy at one operating point), the other on ratings: compare "
@@ -33,7 +42,12 @@ POINT_AGAINST_CURVE = (
 
 
 def compare_aucs_paired(
-    truth: ArrayLike, first: ArrayLike, second: ArrayLike, *, confidence_level: float = 0.95
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    patients: Sequence[Hashable] | np.ndarray | None = None,
+    confidence_level: float = 0.95,
 ) -> TestResult:
     """DeLong's test of two curves over the same cases, first minus second.
 
@@ -43,6 +57,8 @@ def compare_aucs_paired(
         Reference standard; True is positive.
     first, second : float array, shape (n_cases,)
         Ratings of the same cases.
+    patients : sequence, shape (n_cases,), optional
+        Patient of each case, where a patient may have several: the variance is then Obuchowski's, between patients.
 
     Returns
     -------
@@ -52,7 +68,7 @@ def compare_aucs_paired(
 
     References
     ----------
-    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845.
+    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845. Obuchowski (1997), Biometrics 53:567-578.
     """
     level = check_confidence_level(confidence_level)
     is_positive = check_truth(truth)
@@ -60,12 +76,13 @@ def compare_aucs_paired(
     two = check_ratings(second, is_positive.size, field="second")
     if one.shape[0] != 1 or two.shape[0] != 1:
         raise StatisticsInputError("must hold one curve each", field="first, second", value=(one.shape, two.shape))
-    method = "DeLong, paired"
+    method = "DeLong, paired" if patients is None else "DeLong, paired, patients as clusters (Obuchowski)"
+    group = None if patients is None else check_groups(patients, is_positive.size)
     both = np.concatenate([one, two])
     notes = _point_notes(both)
     try:
         components = delong_components(is_positive, both)
-        covariance = components.covariance()
+        covariance = _covariance(components, is_positive, group)
     except UndefinedStatisticError as error:
         return undefined_test(str(error), method=method, notes=notes)
     return _normal_test(components.auc, covariance, (0, 1), level, method, is_positive.size, notes)
@@ -138,7 +155,13 @@ class AucComparison:
     pairs: tuple[AucPair, ...]
 
 
-def compare_aucs(truth: ArrayLike, ratings: ArrayLike, *, confidence_level: float = 0.95) -> AucComparison:
+def compare_aucs(
+    truth: ArrayLike,
+    ratings: ArrayLike,
+    *,
+    patients: Sequence[Hashable] | np.ndarray | None = None,
+    confidence_level: float = 0.95,
+) -> AucComparison:
     """DeLong's test for k curves at once: chi-squared over all, and every pair with Holm's adjustment.
 
     Parameters
@@ -147,6 +170,8 @@ def compare_aucs(truth: ArrayLike, ratings: ArrayLike, *, confidence_level: floa
         Reference standard.
     ratings : float array, shape (n_curves, n_cases)
         At least two curves over the same cases.
+    patients : sequence, shape (n_cases,), optional
+        As in :func:`compare_aucs_paired`.
 
     Raises
     ------
@@ -163,24 +188,36 @@ def compare_aucs(truth: ArrayLike, ratings: ArrayLike, *, confidence_level: floa
     k = matrix.shape[0]
     if k < 2:
         raise StatisticsInputError("needs at least two curves", field="ratings", value=matrix.shape)
+    group = None if patients is None else check_groups(patients, is_positive.size)
+    method = "DeLong, paired" if group is None else "DeLong, paired, patients as clusters (Obuchowski)"
     components = delong_components(is_positive, matrix)
-    covariance = components.covariance()
+    covariance = _covariance(components, is_positive, group)
     notes = _point_notes(matrix)
     tests = {
         (i, j): _normal_test(
-            components.auc, covariance, (i, j), level, "DeLong, paired", is_positive.size, _point_notes(matrix[[i, j]])
+            components.auc, covariance, (i, j), level, method, is_positive.size, _point_notes(matrix[[i, j]])
         )
         for i, j in combinations(range(k), 2)
     }
     adjusted = holm([test.p_value for test in tests.values()])
     return AucComparison(
-        estimates=tuple(auc_from_components(components, curve=i, confidence_level=level) for i in range(k)),
+        estimates=tuple(
+            auc_from_components(components, curve=i, confidence_level=level)
+            if patients is None
+            else auc_clustered(is_positive, matrix[i], patients, confidence_level=level)
+            for i in range(k)
+        ),
         covariance=covariance,
         overall=_overall_test(components, covariance, notes),
         pairs=tuple(
             AucPair(i, j, test, p_holm) for ((i, j), test), p_holm in zip(tests.items(), adjusted, strict=True)
         ),
     )
+
+
+def _covariance(components: DelongComponents, is_positive: BoolArray, group: IntArray | None) -> FloatArray:
+    """DeLong's covariance, or Obuchowski's between patients."""
+    return components.covariance() if group is None else components.clustered_covariance(is_positive, group)
 
 
 def _overall_test(components: DelongComponents, covariance: FloatArray, notes: tuple[str, ...]) -> TestResult:

@@ -218,19 +218,13 @@ def auc_clustered(
     except UndefinedStatisticError as error:
         return undefined_estimate(str(error), confidence_level=level, method=name, n=n)
     value = float(components.auc[0])
-    with_positive, with_negative = np.unique(group[is_positive]).size, np.unique(group[~is_positive]).size
     if value in (0.0, 1.0):
+        with_positive, with_negative = np.unique(group[is_positive]).size, np.unique(group[~is_positive]).size
         return _perfect(value, with_positive, with_negative, level, name, are_disjoint=n_patients == n)
-    if with_positive < 2 or with_negative < 2:
-        reason = "Fewer than two patients have positive cases, or fewer than two have negative cases."
-        return Estimate(value, None, None, None, level, name, State.DEGENERATE, reason, (), n)
-    pull_up = np.bincount(group[is_positive], components.v10[0] - value, n_patients) / components.n_positive
-    pull_down = np.bincount(group[~is_positive], components.v01[0] - value, n_patients) / components.n_negative
-    variance = (
-        with_positive / (with_positive - 1.0) * float(np.sum(pull_up**2))
-        + with_negative / (with_negative - 1.0) * float(np.sum(pull_down**2))
-        + n_patients / (n_patients - 1.0) * 2.0 * float(np.sum(pull_up * pull_down))
-    )
+    try:
+        variance = float(components.clustered_covariance(is_positive, group)[0, 0])
+    except UndefinedStatisticError as error:
+        return Estimate(value, None, None, None, level, name, State.DEGENERATE, str(error), (), n)
     if variance <= 0.0:
         reason = "The variance between patients is not positive."
         return Estimate(value, None, None, None, level, name, State.DEGENERATE, reason, (), n)

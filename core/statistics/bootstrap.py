@@ -79,6 +79,16 @@ class CaseResampler:
         members = tuple(np.array(by_kind[kind], dtype=np.int64) for kind in sorted(by_kind))
         return cls(cluster=cluster, members=members, n_clusters=len(signature))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an interval must say when a stratum has one case (or patient)."""
+        if all(group.size > 1 for group in self.members):
+            return ()
+        return (
+            "a stratum (positive, negative, or both) has a single case or patient, which every replicate holds: the "
+            "interval takes no account of its sampling and is too narrow",
+        )
+
     def draw(self, n_replicates: int, rng: np.random.Generator) -> Iterator[IntArray]:
         """Blocks of how often each case was drawn, each of shape (some replicates, n_cases)."""
         size = max(1, _BLOCK // max(1, self.cluster.size))
@@ -273,7 +283,7 @@ def bootstrap_reader_average(
         name,
         is_positive.size,
         interval="percentile",
-        notes=note if resample_readers and n_readers < 5 else (),
+        notes=(note if resample_readers and n_readers < 5 else ()) + resampler.notes,
     )
 
 
@@ -330,7 +340,9 @@ def bootstrap_estimate(
         influence = _influence(
             value, resampler, lambda counts: np.array([evaluate(np.repeat(cases, row)) for row in counts])
         )
-    return _interval(value, replicates, level, name, n_cases, interval=interval, influence=influence)
+    return _interval(
+        value, replicates, level, name, n_cases, interval=interval, influence=influence, notes=resampler.notes
+    )
 
 
 def _bootstrap_aucs(
@@ -362,7 +374,16 @@ def _bootstrap_aucs(
     value = float(areas(np.ones((1, is_positive.size), dtype=np.int64))[0])
     replicates = np.concatenate([areas(counts) for counts in resampler.draw(wanted, generator)])
     influence = _influence(value, resampler, areas) if interval == "bca" else None
-    return _interval(value, replicates, level, name, is_positive.size, interval=interval, influence=influence)
+    return _interval(
+        value,
+        replicates,
+        level,
+        name,
+        is_positive.size,
+        interval=interval,
+        influence=influence,
+        notes=resampler.notes,
+    )
 
 
 def _influence(

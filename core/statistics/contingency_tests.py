@@ -21,7 +21,12 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from core.errors import StatisticsInputError
 from core.statistics.multiplicity import holm
-from core.statistics.proportion_difference import PairedCounts, difference_paired, difference_unpaired
+from core.statistics.proportion_difference import (
+    PairedCounts,
+    difference_paired,
+    difference_paired_clustered,
+    difference_unpaired,
+)
 from core.statistics.result import TestResult, undefined_test
 from core.statistics.validation import (
     BoolArray,
@@ -29,12 +34,15 @@ from core.statistics.validation import (
     IntArray,
     check_classes,
     check_count,
+    check_groups,
     check_same_length,
     check_successes,
+    check_truth,
     class_indices,
 )
 
 McNemarMethod = Literal["exact", "mid-p", "chi-squared", "chi-squared-corrected"]
+ClusteredMcNemarMethod = Literal["obuchowski", "durkalski"]
 
 UNPAIRED_NOTE = (
     "chi-squared of two independent proportions: if both read the same cases, McNemar's test is the right one"
@@ -91,6 +99,57 @@ def mcnemar(counts: PairedCounts, *, method: McNemarMethod = "exact", confidence
     )
     df = None if method == "exact" else 1.0
     return TestResult(float(peer.statistic), min(1.0, float(peer.pvalue)), name, df, difference=difference)
+
+
+def mcnemar_clustered(
+    first: ArrayLike,
+    second: ArrayLike,
+    patients: Sequence[Hashable] | np.ndarray,
+    *,
+    method: ClusteredMcNemarMethod = "obuchowski",
+    confidence_level: float = 0.95,
+) -> TestResult:
+    """McNemar's test where a patient may have several cases; the difference has its interval between patients.
+
+    Parameters
+    ----------
+    first, second : bool array, shape (n_cases,)
+        Whether each answer is right.
+    patients : sequence, shape (n_cases,)
+        Patient of each case.
+    method : {"obuchowski", "durkalski"}
+        With d the cases of a patient that only the first got right minus those that only the second did, and K
+        patients: Obuchowski's (K - 1) / K · (sum d)² / sum d², in which every case counts the same; Durkalski's
+        (sum d/n)² / sum (d/n)² with n the patient's cases, in which every patient counts the same.
+
+    Returns
+    -------
+    TestResult
+        Chi-squared with one degree of freedom; undefined when the two differ in no patient, or there is one patient.
+
+    References
+    ----------
+    Obuchowski (1998), Stat. Med. 17:1495-1507. Durkalski et al. (2003), Stat. Med. 22:2417-2428. Yang, Sun and Hardin
+    (2010), Biom. J. 52:638-652 (comparison).
+    """
+    if method not in ("obuchowski", "durkalski"):
+        raise StatisticsInputError("unknown test", field="method", value=method, fix="use 'obuchowski' or 'durkalski'")
+    name = f"McNemar, patients as clusters ({method.capitalize()})"
+    difference = difference_paired_clustered(first, second, patients, confidence_level=confidence_level)
+    one, two = check_truth(first, field="first"), check_truth(second, field="second")
+    group = check_groups(patients, one.size)
+    size = np.bincount(group)
+    gain = np.asarray(np.bincount(group, weights=one.astype(np.float64) - two), dtype=np.float64)
+    if size.size < 2:
+        return undefined_test("All cases belong to one patient.", method=name)
+    if method == "durkalski":
+        gain = gain / size
+    spread = float(np.sum(gain**2))
+    if spread == 0.0:
+        return undefined_test("The two are right equally often in every patient.", method=name)
+    factor = (size.size - 1.0) / size.size if method == "obuchowski" else 1.0
+    statistic = factor * float(gain.sum()) ** 2 / spread
+    return TestResult(statistic, float(stats.chi2.sf(statistic, 1)), name, 1.0, difference=difference)
 
 
 def cochran_q(is_right: ArrayLike) -> TestResult:

@@ -61,6 +61,40 @@ class DelongComponents:
             raise UndefinedStatisticError(f"Only one case is {kind}, so DeLong's covariance is not defined.")
         return _covariance_of_mean(self.v10, self.auc) + _covariance_of_mean(self.v01, self.auc)
 
+    def clustered_covariance(self, is_positive: BoolArray, patient: IntArray) -> FloatArray:
+        """Covariance of the AUCs between patients, shape (k, k); DeLong's when each patient has one case.
+
+        Parameters
+        ----------
+        is_positive : bool array, shape (n_cases,)
+            Reference standard that the components were made with.
+        patient : int array, shape (n_cases,)
+            Patient of each case, numbered from 0.
+
+        Raises
+        ------
+        UndefinedStatisticError
+            If fewer than two patients have positive cases, or fewer than two have negative cases.
+
+        References
+        ----------
+        Obuchowski (1997), Biometrics 53:567-578.
+        """
+        n_patients = int(patient.max()) + 1
+        with_positive, with_negative = np.unique(patient[is_positive]).size, np.unique(patient[~is_positive]).size
+        if with_positive < 2 or with_negative < 2:
+            raise UndefinedStatisticError(
+                "Fewer than two patients have positive cases, or fewer than two have negative cases."
+            )
+        up = _sums_by_patient(self.v10 - self.auc[:, None], patient[is_positive], n_patients) / self.n_positive
+        down = _sums_by_patient(self.v01 - self.auc[:, None], patient[~is_positive], n_patients) / self.n_negative
+        cross = up @ down.T
+        return (
+            with_positive / (with_positive - 1.0) * (up @ up.T)
+            + with_negative / (with_negative - 1.0) * (down @ down.T)
+            + n_patients / (n_patients - 1.0) * (cross + cross.T)
+        )
+
 
 def delong_components(truth: ArrayLike, ratings: ArrayLike) -> DelongComponents:
     """AUC and DeLong's structural components of every curve.
@@ -159,6 +193,11 @@ def _placements(values: FloatArray, n_positive: int, ordered: FloatArray) -> flo
         np.copyto(ordered, of_positive, where=is_positive)
     values[order] = ordered
     return area
+
+
+def _sums_by_patient(values: FloatArray, patient: IntArray, n_patients: int) -> FloatArray:
+    """Sums of each row (k, n) over the cases of a patient, shape (k, n_patients)."""
+    return np.stack([np.bincount(patient, weights=row, minlength=n_patients) for row in values])
 
 
 def _covariance_of_mean(components: FloatArray, mean: FloatArray) -> FloatArray:

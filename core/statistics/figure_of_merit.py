@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.delong import delong_components
-from core.statistics.validation import BoolArray, FloatArray, check_truth
+from core.statistics.validation import BoolArray, FloatArray, IntArray, check_truth
 
 #: Kernel elements handled at once by the unbiased covariance; sums of quarters below 2**22 are exact in float32.
 _KERNEL_BLOCK = 1 << 20
@@ -54,7 +54,7 @@ class CurveFigures:
 
     @property
     def n_cases(self) -> int:
-        """Cases that at least the study has, read or not."""
+        """Cases that the study has, read or not; patients where they have several cases."""
         return int(self.leave_one_out.shape[1])
 
     def covariance(self, method: Covariance | str = Covariance.JACKKNIFE) -> FloatArray:
@@ -81,7 +81,7 @@ class CurveFigures:
             return self.influence @ self.influence.T
         if self.roc_data is None:
             raise StatisticsInputError(
-                "the unbiased covariance is not defined for an average over classes",
+                "the unbiased covariance is not defined for an average over classes or for several cases a patient",
                 field="covariance",
                 value=chosen.value,
                 fix="use 'jackknife' or 'delong'",
@@ -102,7 +102,13 @@ def check_covariance(method: Covariance | str) -> Covariance:
         ) from error
 
 
-def auc_curves(truth: ArrayLike, ratings: ArrayLike, names: Sequence[str] | None = None) -> CurveFigures:
+def auc_curves(
+    truth: ArrayLike,
+    ratings: ArrayLike,
+    names: Sequence[str] | None = None,
+    *,
+    patient: IntArray | None = None,
+) -> CurveFigures:
     """Empirical AUC of every curve.
 
     Parameters
@@ -113,6 +119,9 @@ def auc_curves(truth: ArrayLike, ratings: ArrayLike, names: Sequence[str] | None
         Confidence that the case is positive, any monotone scale; NaN where the curve lacks the case.
     names : sequence of str, optional
         What to call the curves in errors.
+    patient : int array, shape (n_cases,), optional
+        Patient of each case, numbered from 0, where patients have several. The "cases" of the result, over which
+        everything varies, are then the patients, each left out whole.
 
     Raises
     ------
@@ -130,6 +139,8 @@ def auc_curves(truth: ArrayLike, ratings: ArrayLike, names: Sequence[str] | None
     is_read = ~np.isnan(matrix)
     _require_two(is_read & is_positive, "positive", names)
     _require_two(is_read & ~is_positive, "negative", names)
+    if patient is not None:
+        return _auc_curves_of_patients(is_positive, matrix, patient, names)
     values = np.empty(matrix.shape[0])
     leave_one_out = np.empty(matrix.shape)
     influence = np.zeros(matrix.shape)
@@ -148,7 +159,50 @@ def auc_curves(truth: ArrayLike, ratings: ArrayLike, names: Sequence[str] | None
     return CurveFigures("AUC", values, leave_one_out, influence, (is_positive, matrix))
 
 
-def proportion_curves(outcomes: ArrayLike, metric: str, names: Sequence[str] | None = None) -> CurveFigures:
+def _auc_curves_of_patients(
+    truth: BoolArray, ratings: FloatArray, patient: IntArray, names: Sequence[str] | None
+) -> CurveFigures:
+    """AUC of every curve with each patient's pull; the influence is Obuchowski's (1997), between patients."""
+    k, n_patients = ratings.shape[0], int(patient.max()) + 1
+    values, leave_one_out, influence = np.empty(k), np.empty((k, n_patients)), np.zeros((k, n_patients))
+    for curve, row in enumerate(ratings):
+        is_read = ~np.isnan(row)
+        is_positive, rated, of = truth[is_read], row[is_read], patient[is_read]
+        parts = delong_components(is_positive, rated)
+        area = float(parts.auc[0])
+        m, n = parts.n_positive, parts.n_negative
+        up, of_up = _by_patient(parts.v10[0], of[is_positive], n_patients)
+        down, of_down = _by_patient(parts.v01[0], of[~is_positive], n_patients)
+        both = np.zeros(n_patients)  # pairs won within a patient, which leave with the patient twice
+        for one in np.flatnonzero((of_up > 0) & (of_down > 0)):
+            own = of == one
+            above = np.subtract.outer(rated[own & is_positive], rated[own & ~is_positive])
+            both[one] = np.sum((above > 0) + 0.5 * (above == 0))
+        left = (m - of_up) * (n - of_down)
+        counted = (of_up > 0).sum(), (of_down > 0).sum()
+        if min(*counted, left.min()) < 1 or min(counted) < 2:
+            name = names[curve] if names is not None else f"curve {curve}"
+            raise UndefinedStatisticError(f"{name} has positive, or negative, cases of one patient only.")
+        values[curve] = area
+        leave_one_out[curve] = (m * n * area - n * up - m * down + both) / left
+        influence[curve] = _spread(up - of_up * area, m, counted[0]) + _spread(down - of_down * area, n, counted[1])
+    return CurveFigures("AUC", values, leave_one_out, influence)
+
+
+def _by_patient(values: FloatArray, patient: IntArray, n_patients: int) -> tuple[FloatArray, IntArray]:
+    """Sum of a number over the cases of each patient, and how many they are."""
+    sums = np.asarray(np.bincount(patient, values, n_patients), dtype=np.float64)
+    return sums, np.bincount(patient, minlength=n_patients).astype(np.int64)
+
+
+def _spread(pull: FloatArray, n_cases: int, n_patients: int) -> FloatArray:
+    """Pulls on a mean over cases, scaled so that their squares add up to its variance between patients."""
+    return pull / n_cases * np.sqrt(n_patients / (n_patients - 1.0))
+
+
+def proportion_curves(
+    outcomes: ArrayLike, metric: str, names: Sequence[str] | None = None, *, patient: IntArray | None = None
+) -> CurveFigures:
     """Share of successes on every curve: accuracy, sensitivity or specificity.
 
     Parameters
@@ -157,6 +211,8 @@ def proportion_curves(outcomes: ArrayLike, metric: str, names: Sequence[str] | N
         1 for a right answer, 0 for a wrong one, NaN where the case is not in the denominator or was not read.
     metric : str
         Name of the figure.
+    patient : int array, shape (n_cases,), optional
+        As in :func:`auc_curves`.
 
     Raises
     ------
@@ -174,8 +230,30 @@ def proportion_curves(outcomes: ArrayLike, metric: str, names: Sequence[str] | N
     n = is_read.sum(axis=1, keepdims=True).astype(np.float64)
     filled = np.where(is_read, matrix, 0.0)
     share = filled.sum(axis=1, keepdims=True) / n
+    if patient is not None:
+        return _proportion_curves_of_patients(filled, is_read, share, metric, names, patient)
     leave_one_out = np.where(is_read, (n * share - filled) / (n - 1), share)
     influence = np.where(is_read, (filled - share) / np.sqrt(n * (n - 1)), 0.0)
+    return CurveFigures(metric, share[:, 0], leave_one_out, influence)
+
+
+def _proportion_curves_of_patients(
+    filled: FloatArray,
+    is_read: BoolArray,
+    share: FloatArray,
+    metric: str,
+    names: Sequence[str] | None,
+    patient: IntArray,
+) -> CurveFigures:
+    """Share of successes with each patient's pull."""
+    n_patients = int(patient.max()) + 1
+    of_patient = np.zeros((patient.size, n_patients))
+    of_patient[np.arange(patient.size), patient] = 1.0
+    won, read = filled @ of_patient, is_read @ of_patient  # (k, n_patients)
+    n, counted = read.sum(axis=1, keepdims=True), (read > 0).sum(axis=1, keepdims=True)
+    _require_two(read > 0, f"patients in the denominator of {metric}", names)
+    leave_one_out = (n * share - won) / (n - read)
+    influence = (won - read * share) / n * np.sqrt(counted / (counted - 1.0))
     return CurveFigures(metric, share[:, 0], leave_one_out, influence)
 
 

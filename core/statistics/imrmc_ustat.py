@@ -36,8 +36,8 @@ from scipy import stats
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.range_limits import difference_estimate
-from core.statistics.reader_study import ReaderStudy
-from core.statistics.result import Estimate, State, TestResult
+from core.statistics.reader_study import Figure, ReaderStudy, check_figure
+from core.statistics.result import Estimate, State, TestResult, undefined_test
 from core.statistics.scope import quantile, upper_tail
 from core.statistics.validation import BoolArray, FloatArray, check_confidence_level
 
@@ -107,19 +107,23 @@ def imrmc_analysis(
     study: ReaderStudy,
     *,
     kind: VarianceKind | str = VarianceKind.U_STATISTIC,
+    figure: Figure | str = Figure.AUC,
     positive: Hashable | None = None,
     confidence_level: float = 0.95,
 ) -> UstatAnalysis:
-    """Reader-averaged AUC of every arm and every difference, in any design.
+    """Reader-averaged AUC (or accuracy, sensitivity, specificity) of every arm and every difference, in any design.
 
     Parameters
     ----------
     study : ReaderStudy
-        With ratings; missing readings and split-plot designs are allowed.
+        With ratings for an AUC, with labels otherwise; missing readings and split-plot designs are allowed.
     kind : VarianceKind or str
         "ustat" (unbiased, may be negative) or "mle" (V-statistic).
+    figure : Figure or str
+        "auc", or a share of right answers: "accuracy", "sensitivity", "specificity". An arm's share alone has an
+        interval and no test.
     positive : class key, optional
-        Class against the rest; needed when there are more than two classes.
+        Class against the rest; needed when there are more than two classes, except for the accuracy.
     confidence_level : float
         Of the intervals.
 
@@ -141,14 +145,19 @@ def imrmc_analysis(
     """
     level = check_confidence_level(confidence_level)
     chosen = _check_kind(kind)
-    truth, ratings = _two_class(study, positive)
-    sums = [_arm_kernels(truth, ratings[arm], study.arms[arm]) for arm in range(len(study.arms))]
+    what = check_figure(figure)
+    truth, ratings = _two_class(study, positive) if what is Figure.AUC else _right_answers(study, what, positive)
+    is_share = what is not Figure.AUC
+    sums = [_arm_kernels(truth, rows, arm, is_share=is_share) for arm, rows in zip(study.arms, ratings, strict=True)]
     own = [_covariance(one, one) for one in sums]
+    null = None if is_share else 0.5
     arms = []
     for arm, (one, covariance) in enumerate(zip(sums, own, strict=True)):
         variance = _pick(covariance, chosen)
         df = _bdg(variance, covariance.components, covariance.degrees_of_freedom)
-        arms.append(_comparison(study.arms[arm], None, one.auc, None, variance, variance, None, df, 0.5, level, chosen))
+        arms.append(
+            _comparison(study.arms[arm], None, one.auc, None, variance, variance, None, df, null, level, chosen)
+        )
     pairs = []
     for a in range(len(sums)):
         for b in range(a + 1, len(sums)):
@@ -184,6 +193,7 @@ class _ArmKernels:
     negative_read: BoolArray  # (reader, negative)
     positive_read: BoolArray  # (reader, positive)
     auc: float
+    is_share: bool  # of right answers: the negative cases stand for nothing
 
 
 def _check_kind(kind: VarianceKind | str) -> VarianceKind:
@@ -196,24 +206,50 @@ def _check_kind(kind: VarianceKind | str) -> VarianceKind:
         ) from error
 
 
+def _class_index(study: ReaderStudy, positive: Hashable | None) -> int:
+    """Position of the positive class; of two the second unless said otherwise."""
+    if positive is None:
+        if len(study.classes) > 2:
+            raise StatisticsInputError("is needed with more than two classes", field="positive")
+        return 1
+    if positive not in study.classes:
+        raise StatisticsInputError("is not a class of this study", field="positive", value=positive)
+    return study.classes.index(positive)
+
+
 def _two_class(study: ReaderStudy, positive: Hashable | None) -> tuple[BoolArray, FloatArray]:
     """Truth and ratings (arm, reader, case) of one class against the rest."""
     if study.ratings is None:
         raise StatisticsInputError("are absent", field="ratings", fix="an AUC needs ratings, not labels")
-    if positive is None:
-        if len(study.classes) > 2:
-            raise StatisticsInputError("is needed with more than two classes", field="positive")
-        index = 1
-    elif positive in study.classes:
-        index = study.classes.index(positive)
-    else:
-        raise StatisticsInputError("is not a class of this study", field="positive", value=positive)
+    index = _class_index(study, positive)
     if study.ratings.shape[0] == 1:
         return study.truth == index, study.ratings[0] * (1.0 if index == 1 else -1.0)
     return study.truth == index, study.ratings[index]
 
 
-def _arm_kernels(truth: BoolArray, ratings: FloatArray, arm: str) -> _ArmKernels:
+def _right_answers(study: ReaderStudy, figure: Figure, positive: Hashable | None) -> tuple[BoolArray, FloatArray]:
+    """Whether each answer is right, as an AUC against two cases that everybody rates one half.
+
+    A right answer (1) outranks them and a wrong one (0) does not, so that the AUC is the share of right answers; as
+    both are alike, they add nothing to the variance.
+    """
+    if study.labels is None:
+        raise StatisticsInputError("are absent", field="labels", fix="a share of right answers needs chosen classes")
+    labels = study.labels  # (arm, reader, case)
+    if figure is Figure.ACCURACY and positive is None:
+        right, counted = labels == study.truth, np.ones(study.truth.size, dtype=np.bool_)
+    else:
+        index = _class_index(study, positive)
+        right, counted = (labels == index) == (study.truth == index), np.ones(study.truth.size, dtype=np.bool_)
+        if figure is not Figure.ACCURACY:
+            counted = (study.truth == index) == (figure is Figure.SENSITIVITY)
+    outcomes = np.where(np.isnan(labels), np.nan, right)[:, :, counted]
+    half = np.full((*outcomes.shape[:2], 2), 0.5)
+    truth = np.repeat([False, True], [2, outcomes.shape[2]])
+    return truth, np.concatenate([half, outcomes], axis=2)
+
+
+def _arm_kernels(truth: BoolArray, ratings: FloatArray, arm: str, *, is_share: bool) -> _ArmKernels:
     """Kernels of one arm from ratings (reader, case)."""
     is_read = ~np.isnan(ratings)
     positive_read, negative_read = is_read[:, truth], is_read[:, ~truth]
@@ -233,7 +269,7 @@ def _arm_kernels(truth: BoolArray, ratings: FloatArray, arm: str) -> _ArmKernels
             doubled.append(kernel)
             wins += float(kernel.sum(dtype=np.int64)) / 2.0
     pairs = float((positive_read.sum(axis=1) * negative_read.sum(axis=1)).sum())
-    return _ArmKernels(tuple(doubled), negative_read, positive_read, wins / pairs)
+    return _ArmKernels(tuple(doubled), negative_read, positive_read, wins / pairs, is_share)
 
 
 def _covariance(first: _ArmKernels, second: _ArmKernels) -> MomentCovariance:
@@ -263,6 +299,8 @@ def _covariance(first: _ArmKernels, second: _ArmKernels) -> MomentCovariance:
     with np.errstate(divide="ignore"):
         shares = np.array([coefficients @ _NEGATIVE, coefficients @ _POSITIVE, coefficients @ _READER])
         freedom = np.where(shares > 0, np.round(1.0 / shares - 1.0), np.inf)
+    if first.is_share:
+        freedom[0] = np.inf
     return MomentCovariance(float(coefficients @ unbiased), float(coefficients @ biased), components, freedom)
 
 
@@ -317,7 +355,7 @@ def _comparison(
     first_variance: float,
     second_variance: float | None,
     df: float | None,
-    null: float,
+    null: float | None,
     level: float,
     kind: VarianceKind,
 ) -> UstatComparison:
@@ -336,8 +374,10 @@ def _comparison(
             first, second, first_auc, second_auc, variance, first_variance, second_variance, None, estimate, test, test
         )
     standard_error = float(np.sqrt(variance))
-    statistic = (value - null) / standard_error
+    statistic = (value - (null or 0.0)) / standard_error
     normal = TestResult(statistic, float(2 * stats.norm.sf(abs(statistic))), f"{method}, normal")
+    if null is None:
+        normal = undefined_test("A share alone has no value to be tested against.", method=f"{method}, normal")
     shown = None if df >= _NORMAL_FROM else float(np.floor(df))
     if shown is not None and shown < 1.0:
         reason = f"{df:.3g} degrees of freedom, rounded down, leave no t distribution; use the V-statistic"
@@ -357,9 +397,12 @@ def _comparison(
         )  # fmt: skip
     else:
         estimate = difference_estimate(value, standard_error, factor, level, f"{method}, BDG t")
-    test = TestResult(
-        statistic, 2.0 * upper_tail(abs(statistic), shown), f"{method}, BDG t", shown, difference=estimate
-    )
+    p_value = 2.0 * upper_tail(abs(statistic), shown)
+    test = TestResult(statistic, p_value, f"{method}, BDG t", shown, difference=estimate)
+    if null is None:
+        test = TestResult(
+            None, None, f"{method}, BDG t", shown, difference=estimate, state=State.UNDEFINED, reason=normal.reason
+        )
     return UstatComparison(
         first, second, first_auc, second_auc, variance, first_variance, second_variance, df, estimate, test, normal
     )

@@ -52,6 +52,7 @@ from core.statistics.scope import (
     few_readers_note,
     interval_estimate,
     is_reader_variance_zero,
+    patients_note,
     say_zero_reader_variance_each,
 )
 from core.statistics.validation import FloatArray, check_confidence_level
@@ -159,6 +160,7 @@ def obuchowski_rockette(
     if figures.case_pattern is not CasePattern.CROSSED:
         notes.append(f"Design: {figures.case_pattern.value}; {figures.n_missing} reader-case cells have no reading.")
     notes += few_readers_note(len(figures.readers))
+    notes += patients_note(figures.n_patients)
     if figures.reader_pattern is ReaderPattern.NESTED and len(figures.arms) > 1:
         scopes = _said(_nested_scope(layout, scope, level) for scope in Scope)
         within: tuple[ArmContrast, ...] = ()
@@ -209,6 +211,7 @@ def _usable_readers(figures: ReaderFigures) -> tuple[ReaderFigures, list[str]]:
         ReaderPattern.CROSSED,
         figures.case_pattern,
         figures.n_missing,
+        figures.n_patients,
     )
     return usable, ["Left out for having no readings in some arm: " + ", ".join(left_out) + "."]
 

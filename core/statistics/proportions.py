@@ -42,7 +42,8 @@ def proportion(
     confidence_level : float
         For example 0.95.
     method : {"wilson", "clopper-pearson", "agresti-coull", "jeffreys"}
-        Interval. Agresti-Coull limits are cut at 0 and 1.
+        Interval. Agresti-Coull limits are cut at 0 and 1. Jeffreys' lower limit is 0 when no case is a success, its
+        upper limit 1 when every case is (Brown, Cai and DasGupta), so that it always holds the estimate.
 
     Returns
     -------
@@ -66,10 +67,9 @@ def proportion(
         return undefined_estimate("There is no case in the denominator.", confidence_level=level, method=name, n=0)
     share = count / total
     lower, upper = (float(limit) for limit in proportion_confint(count, total, alpha=1.0 - level, method=peer))
-    # Ends that are 0 or 1 by the formula come out of floating point a hair off.
-    if method in ("wilson", "clopper-pearson"):
-        lower = 0.0 if count == 0 else lower
-        upper = 1.0 if count == total else upper
+    # Ends that are 0 or 1 by the formula come out of floating point a hair off; Jeffreys' are set to them.
+    lower = 0.0 if count == 0 else lower
+    upper = 1.0 if count == total else upper
     return Estimate(
         value=share,
         standard_error=sqrt(share * (1.0 - share) / total) if 0 < count < total else None,

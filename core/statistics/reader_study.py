@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.figure_of_merit import CurveFigures, auc_curves, average_over_classes, proportion_curves
-from core.statistics.validation import BoolArray, FloatArray, IntArray, check_classes, class_indices
+from core.statistics.validation import BoolArray, FloatArray, IntArray, check_classes, check_groups, class_indices
 
 
 class Figure(StrEnum):
@@ -57,6 +57,7 @@ class ReaderFigures:
     reader_pattern: ReaderPattern
     case_pattern: CasePattern
     n_missing: int  # readings absent from reader x arm cells that exist
+    n_patients: int | None = None  # where some have several cases: variances are then between patients
 
     def values(self) -> FloatArray:
         """Figures, shape (arm, reader); NaN where there is no reading."""
@@ -74,6 +75,7 @@ class ReaderStudy:
     truth: IntArray  # (case,) position in ``classes``
     ratings: FloatArray | None  # (rated class, arm, reader, case); one rated class (the second) when two classes
     labels: FloatArray | None  # (arm, reader, case) position in ``classes``, NaN where not read
+    patient: IntArray | None = None  # (case,) patient, numbered from 0, where some have several cases
 
     @classmethod
     def from_dense(
@@ -86,6 +88,7 @@ class ReaderStudy:
         arms: Sequence[str] | None = None,
         readers: Sequence[str] | None = None,
         cases: Sequence[Hashable] | None = None,
+        patients: Sequence[Hashable] | np.ndarray | None = None,
     ) -> ReaderStudy:
         """Study from arrays; NaN where a reader did not read a case in an arm.
 
@@ -102,6 +105,8 @@ class ReaderStudy:
             Class keys; for two classes the second is positive.
         arms, readers, cases : sequence, optional
             Names; counted from 1 when absent.
+        patients : sequence, shape (n_cases,), optional
+            Patient of each case. Where some have several cases, every variance over cases is one between patients.
 
         Raises
         ------
@@ -129,6 +134,7 @@ class ReaderStudy:
             truth_index,
             rating_array,
             label_array,
+            _patients(patients, n_cases),
         )
         for index, reader in enumerate(study.readers):
             if not study.is_read[:, index].any():
@@ -150,6 +156,7 @@ class ReaderStudy:
         classes: Sequence[Hashable] = (False, True),
         readers: Sequence[Hashable] | None = None,
         arms: Sequence[Hashable] | None = None,
+        patient: Sequence[Hashable] | np.ndarray | None = None,
     ) -> ReaderStudy:
         """Study from one row per reading; a reading that was not made has no row.
 
@@ -161,6 +168,8 @@ class ReaderStudy:
             Confidence in the second of two classes, or in every class.
         label : sequence, shape (n_readings,), optional
             Chosen class key.
+        patient : sequence, shape (n_readings,), optional
+            Patient of the case, repeated in each of its rows; see :meth:`from_dense`.
         readers, arms : sequence, optional
             Order and expectation: a name without any row is an error. Order of first appearance otherwise.
 
@@ -210,6 +219,7 @@ class ReaderStudy:
             arms=[str(key) for key in arm_keys],
             readers=[str(key) for key in reader_keys],
             cases=case_keys,
+            patients=None if patient is None else _patient_of_case(patient, case_index, columns["case"]),
         )
 
     @cached_property
@@ -261,7 +271,7 @@ class ReaderStudy:
         UndefinedStatisticError
             If a reader has too few cases of a class in an arm, naming both.
         """
-        chosen = _check_figure(figure)
+        chosen = check_figure(figure)
         if positive is not None and positive not in self.classes:
             raise StatisticsInputError(
                 "is not a class of this study",
@@ -279,7 +289,7 @@ class ReaderStudy:
         if chosen is Figure.ACCURACY and positive is None:
             labels = self._labels()[present]
             outcomes = np.where(np.isnan(labels), np.nan, labels == self.truth)
-            curves = proportion_curves(outcomes, "accuracy", names)
+            curves = proportion_curves(outcomes, "accuracy", names, patient=self.patient)
         else:
             if positive is not None:
                 wanted = [self.classes.index(positive)]
@@ -289,7 +299,10 @@ class ReaderStudy:
         curve = np.full(present.shape, -1, dtype=np.int64)
         curve[present] = np.arange(int(present.sum()))
         n_missing = int(present.sum()) * len(self.cases) - int(self.is_read.sum())
-        return ReaderFigures(self.arms, self.readers, curve, curves, self.reader_pattern, self.case_pattern, n_missing)
+        n_patients = None if self.patient is None else int(self.patient.max()) + 1
+        return ReaderFigures(
+            self.arms, self.readers, curve, curves, self.reader_pattern, self.case_pattern, n_missing, n_patients
+        )
 
     def _one_class(self, figure: Figure, index: int, present: BoolArray, names: list[str]) -> CurveFigures:
         """A figure of class ``index`` against the rest, on every curve that exists."""
@@ -305,7 +318,7 @@ class ReaderStudy:
                 rows = self.ratings[0][present] * (1.0 if index == 1 else -1.0)
             else:
                 rows = self.ratings[index][present]
-            return auc_curves(is_positive, rows, names)
+            return auc_curves(is_positive, rows, names, patient=self.patient)
         labels = self._labels()[present]
         said_positive = np.where(np.isnan(labels), np.nan, labels == index)
         if figure is Figure.ACCURACY:
@@ -314,7 +327,7 @@ class ReaderStudy:
             outcomes = np.where(is_positive, said_positive, np.nan)
         else:
             outcomes = np.where(is_positive, np.nan, 1.0 - said_positive)
-        return proportion_curves(outcomes, figure.value, names)
+        return proportion_curves(outcomes, figure.value, names, patient=self.patient)
 
     def _present(self) -> BoolArray:
         """Whether a reader has any reading in an arm, shape (arm, reader)."""
@@ -329,7 +342,7 @@ class ReaderStudy:
         return self.labels
 
 
-def _check_figure(figure: Figure | str) -> Figure:
+def check_figure(figure: Figure | str) -> Figure:
     """The figure of merit of that name."""
     try:
         return Figure(str(figure).lower())
@@ -378,6 +391,30 @@ def _label_array(labels: ArrayLike | None, n_classes: int, n_cases: int) -> Floa
     if not np.isin(given, np.arange(n_classes)).all():
         raise StatisticsInputError(f"must be positions 0 to {n_classes - 1} in classes, or NaN", field="labels")
     return array
+
+
+def _patients(patients: Sequence[Hashable] | np.ndarray | None, n_cases: int) -> IntArray | None:
+    """Patient of each case, numbered from 0; None where each has one case."""
+    if patients is None:
+        return None
+    number = check_groups(patients, n_cases)
+    return None if int(number.max()) + 1 == n_cases else number
+
+
+def _patient_of_case(
+    patient: Sequence[Hashable] | np.ndarray, case_index: IntArray, cases: list[Hashable]
+) -> list[Hashable]:
+    """The patient of each case from one row per reading."""
+    rows = np.asarray(patient, dtype=object).tolist()
+    if len(rows) != len(cases):
+        raise StatisticsInputError(f"has {len(rows)} rows where reader has {len(cases)}", field="patient")
+    found: dict[int, Hashable] = {}
+    for position, (index, one) in enumerate(zip(case_index.tolist(), rows, strict=True)):
+        if found.setdefault(index, one) != one:
+            raise StatisticsInputError(
+                f"differs between rows of one case, at position {position}", field="patient", value=cases[position]
+            )
+    return [found[index] for index in range(len(found))]
 
 
 def _names(names: Sequence[str] | None, n: int, field: str, prefix: str) -> tuple[str, ...]:

@@ -67,6 +67,13 @@ def few_readers_note(n_readers: int) -> tuple[str, ...]:
     return (f"{who} cannot represent readers in general: report FRRC and name the readers.",)
 
 
+def patients_note(n_patients: int | None) -> tuple[str, ...]:
+    """What a multi-reader number says where patients have several cases; ``n_patients`` is None where they have not."""
+    if n_patients is None:
+        return ()
+    return (f"patients have several cases: variances are those between the {n_patients} patients",)
+
+
 def is_reader_variance_zero(random_readers: Estimate | None, fixed_readers: Estimate | None) -> bool:
     """Whether an interval for random readers and cases is narrower than that for fixed readers and random cases.
 

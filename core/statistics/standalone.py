@@ -43,6 +43,7 @@ from core.statistics.scope import (
     few_readers_note,
     interval_estimate,
     is_reader_variance_zero,
+    patients_note,
     say_zero_reader_variance,
     upper_tail,
 )
@@ -256,6 +257,7 @@ def _panel(study: ReaderStudy, arm: str | None) -> ReaderStudy:
         study.truth,
         None if study.ratings is None else study.ratings[:, index : index + 1, reads],
         None if study.labels is None else study.labels[index : index + 1, reads],
+        study.patient,
     )
 
 
@@ -298,6 +300,7 @@ def _with_model(panel: ReaderStudy, model: str, ratings: ArrayLike | None, label
         arms=panel.arms,
         readers=(name, *panel.readers),
         cases=panel.cases,
+        patients=panel.patient,
     )
 
 
@@ -307,6 +310,7 @@ def _notes(joined: ReaderStudy, n_missing: int, figure: str) -> tuple[str, ...]:
     notes = list(few_readers_note(n_readers))
     if n_missing:
         notes.append(f"{n_missing} readings are missing; every figure uses the cases that its reader has.")
+    notes += patients_note(None if joined.patient is None else int(joined.patient.max()) + 1)
     if figure == Figure.AUC and joined.ratings is not None:
         hard = [_is_hard(joined.ratings[:, 0, row]) for row in range(n_readers + 1)]
         if any(hard) and not all(hard):

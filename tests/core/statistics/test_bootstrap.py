@@ -184,3 +184,12 @@ def test_bad_shapes_are_refused():
         bootstrap_reader_average(TRUTH, [RATING, RATING], second=RATING, rng=fresh())
     with pytest.raises(StatisticsInputError, match="strata"):
         bootstrap_estimate(lambda cases: 1.0, 5, rng=fresh(), strata=[0, 1])
+
+
+def test_a_single_positive_case_is_said():
+    truth = np.arange(20) == 3
+    rating = np.random.default_rng(0).normal(size=20)
+    found = bootstrap_auc(truth, rating, rng=np.random.default_rng(1), n_replicates=200)
+    assert any("single case" in note for note in found.notes)
+    many = bootstrap_auc(np.arange(20) < 8, rating, rng=np.random.default_rng(1), n_replicates=200)
+    assert many.notes == ()

@@ -155,3 +155,54 @@ def test_the_normal_begins_at_fifty_degrees_of_freedom(df, shown):
     row = _comparison("a", "b", 0.8, 0.7, 0.001, 0.001, 0.001, df, 0.0, 0.95, VarianceKind.U_STATISTIC)
     assert row.test.degrees_of_freedom == shown
     assert (row.test.p_value is None) == (df < 1.0)
+
+
+def _share_covariance(outcomes: np.ndarray, first: int, second: int) -> float:
+    """Unbiased covariance of two arms' pooled shares: product minus its mean over pairs that share nothing."""
+    terms = [
+        [
+            (r, c, outcomes[arm, r, c])
+            for r in range(outcomes.shape[1])
+            for c in range(outcomes.shape[2])
+            if not np.isnan(outcomes[arm, r, c])
+        ]
+        for arm in (first, second)
+    ]
+    shares = [np.mean([value for _, _, value in part]) for part in terms]
+    apart = [a * b for (r, c, a), (s, d, b) in product(*terms) if r != s and c != d]
+    same_case = [a * b for (r, c, a), (s, d, b) in product(*terms) if r != s and c == d]
+    same_reader = [a * b for (r, c, a), (s, d, b) in product(*terms) if r == s and c != d]
+    same = [a * b for (r, c, a), (s, d, b) in product(*terms) if r == s and c == d]
+    total = len(terms[0]) * len(terms[1])
+    mean_square = sum(np.sum(part) for part in (apart, same_case, same_reader, same)) / total
+    assert mean_square == pytest.approx(shares[0] * shares[1])
+    expected = sum(len(part) * np.mean(part) for part in (apart, same_case, same_reader, same) if part) / total
+    return float(expected - np.mean(apart))
+
+
+@pytest.mark.parametrize("with_gaps", [False, True])
+@pytest.mark.parametrize("figure", ["accuracy", "sensitivity", "specificity"])
+def test_share_of_right_answers_by_definition(figure: str, with_gaps: bool) -> None:
+    rng = np.random.default_rng(5)
+    truth = np.arange(12) % 2
+    labels = np.where(rng.random((2, 3, 12)) < 0.75, truth, 1 - truth).astype(float)
+    if with_gaps:  # split-plot: readers read half of the cases in one arm each
+        labels[0, 0, :6], labels[1, 1, 6:], labels[0, 2, 3] = np.nan, np.nan, np.nan
+    found = imrmc_analysis(ReaderStudy.from_dense(truth, labels=labels, classes=(0, 1)), figure=figure)
+    counted = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}[figure]
+    outcomes = np.where(np.isnan(labels), np.nan, labels == truth)[:, :, counted]
+    own = [_share_covariance(outcomes, arm, arm) for arm in range(2)]
+    for arm in range(2):
+        assert found.arms[arm].first_auc == pytest.approx(np.nanmean(outcomes[arm]))
+        assert found.arms[arm].variance == pytest.approx(own[arm])
+        assert found.arms[arm].test.p_value is None
+    pair = found.pairs[0]
+    assert pair.variance == pytest.approx(sum(own) - 2.0 * _share_covariance(outcomes, 0, 1))
+    assert pair.estimate.value == pytest.approx(np.nanmean(outcomes[0]) - np.nanmean(outcomes[1]))
+
+
+def test_shares_need_labels() -> None:
+    with pytest.raises(StatisticsInputError, match="labels"):
+        imrmc_analysis(simulated(1), figure="accuracy")
+    with pytest.raises(StatisticsInputError, match="figure"):
+        imrmc_analysis(simulated(1), figure="f1")

@@ -138,3 +138,16 @@ def test_one_patient_is_degenerate():
 def test_bad_patients_are_refused(patients):
     with pytest.raises(StatisticsInputError, match="patients"):
         proportion_clustered([1, 0, 1], patients)
+
+
+@pytest.mark.parametrize("method", ["wilson", "clopper-pearson", "agresti-coull", "jeffreys"])
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_every_interval_holds_the_estimate_at_its_ends(method, n):
+    """Brown, Cai and DasGupta (2001), section 4.1: Jeffreys' limit is 0 at 0 of n and 1 at n of n."""
+    for count in range(n + 1):
+        found = proportion(count, n, method=method)
+        assert found.lower <= found.value <= found.upper
+    assert proportion(0, n, method=method).lower == 0.0
+    assert proportion(n, n, method=method).upper == 1.0
+    if method == "jeffreys":
+        assert proportion(0, n, method=method).upper == pytest.approx(stats.beta.ppf(0.975, 0.5, n + 0.5))
