@@ -22,7 +22,7 @@ from core.report.layout import Layout
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import Protocol, Role, StudyState
-from db import OPERATOR, Repository, create_store, open_store, shown_address, store_exists, store_url
+from db import OPERATOR, Notary, Repository, create_store, open_store, shown_address, store_exists, store_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ app = typer.Typer(
 study_app = typer.Typer(help="Create studies, list them, move them from draft to unsealed.", no_args_is_help=True)
 person_app = typer.Typer(help="Coordinators and readers: create, list, new password.", no_args_is_help=True)
 model_app = typer.Typer(help="Register a trained model in the store, list the models.", no_args_is_help=True)
-audit_app = typer.Typer(help="Show the audit trail and verify its hash chain.", no_args_is_help=True)
+audit_app = typer.Typer(help="Show the audit trail, hold it against the store, print a receipt.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(person_app, name="person")
 app.add_typer(model_app, name="model")
@@ -99,14 +99,15 @@ def store() -> Repository:
             "or 'make run' for the demo; if it lies elsewhere, correct READING_ROOM_DATA_DIR or "
             "READING_ROOM_DATABASE_URL."
         )
-    return Repository(open_store(url), OPERATOR)
+    return Repository(open_store(url), OPERATOR, notary=Notary(get_settings().data_folder))
 
 
 def store_or_new() -> Repository:
     """The store, created empty where there is none."""
     url = store_url(get_settings())
     get_settings().make_data_folder()
-    return Repository(open_store(url) if store_exists(url) else create_store(url), OPERATOR)
+    engine = open_store(url) if store_exists(url) else create_store(url)
+    return Repository(engine, OPERATOR, notary=Notary(get_settings().data_folder))
 
 
 def one_study(repository: Repository, key: str) -> str:
@@ -321,7 +322,7 @@ def study_state(state: StudyState, study: StudyOption = "") -> None:
     """Move a study on: draft -> open -> closed -> unsealed. Unsealing cannot be undone."""
     repository = store()
     moved = repository.set_state(one_study(repository, study), state)
-    say(f"Study '{moved.key}' is now {moved.state}.")
+    say(f"Study '{moved.key}' is now {moved.state}. Receipt to deposit: {repository.audit_head().receipt}")
     if state is StudyState.OPEN and moved.protocol.model_sha256 is None:
         say("Note: no model was declared before reading; whatever a model scores on this study is exploratory.")
 
@@ -569,11 +570,25 @@ def audit_show(study: StudyOption = "", limit: Annotated[int, typer.Option(help=
 
 
 @audit_app.command("verify")
-def audit_verify() -> None:
-    """Recompute the hash chain of the audit trail; exit status 1 where it is broken."""
-    check = store().verify_audit_chain()
-    say(f"{check.n_events} events: " + ("the chain is intact." if check.is_intact else f"BROKEN: {check.problem}"))
+def audit_verify(
+    receipt: Annotated[
+        list[str] | None, typer.Option("--receipt", help="deposited receipt that the trail must still hold; repeat")
+    ] = None,
+) -> None:
+    """Hold the audit trail and all that it sealed against the store; exit status 1 where anything was touched."""
+    check = store().verify_audit(receipt or ())
+    if check.is_intact:
+        say(f"{check.n_events} events: the chain is intact, and the store is as it says.")
+    for problem in check.problems:
+        say(f"TOUCHED: {problem}", markup=False)
+    say(f"Receipt: {check.head.receipt}")
     raise typer.Exit(0 if check.is_intact else 1)
+
+
+@audit_app.command("receipt")
+def audit_receipt() -> None:
+    """Print where the audit trail ends, to be deposited where nobody of this institution can change it."""
+    say(store().audit_head().receipt)
 
 
 def main() -> None:

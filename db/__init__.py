@@ -1,9 +1,11 @@
 """The store: tables, migrations, and one repository that holds every query. The only room that speaks SQL."""
 
 from db.address import shown_address, store_url
+from db.notary import Notary
 from db.records import (
     AuditCheck,
     AuditEvent,
+    AuditHead,
     CaseImage,
     CaseInfo,
     CasePrediction,
@@ -27,6 +29,7 @@ __all__ = [
     "SESSION_HOURS",
     "AuditCheck",
     "AuditEvent",
+    "AuditHead",
     "CaseImage",
     "CaseInfo",
     "CasePrediction",
@@ -34,6 +37,7 @@ __all__ = [
     "ImportSummary",
     "ModelVersion",
     "MyProgress",
+    "Notary",
     "OrderedCase",
     "PredictionCount",
     "ReaderProgress",

@@ -57,6 +57,13 @@ def connect_engine(url: str | URL, *, for_migration: bool = False, busy_timeout_
     return _sqlite_engine(parsed, path, for_migration=for_migration, busy_timeout_s=busy_timeout_s)
 
 
+def reading(engine: Engine) -> Engine:
+    """The same engine for transactions that read one moment of the store, as SQLite's do by themselves."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ")
+    return engine
+
+
 def writing(engine: Engine) -> Engine:
     """The same engine for transactions that write: on SQLite they begin IMMEDIATE."""
     return engine.execution_options(is_writer=True)

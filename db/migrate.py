@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,14 +11,20 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.orm import Session
 
 from core.errors import SchemaVersionError, StoreDamagedError
+from core.study import StudyState
 from db.address import sqlite_path
+from db.audit import Deed, append_events
 from db.engine import connect_engine, make_sqlite_file, writing
 from db.engine_failures import MIGRATE_COMMAND, translated_failures
+from db.protocols import protocol_from_json
+from db.seals import entry_of_reading, seals_of_study
+from db.tables import PersonRow, PresentationRow, ProtocolVersionRow, ReadingRow, StudyRow
 
 _FOLDER = Path(__file__).parent / "migrations"
-_APPEND_ONLY = ("reading", "audit_event")
+_APPEND_ONLY = ("reading", "audit_event", "prediction")
 _MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
 
 
@@ -75,12 +82,55 @@ def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             before = current_revision(connection)
             _refuse_newer(before, folder)
+            is_older_than_seals = before is not None and not _has_seals(connection)
             command.upgrade(_config(connection, folder), "head")
+            if is_older_than_seals:
+                _seal_what_was_there(connection)
             if not is_postgresql and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise StoreDamagedError("The migration would break a reference between tables; nothing was changed.")
     finally:
         engine.dispose()
     return before, head_revision(folder)
+
+
+def _has_seals(connection: Connection) -> bool:
+    """Whether the trail of this store is one that seals rows."""
+    return "signature" in {column["name"] for column in sa.inspect(connection).get_columns("audit_event")}
+
+
+def _seal_what_was_there(connection: Connection) -> None:
+    """Enter readings and predictions of a version without seals in the trail, as they were found."""
+    with Session(connection, join_transaction_mode="create_savepoint") as db_session:
+        deeds: list[Deed] = []
+        for study in db_session.scalars(sa.select(StudyRow).order_by(StudyRow.study_key)):
+            model = db_session.scalars(
+                sa.select(ProtocolVersionRow)
+                .where(ProtocolVersionRow.study_id == study.study_id)
+                .order_by(ProtocolVersionRow.version.desc())
+            ).first()
+            seals = seals_of_study(
+                db_session,
+                study,
+                before_event=1,
+                model_sha256=None if model is None else protocol_from_json(model.protocol).model_sha256,
+            )
+            if study.state == StudyState.DRAFT:
+                seals = {"sealed": {"predictions": seals["sealed"]["predictions"]}}
+            deeds.append(Deed("migration", "study.adopt", study.study_key, seals))
+            readings = db_session.execute(
+                sa.select(ReadingRow, PresentationRow, PersonRow.login)
+                .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+                .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+                .where(PresentationRow.study_id == study.study_id)
+                .order_by(ReadingRow.sequence)
+            )
+            deeds += [
+                Deed("migration", "reading.save", study.study_key, entry_of_reading(login, place, reading))
+                for reading, place, login in readings
+            ]
+        if deeds:
+            append_events(db_session, deeds, at=datetime.now(UTC), sign=None)
+        db_session.commit()
 
 
 def check_schema(engine: Engine) -> None:

@@ -201,12 +201,35 @@ class AuditEvent:
     detail: dict[str, object]
     prev_hash: str
     hash: str
+    signature: str | None = None  # with the key of the data folder; None before there was one
+
+
+@dataclass(frozen=True)
+class AuditHead:
+    """Where the audit trail ends: all that a receipt needs."""
+
+    n_events: int
+    hash: str  # of the last event
+
+    @property
+    def receipt(self) -> str:
+        """Text to deposit outside of the institution's hands."""
+        return f"{self.n_events}:{self.hash}"
 
 
 @dataclass(frozen=True)
 class AuditCheck:
-    """Whether the audit trail is whole."""
+    """Whether the audit trail is whole and everything that it sealed is as it was."""
 
-    n_events: int
-    is_intact: bool
-    problem: str | None  # the first break
+    head: AuditHead
+    problems: tuple[str, ...]  # what was touched, in words; none if nothing was
+
+    @property
+    def n_events(self) -> int:
+        """Events in the trail."""
+        return self.head.n_events
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems

@@ -310,7 +310,7 @@ class ModelVersionRow(Base):
 
 
 class PredictionRow(Base):
-    """What one model says about one case."""
+    """What one model says about one case. Append-only, as a reading is."""
 
     __tablename__ = "prediction"
     __table_args__ = (
@@ -329,6 +329,7 @@ class PredictionRow(Base):
     device: Mapped[str]
     precision: Mapped[str]
     created_at: Mapped[datetime]
+    event_sequence: Mapped[int | None] = mapped_column(BigNumber)  # the audit event that sealed it
 
 
 class AuditEventRow(Base):
@@ -349,3 +350,4 @@ class AuditEventRow(Base):
     detail: Mapped[dict[str, Any]]
     prev_hash: Mapped[str] = mapped_column(unique=True)  # the chain cannot fork
     hash: Mapped[str] = mapped_column(unique=True)
+    signature: Mapped[str | None]  # of the hash, with the key of the data folder

@@ -1,4 +1,4 @@
-"""The audit trail: who did what when, and whether the chain of hashes is whole."""
+"""The audit trail: who did what when, and whether everything that it sealed is as it was."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from core.study import Role
 from db import Repository
 from pages.widgets.guard import requires
 
+_MOST_PROBLEMS = 20
+
 
 @requires(Role.COORDINATOR)
 def render(repository: Repository) -> None:
     """Draw the audit screen."""
     st.header("Audit trail")
-    check = repository.verify_audit_chain()
-    if check.is_intact:
-        st.success(f"{check.n_events} events; the chain of hashes is intact.", icon=":material/verified:")
-    else:
-        st.error(f"The chain is broken: {check.problem}", icon=":material/gpp_bad:")
+    _check(repository)
     keys = [study.key for study in repository.studies()]
     chosen = st.selectbox("Study", [None, *keys], format_func=lambda key: key or "All")
     table = pd.DataFrame(
@@ -48,3 +46,17 @@ def render(repository: Repository) -> None:
         icon=":material/download:",
         on_click="ignore",
     )
+
+
+def _check(repository: Repository) -> None:
+    """The check, made anew in every run, and the receipt to deposit."""
+    with st.spinner("Checking every row against the trail ..."):
+        check = repository.verify_audit()
+    if check.is_intact:
+        text = f"{check.n_events} events; the chain of hashes is intact, and the store is as it says."
+        st.success(text, icon=":material/verified:")
+    else:
+        problems = "\n".join(f"- {problem}" for problem in check.problems[:_MOST_PROBLEMS])
+        st.error(f"{len(check.problems)} things were touched past the trail:\n{problems}", icon=":material/gpp_bad:")
+    st.caption("Receipt to deposit where nobody of this institution can change it:")
+    st.code(check.head.receipt, language=None, wrap_lines=True)

@@ -1,12 +1,13 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
 access: who may · sign_in · people · studies · members, orders · cases, case_import · reading · model · results,
-study_data · simulation
+study_data · simulation · audit
 """
 
 from __future__ import annotations
 
 from db.repository.access import OPERATOR, SESSION_HOURS
+from db.repository.audit import AuditRepository
 from db.repository.case_import import ImportRepository
 from db.repository.cases import CaseRepository
 from db.repository.members import MemberRepository
@@ -32,6 +33,7 @@ class Repository(
     ModelRepository,
     StudyDataRepository,
     SimulationRepository,
+    AuditRepository,
 ):
     """Everything that a person may ask of the store; each method checks who asks.
 

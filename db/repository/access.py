@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, NotFoundError, SignedOutError
 from core.study import Person, Protocol, Role, Study, StudyState
-from db.audit import append_event
-from db.engine import writing
+from db.audit import Deed, append_events
+from db.engine import reading, writing
 from db.engine_failures import translated_failures
+from db.notary import Notary
 from db.password_hashing import PASSWORDS, Passwords
 from db.protocols import protocol_from_json
 from db.tables import PersonRow, ProtocolVersionRow, SignInSessionRow, StudyMemberRow, StudyRow
@@ -30,6 +31,8 @@ OPERATOR = Person(
 
 #: A sign-in lasts this long unless said otherwise, hours.
 SESSION_HOURS = 12.0
+
+_END = "end of the trail"  # where a transaction leaves it for after the commit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +76,8 @@ class RepositoryBase:
         Who asks; None before sign-in.
     token : str, optional
         The actor's sign-in, looked at again in every transaction; only :data:`OPERATOR` needs none.
+    notary : Notary, optional
+        Signs the audit trail and keeps its end outside of the store; both doors have one.
     passwords : Passwords
         The gate to argon2.
     clock : callable
@@ -87,6 +92,7 @@ class RepositoryBase:
         actor: Person | None,
         *,
         token: str | None = None,
+        notary: Notary | None = None,
         passwords: Passwords = PASSWORDS,
         clock: Callable[[], datetime] = utc_now,
         session_hours: float = SESSION_HOURS,
@@ -94,6 +100,7 @@ class RepositoryBase:
         self.engine = engine
         self.actor = actor
         self._token = token
+        self._notary = notary
         self._passwords = passwords
         self._clock = clock
         self._session_hours = session_hours
@@ -101,7 +108,7 @@ class RepositoryBase:
     @contextmanager
     def _reading(self) -> Iterator[Session]:
         """A transaction that sees one moment of the store and changes nothing."""
-        with translated_failures(), Session(self.engine) as db_session, db_session.begin():
+        with translated_failures(), Session(reading(self.engine)) as db_session, db_session.begin():
             self._check_sign_in(db_session)
             yield db_session
             db_session.rollback()
@@ -109,9 +116,12 @@ class RepositoryBase:
     @contextmanager
     def _writing(self) -> Iterator[Session]:
         """A transaction that is durable when the block has ended, and never was if the block raises."""
-        with translated_failures(), Session(writing(self.engine)) as db_session, db_session.begin():
-            self._check_sign_in(db_session, lock=True)
-            yield db_session
+        with translated_failures(), Session(writing(self.engine)) as db_session:
+            with db_session.begin():
+                self._check_sign_in(db_session, lock=True)
+                yield db_session
+            if self._notary is not None and _END in db_session.info:
+                self._notary.keep_head(db_session.info[_END])
 
     def _check_sign_in(self, db_session: Session, *, lock: bool = False) -> None:
         """Refuse a deed behind which no sign-in lives at this moment.
@@ -137,8 +147,17 @@ class RepositoryBase:
 
     def _audit(self, db_session: Session, action: str, study_key: str | None = None, **detail: Any) -> None:
         """Write an audit event in the same transaction."""
-        actor = self.actor.login if self.actor is not None else "nobody"
-        append_event(db_session, actor=actor, action=action, at=self._clock(), study_key=study_key, **detail)
+        self._audit_all(db_session, [self._deed(action, study_key, **detail)])
+
+    def _audit_all(self, db_session: Session, deeds: Sequence[Deed]) -> None:
+        """Write several audit events in the same transaction, in this order."""
+        sign = None if self._notary is None else self._notary.sign
+        db_session.flush()
+        db_session.info[_END] = append_events(db_session, deeds, at=self._clock(), sign=sign)
+
+    def _deed(self, action: str, study_key: str | None = None, **detail: Any) -> Deed:
+        """A deed of the actor."""
+        return Deed(self.actor.login if self.actor is not None else "nobody", action, study_key, detail)
 
     def _study_row(self, db_session: Session, study_key: str, *, lock: bool = False) -> StudyRow:
         """The study, which for a reader exists only if he or she takes part."""

@@ -14,6 +14,7 @@ from core.study import READING_ORDER_ALGORITHM, Arm, Role, StudyState
 from db.records import ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
 from db.repository.orders import make_order
+from db.seals import seal_of_order
 from db.tables import CaseRow, CohortRow, PersonRow, PresentationRow, ReadingRow, StudyMemberRow
 
 
@@ -82,6 +83,7 @@ class MemberRepository(RepositoryBase):
                 n_presentations=count,
                 order_seed=protocol.order_seed,
                 order_algorithm=READING_ORDER_ALGORITHM,
+                order=seal_of_order(db_session, row, person.person_id),
             )
             return _member_of(member, person, count)
 

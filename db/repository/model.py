@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError, InputError, NotFoundError
 from core.imaging import decode_png
 from core.study import Role
+from db.audit import chain_end
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
 from db.repository.access import RepositoryBase, allowed
+from db.seals import columns_of, seal
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -148,10 +150,8 @@ class ModelRepository(RepositoryBase):
         study_key: str,
         model_sha256: str,
         predictions: Iterable[CasePrediction],
-        *,
-        replace: bool = False,
     ) -> int:
-        """Store predictions of one model, all of them or none.
+        """Store predictions of one model for good, all of them or none; none is ever replaced.
 
         Parameters
         ----------
@@ -159,8 +159,6 @@ class ModelRepository(RepositoryBase):
             A study; a registered model.
         predictions : iterable of CasePrediction
             ``probabilities`` in the protocol's class order, summing to 1.
-        replace : bool
-            Whether predictions of the same model and case give way; said in the audit trail.
 
         Returns
         -------
@@ -174,7 +172,7 @@ class ModelRepository(RepositoryBase):
         NotFoundError
             No such model or case.
         ConflictError
-            If a case is predicted already and ``replace`` is false.
+            If a case is predicted by this model already.
         """
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
@@ -208,28 +206,17 @@ class ModelRepository(RepositoryBase):
             return 0
         with self._writing() as db_session:
             taken = _predicted(db_session, model_sha256, [row["case_id"] for row in rows])
-            if taken and not replace:
+            if taken:
                 raise ConflictError(
                     f"{len(taken)} of {len(rows)} cases are predicted by this model already; nothing was stored."
                 )
+            this_event = chain_end(db_session).n_events + 1
             for start in range(0, len(rows), _ROWS):
-                part = rows[start : start + _ROWS]
-                if taken:
-                    db_session.execute(
-                        sa.delete(PredictionRow).where(
-                            PredictionRow.model_sha256 == model_sha256,
-                            PredictionRow.case_id.in_([row["case_id"] for row in part]),
-                        )
-                    )
+                part = [{**row, "event_sequence": this_event} for row in rows[start : start + _ROWS]]
                 db_session.execute(sa.insert(PredictionRow), part)
-            self._audit(
-                db_session,
-                "model.predict",
-                study_key,
-                model_sha256=model_sha256,
-                n_predictions=len(rows),
-                n_replaced=len(taken),
-            )
+            columns = columns_of(PredictionRow)
+            stored = db_session.execute(sa.select(*columns).where(PredictionRow.event_sequence == this_event))
+            self._audit(db_session, "model.predict", study_key, model_sha256=model_sha256, seal=seal(columns, stored))
         return len(rows)
 
     @allowed(Role.COORDINATOR)

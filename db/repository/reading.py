@@ -14,6 +14,7 @@ from core.imaging import decode_png
 from core.study import Answer, Arm, Presentation, Receipt, Role, Study, StudyState, check_answer
 from db.records import MyProgress, ReadingImage, SavedReading
 from db.repository.access import RepositoryBase, allowed, new_id
+from db.seals import entry_of_reading
 from db.tables import CaseImageRow, ImageRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
 from db.types import canonical_json
 
@@ -151,7 +152,7 @@ class ReadingRepository(RepositoryBase):
         """
         _check_submission(answer, submit_id)
         with self._writing() as db_session:
-            _, study = self._own(db_session, presentation_id, lock=True)
+            presentation, study = self._own(db_session, presentation_id, lock=True)
             earlier = db_session.scalars(sa.select(ReadingRow).where(ReadingRow.submit_id == submit_id)).first()
             if earlier is not None:
                 return _receipt_again(earlier, presentation_id, answer)
@@ -178,6 +179,8 @@ class ReadingRepository(RepositoryBase):
             row.saved_at = self._clock()
             db_session.add(row)
             db_session.flush()
+            entry = entry_of_reading(self._me.login, presentation, row)
+            self._audit(db_session, "reading.save", study.study_key, **entry)
             # Leaving the block commits; a commit that fails raises, and the receipt reaches nobody.
             return Receipt(row.reading_id, presentation_id, row.revision, row.saved_at, was_already_saved=False)
 
@@ -189,21 +192,24 @@ class ReadingRepository(RepositoryBase):
         self, db_session: Session, presentation_id: str, *, lock: bool = False
     ) -> tuple[PresentationRow, StudyRow]:
         """A presentation of this reader and its study; locked, no other window answers and nobody moves the study."""
-        query = sa.select(PresentationRow).where(
-            PresentationRow.presentation_id == presentation_id, PresentationRow.person_id == self._me.person_id
+        query = (
+            sa.select(PresentationRow, StudyRow)
+            .join(StudyRow, StudyRow.study_id == PresentationRow.study_id)
+            .where(PresentationRow.presentation_id == presentation_id, PresentationRow.person_id == self._me.person_id)
         )
-        presentation = db_session.scalars(query).first()
-        if presentation is None:
-            raise NotFoundError(_NOT_YOURS)
-        study_query = sa.select(StudyRow).where(StudyRow.study_id == presentation.study_id)
         if lock:
-            study_query = study_query.with_for_update(read=True)
+            query = query.with_for_update(read=True, of=StudyRow)
+        found = db_session.execute(query).first()
+        if found is None:
+            raise NotFoundError(_NOT_YOURS)
+        presentation, study = found
+        if lock and self.engine.dialect.name == "postgresql":  # SQLite has one writer anyway
             db_session.execute(
                 sa.select(StudyMemberRow.person_id)
-                .where(StudyMemberRow.study_id == presentation.study_id, StudyMemberRow.person_id == self._me.person_id)
+                .where(StudyMemberRow.study_id == study.study_id, StudyMemberRow.person_id == self._me.person_id)
                 .with_for_update()
             )
-        return presentation, db_session.scalars(study_query).one()
+        return presentation, study
 
     def _unread(self, study: StudyRow) -> sa.Select[PresentationRow]:
         """Presentations without a reading, in the stored order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -11,12 +11,10 @@ from sqlalchemy.orm import Session
 from core.errors import AccessError, NotFoundError
 from core.imaging import decode_png
 from core.study import Arm, ReferenceStandard, Role, StudyState
-from db.audit import check_chain, readings_digest
-from db.records import AuditCheck, AuditEvent, CasePrediction, ReadingRecord
+from db.records import CasePrediction, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
 from db.repository.model import prediction_of
 from db.tables import (
-    AuditEventRow,
     CaseRow,
     CohortRow,
     PersonRow,
@@ -29,7 +27,7 @@ from db.tables import (
 
 
 class ResultsRepository(RepositoryBase):
-    """What only an unsealed study gives, and the audit trail."""
+    """What only an unsealed study gives."""
 
     @allowed(Role.COORDINATOR)
     def readings(
@@ -203,46 +201,6 @@ class ResultsRepository(RepositoryBase):
             self._unsealed(db_session, study_key)
             self._audit(db_session, "study.export", study_key, what=what, sha256=sha256, n_rows=n_rows)
 
-    @allowed(Role.COORDINATOR)
-    def audit_trail(self, study_key: str | None = None, *, limit: int | None = None) -> list[AuditEvent]:
-        """Events in their order, of one study or all; with a limit, the newest."""
-        with self._reading() as db_session:
-            query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence.desc())
-            if study_key is not None:
-                query = query.where(AuditEventRow.study_key == study_key)
-            if limit is not None:
-                query = query.limit(limit)
-            return [_event_of(row) for row in db_session.scalars(query)][::-1]
-
-    @allowed(Role.COORDINATOR)
-    def verify_audit_chain(self) -> AuditCheck:
-        """Whether every event is there, unchanged and in its place, and readings are as they were at unsealing."""
-        with self._reading() as db_session:
-            check = check_chain(self._events(db_session))
-            if not check.is_intact:
-                return check
-            for study in db_session.scalars(sa.select(StudyRow).where(StudyRow.state == StudyState.UNSEALED)).all():
-                last = db_session.scalars(
-                    sa.select(AuditEventRow)
-                    .where(AuditEventRow.study_key == study.study_key, AuditEventRow.action == "study.state")
-                    .order_by(AuditEventRow.sequence.desc())
-                    .limit(1)
-                ).first()
-                written = None if last is None else (last.detail.get("n_readings"), last.detail.get("readings_sha256"))
-                if written != readings_digest(db_session, study):
-                    return AuditCheck(
-                        n_events=check.n_events,
-                        is_intact=False,
-                        problem=f"the readings of study '{study.study_key}' are not those that were unsealed",
-                    )
-            return check
-
-    def _events(self, db_session: Session) -> Iterator[AuditEvent]:
-        """All events, a part at a time."""
-        query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence).execution_options(yield_per=500)
-        for row in db_session.scalars(query):
-            yield _event_of(row)
-
     def _unsealed(self, db_session: Session, study_key: str) -> StudyRow:
         """The study, if its truth may be seen."""
         study = self._study_row(db_session, study_key)
@@ -271,17 +229,3 @@ class ResultsRepository(RepositoryBase):
 def in_cohorts(cohorts: Sequence[str] | None) -> tuple[sa.ColumnElement[bool], ...]:
     """Condition on the cohort's name."""
     return () if cohorts is None else (CohortRow.name.in_(list(cohorts)),)
-
-
-def _event_of(row: AuditEventRow) -> AuditEvent:
-    """The event that was stored."""
-    return AuditEvent(
-        sequence=row.sequence,
-        at=row.at,
-        actor=row.actor,
-        action=row.action,
-        study_key=row.study_key,
-        detail=dict(row.detail),
-        prev_hash=row.prev_hash,
-        hash=row.hash,
-    )

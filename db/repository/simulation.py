@@ -13,6 +13,7 @@ from core.study import Answer, Arm, Presentation, Role, StudyState, check_answer
 from db.records import OrderedCase
 from db.repository.access import RepositoryBase, allowed, folded_login, new_id, require_state, require_synthetic
 from db.repository.reading import reading_row
+from db.seals import entry_of_reading
 from db.tables import (
     CaseRow,
     CohortRow,
@@ -120,26 +121,30 @@ class SimulationRepository(RepositoryBase):
             person = _simulated(db_session, study, login)
             require_state(study, "reading", StudyState.OPEN)
             protocol = self._protocol(db_session, study)
-            unread = set(
-                db_session.scalars(
-                    sa.select(PresentationRow.presentation_id)
+            unread = {
+                row.presentation_id: row
+                for row in db_session.scalars(
+                    sa.select(PresentationRow)
                     .outerjoin(ReadingRow, ReadingRow.presentation_id == PresentationRow.presentation_id)
                     .where(*_of(study, person), ReadingRow.reading_id.is_(None))
                 )
-            )
+            }
+            saved: list[tuple[PresentationRow, ReadingRow]] = []
             for done, (presentation_id, answer) in enumerate(prepared, start=1):
                 if presentation_id not in unread:
                     raise ConflictError("A presentation is not this reader's, or was answered; nothing was stored.")
-                unread.remove(presentation_id)
                 check_answer(answer, protocol)
                 row = reading_row(presentation_id, answer, submit_id=f"simulated-{new_id()}", revision=1)
                 row.saved_at = self._clock()
                 db_session.add(row)
+                saved.append((unread.pop(presentation_id), row))
                 if done % 100 == 0 or done == len(prepared):
                     db_session.flush()
                     if on_progress is not None:
                         on_progress(done, len(prepared), "storing simulated readings")
-            self._audit(db_session, "study.simulate", study_key, login=person.login, n_readings=len(prepared))
+            deeds = [self._deed("reading.save", study_key, **entry_of_reading(person.login, *pair)) for pair in saved]
+            deeds.append(self._deed("study.simulate", study_key, login=person.login, n_readings=len(prepared)))
+            self._audit_all(db_session, deeds)
         return len(prepared)
 
 

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
 from core.study import STATE_MOVES, Protocol, Role, Study, StudyState
-from db.audit import readings_digest
+from db.audit import chain_end
 from db.protocols import protocol_to_json
 from db.repository.access import RepositoryBase, allowed, new_id, require_state
 from db.repository.orders import make_all_orders
-from db.tables import CaseRow, ModelVersionRow, ProtocolVersionRow, ReferenceStandardRow, StudyRow
+from db.seals import seals_of_study
+from db.tables import CaseRow, ModelVersionRow, PredictionRow, ProtocolVersionRow, ReferenceStandardRow, StudyRow
 
 _STUDY_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -87,7 +88,8 @@ class StudyRepository(RepositoryBase):
         Raises
         ------
         ConflictError
-            If the study is no draft, or a stored case has a class that the new protocol lacks.
+            If the study is no draft, a stored case has a class that the new protocol lacks, or predictions were made
+            in another order of classes.
         NotFoundError
             If the protocol declares a model that is not registered.
         """
@@ -105,7 +107,13 @@ class StudyRepository(RepositoryBase):
             lacking = sorted(used - set(protocol.class_keys))
             if lacking:
                 raise ConflictError(f"Stored cases have classes that the new protocol lacks: {', '.join(lacking)}.")
-            version = self._study(db_session, row).protocol_version + 1
+            stored = self._study(db_session, row)
+            if stored.protocol.class_keys != protocol.class_keys and _has_prediction(db_session, row):
+                raise ConflictError(
+                    f"Predictions of study '{study_key}' stand in the order of its classes, which cannot change any "
+                    "more. Fix: make a new study with these classes."
+                )
+            version = stored.protocol_version + 1
             self._add_protocol(db_session, row, protocol, version, self._clock())
             make_all_orders(db_session, row, protocol)
             self._audit(db_session, "study.protocol", study_key, version=version, protocol=protocol_to_json(protocol))
@@ -113,7 +121,7 @@ class StudyRepository(RepositoryBase):
 
     @allowed(Role.COORDINATOR)
     def set_state(self, study_key: str, state: StudyState) -> Study:
-        """Move a study on. Closing and unsealing write a digest of all readings into the audit trail.
+        """Move a study on. Opening seals all that decides a result: see ``db.seals``.
 
         Raises
         ------
@@ -129,11 +137,14 @@ class StudyRepository(RepositoryBase):
             if state is StudyState.OPEN and not _has_included_case(db_session, row):
                 raise ConflictError(f"Study '{study_key}' has no case to read. Fix: import cases first.")
             row.state = str(state)
+            study = self._study(db_session, row)
             detail: dict[str, object] = {"from": str(before), "to": str(state)}
-            if state in (StudyState.CLOSED, StudyState.UNSEALED):
-                detail["n_readings"], detail["readings_sha256"] = readings_digest(db_session, row)
+            if before is StudyState.DRAFT:
+                this_event = chain_end(db_session).n_events + 1
+                model = study.protocol.model_sha256
+                detail |= seals_of_study(db_session, row, before_event=this_event, model_sha256=model)
             self._audit(db_session, "study.state", study_key, **detail)
-            return self._study(db_session, row)
+            return study
 
     def _add_protocol(
         self, db_session: Session, row: StudyRow, protocol: Protocol, version: int, created_at: datetime
@@ -148,6 +159,12 @@ class StudyRepository(RepositoryBase):
             )
         )
         db_session.flush()
+
+
+def _has_prediction(db_session: Session, study: StudyRow) -> bool:
+    """Whether any model has predicted a case of the study."""
+    query = sa.select(PredictionRow.case_id).join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
+    return db_session.scalar(query.where(CaseRow.study_id == study.study_id).limit(1)) is not None
 
 
 def _has_included_case(db_session: Session, study: StudyRow) -> bool:

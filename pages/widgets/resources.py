@@ -7,7 +7,7 @@ from typing import Any
 
 from core.settings import get_settings
 from core.study import Person
-from db import Repository, open_store, store_url
+from db import Notary, Repository, open_store, store_url
 
 
 @lru_cache(maxsize=1)
@@ -24,7 +24,10 @@ def store_engine() -> Any:
 
 def repository(actor: Person | None, token: str | None = None) -> Repository:
     """Repository that acts for one person as long as the sign-in lives (None: nobody has signed in)."""
-    return Repository(store_engine(), actor, token=token, session_hours=get_settings().session_hours)
+    settings = get_settings()
+    return Repository(
+        store_engine(), actor, token=token, notary=Notary(settings.data_folder), session_hours=settings.session_hours
+    )
 
 
 @lru_cache(maxsize=1)

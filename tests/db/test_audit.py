@@ -53,6 +53,7 @@ def test_every_deed_of_a_coordinator_is_in_the_trail(room: Room, repository) -> 
         *["study.reader"] * 3,
         "study.state",
         "sign-in",
+        *["reading.save"] * 3,
         *["study.state"] * 2,
         "study.export",
     ]
@@ -61,11 +62,10 @@ def test_every_deed_of_a_coordinator_is_in_the_trail(room: Room, repository) -> 
     assert trail[0].actor == "operator"
     assert trail[-1].actor == "chief"
     assert trail[-1].detail == {"what": "readings.csv", "sha256": "c" * 64, "n_rows": 3}
-    assert trail[-2].detail["n_readings"] == 3
     assert [event.action for event in room.coordinator.audit_trail(STUDY, limit=1)] == ["study.export"]
     assert all(event.study_key == STUDY for event in room.coordinator.audit_trail(STUDY))
-    assert room.coordinator.verify_audit_chain().is_intact
-    assert room.coordinator.verify_audit_chain().n_events == len(trail)
+    assert room.coordinator.verify_audit().is_intact
+    assert room.coordinator.verify_audit().n_events == len(trail)
 
 
 def test_a_deed_that_fails_leaves_no_event(room: Room) -> None:
@@ -85,11 +85,11 @@ def test_a_deed_that_fails_leaves_no_event(room: Room) -> None:
     ],
 )
 def test_tampering_with_the_trail_is_seen(engine: Engine, room: Room, statement: str, problem: str) -> None:
-    assert room.coordinator.verify_audit_chain().is_intact
+    assert room.coordinator.verify_audit().is_intact
     _tamper(engine, statement)
-    check = room.coordinator.verify_audit_chain()
+    check = room.coordinator.verify_audit()
     assert not check.is_intact
-    assert check.problem == problem
+    assert check.problems[0] == problem
 
 
 def test_an_event_rehashed_by_the_forger_breaks_the_next_link(sqlite_url: str, repository_on) -> None:
@@ -101,21 +101,7 @@ def test_an_event_rehashed_by_the_forger_breaks_the_next_link(sqlite_url: str, r
     connection.execute("UPDATE audit_event SET actor = 'nobody', hash = ? WHERE sequence = 3", (event_hash(forged),))
     connection.commit()
     connection.close()
-    assert room.coordinator.verify_audit_chain().problem == "event 4 does not follow the one before it"
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE reading SET class_key = 'tumor' WHERE sequence = (SELECT min(sequence) FROM reading)",
-        "DELETE FROM reading WHERE sequence = (SELECT max(sequence) FROM reading)",
-    ],
-)
-def test_readings_changed_after_unsealing_are_seen(engine: Engine, room: Room, statement: str) -> None:
-    _unsealed(room)
-    assert room.coordinator.verify_audit_chain().is_intact
-    _tamper(engine, statement)
-    assert "readings of study 'demo'" in room.coordinator.verify_audit_chain().problem
+    assert room.coordinator.verify_audit().problems[0] == "event 4 does not follow the one before it"
 
 
 def test_events_written_at_the_same_time_make_one_chain(room: Room, engine: Engine) -> None:
@@ -135,7 +121,7 @@ def test_events_written_at_the_same_time_make_one_chain(room: Room, engine: Engi
     for thread in threads:
         thread.join()
     assert failures == []
-    check = room.coordinator.verify_audit_chain()
+    check = room.coordinator.verify_audit()
     assert check.is_intact
     assert check.n_events == before + 20
 

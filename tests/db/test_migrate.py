@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from core.errors import SchemaVersionError
-from db import open_store, store_exists
+from core.study import StudyState
+from db import OPERATOR, Notary, Repository, open_store, store_exists
 from db.engine import connect_engine, writing
 from db.migrate import head_revision, upgrade
 from db.tables import Base
@@ -114,4 +117,29 @@ def test_the_same_migration_goes_through_when_it_does_not_fail(own_store_url: st
     assert upgrade(own_store_url, folder=folder) == (head_revision(), "next")
     engine = connect_engine(own_store_url)
     assert "half_done" in sa.inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_a_store_from_before_seals_is_sealed_as_it_was_found(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parents[1] / "data" / "store_0001.sql").read_text(encoding="utf-8"))
+    url = f"sqlite:///{path}"
+    assert upgrade(url) == ("0001", head_revision())
+    engine = open_store(url)
+    operator = Repository(engine, OPERATOR, notary=Notary(tmp_path))
+    assert operator.verify_audit().problems == ()
+    operator.set_state("earlier", StudyState.UNSEALED)
+    assert len(operator.readings("earlier")) == 2
+    assert operator.verify_audit().problems == ()
+    for statement, said in (
+        ("UPDATE reference_standard SET class_key = 'tumor'", "the reference standard of study 'earlier'"),
+        ("UPDATE reading SET confidence = 1", "the reading of 'ann' at place 1"),
+        ("UPDATE prediction SET entropy = 0.5", "the predictions of study 'draft'"),
+    ):
+        with writing(engine).begin() as connection:
+            for table in ("reading", "prediction"):
+                connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_no_update")
+            connection.exec_driver_sql(statement)
+        assert said in "\n".join(operator.verify_audit().problems)
     engine.dispose()

@@ -121,19 +121,17 @@ def test_a_prediction_that_does_not_fit_stores_nothing(
     assert room.coordinator.prediction_counts(STUDY) == []
 
 
-def test_predictions_are_replaced_only_on_purpose(room: Room) -> None:
+def test_a_prediction_is_never_replaced(room: Room) -> None:
     _register(room.coordinator)
     case = room.cases[0].case
-    room.coordinator.save_predictions(STUDY, SHA, [_prediction(case, 1)])
-    both = [_prediction(case, 2), _prediction(room.cases[1].case, 3)]
-    with pytest.raises(ConflictError):
-        room.coordinator.save_predictions(STUDY, SHA, both)
+    first = _prediction(case, 1)
+    room.coordinator.save_predictions(STUDY, SHA, [first])
+    with pytest.raises(ConflictError, match="already"):
+        room.coordinator.save_predictions(STUDY, SHA, [_prediction(case, 2), _prediction(room.cases[1].case, 3)])
     assert room.coordinator.prediction_counts(STUDY)[0].n_predicted == 1
-    room.coordinator.save_predictions(STUDY, SHA, both, replace=True)
-    assert room.coordinator.audit_trail(STUDY)[-1].detail["n_replaced"] == 1
     _unseal(room)
     stored = room.coordinator.case_prediction(STUDY, SHA, case)
-    assert np.array_equal(stored.probabilities, both[0].probabilities)
+    assert np.array_equal(stored.probabilities, first.probabilities)
     with pytest.raises(NotFoundError):
         room.coordinator.save_predictions(STUDY, SHA, [_prediction("none")])
     with pytest.raises(NotFoundError):

@@ -76,7 +76,7 @@ def test_the_declared_model_is_a_registered_one_and_is_fixed_once_the_study_open
     with pytest.raises(ConflictError):
         room.coordinator.update_protocol("second", Protocol(title="T", model_sha256=None))
     assert room.coordinator.study("second").is_declared(sha256)
-    assert room.coordinator.verify_audit_chain().is_intact
+    assert room.coordinator.verify_audit().is_intact
 
 
 def test_only_the_moves_of_the_state_table_are_possible(room: Room) -> None:

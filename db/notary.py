@@ -1,0 +1,116 @@
+"""Signs the audit trail with a key that is not in the database, and keeps the trail's end outside of it.
+
+A chain of hashes shows that an event was changed, as long as nobody computes the whole chain anew; it never shows that
+its last events were cut off. So every event is signed (HMAC-SHA256) with ``audit.key``, and after every commit the
+number of events and the last hash are written into ``audit.head``; both lie in the data folder. Who can write the
+database and read that key can still forge both: only a receipt kept elsewhere shows it (docs/trust.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import secrets
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from core.errors import StoreDamagedError
+from db.records import AuditHead
+
+_log = logging.getLogger(__name__)
+
+
+class Notary:
+    """Key and head of one store's trail.
+
+    Parameters
+    ----------
+    folder : Path
+        The data folder; key and head are made there when the first event is signed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._key_file = folder / "audit.key"
+        self._head_file = folder / "audit.head"
+        self._lock = threading.Lock()
+
+    @property
+    def has_key(self) -> bool:
+        """Whether anything was ever signed in this folder."""
+        return self._key_file.exists()
+
+    def sign(self, text: str) -> str:
+        """Signature, 64 hexadecimal digits."""
+        return hmac.new(self._key(), text.encode(), hashlib.sha256).hexdigest()
+
+    def is_signed(self, text: str, signature: str) -> bool:
+        """Whether the signature was made with this folder's key."""
+        return hmac.compare_digest(self.sign(text), signature)
+
+    def keep_head(self, head: AuditHead) -> None:
+        """Write down where the trail ends now; never backwards, and a folder that takes no file stops nobody's reading.
+
+        The file may lag behind the trail after a power cut; it is never ahead of it.
+        """
+        with self._lock:
+            try:
+                kept = self._read()
+                if kept is not None and kept.n_events >= head.n_events:
+                    return
+                self._write(head)
+            except (OSError, StoreDamagedError) as failure:
+                _log.error("the end of the audit trail could not be kept in %s: %s", self._head_file.name, failure)
+
+    def replace_head(self, head: AuditHead) -> None:
+        """Write down another end on purpose: a backup was restored, and the trail says so."""
+        with self._lock:
+            self._write(head)
+
+    def kept_head(self) -> AuditHead:
+        """Where the trail ended when it was last written.
+
+        Raises
+        ------
+        StoreDamagedError
+            If the file is missing beside its key, or not signed with it.
+        """
+        kept = self._read()
+        if kept is None:
+            raise StoreDamagedError("audit.head is missing from the data folder: nothing shows where the trail ended")
+        return kept
+
+    def _read(self) -> AuditHead | None:
+        try:
+            kept = json.loads(self._head_file.read_text(encoding="utf-8"))
+            head = AuditHead(n_events=int(kept["n_events"]), hash=str(kept["hash"]))
+            is_ours = self.is_signed(head.receipt, str(kept["signature"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as failure:
+            raise StoreDamagedError(f"{self._head_file.name} in the data folder cannot be read.") from failure
+        if not is_ours:
+            raise StoreDamagedError(f"{self._head_file.name} in the data folder is not signed with its key.")
+        return head
+
+    def _write(self, head: AuditHead) -> None:
+        """Replace the file, whole or not at all."""
+        text = json.dumps({"n_events": head.n_events, "hash": head.hash, "signature": self.sign(head.receipt)})
+        partial = self._head_file.with_suffix(f".{os.getpid()}.part")
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(self._head_file)
+
+    def _key(self) -> bytes:
+        """The key, made once, readable by its owner only."""
+        if not self._key_file.exists():
+            self._key_file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._key_file.parent) as file:  # mode 0600
+                file.write(secrets.token_hex(32).encode())
+                file.flush()
+                with suppress(FileExistsError):  # another process was first: its key counts
+                    os.link(file.name, self._key_file)
+        return self._key_file.read_bytes()

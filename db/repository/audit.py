@@ -1,0 +1,92 @@
+"""The audit trail for coordinators: what happened, where it ends, and whether everything is as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from core.errors import InputError, StoreDamagedError
+from core.study import Role
+from db.audit import event_of, stored_end
+from db.records import AuditCheck, AuditEvent, AuditHead
+from db.repository.access import RepositoryBase, allowed
+from db.tables import AuditEventRow
+from db.trail_check import Ledger, check_guards, check_people, check_studies, read_trail
+
+
+class AuditRepository(RepositoryBase):
+    """Events, the end of the trail, the check of all that it seals."""
+
+    @allowed(Role.COORDINATOR)
+    def audit_trail(self, study_key: str | None = None, *, limit: int | None = None) -> list[AuditEvent]:
+        """Events in their order, of one study or all; with a limit, the newest."""
+        with self._reading() as db_session:
+            query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence.desc())
+            if study_key is not None:
+                query = query.where(AuditEventRow.study_key == study_key)
+            if limit is not None:
+                query = query.limit(limit)
+            return [event_of(row) for row in db_session.scalars(query)][::-1]
+
+    @allowed(Role.COORDINATOR)
+    def audit_head(self) -> AuditHead:
+        """Where the trail ends: number of events and last hash, to be deposited elsewhere."""
+        with self._reading() as db_session:
+            return stored_end(db_session)
+
+    @allowed(Role.COORDINATOR)
+    def verify_audit(self, receipts: Sequence[str] = ()) -> AuditCheck:
+        """Whether every event is there, unchanged, signed and in its place, and every row is as the trail sealed it.
+
+        Parameters
+        ----------
+        receipts : sequence of str
+            Deposited receipts (``AuditHead.receipt``) that the trail must still hold.
+
+        Raises
+        ------
+        InputError
+            If a receipt is none.
+        """
+        heads = [_head_of(receipt) for receipt in receipts]
+        problems: list[str] = []
+        notary = self._notary if self._notary is not None and self._notary.has_key else None
+        if notary is not None:  # read before the trail, which may grow meanwhile
+            try:
+                heads.append(notary.kept_head())
+            except StoreDamagedError as damaged:
+                problems.append(str(damaged))
+        with self._reading() as db_session:
+            ledger = Ledger()
+            signed = None if notary is None else notary.is_signed
+            problems += read_trail(_events(db_session), ledger, is_signed=signed, known_heads=heads)
+            problems += check_people(db_session, ledger)
+            problems += check_studies(db_session, ledger)
+            head = stored_end(db_session)
+        with self._writing() as db_session:
+            problems += check_guards(db_session)
+        if self._notary is not None and not problems:
+            self._notary.keep_head(head)
+        return AuditCheck(head=head, problems=tuple(problems))
+
+
+def _events(db_session: Session) -> Iterator[AuditEvent]:
+    """All events, a part at a time."""
+    query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence).execution_options(yield_per=500)
+    for row in db_session.scalars(query):
+        yield event_of(row)
+
+
+def _head_of(receipt: str) -> AuditHead:
+    """The end of the trail that a receipt names."""
+    number, _, digest = receipt.strip().partition(":")
+    if not number.isdecimal() or len(digest) != 64:
+        raise InputError(
+            "not a receipt",
+            field="receipt",
+            value=receipt,
+            fix="give it as printed: NUMBER:64 HEXADECIMAL DIGITS",
+        )
+    return AuditHead(int(number), digest)

@@ -1,0 +1,179 @@
+"""Seals: what the audit trail says of rows, so that a row that was changed, added or removed past it is found.
+
+A seal is the number of rows, the names of their columns and a SHA-256 over them. Every row holds a random id that is
+shown to nobody while the study is sealed, so no answer can be guessed from its seal. The columns are part of the seal:
+a later version of the schema that adds one leaves the old seals as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from db.tables import (
+    Base,
+    CaseImageRow,
+    CaseRow,
+    CohortRow,
+    ImageRow,
+    ModelVersionRow,
+    PatientRow,
+    PersonRow,
+    PredictionRow,
+    PresentationRow,
+    ProtocolVersionRow,
+    ReadingRow,
+    ReferenceStandardRow,
+    StudyMemberRow,
+    StudyRow,
+)
+from db.types import canonical_json
+
+#: A seal as it stands in an event: ``columns`` (names with blanks between), ``n`` rows, ``sha256``.
+Seal = dict[str, Any]
+
+#: What is sealed when a study opens, in the words of the messages.
+PARTS = ("reference standard", "cases", "images", "protocol", "declared model", "predictions")
+
+
+def columns_of(*rows: type[Base]) -> list[sa.Column[Any]]:
+    """All columns of some tables."""
+    return [column for row in rows for column in Base.metadata.tables[row.__tablename__].c]
+
+
+def seal(columns: Sequence[sa.Column[Any]], rows: Iterable[Sequence[Any]]) -> Seal:
+    """Seal of rows; their order does not matter, for no two engines sort text alike."""
+    hashes = sorted(
+        hashlib.sha256(
+            canonical_json([_plain(column, value) for column, value in zip(columns, row, strict=True)]).encode()
+        ).hexdigest()
+        for row in rows
+    )
+    digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return {"columns": " ".join(map(str, columns)), "n": len(hashes), "sha256": digest}
+
+
+def sealed_columns(found: Seal) -> list[sa.Column[Any]]:
+    """The columns that a seal speaks of.
+
+    Raises
+    ------
+    KeyError
+        If the schema has lost one.
+    """
+    names = (name.split(".") for name in str(found["columns"]).split())
+    return [Base.metadata.tables[table].c[column] for table, column in names]
+
+
+def seal_of_reading(row: ReadingRow, columns: Sequence[sa.Column[Any]] | None = None) -> Seal:
+    """Seal of one reading."""
+    columns = columns_of(ReadingRow) if columns is None else columns
+    return seal(columns, [[getattr(row, str(column.key)) for column in columns]])
+
+
+def entry_of_reading(login: str, presentation: PresentationRow, row: ReadingRow) -> dict[str, object]:
+    """What the trail says of a reading: whose, at which place, and its seal; nothing that tells the answer."""
+    return {
+        "reader": login,
+        "position": presentation.position,
+        "revision": row.revision,
+        "seal": seal_of_reading(row),
+    }
+
+
+def seal_of_order(db_session: Session, study: StudyRow, person_id: str, like: Seal | None = None) -> Seal:
+    """Seal of a reader's part: who, which cohorts and arms, and every presentation at its place."""
+    columns = columns_of(StudyMemberRow, PresentationRow) + [
+        column for column in columns_of(PersonRow) if column.name in ("login", "is_simulated", "years_of_experience")
+    ]
+    columns = columns if like is None else sealed_columns(like)
+    query = (
+        sa.select(*columns)
+        .select_from(StudyMemberRow)
+        .join(PersonRow, PersonRow.person_id == StudyMemberRow.person_id)
+        .outerjoin(
+            PresentationRow,
+            (PresentationRow.study_id == StudyMemberRow.study_id)
+            & (PresentationRow.person_id == StudyMemberRow.person_id),
+        )
+        .where(StudyMemberRow.study_id == study.study_id, StudyMemberRow.person_id == person_id)
+    )
+    return seal(columns, db_session.execute(query).all())
+
+
+def seal_of_part(
+    db_session: Session, study: StudyRow, part: str, *, before_event: int, model_sha256: str | None, like: Seal | None
+) -> Seal:
+    """Seal of one of :data:`PARTS` of a study.
+
+    Parameters
+    ----------
+    before_event : int
+        Only predictions sealed before this event, or never (stored by a version without seals).
+    model_sha256 : str, optional
+        The declared model.
+    like : dict, optional
+        An earlier seal, whose columns are taken.
+    """
+    of_study = CaseRow.study_id == study.study_id
+    tables: tuple[type[Base], ...]
+    source: sa.FromClause
+    match part:
+        case "reference standard":
+            tables, source, where = (ReferenceStandardRow,), sa.join(ReferenceStandardRow, CaseRow), of_study
+        case "cases":
+            tables = (CaseRow, PatientRow, CohortRow)
+            source = sa.join(CaseRow, PatientRow, PatientRow.patient_id == CaseRow.patient_id).join(
+                CohortRow, CohortRow.cohort_id == CaseRow.cohort_id
+            )
+            where = of_study
+        case "images":
+            tables, where = (CaseImageRow, ImageRow), of_study
+            source = sa.join(CaseImageRow, CaseRow).join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+        case "protocol":
+            tables, source = (ProtocolVersionRow,), ProtocolVersionRow.__table__
+            where = ProtocolVersionRow.study_id == study.study_id
+        case "declared model":
+            tables, source = (ModelVersionRow,), ModelVersionRow.__table__
+            where = ModelVersionRow.sha256 == model_sha256
+        case "predictions":
+            tables, source = (PredictionRow,), sa.join(PredictionRow, CaseRow)
+            is_earlier = PredictionRow.event_sequence.is_(None) | (PredictionRow.event_sequence < before_event)
+            where = of_study & is_earlier
+        case _:
+            raise KeyError(part)
+    columns = columns_of(*tables) if like is None else sealed_columns(like)
+    rows = db_session.execute(sa.select(*columns).select_from(source).where(where).execution_options(yield_per=100))
+    return seal(columns, rows)
+
+
+def seals_of_study(db_session: Session, study: StudyRow, *, before_event: int, model_sha256: str | None) -> Seal:
+    """All that decides a result and is fixed when a study opens: ``sealed`` by part, ``orders`` by login."""
+    members = db_session.execute(
+        sa.select(PersonRow.login, PersonRow.person_id)
+        .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)
+        .where(StudyMemberRow.study_id == study.study_id)
+    ).all()
+    return {
+        "sealed": {
+            part: seal_of_part(db_session, study, part, before_event=before_event, model_sha256=model_sha256, like=None)
+            for part in PARTS
+        },
+        "orders": {login: seal_of_order(db_session, study, person_id) for login, person_id in members},
+    }
+
+
+def _plain(column: sa.Column[Any], value: Any) -> Any:
+    """A value as JSON that reads the same before and after it was stored, on both engines."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds")
+    if isinstance(column.type, sa.Double | sa.REAL) and value is not None:
+        return float(value)
+    return value

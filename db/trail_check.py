@@ -1,0 +1,318 @@
+"""Hold the audit trail against the rows: what was touched, in words, and whether the guards do what they must."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from core.study import StudyState
+from db.audit import chain_problem
+from db.records import AuditEvent, AuditHead
+from db.seals import Seal, seal, seal_of_order, seal_of_part, seal_of_reading, sealed_columns
+from db.tables import (
+    Base,
+    CaseRow,
+    PersonRow,
+    PredictionRow,
+    PresentationRow,
+    ProtocolVersionRow,
+    ReadingRow,
+    StudyMemberRow,
+    StudyRow,
+)
+from db.types import canonical_json
+
+#: Tables that triggers keep from being changed.
+APPEND_ONLY = ("reading", "audit_event", "prediction")
+
+#: One reading: login, place in the order, revision.
+Place = tuple[str, int, int]
+
+
+@dataclass
+class StudyLedger:
+    """What the trail says of one study."""
+
+    is_synthetic: bool | None = None
+    state: str = str(StudyState.DRAFT)
+    protocols: dict[int, Any] = field(default_factory=dict)  # version -> JSON
+    sealings: list[tuple[int, dict[str, Seal]]] = field(default_factory=list)  # event, seals by part
+    orders: dict[str, Seal] | None = None  # login -> seal; None before the study was opened
+    readings: dict[Place, Seal] = field(default_factory=dict)
+    predictions: dict[int, tuple[str, Seal]] = field(default_factory=dict)  # event -> model, seal
+
+
+@dataclass
+class Ledger:
+    """What the trail says, read from its first event to its last."""
+
+    studies: dict[str, StudyLedger] = field(default_factory=lambda: defaultdict(StudyLedger))
+    people: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)  # login -> role, simulated, active
+
+    def enter(self, event: AuditEvent) -> None:
+        """Take in one event; those that say nothing of rows are passed over."""
+        detail: dict[str, Any] = event.detail
+        if event.action == "person.create":
+            self.people[detail["login"]] = (detail["role"], detail["is_simulated"], True)
+        elif event.action == "person.active":
+            role, is_simulated, _ = self.people.get(detail["login"], ("", False, True))
+            self.people[detail["login"]] = (role, is_simulated, detail["is_active"])
+        if event.study_key is None:
+            return
+        study = self.studies[event.study_key]
+        if event.action == "study.create":
+            study.is_synthetic, study.protocols = detail["is_synthetic"], {1: detail["protocol"]}
+        elif event.action == "study.protocol":
+            study.protocols[detail["version"]] = detail["protocol"]
+        elif event.action == "study.state":
+            study.state = detail["to"]
+        elif event.action == "study.reader" and study.orders is not None and "order" in detail:
+            study.orders[detail["login"]] = detail["order"]
+        elif event.action == "reading.save":
+            study.readings[detail["reader"], detail["position"], detail["revision"]] = detail["seal"]
+        elif event.action == "model.predict" and "seal" in detail:
+            study.predictions[event.sequence] = (detail["model_sha256"], detail["seal"])
+        if "sealed" in detail:
+            study.sealings.append((event.sequence, detail["sealed"]))
+        if "orders" in detail:
+            study.orders = dict(detail["orders"])
+
+
+def read_trail(
+    events: Iterable[AuditEvent],
+    ledger: Ledger,
+    *,
+    is_signed: Callable[[str, str], bool] | None,
+    known_heads: Iterable[AuditHead],
+) -> Iterator[str]:
+    """Problems of the chain itself, while the ledger takes it in.
+
+    Parameters
+    ----------
+    is_signed : callable, optional
+        ``is_signed(hash, signature)``; without it signatures are not looked at.
+    known_heads : iterable of AuditHead
+        Ends that were seen before: the one kept in the data folder, and receipts.
+    """
+    wanted: dict[int, set[str]] = defaultdict(set)
+    for head in known_heads:
+        wanted[head.n_events].add(head.hash)
+    last, has_signatures, is_broken = 0, False, False
+    for event, problem in chain_problem(events):
+        last = event.sequence
+        if problem is not None and not is_broken:
+            is_broken = True  # what follows a break does not fit either, and says nothing more
+            yield problem
+        if event.signature is not None or has_signatures:
+            has_signatures = True
+            if is_signed is not None and not is_signed(event.hash, event.signature or ""):
+                yield f"event {event.sequence} is not signed with the key of this data folder"
+        if any(event.hash != known for known in wanted.pop(event.sequence, ())):
+            yield f"event {event.sequence} is not the one that was seen before: the trail was written anew"
+        try:
+            ledger.enter(event)
+        except (KeyError, TypeError, ValueError, AttributeError):  # only an event that somebody wrote by hand
+            yield f"event {event.sequence} does not say what an event '{event.action}' must say"
+    for sequence in sorted(wanted):
+        if sequence:
+            yield (
+                f"the trail ends at event {last}, but event {sequence} was seen before: its end was cut off, "
+                "or an older copy of the store was put back"
+            )
+
+
+def check_people(db_session: Session, ledger: Ledger) -> Iterator[str]:
+    """Whether everybody is who the trail says."""
+    found = {
+        row.login: (row.role, row.is_simulated, row.is_active)
+        for row in db_session.execute(
+            sa.select(PersonRow.login, PersonRow.role, PersonRow.is_simulated, PersonRow.is_active)
+        )
+    }
+    for login in sorted(found.keys() | ledger.people.keys()):
+        if login not in ledger.people:
+            yield f"person '{login}' was not entered in the trail"
+        elif login not in found:
+            yield f"person '{login}' was removed"
+        elif found[login] != ledger.people[login]:
+            yield f"person '{login}' is not as the trail says (role, simulated, active)"
+
+
+def check_studies(db_session: Session, ledger: Ledger) -> Iterator[str]:
+    """Whether every study is as the trail says, row by row."""
+    studies = {row.study_key: row for row in db_session.scalars(sa.select(StudyRow).order_by(StudyRow.study_key))}
+    for key in sorted(set(ledger.studies) - set(studies)):
+        if ledger.studies[key].is_synthetic is not None:
+            yield f"study '{key}' was removed"
+    for key, study in studies.items():
+        said = ledger.studies[key]
+        if said.is_synthetic is None:
+            yield f"study '{key}' was not entered in the trail"
+            continue
+        if study.is_synthetic != said.is_synthetic:
+            yield f"study '{key}' was marked as {'' if study.is_synthetic else 'not '}synthetic past the trail"
+        if study.state != said.state:
+            yield f"study '{key}' is {study.state}, the trail says {said.state}"
+        yield from _check_protocols(db_session, study, said)
+        yield from _check_sealings(db_session, study, said)
+        yield from _check_orders(db_session, study, said)
+        yield from _check_readings(db_session, study, said)
+        yield from _check_predictions(db_session, study, said)
+
+
+def _check_protocols(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    found: dict[int, Any] = dict(
+        db_session.execute(
+            sa.select(ProtocolVersionRow.version, ProtocolVersionRow.protocol).where(
+                ProtocolVersionRow.study_id == study.study_id
+            )
+        ).all()
+    )
+    for version in sorted(found.keys() | said.protocols.keys()):
+        if canonical_json(found.get(version)) != canonical_json(said.protocols.get(version)):
+            yield f"version {version} of the protocol of study '{study.study_key}' is not the one in the trail"
+
+
+def _check_sealings(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """The parts that were sealed when the study was opened."""
+    protocol = said.protocols.get(max(said.protocols, default=0)) or {}
+    for sequence, parts in said.sealings:
+        for part, sealed in parts.items():
+            model = protocol.get("model_sha256")
+            try:
+                found = seal_of_part(db_session, study, part, before_event=sequence, model_sha256=model, like=sealed)
+            except KeyError as lost:
+                yield f"the schema has lost {lost} of the {part} of study '{study.study_key}'"
+                continue
+            if found != sealed:
+                yield (
+                    f"the {part} of study '{study.study_key}' {'is' if part[-1] != 's' else 'are'} not what was sealed "
+                    f"by event {sequence} ({found['n']} rows, sealed {sealed['n']})"
+                )
+
+
+def _check_orders(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """Who takes part, and every reader's order, from the opening on."""
+    if said.orders is None:
+        return
+    members = dict(
+        db_session.execute(
+            sa.select(PersonRow.login, PersonRow.person_id)
+            .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)
+            .where(StudyMemberRow.study_id == study.study_id)
+        ).all()
+    )
+    for login in sorted(members.keys() | said.orders.keys()):
+        if login not in members:
+            yield f"reader '{login}' was removed from study '{study.study_key}'"
+        elif login not in said.orders:
+            yield f"reader '{login}' was added to study '{study.study_key}' past the trail"
+        elif seal_of_order(db_session, study, members[login], like=said.orders[login]) != said.orders[login]:
+            yield f"the order of reader '{login}' in study '{study.study_key}' was changed"
+
+
+def _check_readings(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """Every reading against the event that was written with it."""
+    left = dict(said.readings)
+    rows = db_session.execute(
+        sa.select(ReadingRow, PersonRow.login, PresentationRow.position)
+        .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+        .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+        .where(PresentationRow.study_id == study.study_id)
+        .order_by(ReadingRow.sequence)
+        .execution_options(yield_per=500)
+    )
+    for row, login, position in rows:
+        what = f"the reading of '{login}' at place {position}, revision {row.revision}, in study '{study.study_key}'"
+        sealed = left.pop((login, position, row.revision), None)
+        if sealed is None:
+            yield f"{what} was not entered in the trail: it is forged"
+        elif seal_of_reading(row, sealed_columns(sealed)) != sealed:
+            yield f"{what} was changed"
+    for login, position, revision in sorted(left):
+        yield (
+            f"the reading of '{login}' at place {position}, revision {revision}, in study '{study.study_key}' "
+            "was removed"
+        )
+
+
+def _check_predictions(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """Every batch of predictions against the event that was written with it."""
+    of_study = (PredictionRow.case_id == CaseRow.case_id, CaseRow.study_id == study.study_id)
+    known = db_session.scalars(sa.select(PredictionRow.event_sequence).where(*of_study).distinct()).all()
+    is_sealed_otherwise = any("predictions" in parts for _, parts in said.sealings)
+    for sequence in known:
+        if sequence not in said.predictions and not (sequence is None and is_sealed_otherwise):
+            yield f"predictions in study '{study.study_key}' were not entered in the trail: they are forged"
+    for sequence, (model, sealed) in said.predictions.items():
+        columns = sealed_columns(sealed)
+        rows = db_session.execute(
+            sa.select(*columns)
+            .where(*of_study, PredictionRow.event_sequence == sequence)
+            .execution_options(yield_per=100)
+        )
+        found = seal(columns, rows)
+        if found != sealed:
+            yield (
+                f"the predictions of model {model[:12]} in study '{study.study_key}' are not those of event {sequence} "
+                f"({found['n']} rows, sealed {sealed['n']})"
+            )
+
+
+def check_guards(db_session: Session) -> Iterator[str]:
+    """Try what the triggers must refuse, in savepoints that are rolled back; an empty table has nothing to guard.
+
+    The transaction must be one that may write.
+    """
+    is_postgresql = db_session.get_bind().dialect.name == "postgresql"
+    if is_postgresql:
+        db_session.execute(sa.text("SET LOCAL lock_timeout = '5s'"))  # TRUNCATE waits for every reader
+    for table in (Base.metadata.tables[name] for name in APPEND_ONLY):
+        first = db_session.execute(sa.select(table).limit(1)).first()
+        if first is None:
+            continue
+        key = next(iter(table.primary_key))
+        this = key == first._mapping[key.name]
+        tries: dict[str, sa.Executable] = {
+            "UPDATE": sa.update(table).where(this).values({key.name: key}),
+            "DELETE": sa.delete(table).where(this),
+        }
+        if is_postgresql:
+            tries["TRUNCATE"] = sa.text(f"TRUNCATE {table.name}")
+        else:
+            tries["REPLACE"] = (
+                sa.insert(table)
+                .from_select([column.name for column in table.c], sa.select(table).where(this))
+                .prefix_with("OR REPLACE")
+            )
+        for deed, statement in tries.items():
+            if not _is_refused(db_session, statement):
+                yield f"the guard of table {table.name} against {deed} does nothing"
+
+
+def _is_refused(db_session: Session, statement: sa.Executable) -> bool:
+    """Whether the store refuses a statement as it refuses every change of an append-only table.
+
+    On SQLite REPLACE is tried as a foreign program does it: without ``recursive_triggers`` no delete trigger helps.
+    """
+    is_sqlite = db_session.get_bind().dialect.name == "sqlite"
+    savepoint = db_session.begin_nested()
+    try:
+        if is_sqlite:
+            db_session.execute(sa.text("PRAGMA recursive_triggers=OFF"))
+        db_session.execute(statement)
+    except DBAPIError as refused:
+        if "append-only" not in str(refused.orig):
+            raise
+        return True
+    finally:
+        savepoint.rollback()
+        if is_sqlite:
+            db_session.execute(sa.text("PRAGMA recursive_triggers=ON"))
+    return False

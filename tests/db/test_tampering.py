@@ -1,0 +1,436 @@
+"""Whoever owns the database changes rows behind the program's back, in every table and every state: all is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from core.errors import ConflictError, InputError
+from core.study import Answer, Protocol, Role, StudyState
+from db import OPERATOR, CasePrediction, Notary, Repository, open_store
+from db.audit import event_hash
+from db.engine import writing
+from db.tables import Base
+from tests.db.conftest import CHEAP, Clock, Room, make_cases, read_next
+from tests.stores import repository_of
+
+KEY = "sealed"
+MODEL = "ab" * 32
+STATES = [StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A study with a declared model, readings of two readers and predictions, and the folder of key and head."""
+
+    operator: Repository
+    folder: Path
+
+    def problems(self) -> str:
+        return "\n".join(self.operator.verify_audit().problems)
+
+
+def sealed_study(engine: Engine, folder: Path, state: StudyState) -> Sealed:
+    """The road of a real study up to a state; the notary keeps its head in ``folder``."""
+    clock = Clock()
+    operator = Repository(engine, OPERATOR, notary=Notary(folder), passwords=CHEAP, clock=clock)
+    readers = [operator.create_person(login, f"Dr {login}", Role.READER) for login in ("ann", "ben")]
+    operator.register_model(sha256=MODEL, name="net", architecture="small", path="net.safetensors", metadata={"a": 1})
+    operator.create_study(KEY, Protocol(title="Sealed", model_sha256=MODEL))
+    cases = [replace(case, lesion_mask=np.ones(case.pixels.shape, bool)) for case in make_cases(6, start=200)]
+    operator.import_cases(KEY, cases)
+    operator.add_reader(KEY, "ann", cohorts=["internal"])
+    operator.save_predictions(KEY, MODEL, [prediction(case.case, n) for n, case in enumerate(cases[:4])])
+    operator.set_state(KEY, StudyState.OPEN)
+    operator.add_reader(KEY, "ben", cohorts=["internal"])
+    operator.save_predictions(KEY, MODEL, [prediction(cases[4].case, 4)])
+    for reader in readers:
+        desk = repository_of(engine, reader, notary=Notary(folder), clock=clock)
+        for _ in range(3):
+            place = desk.next_presentation(KEY)
+            desk.save_reading(
+                place.presentation_id,
+                Answer("sat", 3, "seen", reading_seconds=4, display_state={"window": (1, 2.5)}),
+                submit_id=f"submit-{place.presentation_id}",
+            )
+        last = desk.last_reading(KEY)
+        desk.save_reading(
+            last.presentation.presentation_id, Answer("tumor", 1), submit_id=f"{reader.login}-2", expected_revision=1
+        )
+    for move in STATES[1 : STATES.index(state) + 1]:
+        operator.set_state(KEY, move)
+    return Sealed(operator, folder)
+
+
+def prediction(case: str, seed: int) -> CasePrediction:
+    rng = np.random.default_rng(seed)
+    maps = rng.normal(size=(4, 3, 2)).astype(np.float16)
+    return CasePrediction(case, rng.dirichlet(np.ones(4)), 0.5, False, "cpu", "fp32", class_maps=maps)
+
+
+@contextmanager
+def unguarded(engine: Engine) -> Iterator[Connection]:
+    """A connection of the owner, who drops the triggers, writes, and makes the same triggers again."""
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF") if engine.dialect.name == "sqlite" else None
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            yield connection
+            return
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        triggers = connection.exec_driver_sql(query).all()
+        for name, _ in triggers:
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        yield connection
+        for _, sql in triggers:
+            connection.exec_driver_sql(sql)
+
+
+#: One change by the owner of the database, and a word of what must be said about it. ``{first}`` picks one row.
+CHANGES: dict[str, tuple[str, str]] = {
+    "truth of one case": ("UPDATE reference_standard SET class_key = 'tumor' WHERE class_key = 'graves'", "reference"),
+    "truth of two cases swapped": (
+        "UPDATE reference_standard SET class_key = CASE class_key WHEN 'sat' THEN 'graves' WHEN 'graves' THEN 'sat' "
+        "ELSE class_key END",
+        "reference standard",
+    ),
+    "truth removed": ("DELETE FROM reference_standard WHERE class_key = 'tumor'", "reference standard"),
+    "a mask": ("UPDATE reference_standard SET lesion_mask_png = NULL", "reference standard"),
+    "pixels": ("UPDATE image SET png = (SELECT png FROM image ORDER BY image_id LIMIT 1)", "images"),
+    "images swapped": ("UPDATE case_image SET image_id = (SELECT min(image_id) FROM image)", "images"),
+    "spacing": ("UPDATE case_image SET pixel_spacing_mm = 1.0", "images"),
+    "a case excluded": ("UPDATE study_case SET exclusion_reason = 'inconvenient' WHERE age_years = 50", "cases"),
+    "a case's patient": ("UPDATE study_case SET patient_id = (SELECT min(patient_id) FROM patient)", "cases"),
+    "cohort renamed": ("UPDATE cohort SET name = 'external'", "cases"),
+    "patient renamed": ("UPDATE patient SET patient_key = patient_key || 'x'", "cases"),
+    "protocol in place": (
+        "UPDATE protocol_version SET protocol = replace(protocol, '\"may_revise\":true', '\"may_revise\":false')",
+        "protocol",
+    ),
+    "protocol declares another model": (
+        "UPDATE protocol_version SET protocol = replace(protocol, '\"abababab', '\"cdcdcdcd')",
+        "protocol",
+    ),
+    "model's card": ("UPDATE model_version SET metadata = '{\"a\":2}'", "declared model"),
+    "model's file": ("UPDATE model_version SET path = 'other.safetensors'", "declared model"),
+    "probabilities": ("UPDATE prediction SET probabilities = '[1.0,0.0,0.0,0.0]'", "predictions"),
+    "a prediction removed": (
+        "DELETE FROM prediction WHERE case_id = (SELECT max(case_id) FROM prediction)",
+        "predictions",
+    ),
+    "a class map": ("UPDATE prediction SET class_maps = NULL, class_maps_shape = NULL", "predictions"),
+    "predictions of two cases swapped": (
+        "UPDATE prediction SET entropy = 0.25 WHERE case_id = (SELECT min(case_id) FROM prediction)",
+        "predictions",
+    ),
+    "prediction taken out of its event": ("UPDATE prediction SET event_sequence = NULL", "predictions"),
+    "order": ("UPDATE presentation SET position = position + 100", "order"),
+    "arm": ("UPDATE presentation SET arm = 'aided'", "order"),
+    "a presentation added to ben": (
+        "INSERT INTO presentation SELECT 'new', study_id, person_id, case_id, 'aided', 1, 99 FROM presentation "
+        "WHERE position = 1 AND person_id = (SELECT person_id FROM person WHERE login = 'ben')",
+        "order of reader 'ben'",
+    ),
+    "who reads what": ("UPDATE study_member SET cohorts = '[\"external\"]'", "order"),
+    "human made simulated": ("UPDATE person SET is_simulated = {true} WHERE login = 'ann'", "ann"),
+    "reader made coordinator": ("UPDATE person SET role = 'coordinator' WHERE login = 'ben'", "ben"),
+    "experience": ("UPDATE person SET years_of_experience = 30 WHERE login = 'ann'", "order of reader 'ann'"),
+    "a person past the trail": (
+        "INSERT INTO person (person_id, login, display_name, role, is_simulated, is_active, created_at) "
+        "SELECT 'eve', 'eve', 'Eve', 'coordinator', {false}, {true}, min(created_at) FROM person",
+        "person 'eve'",
+    ),
+    "state set back": ("UPDATE study SET state = 'draft'", "the trail says"),
+    "marked synthetic": ("UPDATE study SET is_synthetic = {true}", "synthetic"),
+    "study renamed": ("UPDATE study SET study_key = 'other'", "was removed"),
+    "a reading's class": (
+        "UPDATE reading SET class_key = 'graves' WHERE sequence = (SELECT min(sequence) FROM reading)",
+        "at place 1, revision 1, in study 'sealed' was changed",
+    ),
+    "a reading's confidence": ("UPDATE reading SET confidence = 5", "was changed"),
+    "a reading's time": ("UPDATE reading SET reading_seconds = 1.0", "was changed"),
+    "readable": ("UPDATE reading SET is_unreadable = {true}", "was changed"),
+    "the last reading removed": (
+        "DELETE FROM reading WHERE sequence = (SELECT max(sequence) FROM reading)",
+        "at place 3, revision 2, in study 'sealed' was removed",
+    ),
+    "all readings removed": ("DELETE FROM reading", "was removed"),
+    "a reading of another reader": (
+        "UPDATE reading SET presentation_id = (SELECT p.presentation_id FROM presentation p JOIN person ON "
+        "person.person_id = p.person_id WHERE login = 'ben' AND position = 5) WHERE sequence = "
+        "(SELECT min(sequence) FROM reading)",
+        "'ben' at place 5",
+    ),
+    "an event": ("UPDATE audit_event SET actor = 'nobody' WHERE sequence = 3", "event 3 was changed"),
+    "an event removed": ("DELETE FROM audit_event WHERE sequence = 4", "event 4 is missing"),
+    "the end of the trail cut off": (
+        "DELETE FROM audit_event WHERE sequence > (SELECT max(sequence) - 1 FROM audit_event)",
+        "its end was cut off",
+    ),
+    "a signature": ("UPDATE audit_event SET signature = NULL WHERE sequence = 6", "event 6 is not signed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_change_is_noticed_and_named(engine: Engine, tmp_path: Path, state: StudyState) -> None:
+    """One store for all changes of a state: each is made, found, and taken back by putting the rows back."""
+    sealed = sealed_study(engine, tmp_path, state)
+    assert sealed.problems() == ""
+    truths = {"true": "TRUE", "false": "FALSE"} if engine.dialect.name == "postgresql" else {"true": "1", "false": "0"}
+    original = _rows(engine)
+    for name, (statement, said) in CHANGES.items():
+        for word, value in truths.items():
+            statement = statement.replace(f"{{{word}}}", value)
+        with unguarded(engine) as connection:
+            changed = connection.exec_driver_sql(statement).rowcount
+        assert changed, f"{name}: the test changed nothing"
+        assert said in sealed.problems(), name
+        _put_back(engine, original)
+    assert sealed.problems() == ""
+
+
+def _rows(engine: Engine) -> dict[str, list[dict]]:
+    with engine.connect() as connection:
+        return {
+            table.name: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            for table in Base.metadata.sorted_tables
+        }
+
+
+def _put_back(engine: Engine, rows: dict[str, list[dict]]) -> None:
+    with unguarded(engine) as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON") if engine.dialect.name == "sqlite" else None
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(sa.delete(table))
+        for table in Base.metadata.sorted_tables:
+            if rows[table.name]:
+                connection.execute(sa.insert(table), rows[table.name])
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_forged_reading_passes_no_plain_insert(engine: Engine, tmp_path: Path, state: StudyState) -> None:
+    """No trigger stands in the way of an INSERT; the missing event gives it away."""
+    sealed = sealed_study(engine, tmp_path, state)
+    reading = Base.metadata.tables["reading"]
+    place = Base.metadata.tables["presentation"]
+    with writing(engine).begin() as connection:
+        stored = dict(connection.execute(sa.select(reading).limit(1)).mappings().one())
+        free = connection.scalar(sa.select(place.c.presentation_id).where(place.c.position == 6).limit(1))
+        del stored["sequence"]
+        forged = {**stored, "reading_id": "forged", "submit_id": "forged", "revision": 1, "presentation_id": free}
+        connection.execute(sa.insert(reading).values(forged))
+    assert re.search(r"at place 6, revision 1, .* was not entered in the trail: it is forged", sealed.problems())
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_forged_prediction_passes_no_plain_insert(engine: Engine, tmp_path: Path, state: StudyState) -> None:
+    sealed = sealed_study(engine, tmp_path, state)
+    table, case = Base.metadata.tables["prediction"], Base.metadata.tables["study_case"]
+    for claimed in (None, 3, "that of a true one"):
+        with writing(engine).connect() as connection, connection.begin() as transaction:
+            stored = dict(connection.execute(sa.select(table).limit(1)).mappings().one())
+            free = connection.scalar(
+                sa.select(case.c.case_id).where(case.c.case_id.not_in(sa.select(table.c.case_id))).limit(1)
+            )
+            event = stored["event_sequence"] if isinstance(claimed, str) else claimed
+            connection.execute(sa.insert(table).values({**stored, "case_id": free, "event_sequence": event}))
+            transaction.commit()
+        assert "predictions" in sealed.problems(), claimed
+        with unguarded(engine) as connection:
+            connection.execute(sa.delete(table).where(table.c.case_id == free))
+        assert sealed.problems() == ""
+
+
+def test_a_chain_computed_anew_lacks_the_key(engine: Engine, tmp_path: Path) -> None:
+    """The forger edits a reading and its event and makes every later hash fit."""
+    sealed = sealed_study(engine, tmp_path, StudyState.CLOSED)
+    receipt = sealed.operator.audit_head().receipt
+    events = sealed.operator.audit_trail()
+    table = Base.metadata.tables["audit_event"]
+    with unguarded(engine) as connection:
+        previous = events[2].prev_hash
+        connection.execute(sa.delete(table).where(table.c.sequence >= 3))
+        for event in events[2:]:
+            forged = replace(event, actor="nobody" if event.sequence == 3 else event.actor, prev_hash=previous)
+            forged = replace(forged, hash=event_hash(forged))
+            connection.execute(sa.insert(table).values(vars(forged)))
+            previous = forged.hash
+    said = sealed.problems()
+    assert "event 3 is not signed with the key" in said
+    assert "the trail was written anew" in said
+    assert "was changed" not in said  # by itself the chain fits
+    # Whoever has the key as well leaves no trace in this folder; the receipt that was deposited shows it.
+    with unguarded(engine) as connection:
+        for row in connection.execute(sa.select(table.c.sequence, table.c.hash)).all():
+            signature = Notary(tmp_path).sign(row.hash)
+            connection.execute(sa.update(table).where(table.c.sequence == row.sequence).values(signature=signature))
+    Notary(tmp_path).replace_head(sealed.operator.audit_head())
+    assert sealed.problems() == ""
+    assert "the trail was written anew" in "".join(sealed.operator.verify_audit([receipt]).problems)
+
+
+def test_a_cut_end_with_its_rows_and_state_set_back_is_noticed(engine: Engine, tmp_path: Path) -> None:
+    """Everything that the last event said is undone with it: only the head outside of the store knows."""
+    sealed = sealed_study(engine, tmp_path, StudyState.CLOSED)
+    with unguarded(engine) as connection:
+        connection.exec_driver_sql("DELETE FROM audit_event WHERE sequence = (SELECT max(sequence) FROM audit_event)")
+        connection.exec_driver_sql("UPDATE study SET state = 'open'")
+    assert sealed.problems().startswith("the trail ends at event")
+    assert Repository(engine, OPERATOR).verify_audit().is_intact  # without the data folder nothing shows it
+    receipts = [json.loads((tmp_path / "audit.head").read_text())]
+    said = Repository(engine, OPERATOR).verify_audit([f"{receipts[0]['n_events']}:{receipts[0]['hash']}"])
+    assert not said.is_intact
+
+
+def test_an_older_file_put_back_is_noticed(sqlite_url: str, tmp_path: Path) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    engine = open_store(sqlite_url)
+    sealed_study(engine, tmp_path / "data", StudyState.OPEN)
+    with closing(sqlite3.connect(path)) as now, closing(sqlite3.connect(tmp_path / "older")) as older:
+        now.backup(older)
+    Repository(engine, OPERATOR, notary=Notary(tmp_path / "data")).set_state(KEY, StudyState.CLOSED)
+    engine.dispose()
+    shutil.copyfile(tmp_path / "older", path)
+    for rest in ("-wal", "-shm"):
+        Path(f"{path}{rest}").unlink(missing_ok=True)
+    engine = open_store(sqlite_url)
+    check = Repository(engine, OPERATOR, notary=Notary(tmp_path / "data")).verify_audit()
+    assert "an older copy of the store was put back" in check.problems[0]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("damage", ["removed", "forged", "garbage"])
+def test_a_head_that_was_touched_is_noticed(engine: Engine, tmp_path: Path, damage: str) -> None:
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    head = tmp_path / "audit.head"
+    if damage == "removed":
+        head.unlink()
+    else:
+        kept = {**json.loads(head.read_text()), "n_events": 3}
+        head.write_text(json.dumps(kept) if damage == "forged" else "no JSON")
+    assert "audit.head" in sealed.problems()
+
+
+def test_another_key_is_noticed(engine: Engine, tmp_path: Path) -> None:
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    (tmp_path / "audit.key").write_text("another key")
+    assert "not signed with" in sealed.problems()
+
+
+@pytest.mark.parametrize("table", ["reading", "audit_event", "prediction"])
+@pytest.mark.parametrize("deed", ["update", "delete", "third"])
+def test_a_guard_that_does_nothing_is_noticed(own_store_url: str, tmp_path: Path, table: str, deed: str) -> None:
+    """The trigger keeps its name; opening the store, which looks for names, is content."""
+    engine = open_store(own_store_url)
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    before = _rows(engine)
+    is_postgresql = engine.dialect.name == "postgresql"
+    deed = {"third": "truncate" if is_postgresql else "replace"}.get(deed, deed)
+    name = f"{table}_no_{deed}"
+    with writing(engine).begin() as connection:
+        if is_postgresql:
+            each = "STATEMENT" if deed == "truncate" else "ROW"
+            result = {"update": "NEW", "delete": "OLD"}.get(deed, "NULL")
+            connection.exec_driver_sql(f"DROP TRIGGER {name} ON {table}")
+            connection.exec_driver_sql(
+                f"CREATE FUNCTION idle_{deed}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN {result}; END $$"
+            )
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {name} BEFORE {deed} ON {table} FOR EACH {each} EXECUTE FUNCTION idle_{deed}()"
+            )
+        else:
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+            when = "INSERT" if deed == "replace" else deed
+            connection.exec_driver_sql(f"CREATE TRIGGER {name} BEFORE {when} ON {table} BEGIN SELECT 1; END")
+    open_store(own_store_url).dispose()
+    assert f"the guard of table {table} against {deed.upper()} does nothing" in sealed.problems()
+    assert _rows(engine) == before  # what was tried was rolled back
+    engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_role_for_which_triggers_are_switched_off_is_noticed(postgresql, tmp_path: Path) -> None:
+    """PostgreSQL: session_replication_role, set for the program's own role."""
+    url = postgresql.new_store(tmp_path)
+    engine = open_store(url)
+    sealed_study(engine, tmp_path, StudyState.OPEN)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET session_replication_role = replica', "
+            "current_database()); END $$"
+        )
+    engine.dispose()
+    engine = open_store(url)
+    said = Repository(engine, OPERATOR, notary=Notary(tmp_path)).verify_audit().problems
+    assert "the guard of table reading against UPDATE does nothing" in said
+    engine.dispose()
+
+
+def test_what_the_trail_says_of_a_reading_tells_no_answer(engine: Engine, tmp_path: Path) -> None:
+    """Whoever reads the trail while the study is sealed cannot try the few possible answers against the seal."""
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    reading = next(row for row in _rows(engine)["reading"])
+    event = next(event for event in sealed.operator.audit_trail() if event.action == "reading.save")
+    assert set(event.detail) == {"reader", "position", "revision", "seal"}
+    known = json.dumps([event.detail, event.actor], default=str)
+    for secret in ("reading_id", "submit_id"):
+        assert reading[secret] not in known
+
+
+def test_a_receipt_that_is_none_is_refused(room: Room) -> None:
+    with pytest.raises(InputError, match="as printed"):
+        room.coordinator.verify_audit(["12"])
+
+
+def test_classes_cannot_change_under_predictions(engine: Engine, room: Room) -> None:
+    room.coordinator.register_model(sha256=MODEL, name="net", architecture="a", path="p", metadata={})
+    protocol = Protocol(title="Draft")
+    room.coordinator.create_study("draft", protocol)
+    cases = make_cases(2, start=70)
+    room.coordinator.import_cases("draft", cases)
+    room.coordinator.save_predictions("draft", MODEL, [prediction(cases[0].case, 1)])
+    with pytest.raises(ConflictError, match="order of its classes"):
+        room.coordinator.update_protocol("draft", replace(protocol, classes=protocol.classes[::-1]))
+    room.coordinator.update_protocol("draft", replace(protocol, title="Other title"))
+
+
+def test_reading_goes_on_when_the_head_cannot_be_kept(room: Room, engine: Engine, tmp_path: Path) -> None:
+    """The end of the trail lags; the answer is saved and acknowledged."""
+    notary = Notary(tmp_path)
+    notary.sign("the key exists")
+    (tmp_path / "audit.head").mkdir()
+    ann = repository_of(engine, room.ann.actor, notary=notary)
+    assert not read_next(ann).was_already_saved
+    assert ann.my_progress("demo").n_done == 1
+
+
+def test_the_head_never_goes_back(tmp_path: Path) -> None:
+    from db import AuditHead
+
+    notary = Notary(tmp_path)
+    for number in (1, 5, 3):
+        notary.keep_head(AuditHead(number, hashlib.sha256(bytes([number])).hexdigest()))
+    assert notary.kept_head().n_events == 5
+
+
+def test_simulated_and_corrected_readings_are_sealed_too(room: Room, engine: Engine) -> None:
+    ordered = room.coordinator.presentations_with_truth("demo", "sim")
+    answers = [(found.presentation.presentation_id, Answer("sat", 3, reading_seconds=2)) for found in ordered]
+    room.coordinator.save_simulated_readings("demo", "sim", answers)
+    read_next(room.ann)
+    assert room.coordinator.verify_audit().is_intact
+    saved = [event for event in room.coordinator.audit_trail() if event.action == "reading.save"]
+    assert [event.detail["reader"] for event in saved] == ["sim"] * 10 + ["ann"]
+    assert {event.actor for event in saved[:10]} == {"chief"}
