@@ -46,6 +46,9 @@ console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COL
 errors = Console(stderr=True)
 
 StudyOption = Annotated[str, typer.Option("--study", "-s", help="key of the study; may be left out if there is one")]
+CutoffOption = Annotated[
+    list[float] | None, typer.Option(help="lowest rating that counts as positive, fixed beforehand; repeat for several")
+]
 MissingCasesOption = Annotated[
     str, typer.Option(help="several readers on the cases that all answered (common), or each on their own (per-curve)")
 ]
@@ -473,6 +476,8 @@ def results(
     table: Annotated[list[str] | None, typer.Option("--table", "-t", help="table; repeat for several")] = None,
     margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
     missing_cases: MissingCasesOption = "common",
+    cutoff: CutoffOption = None,
+    positive: Annotated[str, typer.Option(help="which of two classes is diseased; the second if left out")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Print the analysis of an unsealed study: the numbers of the screens and of the CSV export."""
@@ -480,7 +485,9 @@ def results(
 
     repository = store()
     key = one_study(repository, study)
-    analysis = analyse_study(repository, key, cohort, margin=margin, missing=missing_cases)
+    analysis = analyse_study(
+        repository, key, cohort, margin=margin, missing=missing_cases, cutoffs=cutoff, positive=positive or None
+    )
     if as_json:
         typer.echo(json.dumps(analysis.to_dict(), indent=2))
         return
@@ -521,6 +528,7 @@ def analyse(
     confidence_level: Annotated[float, typer.Option(help="of every interval")] = 0.95,
     margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
     missing_cases: MissingCasesOption = "common",
+    cutoff: CutoffOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Analyse a file of readings without a database: ours, MRMCaov's or iMRMC's (docs/files.md)."""
@@ -529,7 +537,7 @@ def analyse(
 
     options = FileOptions(named_classes(classes), positive or None, tuple(missing or ()))
     result = analyse_file(
-        file, layout, options, confidence_level=confidence_level, margin=margin, missing=missing_cases
+        file, layout, options, confidence_level=confidence_level, margin=margin, missing=missing_cases, cutoffs=cutoff
     )
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))

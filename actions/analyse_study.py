@@ -15,6 +15,8 @@ def analyse_study(
     *,
     margin: float | None = None,
     missing: Missing | str = Missing.COMMON,
+    cutoffs: Sequence[float] | None = None,
+    positive: str | None = None,
 ) -> StudyAnalysis:
     """Every number of a study.
 
@@ -24,12 +26,13 @@ def analyse_study(
         All if not given.
     margin : float, optional
         Pre-set margin of accuracy and AUC for non-inferiority and equivalence of model and readers, for example 0.05.
-    missing : Missing or str
-        How several readers are compared where not everybody answered every case, as in :func:`core.analysis.analyse`.
+    missing, cutoffs, positive
+        As in :func:`core.analysis.analyse`.
 
     Raises
     ------
     AccessError
         While the reference standard is sealed, or if this person is no coordinator.
     """
-    return analyse(repository.study_data(study_key, cohorts), margin=margin, missing=missing)
+    data = repository.study_data(study_key, cohorts)
+    return analyse(data, margin=margin, missing=missing, cutoffs=cutoffs, positive=positive)

@@ -29,6 +29,8 @@ from core.study_analysis.data import StudyData
 from core.study_analysis.json_form import json_form
 from core.study_analysis.margin_verdicts import check_margin, margin_results
 from core.study_analysis.marginal_tests import marginal_tests
+from core.study_analysis.matched_points import matched_point_results
+from core.study_analysis.model_probabilities import calibration_results, decision_results, reliability_results
 from core.study_analysis.multireader import multireader_results, panel_means
 from core.study_analysis.operating_points import operating_points
 from core.study_analysis.pairs import pair_comparisons
@@ -36,8 +38,10 @@ from core.study_analysis.panel_cases import Missing, check_missing
 from core.study_analysis.performance import participant_analysis
 from core.study_analysis.predictive_pairs import predictive_comparisons
 from core.study_analysis.pseudovalues import pseudovalue_results
+from core.study_analysis.rating_cutoffs import check_cutoffs, cutoff_results
 from core.study_analysis.reader_agreement import agreement_between, agreement_within
 from core.study_analysis.reader_average import reader_averages
+from core.study_analysis.reading_times import reading_times
 from core.study_analysis.result_tables import COLUMNS, tables
 from core.study_analysis.results import (
     AgreementResult,
@@ -56,6 +60,7 @@ from core.study_analysis.results import (
     ReaderAverage,
     RocPoints,
 )
+from core.study_analysis.subgroups import subgroup_results
 
 __all__ = [
     "COLUMNS",
@@ -120,6 +125,8 @@ def analyse(
     cohorts: Sequence[str] | None = None,
     margin: float | None = None,
     missing: Missing | str = Missing.COMMON,
+    cutoffs: Sequence[float] | None = None,
+    positive: str | None = None,
 ) -> StudyAnalysis:
     """Analyse a study.
 
@@ -138,6 +145,11 @@ def analyse(
         How several readers are compared where not everybody answered every case: "common", on the cases that all of
         them answered, or "per-curve", every figure on the cases of its reader, as MRMCaov does. Each row states the
         other result where it differs. The rule stands in :mod:`core.study_analysis.panel_cases`.
+    cutoffs : sequence of float, optional
+        Lowest ratings that count as positive, fixed before the study (4 of a scale of 5, a probability of 0.5); absent:
+        the steps of :mod:`core.study_analysis.rating_cutoffs`.
+    positive : str, optional
+        Which of two classes is the positive one; absent: the second. Of more classes each is held against the rest.
 
     Returns
     -------
@@ -147,9 +159,12 @@ def analyse(
     Raises
     ------
     StatisticsInputError
-        If the confidence level or the margin is not between 0 and 1, or ``missing`` is neither of its two words.
+        If the confidence level or the margin is not between 0 and 1, ``missing`` is neither of its two words, a
+        cut-off is no number, or ``positive`` is not one of two classes.
     """
-    level, way = check_confidence_level(confidence_level), check_missing(missing)
+    level, way, steps = check_confidence_level(confidence_level), check_missing(missing), check_cutoffs(cutoffs)
+    if positive is not None:
+        data = data.with_positive(positive)
     if margin is not None:
         check_margin(margin)
     arrays = cohort_arrays(data, cohorts)
@@ -160,11 +175,17 @@ def analyse(
         names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
     return StudyAnalysis(
-        tuple(data.classes), level, tuple(_cohort(one, level, margin, way) for one in arrays), tuple(notes), way
+        tuple(data.classes), level, tuple(_cohort(one, level, margin, way, steps) for one in arrays), tuple(notes), way
     )
 
 
-def _cohort(cohort: CohortArrays, level: float, margin: float | None, missing: Missing) -> CohortAnalysis:
+def _cohort(
+    cohort: CohortArrays,
+    level: float,
+    margin: float | None,
+    missing: Missing,
+    cutoffs: tuple[float, ...] | None,
+) -> CohortAnalysis:
     """Everything about one cohort."""
     k = len(cohort.class_keys)
     sizes = [int((cohort.truth == index).sum()) for index in range(k)]
@@ -198,6 +219,13 @@ def _cohort(cohort: CohortArrays, level: float, margin: float | None, missing: M
         reader_average_roc=reader_averages(cohort),
         predictive_values=predictive_comparisons(cohort, level),
         dbm=pseudovalue_results(cohort, level, missing),
+        calibration=calibration_results(cohort, level),
+        reliability_bins=reliability_results(cohort, level),
+        decision_curves=decision_results(cohort, level),
+        rating_cutoffs=cutoff_results(cohort, level, cutoffs),
+        matched_points=matched_point_results(cohort, level),
+        subgroups=subgroup_results(cohort, level, missing),
+        reading_times=reading_times(cohort, level),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
 

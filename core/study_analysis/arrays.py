@@ -8,8 +8,8 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from core.study_analysis.data import FloatArray, IntArray, StudyData
 
 BoolArray = NDArray[np.bool_]
+
+#: Level of a case whose group is not known.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,8 @@ class Participant:
     n_unreadable: int
     n_repeats: int
     notes: tuple[str, ...] = ()
+    seconds: FloatArray | None = None  # (n_cases,) reading time, NaN where there is none; None: nobody measured
+    years: float | None = None  # of experience
 
     @property
     def has_labels(self) -> bool:
@@ -78,6 +83,7 @@ class CohortArrays:
     participants: tuple[Participant, ...]
     repeats: tuple[Repeats, ...]
     excluded_by_class: IntArray  # (n_classes,)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # variable -> its level for each case
 
     @cached_property
     def n_patients(self) -> int:
@@ -88,6 +94,26 @@ class CohortArrays:
     def is_clustered(self) -> bool:
         """Whether a patient has several cases."""
         return self.n_patients < len(self.cases)
+
+    @property
+    def patients_if_clustered(self) -> NDArray[np.object_] | None:
+        """Patient of each case where a patient has several, for intervals that know of patients."""
+        return np.array(self.patients, dtype=object) if self.is_clustered else None
+
+    def part(self, chosen: BoolArray) -> CohortArrays:
+        """The cohort with some of its cases; what was expected, excluded or repeated is left as it is."""
+        at = np.flatnonzero(chosen)
+        participants = tuple(
+            replace(
+                one,
+                labels=one.labels[at],
+                ratings=None if one.ratings is None else one.ratings[:, at],
+                seconds=None if one.seconds is None else one.seconds[at],
+            )
+            for one in self.participants
+        )
+        cases, patients = (tuple(keys[index] for index in at) for keys in (self.cases, self.patients))
+        return replace(self, cases=cases, patients=patients, truth=self.truth[at], participants=participants, groups={})
 
     @property
     def curve_classes(self) -> tuple[int, ...]:
@@ -155,7 +181,27 @@ def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortA
         tuple(participants),
         tuple(repeats),
         np.bincount(excluded, minlength=len(keys)).astype(np.int64),
+        {variable: tuple(levels) for variable, levels in _groups(cases).items()},
     )
+
+
+#: Lower ends of the age bands of subgroups, in years.
+AGE_BANDS = (0, 18, 40, 60, 80)
+
+
+def _groups(cases: pd.DataFrame) -> dict[str, list[str]]:
+    """Variables that part the cases, with the level of each case; "unknown" where it is not known."""
+    found = {name: cases[name].where(cases[name] != "", UNKNOWN).tolist() for name in ("centre", "scanner", "sex")}
+    found["age"] = [band_of(age, AGE_BANDS) for age in cases["age_years"].tolist()]
+    return {name: levels for name, levels in found.items() if len(set(levels)) > 1}
+
+
+def band_of(value: float | None, lowest: Sequence[int]) -> str:
+    """The band of a number: "18-39", and "80+" for the last."""
+    if value is None or np.isnan(value):
+        return UNKNOWN
+    place = int(np.searchsorted(lowest, value, side="right")) - 1
+    return f"{lowest[place]}+" if place == len(lowest) - 1 else f"{lowest[place]}-{lowest[place + 1] - 1}"
 
 
 def _silent(data: StudyData, position: pd.Index, known: set[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -176,6 +222,8 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
     at = usable["_place"].to_numpy(np.int64)
     labels = np.full(n, -1, dtype=np.int64)
     labels[at] = pd.Index(keys).get_indexer(usable["label"])  # -1 where only a rating was given
+    seconds = np.full(n, np.nan)
+    seconds[at] = usable["reading_seconds"].to_numpy(np.float64)
     notes: list[str] = []
     ratings = _given_ratings(data, reader, arm, position, labels)
     if ratings is None:
@@ -187,7 +235,8 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
         n_expected = int((position.get_indexer(pd.unique(asked["case"])) >= 0).sum())
     return Participant(
         "reader", reader, arm, data.reader_name(reader), labels, ratings, n_expected, int(unreadable.sum()),
-        int((rows["repeat"] > 1).sum()), tuple(notes),
+        int((rows["repeat"] > 1).sum()), tuple(notes), None if np.isnan(seconds).all() else seconds,
+        data.reader_years.get(reader),
     )  # fmt: skip
 
 

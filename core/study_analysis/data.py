@@ -8,7 +8,7 @@ sorted by key, so that the order of rows never changes a number.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -95,6 +95,22 @@ class StudyData:
     def class_keys(self) -> tuple[str, ...]:
         """Class keys in protocol order."""
         return tuple(disease.key for disease in self.classes)
+
+    def with_positive(self, key: str) -> StudyData:
+        """The same study of two classes with this one as the second, positive one.
+
+        Raises
+        ------
+        StatisticsInputError
+            If there are more classes, or none of this key.
+        """
+        if len(self.classes) != 2:
+            problem = f"of {len(self.classes)} classes each is held against the rest; only one of two can be positive"
+            raise StatisticsInputError(problem, field="positive", value=key, fix="leave it out")
+        if key not in self.class_keys:
+            fix = "use one of " + ", ".join(self.class_keys)
+            raise StatisticsInputError("is not a class", field="positive", value=key, fix=fix)
+        return self if self.class_keys[1] == key else replace(self, classes=self.classes[::-1])
 
     def reader_name(self, key: str) -> str:
         """Name on screen; a simulated reader's says so."""

@@ -18,7 +18,7 @@ import numpy as np
 from core.statistics.mrmc import ClassResult, compare_arms, over_classes
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
-from core.statistics.result import TestResult, undefined_estimate, undefined_test
+from core.statistics.result import Estimate, TestResult, undefined_estimate, undefined_test
 from core.statistics.scope import Scope, leading_scope
 from core.statistics.standalone import StandaloneComparison, compare_model_with_readers
 from core.study_analysis.arrays import CohortArrays, Participant
@@ -56,6 +56,11 @@ class FigureResult(Generic[Result]):
     def noted(self, test: TestResult, *own: str) -> TestResult:
         """A test with the notes of the analysis, of the choice and of the panel."""
         return replace(test, notes=tuple(dict.fromkeys((*test.notes, *own, *self.chosen.notes, *self.panel.notes))))
+
+    def mean(self, estimate: Estimate, own: tuple[str, ...]) -> Estimate:
+        """A mean over readers with the same notes and its number of cases."""
+        notes = (*estimate.notes, *own, *self.chosen.notes, *self.panel.notes)
+        return replace(estimate, n=self.n_cases, notes=tuple(dict.fromkeys(notes)))
 
 
 def multireader_results(
@@ -98,7 +103,7 @@ def panel_means(
         for panel in reader_panels(cohort, of_arm, [arm], np.ones(len(cohort.cases), dtype=bool)):
             if isinstance(panel, NoPanel):
                 continue
-            for item in figure_results(panel, missing, _compare_arms(confidence_level), _of_arms):
+            for item in figure_results(panel, missing, compare_arms_at(confidence_level), of_arms):
                 found += _means(item, arm, confidence_level)
     return tuple(found)
 
@@ -225,14 +230,14 @@ def _arms(
             continue
 
         def rows(way: Missing, panel: ReaderPanel = panel) -> list[MrmcResult]:
-            items = figure_results(panel, way, _compare_arms(level), _of_arms)
+            items = figure_results(panel, way, compare_arms_at(level), of_arms)
             found = [row for item in items for row in _contrasts(item)]
             return [row for row in found if not only_overall or row.first == ALL_ARMS]
 
         yield from told_both_ways(rows, missing, panel)
 
 
-def _compare_arms(
+def compare_arms_at(
     level: float,
 ) -> Callable[[ReaderStudy, PanelCases, Figure, Hashable | None], ObuchowskiRockette]:
     """Obuchowski-Rockette analysis of a figure, as :func:`figure_results` calls it."""
@@ -247,7 +252,7 @@ def _compare_arms(
     return compare
 
 
-def _of_arms(found: ObuchowskiRockette, scope: Scope) -> float | None:
+def of_arms(found: ObuchowskiRockette, scope: Scope) -> float | None:
     """The p value that Holm adjusts over the classes."""
     return found.scope(scope).overall.p_value
 
@@ -301,19 +306,14 @@ def _means(item: FigureResult[ObuchowskiRockette], arm: str, level: float) -> It
     """One arm's average in the three scopes."""
     result = item.found.result
     for scope in leading_first(item.n_readers):
-        estimate, df = (
-            undefined_estimate(
-                item.found.reason or "", confidence_level=level, method=f"Obuchowski-Rockette {scope.value}"
-            ),
-            None,
-        )
+        method = f"Obuchowski-Rockette {scope.value}"
+        estimate, df = undefined_estimate(item.found.reason or "", confidence_level=level, method=method), None
         if result is not None:
             of_scope = result.scope(scope)
             (estimate,), (df,) = of_scope.means, of_scope.mean_degrees_of_freedom
-        notes = (*estimate.notes, *(() if result is None else result.notes), *item.chosen.notes, *item.panel.notes)
         yield PanelMean(
             class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm=arm, n_readers=item.n_readers,
-            estimate=replace(estimate, n=item.n_cases, notes=tuple(dict.fromkeys(notes))), degrees_of_freedom=df,
+            estimate=item.mean(estimate, () if result is None else result.notes), degrees_of_freedom=df,
         )  # fmt: skip
 
 

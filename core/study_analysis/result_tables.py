@@ -103,11 +103,6 @@ def _roc_points(cohort: CohortAnalysis) -> Iterator[Row]:
                 )  # fmt: skip
 
 
-def _operating_points(cohort: CohortAnalysis) -> Iterator[Row]:
-    for one in cohort.operating_points:
-        yield Row(cohort=cohort, who=one.identity, one=one, estimate=one.estimate)
-
-
 # ------------------------------------------------------------------------------------------------------- two of them
 def _mcnemar(cohort: CohortAnalysis) -> Iterator[Row]:
     for pair in cohort.comparisons:
@@ -212,6 +207,27 @@ def _margins(cohort: CohortAnalysis) -> Iterator[Row]:
         yield Row(cohort=cohort, one=one, estimate=replace(difference, reason=None, notes=notes))
 
 
+# ------------------------------------------------------------------------------------ probabilities, points and parts
+def _with_identity(of: Callable[[CohortAnalysis], Sequence[Any]]) -> Callable[[CohortAnalysis], Iterator[Row]]:
+    """Rows of results that have an identity and an estimate."""
+
+    def rows(cohort: CohortAnalysis) -> Iterator[Row]:
+        for one in of(cohort):
+            yield Row(cohort=cohort, who=one.identity, one=one, estimate=one.estimate)
+
+    return rows
+
+
+def _reliability_bins(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.reliability_bins:
+        yield Row(cohort=cohort, who=one.identity, one=one, estimate=one.found.observed)
+
+
+def _matched_points(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.matched_points:
+        yield Row(cohort=cohort, one=one, estimate=one.found.difference, more_notes=one.notes)
+
+
 # ------------------------------------------------------------------------------------------------------- declarations
 _CLASS = text("class", "one.class_key")
 _CLASS_OF_ROW = text("class", "key")
@@ -295,7 +311,7 @@ TABLES: tuple[ResultTable, ...] = (
         number("degrees_of_freedom", "one.test.degrees_of_freedom"), number("p_value", "one.test.p_value"), _P_HOLM,
         text("state", lambda row: row.one.test.state.value), NOTES,
     )),
-    ResultTable("operating_points", _operating_points, (
+    ResultTable("operating_points", _with_identity(lambda cohort: cohort.operating_points), (
         *WHO, _CLASS, _QUANTITY, number("threshold", "one.threshold"), *ESTIMATE, NOTES,
     )),
     ResultTable("reader_average_roc", _reader_average_roc, (
@@ -310,6 +326,33 @@ TABLES: tuple[ResultTable, ...] = (
         *_COMPARISON, _SCOPE, _ARM, *_SIDES, *_SIDE_NAMES, text("goal", "one.verdict.goal"),
         number("margin", "one.verdict.margin"), *ESTIMATE, number("p_value", "one.verdict.p_value"),
         flag("is_shown", "one.verdict.is_shown"), NOTES,
+    )),
+    ResultTable("calibration", _with_identity(lambda cohort: cohort.calibration), (
+        *WHO, _CLASS, _QUANTITY, *ESTIMATE, number("p_value", "one.p_value"), NOTES,
+    )),
+    ResultTable("reliability_bins", _reliability_bins, (
+        *WHO, _CLASS, count("bin", "one.number"), number("bin_lower", "one.found.lower"),
+        number("bin_upper", "one.found.upper"), number("mean_probability", "one.found.mean_probability"), *ESTIMATE,
+        NOTES,
+    )),
+    ResultTable("decision_curves", _with_identity(lambda cohort: cohort.decision_curves), (
+        *WHO, _CLASS, number("threshold", "one.threshold"), _QUANTITY, *ESTIMATE, NOTES,
+    )),
+    ResultTable("rating_cutoffs", _with_identity(lambda cohort: cohort.rating_cutoffs), (
+        *WHO, _CLASS, number("cutoff", "one.cutoff"), _QUANTITY, *ESTIMATE, NOTES,
+    )),
+    ResultTable("matched_points", _matched_points, (
+        *PAIR, _CLASS, text("match", "one.found.match"), number("matched_at", "one.found.matched_at"),
+        number("threshold", "one.found.threshold"), number("first_value", "one.found.model.value"),
+        number("first_lower", "one.found.model.lower"), number("first_upper", "one.found.model.upper"),
+        number("second_value", "one.found.reader_value"), count("n_readers", "one.found.n_readers"), *ESTIMATE, NOTES,
+    )),
+    ResultTable("subgroups", _with_identity(lambda cohort: cohort.subgroups), (
+        *WHO, text("variable", "one.variable"), text("level", "one.level"), _CLASS, _QUANTITY, _N_READERS, *ESTIMATE,
+        NOTES,
+    )),
+    ResultTable("reading_times", _with_identity(lambda cohort: cohort.reading_times), (
+        *WHO, text("answer", "one.answer"), *ESTIMATE, NOTES,
     )),
 )  # fmt: skip
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import NotFoundError
+from core.statistics.matched_point import MatchedPoint
 from core.statistics.non_inferiority import MarginTest
+from core.statistics.probability_calibration import ReliabilityBin
 from core.statistics.reader_averaged_roc import ReaderAveragedRoc
 from core.statistics.result import Estimate, TestResult
 from core.statistics.scope import leading_scope
@@ -274,6 +276,83 @@ class MarginResult:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CalibrationResult:
+    """One number of how well a model's probabilities hold."""
+
+    identity: Identity
+    class_key: str  # a class key, "all" (every class at once) or "top_label" (is the most probable class right?)
+    quantity: str  # brier, ece, slope, intercept, in_the_large
+    estimate: Estimate
+    p_value: float | None  # of slope 1 and intercept 0 at once
+
+
+@dataclass(frozen=True)
+class ReliabilityBinResult:
+    """Cases of similar probability."""
+
+    identity: Identity
+    class_key: str
+    number: int  # counted from 1 among the bins that hold a case
+    found: ReliabilityBin
+
+
+@dataclass(frozen=True)
+class DecisionResult:
+    """Net benefit at one threshold."""
+
+    identity: Identity
+    class_key: str
+    threshold: float
+    quantity: str  # net_benefit, net_benefit_of_all, gain
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class CutoffResult:
+    """A proportion when a case is called positive from one rating on."""
+
+    identity: Identity
+    class_key: str
+    cutoff: float
+    quantity: str  # sensitivity, specificity, ppv, npv
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class MatchedPointResult:
+    """A model read at the operating point of a reader or a panel."""
+
+    class_key: str
+    arm: str
+    first: Identity  # the model
+    second: Identity  # a reader, or the panel
+    found: MatchedPoint
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SubgroupResult:
+    """A number of a participant on some of the cases, or of some of the readers."""
+
+    identity: Identity
+    variable: str  # centre, scanner, sex, age, reader_years
+    level: str
+    class_key: str
+    quantity: str  # accuracy, sensitivity, specificity, auc
+    n_readers: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class ReadingTimeResult:
+    """Median reading time."""
+
+    identity: Identity
+    answer: str  # all, right, wrong
+    estimate: Estimate  # in seconds
+
+
 @dataclass(frozen=True, eq=False)
 class CohortAnalysis:
     """Everything about one cohort."""
@@ -298,6 +377,13 @@ class CohortAnalysis:
     predictive_values: tuple[PredictiveComparison, ...] = ()
     dbm: tuple[MrmcResult, ...] = ()  # arms by Dorfman-Berbaum-Metz
     margins: tuple[MarginResult, ...] = ()  # only when a margin was given
+    calibration: tuple[CalibrationResult, ...] = ()
+    reliability_bins: tuple[ReliabilityBinResult, ...] = ()
+    decision_curves: tuple[DecisionResult, ...] = ()
+    rating_cutoffs: tuple[CutoffResult, ...] = ()
+    matched_points: tuple[MatchedPointResult, ...] = ()
+    subgroups: tuple[SubgroupResult, ...] = ()
+    reading_times: tuple[ReadingTimeResult, ...] = ()
 
     def participant(self, key: str, arm: str = "") -> ParticipantAnalysis:
         """A reader in an arm, or a model.

@@ -10,9 +10,13 @@ KEYS = [disease.key for disease in THYROID_CLASSES]
 
 
 def simulated_study(
-    n_cases=120, readers=3, models=2, arms=("unaided",), seed=1, missing=0.0, repeats=0, has_confidence=True, cohorts=1
-):
-    """A study of four classes; more repeats give hidden second readings of the first cases."""
+    n_cases=120, readers=3, models=2, arms=("unaided",), seed=1, missing=0.0, repeats=0, has_confidence=True, cohorts=1,
+    has_about=False,
+):  # fmt: skip
+    """A study of four classes; more repeats give hidden second readings of the first cases.
+
+    ``has_about`` adds centre, scanner, sex, age, reading times and years of experience.
+    """
     rng = np.random.default_rng(seed)
     truth = np.concatenate([np.arange(4), np.arange(4), rng.integers(0, 4, n_cases - 8)])
     cases = np.array([f"case-{index:04d}" for index in range(n_cases)])
@@ -49,9 +53,19 @@ def simulated_study(
             {"model": f"model-{model}", "case": cases[at], **{f"p_{key}": share[at, i] for i, key in enumerate(KEYS)}}
             for at in range(n_cases)
         ]
+    readings = pd.DataFrame(rows, columns=["reader", "case", "arm", "label", "confidence", "repeat"])
+    years = {}
+    if has_about:
+        other = np.random.default_rng(seed + 1000)  # of its own, so that the answers stay as they are
+        about["centre"], about["scanner"] = other.choice(["A", "B"], n_cases), "camera"
+        about["sex"] = other.choice(["F", "M", ""], n_cases, p=[0.5, 0.4, 0.1])
+        about["age_years"] = np.where(other.random(n_cases) < 0.1, np.nan, other.integers(18, 90, n_cases))
+        readings["reading_seconds"] = other.lognormal(2.0, 0.5, len(readings))
+        years = {f"reader-{reader}": (2.0, 4.5, 12.0, 20.0)[reader % 4] for reader in range(readers)}
     return StudyData(
         THYROID_CLASSES,
         about,
-        pd.DataFrame(rows, columns=["reader", "case", "arm", "label", "confidence", "repeat"]),
+        readings,
         pd.DataFrame(predictions) if predictions else pd.DataFrame({"model": [], "case": []}, dtype=object),
+        reader_years=years,
     )
