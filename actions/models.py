@@ -1,4 +1,7 @@
-"""Models in the store: register a checkpoint or an ensemble, declare one for a study, predict a cohort."""
+"""Models in the store: register a checkpoint or an ensemble, declare one for a study, predict a cohort.
+
+Registering needs PyTorch: it checks the weights and exports the graph that serves them. All else runs without.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import CheckpointError, ModelError
 from core.model.augmented import AUGMENTATION, Augmented, augmented_sha256
-from core.model.checkpoint import ModelCard, load_checkpoint
+from core.model.card import ModelCard, verify_file
 from core.model.classifier import Classifier, Ensemble, ensemble_sha256
 from core.progress import OnProgress
 from core.settings import get_settings
 from core.study import Study
 from db import Repository
 from db.records import CaseImage, CasePrediction, ModelVersion
+
+if TYPE_CHECKING:
+    from core.model.checkpoint import Checkpoint
 
 #: What can stand behind a registered model.
 AnyModel = Classifier | Ensemble | Augmented
@@ -42,7 +49,7 @@ def register_model(
     CheckpointError
         If the file is missing, pickled, damaged, or does not fit its own metadata.
     """
-    loaded = load_checkpoint(checkpoint)
+    loaded = _load_checkpoint(checkpoint)
     kept = _folder(loaded.sha256) / "model.safetensors"
     _keep(loaded.path, kept)
     return _enter(
@@ -68,7 +75,7 @@ def register_ensemble(
     cards: dict[str, ModelCard] = {}
     files: dict[str, Path] = {}
     for checkpoint in checkpoints:
-        loaded = load_checkpoint(checkpoint)
+        loaded = _load_checkpoint(checkpoint)
         if loaded.sha256 in cards:
             raise ModelError(f"{checkpoint} and {files[loaded.sha256]} are the same model. Fix: name each fold once.")
         cards[loaded.sha256], files[loaded.sha256] = loaded.card, loaded.path
@@ -95,8 +102,20 @@ def register_ensemble(
     return _enter(repository, sha256, name, architecture, _folder(sha256), metadata, is_augmented=is_augmented)
 
 
+def _load_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint with its weights, which takes PyTorch."""
+    try:
+        from core.model.checkpoint import load_checkpoint
+    except ImportError as error:
+        raise ModelError(
+            "registering a model needs PyTorch, which is not installed here. Fix: register it where requirements.txt "
+            "is installed, with this store and this data folder."
+        ) from error
+    return load_checkpoint(path)
+
+
 def _folder(sha256: str) -> Path:
-    """Where the files of a registered model lie."""
+    """Where the files of a registered model lie, by the hash of its weights."""
     return get_settings().data_folder / "models" / sha256[:12]
 
 
@@ -106,13 +125,15 @@ def _member_file(folder: Path, number: int) -> Path:
 
 
 def _keep(source: Path, kept: Path) -> None:
-    """Copy a weights file, whole or not at all."""
-    if kept.exists():
-        return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(".partial")
-    shutil.copyfile(source, partial)
-    partial.rename(kept)
+    """Copy a weights file, whole or not at all, and put the graph that serves it beside it."""
+    from core.model.onnx_export import export_checkpoint
+
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(".partial")
+        shutil.copyfile(source, partial)
+        partial.rename(kept)
+    export_checkpoint(verify_file(kept))
 
 
 def _enter(
@@ -125,13 +146,30 @@ def _enter(
     *,
     is_augmented: bool,
 ) -> ModelVersion:
-    """Enter a model in the store, under a hash of its own if it predicts with augmentation."""
+    """Enter a model in the store, under a hash of its own if it predicts with augmentation; its path is relative."""
     if is_augmented:
         metadata = {**metadata, "augmentation": AUGMENTATION, "plain_sha256": sha256}
         sha256, name = augmented_sha256(sha256), f"{name} + {AUGMENTATION}"
     return repository.register_model(
-        sha256=sha256, name=name, architecture=architecture, path=str(path), metadata=metadata
+        sha256=sha256,
+        name=name,
+        architecture=architecture,
+        path=path.relative_to(get_settings().data_folder).as_posix(),
+        metadata=metadata,
     )
+
+
+def _files_of(version: ModelVersion) -> Path:
+    """File or folder of a registered model.
+
+    Paths in the store are relative to the data folder. Earlier versions wrote absolute ones: where such a path leads
+    nowhere any more, the data folder was moved, and the files lie in it as before.
+    """
+    found = get_settings().data_folder / version.path
+    if found.exists():
+        return found
+    plain = str(version.metadata.get("plain_sha256", version.sha256))
+    return _folder(plain) / found.name if found.suffix else _folder(plain)
 
 
 def load_classifier(version: ModelVersion) -> AnyModel:
@@ -153,10 +191,11 @@ def load_classifier(version: ModelVersion) -> AnyModel:
     members = version.metadata.get("members")
     plain: Classifier | Ensemble
     if isinstance(members, list):
-        files = [(_member_file(Path(version.path), number), each["sha256"]) for number, each in enumerate(members)]
+        folder = _files_of(version)
+        files = [(_member_file(folder, number), each["sha256"]) for number, each in enumerate(members)]
         plain = Ensemble([_load(file, sha256) for file, sha256 in files])
     else:
-        plain = _load(Path(version.path), str(version.metadata.get("plain_sha256", version.sha256)))
+        plain = _load(_files_of(version), str(version.metadata.get("plain_sha256", version.sha256)))
     model: AnyModel = plain if augmentation is None else Augmented(plain)
     if model.sha256 != version.sha256:
         raise CheckpointError(

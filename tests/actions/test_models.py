@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,12 +137,13 @@ def test_what_cannot_be_an_ensemble_is_refused(repository: Repository, folds: li
 def test_a_changed_or_exchanged_member_is_refused_at_loading(repository: Repository, folds: list[Path]) -> None:
     version = register_ensemble(repository, folds[:2], name="pair")
     assert isinstance(load_classifier(version), Ensemble)
-    member = Path(version.path) / "member-0.safetensors"
+    folder = get_settings().data_folder / version.path
+    member = folder / "member-0.safetensors"
     kept = member.read_bytes()
     member.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="not the one expected"):
         load_classifier(version)
-    member.write_bytes((Path(version.path) / "member-1.safetensors").read_bytes())
+    member.write_bytes((folder / "member-1.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="not the one expected"):
         load_classifier(version)
     member.unlink()
@@ -196,3 +198,23 @@ def test_a_model_of_other_classes_or_no_model_cannot_be_declared(repository: Rep
     repository.create_study("turned", Protocol(title="Turned", classes=THYROID_CLASSES[::-1]))
     with pytest.raises(ModelError, match="the study's order"):
         declare_model(repository, "turned", "fold")
+
+
+@pytest.mark.parametrize("kind", ["single", "ensemble", "augmented"])
+def test_model_is_found_in_a_data_folder_that_moved_and_under_an_absolute_path_of_old(
+    kind: str, repository: Repository, folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "ensemble":
+        version = register_ensemble(repository, folds, name="folds")
+    else:
+        version = register_model(repository, folds[0], is_augmented=kind == "augmented")
+    assert not Path(version.path).is_absolute()
+    n_files = 3 if kind == "ensemble" else 1
+    assert len(list((tmp_path / "data" / "models").rglob("served-*.onnx"))) == n_files, "exported at registration"
+    old = replace(version, path=str(tmp_path / "data" / version.path))
+    assert load_classifier(old).sha256 == version.sha256
+    (tmp_path / "data").rename(tmp_path / "moved")
+    monkeypatch.setenv("READING_ROOM_DATA_DIR", str(tmp_path / "moved"))
+    get_settings.cache_clear()
+    assert load_classifier(version).sha256 == version.sha256
+    assert load_classifier(old).sha256 == version.sha256

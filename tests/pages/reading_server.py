@@ -101,6 +101,7 @@ class ReadingServer:
     folder: Path
     store_url: str
     port: int = 0
+    environment: dict[str, str] = field(default_factory=dict)  # beside this process's
     log: Path = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -119,6 +120,7 @@ class ReadingServer:
         """Start and wait until it answers."""
         environment = {
             **os.environ,
+            **self.environment,
             "READING_ROOM_DATA_DIR": str(self.folder),
             "READING_ROOM_DATABASE_URL": self.store_url,
             "OMP_NUM_THREADS": "1",

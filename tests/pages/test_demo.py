@@ -36,7 +36,10 @@ COORDINATOR_SCREENS = {
 
 @dataclass
 class Demo:
-    """A data folder in which ``manage.py demo`` has run, the accounts that it printed, and a server on it."""
+    """A data folder in which ``manage.py demo`` has run, the accounts that it printed, and a server on it.
+
+    All but the making runs as where requirements-web.txt is installed: without PyTorch.
+    """
 
     folder: Path
     passwords: dict[str, str]
@@ -46,6 +49,7 @@ class Demo:
         """Standard output of a command on this store."""
         environment = {
             **os.environ,
+            **self.server.environment,
             "READING_ROOM_DATA_DIR": str(self.folder),
             "READING_ROOM_DATABASE_URL": self.server.store_url,
             "COLUMNS": "220",
@@ -60,6 +64,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     server = ReadingServer(folder, f"sqlite:///{folder / 'reading_room.sqlite3'}")
     made = Demo(folder, {}, server)
     output = made.manage("demo")
+    server.environment["PYTHONPATH"] = str(ROOT / "tests" / "without_torch")
     made.passwords |= dict(re.findall(r"(demo-\w+)\s+(\S+)", output))
     server.start()
     yield made
