@@ -45,6 +45,7 @@ _SAFE_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 _ROW_NAMES = {"", "unnamed0", "1", "rownames"}  # folded headers that pandas, readr and R give to row names
 _HEADER_ROWS = 3  # rows after the header that may be more header; further down they are data
+_BROKEN_CELLS = {"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "########"}
 _RUNS = 20  # runs of rows that a message names
 _SAMPLE = 2000  # rows that a suspect header row is held against
 _TITLE_ROWS = 20  # a header is looked for as far down as this, to say where it stands
@@ -105,6 +106,9 @@ class CsvRow:
         """Value that must not be empty."""
         value = self.text(column)
         if not value:
+            if column not in self.values:
+                fix = f"add the column '{column}'; where it is always the same, write that in each row"
+                raise self.error(column, "the column is missing", fix=fix)
             raise self.error(column, "is empty", fix=fix)
         return value
 
@@ -195,7 +199,7 @@ def read_csv_file(path: str | Path, columns: Columns) -> CsvFile:
         notes += dropped
         problems = _second_headers(file, names, body) + _header_problems(file, header_row, names, body, columns)
     if problems:
-        return CsvFile(file, problems=tuple(problems), notes=tuple(notes), header_row=header_row)
+        return CsvFile(file, tuple(names), (), tuple(problems), tuple(notes), header_row)
     return _with_rows(CsvFile(file, tuple(names), (), (), tuple(notes), header_row), body, separator)
 
 
@@ -520,7 +524,7 @@ def _second_headers(file: str, names: Sequence[str], body: Sequence[tuple[int, l
     strange = [body[at][0] for at in range(min(_HEADER_ROWS, len(body))) if _is_unlike(at, names, body)]
     if strange:
         rows = rows_text(strange)
-        return [ManifestError(f"{rows} looks like more header: what stands there stands in no other row", file=file,
+        return [ManifestError("this looks like more header: what stands here stands in no row below", file=file,
                               row=strange[0], value=", ".join(body[0][1]),
                               fix=f"delete {rows}; if it is an answer, move it further down")]  # fmt: skip
     return []
@@ -549,6 +553,11 @@ def _with_rows(table: CsvFile, body: Sequence[tuple[int, list[str]]], separator:
     for number, cells in body:
         if len(cells) == width:
             values = dict(zip(table.columns, map(original_text, cells), strict=True))
+            broken = next((name for name, cell in values.items() if cell.strip() in _BROKEN_CELLS), None)
+            if broken is not None:
+                problems.append(ManifestError("a spreadsheet's error stands where a value was", file=table.file,
+                                              row=number, field=broken, value=values[broken],
+                                              fix="write the value in the spreadsheet again, as text"))  # fmt: skip
             rows.append(CsvRow(table.file, number, values, decimal))
             continue
         word = "few" if len(cells) < width else "many"

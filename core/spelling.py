@@ -18,6 +18,7 @@ import unicodedata
 from collections import Counter, defaultdict
 
 _WIDTHS = ("<wide>", "<narrow>")
+_SHORTENED = re.compile(r"\d[.,]\d+E\+\d+", re.ASCII)  # 1.23457E+11
 _SHOWN = 3  # examples in a note
 
 
@@ -81,6 +82,11 @@ class Spellings:
                 self._chosen.setdefault(self._key(spelling), spelling)
         return self._chosen.get(self._key(text), text)
 
+    def alike(self, text: str) -> str | None:
+        """A name that looks like this one, which is none of them."""
+        wanted = likeness_key(text)
+        return next((name for name in self.names() if likeness_key(name) == wanted), None)
+
     def names(self) -> list[str]:
         """Every name once, sorted."""
         return sorted({self.name(text) for text in self._counts})
@@ -96,7 +102,11 @@ class Spellings:
         same = [f"{name!r} ({', '.join(self._at(text) for text in texts if text != name)})"
                 for name, texts in together.items() if len(texts) > 1]  # fmt: skip
         apart = [" and ".join(self._at(name) for name in sorted(names)) for names in alike.values() if len(names) > 1]
+        short = [self._at(name) for name in together if _SHORTENED.fullmatch(name)]
         notes = []
+        if short:
+            notes.append(f"{self.kind}: a spreadsheet may have shortened a long number, so that several are one: "
+                         + _some(short))  # fmt: skip
         if same:
             notes.append(f"{self.kind}: other spellings were taken as {_some(same)}")
         if apart:

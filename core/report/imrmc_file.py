@@ -69,8 +69,7 @@ def read_imrmc(path: str | Path, options: FileOptions) -> ReadingsFile:
         truth_rows[case] = row.number
         rows.add_case(row, case, binary_truth(row, "score"), {})
     for row, reader, case, arm in scored:
-        if not rows.has_case(case):
-            raise row.error("caseID", "the case has no truth row", case, f"add a row -1,{case},0,<0 or 1>")
+        rows.require_case(row, "caseID", case, f"add a row -1,{case},0,<0 or 1>")
         score = rows.given(row, "score")
         rows.add_reading(row, reader, case, arm, ratings={"positive": row.number_of("score")} if score else {})
     if not scored:

@@ -37,7 +37,11 @@ def read_long(table: CsvFile, options: FileOptions) -> ReadingsFile:
     if any(problem.field == "reading_id" for problem in table.problems):
         raise ManifestError("this is the list of all readings of an export", file=table.file, row=1,
                             fix="analyse the file 'analysis.csv' beside it")  # fmt: skip
+    _refuse_wide(table)
     table.raise_first()
+    if not any(column == "label" or column.startswith(COLUMNS.prefixes) for column in table.columns):
+        raise ManifestError("no column holds answers", file=table.file, row=table.header_row, field="label",
+                            fix="add the column 'label' (a class), or rating_<class> (a number)")  # fmt: skip
     named = [column.partition("_")[2] for column in table.columns if column.startswith("p_")]
     named += [column.partition("_")[2] for column in table.columns if column.startswith("rating_")]
     rows = StudyRows(table.file, options, named)
@@ -52,10 +56,22 @@ def read_long(table: CsvFile, options: FileOptions) -> ReadingsFile:
     return rows.study()
 
 
+def _refuse_wide(table: CsvFile) -> None:
+    """Said where each reader seems to have a column: no reader is named, and columns are unknown."""
+    unknown = [problem for problem in table.problems if problem.problem == "unknown column"]
+    if unknown and "reader" not in table.columns:
+        names = ", ".join(str(problem.field) for problem in unknown[:5])
+        raise ManifestError("no column names the reader, and these columns are unknown", file=table.file,
+                            row=unknown[0].row, field="reader", value=names,
+                            fix="if each reader has a column, write one row for each reader and case instead: "
+                            "reader,case,truth,label")  # fmt: skip
+
+
 def _about_case(rows: StudyRows, row: CsvRow) -> dict[str, Any]:
     """What a row says about its case, where the file has such columns and they are not empty."""
     has = row.values
-    about: dict[str, Any] = {name: rows.given(row, name) for name in ("patient", "cohort", *_ABOUT_CASE) if name in has}
+    about: dict[str, Any] = {name: rows.given_name(row, name) for name in ("patient", "cohort") if name in has}
+    about |= {name: rows.given(row, name) for name in _ABOUT_CASE if name in has}
     about = {name: value for name, value in about.items() if value}
     if "exclusion_reason" in has:
         about["exclusion_reason"] = rows.given(row, "exclusion_reason") or None
@@ -67,7 +83,7 @@ def _about_case(rows: StudyRows, row: CsvRow) -> dict[str, Any]:
 def _add_answer(rows: StudyRows, row: CsvRow, kind: str, case: str, table: CsvFile) -> None:
     """A reader's or a model's answer."""
     who = row.required("reader")
-    _about_reader(rows, row, who)
+    _about_reader(rows, row, kind, who)
     label = rows.given_class(row, "label") if "label" in row.values else ""
     if kind == "model":
         given = {column[2:]: rows.number(row, column) for column in table.columns if column.startswith("p_")}
@@ -80,7 +96,7 @@ def _add_answer(rows: StudyRows, row: CsvRow, kind: str, case: str, table: CsvFi
         if column.startswith("rating_") and rows.given(row, column)
     }
     rows.add_reading(
-        row, who, case, _given(rows, row, "arm") or "unaided", label=label, ratings=ratings,
+        row, who, case, rows.given_name(row, "arm") or "unaided", label=label, ratings=ratings,
         confidence=_number(rows, row, "confidence"), reading_seconds=_number(rows, row, "reading_seconds"),
         repeat=row.number_of("repeat") if _given(rows, row, "repeat") else 1.0,
         is_unreadable=_flag(rows, row, "is_unreadable"),
@@ -105,11 +121,12 @@ def _flag(rows: StudyRows, row: CsvRow, column: str) -> bool:
     return word in _TRUE
 
 
-def _about_reader(rows: StudyRows, row: CsvRow, who: str) -> None:
+def _about_reader(rows: StudyRows, row: CsvRow, kind: str, who: str) -> None:
     """Name, experience and kind of the reader or model; each the same in every row."""
-    name = _given(rows, row, "name")
-    if name and rows.reader_names.setdefault(who, name) != name:
-        raise row.error("name", f"reader {who!r} had another name ({rows.reader_names[who]!r})", name,
+    name = row.text("name")
+    names = rows.shown_names[kind]
+    if name and names.setdefault(who, name) != name:
+        raise row.error("name", f"reader {who!r} had another name ({names[who]!r})", name,
                         "write it one way")  # fmt: skip
     if _flag(rows, row, "is_simulated"):
         rows.simulated.add(who)

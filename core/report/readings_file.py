@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.csv_file import named_columns, read_csv_file, read_lines
-from core.errors import InputError, UndefinedStatisticError
+from core.errors import InputError, ManifestError, UndefinedStatisticError
 from core.report import imrmc_file, long_file, mrmcaov_file
 from core.report.layout import Layout
 from core.report.study_rows import FileOptions, ReadingsFile
@@ -31,8 +31,19 @@ def read_readings_file(
     ManifestError
         For the first thing that is wrong, naming file, row, column, value and what to do.
     """
-    options = options or FileOptions()
-    chosen = layout_of(path) if layout is None else _layout(layout)
+    options, told = options or FileOptions(), layout_of(path)
+    chosen = told if layout is None else _layout(layout)
+    try:
+        return _read(path, chosen, options)
+    except ManifestError as error:
+        if chosen is told:
+            raise
+        raise ManifestError(error.problem, file=error.file, row=error.row, field=error.field, value=error.value,
+                            fix=f"{error.fix}; its columns look like --layout {told}") from error  # fmt: skip
+
+
+def _read(path: str | Path, chosen: Layout, options: FileOptions) -> ReadingsFile:
+    """A file of a layout."""
     if chosen is Layout.IMRMC:
         return imrmc_file.read_imrmc(path, options)
     if chosen is Layout.MRMCAOV:

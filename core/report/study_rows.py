@@ -34,8 +34,10 @@ class FileOptions:
 
     def is_missing(self, column: str, text: str) -> bool:
         """Whether a value of a column says that nothing was given."""
-        if is_missing_code(text):
-            return True
+        return is_missing_code(text) or self.is_named_missing(column, text)
+
+    def is_named_missing(self, column: str, text: str) -> bool:
+        """Whether a value of a column is one of the codes that the person named."""
         key = spelling_key(text)
         for code in self.missing:
             of_column, _, code_of_column = code.rpartition("=")
@@ -75,10 +77,10 @@ class StudyRows:
     ) -> None:
         self.file, self.options, self.columns = file, options, dict(columns or {})
         self.notes: list[str] = []
-        self.reader_names: dict[str, str] = {}
+        self.shown_names: dict[str, dict[str, str]] = {"reader": {}, "model": {}}
         self.simulated: set[str] = set()
         self.reader_years: dict[str, float] = {}
-        self._names = {kind: Spellings(kind) for kind in (*_CASE_KEYS, "reader", "arm", "class")}
+        self._names = {kind: Spellings(kind) for kind in (*_CASE_KEYS, "reader", "model", "arm", "class")}
         self._named = tuple(named_classes)
         self._given: dict[str, str] = {}
         for disease in options.classes or ():
@@ -93,6 +95,7 @@ class StudyRows:
         self._label_rows: dict[str, CsvRow] = {}
         self._missing: Counter[tuple[str, str]] = Counter()
         self._n_rows: Counter[str] = Counter()
+        self._doubtful: dict[tuple[str, str], CsvRow] = {}
         self._answers: list[tuple[CsvRow, tuple[Any, ...]]] = []
         self._ratings: list[tuple[CsvRow, tuple[Any, ...]]] = []
         self._predictions: list[tuple[CsvRow, str, str, Mapping[str, float], str]] = []
@@ -117,12 +120,21 @@ class StudyRows:
                 raise row.error(
                     self.columns.get(column, column), "unknown class", value,
                     "use one of " + ", ".join(one.key for one in self.options.classes or ())
-                    + f"; if it says that nothing was answered, add --missing {value!r}",
+                    + (f"; if it says that nothing was answered, add --missing {value!r}" if column == "label" else ""),
                 )  # fmt: skip
         else:
             self._n_rows[column] += 1
         if value:
             self._names["class"].add(value, row.number)
+        return value
+
+    def given_name(self, row: CsvRow, column: str) -> str:
+        """A name as written, also where it is spelled like a missing code, which is then said; "" where it is empty."""
+        value = row.text(column)
+        if not value or self.options.is_named_missing(column, value):
+            return ""
+        if is_missing_code(value):
+            self._doubtful.setdefault((column, value), row)
         return value
 
     def number(self, row: CsvRow, column: str) -> float:
@@ -143,9 +155,13 @@ class StudyRows:
             for kind in _CASE_KEYS:
                 self._names[kind].add(str(fields[kind]), row.number)
 
-    def has_case(self, case: str) -> bool:
-        """Whether a row told of the case."""
-        return case in self._names["case"]
+    def require_case(self, row: CsvRow, column: str, case: str, fix: str) -> None:
+        """A row told of the case; a name that looks alike is pointed out."""
+        if case not in self._names["case"]:
+            alike = self._names["case"].alike(case)
+            raise row.error(
+                column, "the case has no truth row", case, f"{fix}; or is it case {alike!r}?" if alike else fix
+            )
 
     def counts(self) -> dict[str, int]:
         """Readers, cases of the two classes and arms, named as iMRMC names them."""
@@ -173,7 +189,7 @@ class StudyRows:
         self, row: CsvRow, model: str, case: str, probabilities: Mapping[str, float], label: str = ""
     ) -> None:
         """One model's probabilities by class as written."""
-        self._names["reader"].add(model, row.number)
+        self._names["model"].add(model, row.number)
         if label:
             self._label_rows.setdefault(label, row)
         self._predictions.append((row, model, case, probabilities, label))
@@ -205,14 +221,12 @@ class StudyRows:
             columns=["reader", "case", "arm", "class", "rating"],
         )  # fmt: skip
         predictions = pd.DataFrame(
-            [{"model": name["reader"](model), "case": name["case"](case),
+            [{"model": name["model"](model), "case": name["case"](case),
               **{f"p_{self._class(key)}": value for key, value in values.items()}, "label": self._class(label) or None}
              for _, model, case, values, label in self._predictions]
         )  # fmt: skip
         rows = {"cases": case_rows, "readings": [row for row, _ in answers], "reader_ratings":
                 [row for row, _ in self._ratings], "predictions": [row for row, *_ in self._predictions]}  # fmt: skip
-        models = {name["reader"](model) for _, model, *_ in self._predictions}
-        names = {name["reader"](key): shown for key, shown in self.reader_names.items()}
         try:
             data = StudyData(
                 classes=classes,
@@ -220,8 +234,8 @@ class StudyRows:
                 readings=readings,
                 predictions=predictions if len(predictions) else pd.DataFrame({"model": [], "case": []}, dtype=object),
                 reader_ratings=ratings if len(ratings) else None,
-                reader_names={key: shown for key, shown in names.items() if key not in models},
-                model_names={key: shown for key, shown in names.items() if key in models},
+                reader_names={name["reader"](key): shown for key, shown in self.shown_names["reader"].items()},
+                model_names={name["model"](key): shown for key, shown in self.shown_names["model"].items()},
                 simulated=frozenset(name["reader"](key) for key in self.simulated),
                 reader_years={name["reader"](key): years for key, years in self.reader_years.items()},
                 assignments=self._assignments(cases),
@@ -260,7 +274,7 @@ class StudyRows:
         if not 2 <= len(classes) <= MOST_CLASSES:
             shown = ", ".join(one.key for one in classes[:10])
             raise ManifestError(
-                f"the file names {len(classes)} classes",
+                f"the file names {len(classes)} class{'es' * (len(classes) != 1)}",
                 file=self.file,
                 field="truth",
                 value=shown,
@@ -294,10 +308,12 @@ class StudyRows:
         for row, (reader, case, arm, _, _, repeat, *_) in self._answers:
             key = (name["reader"](reader), name["arm"](arm), name["case"](case), repeat)
             columns = [self.columns.get(one, one) for one in ("reader", "arm", "case", "repeat")]
-            self._once(seen, key, row, ", ".join(one for one in columns if one in row.values))
+            named = [at for at, column in enumerate(columns) if column in row.values]
+            self._once(seen, key, [key[at] for at in named], row, ", ".join(columns[at] for at in named))
         seen_models: dict[tuple[Any, ...], CsvRow] = {}
         for row, model, case, *_ in self._predictions:
-            self._once(seen_models, (name["reader"](model), name["case"](case)), row, "model and case")
+            one = (name["model"](model), name["case"](case))
+            self._once(seen_models, one, one, row, "reader, case")
 
     def _refuse_partial(self, classes: Sequence[DiseaseClass]) -> None:
         """A model gives a probability for every class."""
@@ -310,10 +326,12 @@ class StudyRows:
                                     "as those of a reader, in a column rating_<class>")  # fmt: skip
 
     @staticmethod
-    def _once(seen: dict[tuple[Any, ...], CsvRow], key: tuple[Any, ...], row: CsvRow, what: str) -> None:
+    def _once(
+        seen: dict[tuple[Any, ...], CsvRow], key: tuple[Any, ...], shown: Sequence[object], row: CsvRow, what: str
+    ) -> None:
         first = seen.setdefault(key, row)
         if first is not row:
-            raise row.error(what, f"the same one stands in row {first.number}", ", ".join(map(str, key)),
+            raise row.error(what, f"the same one stands in row {first.number}", ", ".join(map(str, shown)),
                             f"keep one of the two rows ({_SAME})")  # fmt: skip
 
     def _assignments(self, cases: pd.DataFrame) -> pd.DataFrame | None:
@@ -354,6 +372,11 @@ class StudyRows:
             if any(codes) and sum(codes.values()) < self._n_rows[column]:
                 told = ", ".join(f"{code or 'empty'!s} {n}" for code, n in sorted(codes.items()))
                 notes.append(f"{column}: {sum(codes.values())} of {self._n_rows[column]} values are missing ({told})")
+        notes += [
+            f"{column}: {value!r} (row {row.number}) is taken as a name; if it says that nothing was given, add "
+            f"--missing {column}={value}"
+            for (column, value), row in self._doubtful.items()
+        ]
         return notes
 
     def _name_notes(self, classes: Sequence[DiseaseClass]) -> list[str]:

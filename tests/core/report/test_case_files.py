@@ -183,3 +183,108 @@ def test_case_17_the_positive_class_can_be_chosen():
         read(name, positive="sick")
     with pytest.raises(InputError, match="chosen of two"):
         read("l04_lung_nodule_tumor.csv", positive="tumor")
+
+
+# ---------------------------------------------------------------------------------------- their siblings
+FULL = (DATA / "n00_full.csv").read_text()
+
+
+def changed(tmp_path, old, new, text=FULL, **options):
+    """A file with something replaced, read."""
+    assert old in text
+    (tmp_path / "f.csv").write_text(text.replace(old, new), encoding="utf-8")
+    return read_readings_file(tmp_path / "f.csv", None, FileOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Ann,aided", "Ann,Aided"), ("Bob,aided", "bob ,aided"), ("Cem,", "Cem\u00a0,"),
+     ("Ann,aided,003", "Ann,aided,003 ")],
+)  # fmt: skip
+def test_spellings_of_readers_arms_and_cases_are_one(tmp_path, old, new):
+    found = analyse(changed(tmp_path, old, new).data).to_tables()
+    assert set(found["mrmc"]["n_readers"]) == {4}
+    assert found["cases"]["n"].tolist() == [30, 30]
+
+
+def test_what_looks_alike_is_kept_apart_and_said(tmp_path):
+    read = changed(tmp_path, "Ann,aided,003", "Ann,aided,3")
+    assert len(read.data.cases) == 61
+    assert "case: kept apart although they look alike: '003' in row 4 and '3' in row 64" in read.notes
+
+
+def test_a_class_that_is_named_wins_over_a_missing_code(tmp_path):
+    for text in (FULL.replace("benign", "none"), FULL.replace("benign", "None")):
+        with pytest.raises(ManifestError, match="--classes"):
+            changed(tmp_path, "none", "none", text.replace("None", "none"))
+        named = changed(tmp_path, "malignant", "malignant", text, classes=named_classes("none,malignant")).data
+        assert (named.cases["truth"] == "none").sum() == 30
+        assert len(named.readings) == 480
+
+
+def test_ids_spelled_like_missing_codes_are_names_and_said(tmp_path):
+    read = changed(tmp_path, "Ann,aided", "NA,NA")
+    assert {"NA"} <= set(read.data.readings["reader"]) & set(read.data.readings["arm"])
+    assert any("--missing arm=NA" in note for note in read.notes)
+    read = changed(tmp_path, "Ann,unaided", "Ann,NA", missing=("arm=NA",))
+    assert set(read.data.readings["arm"]) == {"aided", "unaided"}
+
+
+def test_a_case_that_r_wrote_without_exclusion_is_not_excluded(tmp_path):
+    text = FULL.replace("confidence\n", "confidence,exclusion_reason\n").replace(
+        "\nAnn,unaided,003", "\nAnn,unaided,003"
+    )
+    lines = text.splitlines()
+    text = "\n".join([lines[0], *(f"{line},NA" for line in lines[1:])])
+    assert not changed(tmp_path, "NA", "NA", text).data.cases["is_excluded"].any()
+
+
+def test_a_code_that_was_answered_is_pointed_out(tmp_path):
+    read = changed(tmp_path, "malignant,benign,", "malignant,not sure,")
+    assert any("'not sure' (row 6)" in note and "--missing" in note for note in read.notes)
+    assert changed(tmp_path, "malignant,benign,", "malignant,not sure,", missing=("NOT  SURE",)).data.class_keys == (
+        "benign",
+        "malignant",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "row", "field", "words"),
+    [
+        ("Ann,unaided,003", "Ann,unaided,#NAME?", 4, "case", "spreadsheet's error"),
+        ("reader,arm", "name_of_reader,arm", 1, "reader", "no column names the reader"),
+        ("label,confidence", "exclusion_reason,centre", 1, "label", "no column holds answers"),
+        ("Ann,unaided,002,benign,benign,4", "Ann,unaided,002,benign,benign,0", 3, "confidence", "above 0"),
+    ],
+)
+def test_siblings_are_refused_at_their_row(tmp_path, old, new, row, field, words):
+    if old not in FULL:
+        old = next(line for line in FULL.splitlines() if line.startswith("Ann,unaided,002"))
+        new = old.rpartition(",")[0] + ",0"
+    with pytest.raises(ManifestError, match=words) as caught:
+        changed(tmp_path, old, new)
+    assert (caught.value.row, caught.value.field) == (row, field)
+    assert caught.value.fix
+
+
+def test_a_reader_who_answered_nothing_is_counted(tmp_path):
+    lines = FULL.splitlines()
+    text = "\n".join([lines[0], *(",".join([*line.split(",")[:4], "NA", "NA"]) if line.startswith("Dan,aided") else line
+                                  for line in lines[1:])])  # fmt: skip
+    read = changed(tmp_path, "NA", "NA", text)
+    assert any("no answer at all from Dan (aided, all)" in note for note in read.notes)
+    missing = analyse(read.data).to_tables()["missing"].set_index(["name", "arm"])
+    assert missing.loc[("Dan", "aided"), ["n_expected", "n_answered", "n_missing"]].tolist() == [60, 0, 60]
+    assert missing.loc[("Ann", "aided"), ["n_expected", "n_answered", "n_missing"]].tolist() == [60, 60, 0]
+
+
+def test_truth_by_two_names_in_the_layout_of_mrmcaov(tmp_path):
+    text = (DATA / "m16_headercase.csv").read_text()
+    lines = [line.split(",") for line in text.splitlines()]
+    named = "\n".join(",".join([*row[:3], {"0": "healthy", "1": "ill"}.get(row[3], row[3]), row[4]]) for row in lines)
+    with pytest.raises(ManifestError, match="--positive"):
+        changed(tmp_path, "ill", "ill", named)
+    found = analyse(changed(tmp_path, "ill", "ill", named, positive="ill").data).to_tables()["mrmc"]
+    wanted = tables("m16_headercase.csv")["mrmc"]
+    assert found["value"].tolist() == wanted["value"].tolist()
+    assert set(found["class"]) == {"ill"}

@@ -2,12 +2,16 @@
 
 import csv
 import io
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
@@ -16,6 +20,9 @@ from core.errors import InputError, ManifestError, UndefinedStatisticError
 from core.report.file_analysis import analyse_file
 from core.report.readings_file import read_readings_file, readings_files
 from core.report.study_rows import FileOptions
+from core.spelling import spelling_key
+from core.study import DiseaseClass
+from core.study_analysis.data import StudyData
 from tests.core.analysis_studies import simulated_study
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "data"
@@ -180,6 +187,71 @@ def test_class_with_one_case_is_refused(study):
     few.iloc[2] = "sat"
     with pytest.raises(UndefinedStatisticError, match=r"1 of .* cases of class 'sat'"):
         readings_files(replace(study, cases=study.cases.assign(truth=few)), "imrmc", cohorts=["internal"])
+
+
+def distinct(texts, size):
+    """Texts of which no two are one name."""
+    return st.lists(texts, min_size=size, max_size=size, unique_by=spelling_key)
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Cf", "Zs", "Zl", "Zp")), min_size=1, max_size=6
+).filter(lambda text: spelling_key(text) != "" and not text.startswith("#"))  # fmt: skip
+DIALECTS = {
+    "as written": lambda rows: csv_text(rows, ","),
+    "semicolons and decimal commas": lambda rows: csv_text([rows[0], *with_commas(rows)], ";"),
+    "tabs": lambda rows: csv_text(rows, "\t"),
+    "row names of R": lambda rows: csv_text([[str(at or ""), *row] for at, row in enumerate(rows)], ","),
+    "empty columns and rows": lambda rows: csv_text([[*row, "", ""] for row in rows] + [[""] * 9], ","),
+}  # fmt: skip
+
+
+def with_commas(rows):
+    """The rows below the header, the numbers of confidences and probabilities with decimal commas."""
+    places = [at for at, name in enumerate(rows[0]) if name == "confidence" or name.startswith("p_")]
+    return [[cell.replace(".", ",") if at in places else cell for at, cell in enumerate(row)] for row in rows[1:]]
+
+
+def csv_text(rows, separator):
+    """Rows as text."""
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=separator).writerows(rows)
+    return out.getvalue()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    cases=distinct(NAMES, 6), readers=distinct(NAMES, 2), arms=distinct(NAMES, 2), classes=distinct(NAMES, 3),
+    numbers=st.lists(st.floats(1e-3, 1e6), min_size=48, max_size=48), dialect=st.sampled_from(list(DIALECTS)),
+    encoding=st.sampled_from(["utf-8-sig", "utf-16"]), missing=st.sets(st.integers(0, 23), max_size=12),
+)  # fmt: skip
+def test_any_study_comes_back_from_any_dialect(
+    tmp_path_factory, cases, readers, arms, classes, numbers, dialect, encoding, missing
+):
+    """Ids, class names and numbers of any kind, written by us, turned into what other programs would write."""
+    diseases = [DiseaseClass(key, key, key) for key in classes]
+    about = [(case, case, "all", classes[at % 3]) for at, case in enumerate(cases)]
+    answers = [(reader, case, arm, classes[at % 3], numbers[at] if at not in missing else None)
+               for at, (reader, arm, case) in enumerate(itertools.product(readers, arms, cases))]  # fmt: skip
+    shares = np.reshape(numbers[24:42], (6, 3))
+    shares /= shares.sum(axis=1, keepdims=True)
+    predicted = pd.DataFrame(shares, columns=[f"p_{key}" for key in classes]).assign(model="m", case=cases)
+    data = StudyData(
+        diseases,
+        pd.DataFrame(about, columns=["case", "patient", "cohort", "truth"]),
+        pd.DataFrame(answers, columns=["reader", "case", "arm", "label", "confidence"]),
+        predicted,
+    )
+    (content,) = readings_files(data, "long").values()
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    path = tmp_path_factory.mktemp("any") / "f.csv"
+    path.write_bytes(DIALECTS[dialect](rows).encode(encoding))
+    back = read_data(path)
+    assert back.class_keys == tuple(classes)
+    for name, order in (("cases", ["case"]), ("readings", ["reader", "arm", "case"]), ("predictions", ["case"])):
+        one, two = (getattr(each, name).sort_values(order).reset_index(drop=True) for each in (back, data))
+        columns = [column for column in two.columns if column != "reading_seconds"]
+        pd.testing.assert_frame_equal(one[columns], two[columns], check_dtype=False, check_exact=True)
 
 
 # ---------------------------------------------------------------------------------------- bad input
