@@ -17,11 +17,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from db.records import AuditEvent, AuditHead
-from db.tables import AuditEventRow
+from db.tables import AuditEventRow, Base
 from db.types import canonical_json
 
 #: What stands before the first event.
 GENESIS = "0" * 64
+
+_EVENT = Base.metadata.tables[AuditEventRow.__tablename__]
+_LAST = sa.select(_EVENT.c.sequence, _EVENT.c.hash).order_by(_EVENT.c.sequence.desc()).limit(1)
+_INSERT = sa.insert(_EVENT)
 
 _CHAIN_LOCK = 7_270_002  # PostgreSQL advisory lock: one event at a time; SQLite has one writer anyway
 
@@ -69,9 +73,7 @@ def chain_end(db_session: Session) -> AuditHead:
 
 def stored_end(db_session: Session) -> AuditHead:
     """Where the chain ends at this moment."""
-    last = db_session.execute(
-        sa.select(AuditEventRow.sequence, AuditEventRow.hash).order_by(AuditEventRow.sequence.desc()).limit(1)
-    ).first()
+    last = db_session.execute(_LAST).first()
     return AuditHead(0, GENESIS) if last is None else AuditHead(last.sequence, last.hash)
 
 
@@ -103,7 +105,7 @@ def append_events(
         end = AuditHead(event.sequence, event_hash(event))
         signature = None if sign is None else sign(end.hash)
         rows.append({**vars(event), "hash": end.hash, "signature": signature})
-    db_session.execute(sa.insert(AuditEventRow), rows)
+    db_session.execute(_INSERT, rows if len(rows) > 1 else rows[0])
     return end
 
 

@@ -17,6 +17,7 @@ import secrets
 import tempfile
 import threading
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from core.errors import StoreDamagedError
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Notary:
-    """Key and head of one store's trail.
+    """Key and head of one store's trail; share it within the process.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class Notary:
         self._key_file = folder / "audit.key"
         self._head_file = folder / "audit.head"
         self._lock = threading.Lock()
+        self._n_kept = 0
 
     @property
     def has_key(self) -> bool:
@@ -46,7 +48,7 @@ class Notary:
 
     def sign(self, text: str) -> str:
         """Signature, 64 hexadecimal digits."""
-        return hmac.new(self._key(), text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
     def is_signed(self, text: str, signature: str) -> bool:
         """Whether the signature was made with this folder's key."""
@@ -58,12 +60,11 @@ class Notary:
         The file may lag behind the trail after a power cut; it is never ahead of it.
         """
         with self._lock:
+            if head.n_events <= self._n_kept:
+                return
             try:
-                kept = self._read()
-                if kept is not None and kept.n_events >= head.n_events:
-                    return
                 self._write(head)
-            except (OSError, StoreDamagedError) as failure:
+            except OSError as failure:
                 _log.error("the end of the audit trail could not be kept in %s: %s", self._head_file.name, failure)
 
     def replace_head(self, head: AuditHead) -> None:
@@ -79,22 +80,17 @@ class Notary:
         StoreDamagedError
             If the file is missing beside its key, or not signed with it.
         """
-        kept = self._read()
-        if kept is None:
-            raise StoreDamagedError("audit.head is missing from the data folder: nothing shows where the trail ended")
-        return kept
-
-    def _read(self) -> AuditHead | None:
         try:
             kept = json.loads(self._head_file.read_text(encoding="utf-8"))
             head = AuditHead(n_events=int(kept["n_events"]), hash=str(kept["hash"]))
             is_ours = self.is_signed(head.receipt, str(kept["signature"]))
-        except FileNotFoundError:
-            return None
+        except FileNotFoundError as failure:
+            text = "audit.head is missing from the data folder: nothing shows where the trail ended"
+            raise StoreDamagedError(text) from failure
         except (ValueError, KeyError, TypeError) as failure:
-            raise StoreDamagedError(f"{self._head_file.name} in the data folder cannot be read.") from failure
+            raise StoreDamagedError("audit.head in the data folder cannot be read") from failure
         if not is_ours:
-            raise StoreDamagedError(f"{self._head_file.name} in the data folder is not signed with its key.")
+            raise StoreDamagedError("audit.head in the data folder is not signed with its key")
         return head
 
     def _write(self, head: AuditHead) -> None:
@@ -103,7 +99,9 @@ class Notary:
         partial = self._head_file.with_suffix(f".{os.getpid()}.part")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(self._head_file)
+        self._n_kept = head.n_events
 
+    @cached_property
     def _key(self) -> bytes:
         """The key, made once, readable by its owner only."""
         if not self._key_file.exists():

@@ -32,6 +32,20 @@ OPERATOR = Person(
 #: A sign-in lasts this long unless said otherwise, hours.
 SESSION_HOURS = 12.0
 
+#: The active person behind a sign-in that is neither revoked nor expired; made once, for every transaction asks it.
+LIVING_SIGN_IN = (
+    sa.select(PersonRow)
+    .join(SignInSessionRow, SignInSessionRow.person_id == PersonRow.person_id)
+    .where(
+        SignInSessionRow.token_sha256 == sa.bindparam("token_sha256"),
+        SignInSessionRow.revoked_at.is_(None),
+        SignInSessionRow.expires_at > sa.bindparam("now"),
+        PersonRow.is_active == sa.true(),
+    )
+)
+_ROLE = LIVING_SIGN_IN.with_only_columns(PersonRow.role).where(PersonRow.person_id == sa.bindparam("actor"))
+_LOCKED_ROLE = _ROLE.with_for_update(read=True, of=SignInSessionRow)
+
 _END = "end of the trail"  # where a transaction leaves it for after the commit
 
 P = ParamSpec("P")
@@ -130,12 +144,8 @@ class RepositoryBase:
         """
         if self.actor is None or self.actor == OPERATOR:
             return
-        query = living_sign_in(self._token or "", self._clock()).where(
-            PersonRow.person_id == self.actor.person_id, PersonRow.role == str(self.actor.role)
-        )
-        if lock:
-            query = query.with_for_update(read=True, of=SignInSessionRow)
-        if db_session.scalar(query.with_only_columns(PersonRow.person_id)) is None:
+        found = {**living_sign_in(self._token or "", self._clock()), "actor": self.actor.person_id}
+        if db_session.scalar(_LOCKED_ROLE if lock else _ROLE, found) != self.actor.role:
             raise SignedOutError("Your sign-in has ended. Nothing was done. Sign in again.")
 
     @property
@@ -200,18 +210,9 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def living_sign_in(token: str, now: datetime) -> sa.Select[PersonRow]:
-    """The active person behind a sign-in that is neither revoked nor expired."""
-    return (
-        sa.select(PersonRow)
-        .join(SignInSessionRow, SignInSessionRow.person_id == PersonRow.person_id)
-        .where(
-            SignInSessionRow.token_sha256 == token_hash(token),
-            SignInSessionRow.revoked_at.is_(None),
-            SignInSessionRow.expires_at > now,
-            PersonRow.is_active == sa.true(),
-        )
-    )
+def living_sign_in(token: str, now: datetime) -> dict[str, object]:
+    """Parameters of :data:`LIVING_SIGN_IN`."""
+    return {"token_sha256": token_hash(token), "now": now}
 
 
 def folded_login(login: str) -> str:

@@ -12,7 +12,15 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError
 from core.study import Person
-from db.repository.access import RepositoryBase, allowed, folded_login, living_sign_in, person_of, token_hash
+from db.repository.access import (
+    LIVING_SIGN_IN,
+    RepositoryBase,
+    allowed,
+    folded_login,
+    living_sign_in,
+    person_of,
+    token_hash,
+)
 from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
 
 #: Failed sign-ins of one login from one address before a delay begins.
@@ -92,7 +100,7 @@ class SignInRepository(RepositoryBase):
     def actor_for_token(self, token: str) -> Person | None:
         """Who a cookie belongs to; None if it is unknown, expired or revoked, or the person inactive."""
         with self._reading() as db_session:
-            row = db_session.scalars(living_sign_in(token, self._clock())).first()
+            row = db_session.scalars(LIVING_SIGN_IN, living_sign_in(token, self._clock())).first()
             return None if row is None else person_of(row)
 
     @allowed()

@@ -25,9 +25,13 @@ def store_engine() -> Any:
 def repository(actor: Person | None, token: str | None = None) -> Repository:
     """Repository that acts for one person as long as the sign-in lives (None: nobody has signed in)."""
     settings = get_settings()
-    return Repository(
-        store_engine(), actor, token=token, notary=Notary(settings.data_folder), session_hours=settings.session_hours
-    )
+    return Repository(store_engine(), actor, token=token, notary=notary(), session_hours=settings.session_hours)
+
+
+@lru_cache(maxsize=1)
+def notary() -> Notary:
+    """Who signs the audit trail."""
+    return Notary(get_settings().data_folder)
 
 
 @lru_cache(maxsize=1)

@@ -326,7 +326,10 @@ def test_a_head_that_was_touched_is_noticed(engine: Engine, tmp_path: Path, dama
 def test_another_key_is_noticed(engine: Engine, tmp_path: Path) -> None:
     sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
     (tmp_path / "audit.key").write_text("another key")
-    assert "not signed with" in sealed.problems()
+    started_again = Repository(sealed.operator.engine, OPERATOR, notary=Notary(tmp_path))
+    said = "\n".join(started_again.verify_audit().problems)
+    assert "audit.head in the data folder is not signed with its key" in said
+    assert "event 1 is not signed with the key of this data folder" in said
 
 
 @pytest.mark.parametrize("table", ["reading", "audit_event", "prediction"])
