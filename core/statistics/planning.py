@@ -1,5 +1,8 @@
 """Planning a reader study: readers x cases for a wanted power, and cases for a wanted precision.
 
+Measures: :func:`mrmc_power`, :func:`cases_for_power`, :func:`readers_for_power`, :func:`power_table`,
+:func:`auc_error_variance`, :func:`cases_for_proportion`, :func:`cases_for_auc`.
+
 Power is computed from the variance components of the Obuchowski-Rockette model, from a pilot study
 (:meth:`OrComponents.from_pilot`) or from published values (:meth:`OrComponents.from_published`), for any figure of
 merit whose components they are: AUC and accuracy alike. The variance over cases is taken to fall as
@@ -8,7 +11,13 @@ merit whose components they are: AUC and accuracy alike. The variance over cases
 Conventions: two arms, every reader reads every case in both; ``Cov2 - Cov3`` and the arm-by-reader variance are
 clipped at 0; FRRC uses the non-central chi-squared distribution, or with ``is_dbm=True`` the F distribution of the
 Dorfman-Berbaum-Metz analysis. A search for the number of cases or readers is capped and says so when the cap is hit:
-with few readers no number of cases may be enough, because readers differ.
+with few readers no number of cases may be enough, because readers differ. With a ``margin`` the power is that of a
+one-sided non-inferiority test at half the significance level, by the non-central t (or normal) distribution. One model
+against a panel is in :mod:`core.statistics.panel_planning`.
+
+>>> pilot = OrComponents(arm_by_reader=0.0002, error=0.0008, cov1=0.00035, cov2=0.00034, cov3=0.00024, n_cases=114)
+>>> print(cases_for_power(pilot, n_readers=6, difference=0.05).design.n_cases)
+165
 
 References
 ----------
@@ -132,7 +141,8 @@ class Power:
     power: float
     noncentrality: float
     degrees_of_freedom: float | None  # of the denominator; None for chi-squared
-    critical_value: float  # of F or chi-squared
+    critical_value: float  # of F or chi-squared; of t or z with a margin
+    margin: float | None = None  # of non-inferiority; None: a two-sided test of no difference
 
 
 @dataclass(frozen=True)
@@ -154,9 +164,10 @@ def mrmc_power(
     difference: float,
     scope: Scope | str = Scope.RRRC,
     significance_level: float = 0.05,
+    margin: float | None = None,
     is_dbm: bool = False,
 ) -> Power:
-    """Power to find a difference between two arms.
+    """Power to find a difference between two arms, or to show that one is not inferior.
 
     Parameters
     ----------
@@ -169,7 +180,10 @@ def mrmc_power(
     scope : Scope or str
         "RRRC", "FRRC" or "RRFC".
     significance_level : float
-        Two-sided.
+        Two-sided; a non-inferiority test is one-sided at half of it.
+    margin : float, optional
+        Largest acceptable loss: the power is then that of showing non-inferiority when the true difference (first
+        minus second, the first being the new arm) is ``difference``, which may be 0 or negative.
     is_dbm : bool
         FRRC by the F distribution with planned cases - 1 degrees of freedom instead of chi-squared.
 
@@ -186,7 +200,7 @@ def mrmc_power(
     """
     readers = np.array([check_count(n_readers, field="n_readers")])
     cases = np.array([check_count(n_cases, field="n_cases")])
-    return _powers(components, readers, cases, difference, check_scope(scope), significance_level, is_dbm)[0]
+    return _powers(components, readers, cases, difference, check_scope(scope), significance_level, is_dbm, margin)[0]
 
 
 def cases_for_power(
@@ -197,6 +211,7 @@ def cases_for_power(
     power: float = 0.8,
     scope: Scope | str = Scope.RRRC,
     significance_level: float = 0.05,
+    margin: float | None = None,
     most_cases: int = MOST_CASES,
     is_dbm: bool = False,
 ) -> SampleSize:
@@ -204,7 +219,7 @@ def cases_for_power(
 
     Parameters
     ----------
-    components, n_readers, difference, scope, significance_level, is_dbm
+    components, n_readers, difference, scope, significance_level, margin, is_dbm
         As in :func:`mrmc_power`.
     power : float
         Wanted power.
@@ -216,8 +231,8 @@ def cases_for_power(
     if cases.size == 0:
         raise StatisticsInputError("must be at least 2", field="most_cases", value=most_cases)
     tried = (np.full(cases.size, readers), cases)
-    found = _powers(components, *tried, difference, check_scope(scope), significance_level, is_dbm)
-    return _first_that_reaches(found, power, f"{readers} readers", f"{most} cases")
+    found = _powers(components, *tried, difference, check_scope(scope), significance_level, is_dbm, margin)
+    return first_that_reaches(found, power, f"{readers} readers", f"{most} cases")
 
 
 def readers_for_power(
@@ -228,6 +243,7 @@ def readers_for_power(
     power: float = 0.8,
     scope: Scope | str = Scope.RRRC,
     significance_level: float = 0.05,
+    margin: float | None = None,
     most_readers: int = MOST_READERS,
     is_dbm: bool = False,
 ) -> SampleSize:
@@ -237,8 +253,10 @@ def readers_for_power(
     readers = np.arange(1 if chosen is Scope.FRRC else 2, most + 1)
     if readers.size == 0:
         raise StatisticsInputError("is too small for this scope", field="most_readers", value=most_readers)
-    found = _powers(components, readers, np.full(readers.size, cases), difference, chosen, significance_level, is_dbm)
-    return _first_that_reaches(found, power, f"{cases} cases", f"{most} readers")
+    found = _powers(
+        components, readers, np.full(readers.size, cases), difference, chosen, significance_level, is_dbm, margin
+    )
+    return first_that_reaches(found, power, f"{cases} cases", f"{most} readers")
 
 
 def power_table(
@@ -249,6 +267,7 @@ def power_table(
     difference: float,
     scope: Scope | str = Scope.RRRC,
     significance_level: float = 0.05,
+    margin: float | None = None,
 ) -> tuple[Power, ...]:
     """Power of every combination of numbers of readers and of cases, readers varying slowest."""
     return tuple(
@@ -259,6 +278,7 @@ def power_table(
             difference=difference,
             scope=scope,
             significance_level=significance_level,
+            margin=margin,
         )
         for n_readers in readers
         for n_cases in cases
@@ -374,22 +394,15 @@ def _powers(
     scope: Scope,
     significance_level: float,
     is_dbm: bool,
+    margin: float | None,
 ) -> tuple[Power, ...]:
     """Power of each pair of a number of readers and a number of cases."""
-    _check_probability(significance_level, "significance_level")
-    if not np.isfinite(difference):
-        raise StatisticsInputError("must be a finite number", field="difference", value=difference)
-    fewest = 1 if scope is Scope.FRRC else 2
-    if readers.min() < fewest:
-        raise StatisticsInputError(f"must be at least {fewest}", field="n_readers", value=int(readers.min()))
-    if cases.min() < 2:
-        raise StatisticsInputError("must be at least 2", field="n_cases", value=int(cases.min()))
+    check_design(scope, readers, cases)
     shrink = components.n_cases / cases
     between = max(components.arm_by_reader, 0.0)
     shared = shrink * max(components.cov2 - components.cov3, 0.0)
     within = shrink * (components.error - components.cov1)
     ms_both = between + within - shared  # expected MS(T:R)
-    df2: NDArray[np.floating] | None = None
     if scope is Scope.RRRC:
         denominator = between + within + (readers - 1) * shared
     elif scope is Scope.RRFC:
@@ -400,22 +413,51 @@ def _powers(
         raise UndefinedStatisticError(
             "The variance components leave no variance for the difference between the arms: Var - Cov1 must be larger."
         )
+    df2: NDArray[np.floating] | None = None
     if scope is Scope.RRRC:
         df2 = (denominator / ms_both) ** 2 * (readers - 1)
     elif scope is Scope.RRFC:
         df2 = readers - 1.0
     elif is_dbm:
         df2 = cases - 1.0
-    noncentrality = readers * difference**2 / 2.0 / denominator
-    if difference == 0:
-        power = np.full(readers.shape, significance_level)
-        critical = stats.chi2.isf(significance_level, 1) if df2 is None else stats.f.isf(significance_level, 1, df2)
-    elif df2 is None:
-        critical = stats.chi2.isf(significance_level, 1)
-        power = stats.ncx2.sf(critical, 1, noncentrality)
+    variance = 2.0 * denominator / readers
+    return design_powers(scope, readers, cases, variance, df2, difference, margin, significance_level)
+
+
+def design_powers(
+    scope: Scope,
+    readers: NDArray[np.int64],
+    cases: NDArray[np.int64],
+    variance: NDArray[np.floating],
+    df: NDArray[np.floating] | None,
+    difference: float,
+    margin: float | None,
+    significance_level: float,
+) -> tuple[Power, ...]:
+    """Power of each design, from the variance of its estimated difference and the degrees of freedom (None: normal).
+
+    Without a margin the test is two-sided. With one it is one-sided at half of the level: that the difference is above
+    minus the margin.
+    """
+    _check_probability(significance_level, "significance_level")
+    if not np.isfinite(difference):
+        raise StatisticsInputError("must be a finite number", field="difference", value=difference)
+    if margin is not None:
+        if not 0.0 <= margin < 1.0:
+            raise StatisticsInputError("must be at least 0 and below 1", field="margin", value=margin)
+        noncentrality = (difference + margin) / np.sqrt(variance)
+        tail = significance_level / 2.0
+        critical = stats.norm.isf(tail) if df is None else stats.t.isf(tail, df)
+        power = stats.norm.sf(critical - noncentrality) if df is None else stats.nct.sf(critical, df, noncentrality)
     else:
-        critical = stats.f.isf(significance_level, 1, df2)
-        power = stats.ncf.sf(critical, 1, df2, noncentrality)
+        noncentrality = difference**2 / variance
+        critical = stats.chi2.isf(significance_level, 1) if df is None else stats.f.isf(significance_level, 1, df)
+        if difference == 0:
+            power = np.full(readers.shape, significance_level)
+        elif df is None:
+            power = stats.ncx2.sf(critical, 1, noncentrality)
+        else:
+            power = stats.ncf.sf(critical, 1, df, noncentrality)
     critical = np.broadcast_to(critical, readers.shape)
     return tuple(
         Power(
@@ -426,14 +468,24 @@ def _powers(
             significance_level,
             float(power[index]),
             float(noncentrality[index]),
-            None if df2 is None else float(df2[index]),
+            None if df is None else float(df[index]),
             float(critical[index]),
+            margin,
         )
         for index in range(readers.size)
     )
 
 
-def _first_that_reaches(tried: tuple[Power, ...], wanted: float, given: str, cap: str) -> SampleSize:
+def check_design(scope: Scope, readers: NDArray[np.int64], cases: NDArray[np.int64]) -> None:
+    """Refuse random readers with fewer than two of them, and fewer than two cases."""
+    fewest = 1 if scope is Scope.FRRC else 2
+    if readers.min() < fewest:
+        raise StatisticsInputError(f"must be at least {fewest}", field="n_readers", value=int(readers.min()))
+    if cases.min() < 2:
+        raise StatisticsInputError("must be at least 2", field="n_cases", value=int(cases.min()))
+
+
+def first_that_reaches(tried: tuple[Power, ...], wanted: float, given: str, cap: str) -> SampleSize:
     """The first design that reaches the wanted power.
 
     All are tried: with few readers the degrees of freedom fall as cases are added, so power need not grow.
