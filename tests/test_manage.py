@@ -54,6 +54,19 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     return terminal
 
 
+def test_plan_prints_power_and_says_what_it_needs(terminal: Terminal) -> None:
+    shown = terminal.run(
+        "plan", "--compare", "panel", "--difference", "0", "--margin", "0.05", "--readers", "8", "--cases", "200",
+        "--component", "reader=0.001", "--component", "error=0.0012", "--component", "cov2=0.0006",
+    )  # fmt: skip
+    assert "non-inferiority, margin 0.05" in shown
+    assert "0.628" in shown
+    papers = ("--auc", "0.85", "--r1", "0.5", "--r2", "0.4", "--r3", "0.3")
+    found = json.loads(terminal.run("plan", "--difference", "0.05", *papers, "--json"))
+    assert len(found["powers"]) == 16
+    assert "--pilot FILE" in terminal.run("plan", "--difference", "0.05", status=2)
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
