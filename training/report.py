@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from core.errors import TrainingError
 from core.report.paper_data import printed_cells
 from training.classes import THYROID_KEYS
 from training.cross_validation import mean_and_sd
-from training.recipe import AMBIGUITIES, MODERN, PAPER, Recipe, describe, variants_of
+from training.recipe import AMBIGUITIES, MODERN, PAPER, RECIPES, Recipe, describe, variants_of
 from training.run_folder import read_json, write_atomically
 from training.scoring import SCORES_FILE
 
@@ -247,7 +248,8 @@ def _setting_line(result: Mapping[str, Any]) -> str:
     if recipe.starting_size_fraction < 1:
         size += f" (growing from {recipe.starting_size_fraction:.0%})"
     return (
-        f"Recipe `{recipe.name}`, {result['epochs']} epochs, batch {recipe.batch_size}, {size}, seed {recipe.seed}, "
+        f"Recipe `{recipe.name}`{_changes(recipe)}, {result['epochs']} epochs, "
+        f"batch {recipe.batch_size}, {size}, seed {recipe.seed}, "
         f"**{result['initialisation'].split(':')[0]}** initial weights; {result['n_training']} training cases "
         f"({', '.join(result['training_cohorts'])}{_by_class(result)}), {result['n_held_out']} held out for "
         f"the temperature ({result['temperature']:.2f}) and thresholds; {result['device']}, "
@@ -257,6 +259,20 @@ def _setting_line(result: Mapping[str, Any]) -> str:
         f"weights `{result['weights_sha256'][:12]}` ({result['weights_bytes'] / 1e6:.2f} MB)."
         + (" **Control: classes permuted.**" if result["are_classes_permuted"] else "")
     )
+
+
+def _changes(recipe: Recipe) -> str:
+    """What was run otherwise than the recipe of that name says, with what it says."""
+    if recipe.name not in RECIPES:
+        return ""
+    named = RECIPES[recipe.name]
+    changes = [
+        f"{item.name} {getattr(recipe, item.name)} instead of {getattr(named, item.name)}"
+        for item in fields(recipe)
+        if item.name not in ("architecture", "seed", "augmentation")
+        and getattr(recipe, item.name) != getattr(named, item.name)
+    ]
+    return f" with {', '.join(changes)}" if changes else ""
 
 
 def _by_class(result: Mapping[str, Any]) -> str:

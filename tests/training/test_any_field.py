@@ -103,7 +103,9 @@ def test_a_field_goes_from_its_manifest_to_predictions_in_its_study(
     evaluated = score_checkpoints([folder.model], source, None, device="cpu", cache=tmp_path / "c")
     assert evaluated["scores"]["internal"]["confusion"] == scores["confusion"]
     assert write_report([folder.path], tmp_path / "report.md") == 1
-    assert "paper's Table" not in (tmp_path / "report.md").read_text()
+    written = (tmp_path / "report.md").read_text()
+    assert "paper's Table" not in written
+    assert "Recipe `modern` with length 12 instead of 60" in written, "what was run otherwise is said"
 
     get_settings.cache_clear()
     engine = create_store(f"sqlite:///{tmp_path / 'store.sqlite3'}")
