@@ -22,7 +22,10 @@ from core.errors import InputError
 from core.spelling import spelling_key
 
 #: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
-READING_ORDER_ALGORITHM = "pcg64-sha256-v1"
+READING_ORDER_ALGORITHM = "pcg64-sha256-v2"
+
+#: No reading of one case takes longer, seconds; a clock that says so is wrong.
+LONGEST_READING_S = 24 * 3600
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -123,6 +126,8 @@ class Protocol:
             raise InputError("a study needs at least one arm", field="arms")
         if len(self.confidence_labels) < 2:
             raise InputError("a confidence scale needs at least two steps", field="confidence_labels")
+        if not -(2**63) <= self.order_seed < 2**63:
+            raise InputError("a seed has at most 64 bits", field="order_seed", value=self.order_seed)
         if self.model_sha256 is not None and _SHA256.fullmatch(self.model_sha256) is None:
             raise InputError("not a SHA-256 in small hexadecimal digits", field="model", value=self.model_sha256)
 
@@ -259,11 +264,15 @@ def check_answer(answer: Answer, protocol: Protocol) -> None:
     if not 1 <= answer.confidence <= top:
         raise InputError(f"the confidence must lie between 1 and {top}", field="confidence", value=answer.confidence)
     seconds = answer.reading_seconds
-    if seconds is not None and not (np.isfinite(seconds) and seconds >= 0):
-        raise InputError("the reading time must be zero or more seconds", field="reading_seconds", value=seconds)
+    if seconds is not None:
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not 0 <= seconds <= LONGEST_READING_S:  # NaN is neither
+            raise InputError(
+                f"the reading time must be 0 to {LONGEST_READING_S} seconds", field="reading_seconds", value=seconds
+            )
 
 
-def reading_order(case_ids: Sequence[str], *, seed: int, reader: str, arm: Arm) -> list[str]:
+def reading_order(case_ids: Sequence[str], *, study: str, seed: int, reader: str, arm: Arm) -> list[str]:
     """Seeded order in which one reader meets the cases of one arm.
 
     Parameters
@@ -271,6 +280,8 @@ def reading_order(case_ids: Sequence[str], *, seed: int, reader: str, arm: Arm) 
     case_ids : sequence of str
         The cases; their own order does not matter (they are sorted first), so that adding nobody's shuffle depends
         on the manifest.
+    study : str
+        Key of the study: the same reader meets the same cases in another order in another study.
     seed : int
         ``Protocol.order_seed``.
     reader : str
@@ -283,7 +294,7 @@ def reading_order(case_ids: Sequence[str], *, seed: int, reader: str, arm: Arm) 
     list of str
         A permutation of ``case_ids``.
     """
-    digest = hashlib.sha256(f"{READING_ORDER_ALGORITHM}|{seed}|{reader}|{arm}".encode()).digest()
+    digest = hashlib.sha256(f"{READING_ORDER_ALGORITHM}|{study}|{seed}|{reader}|{arm}".encode()).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
     ordered = sorted(case_ids)
     return [ordered[index] for index in rng.permutation(len(ordered))]

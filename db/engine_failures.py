@@ -18,7 +18,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import exc
 
-from core.errors import ConflictError, SchemaVersionError, StoreBusyError, StoreDamagedError, StoreError
+from core.errors import (
+    ConflictError,
+    ReadingRoomError,
+    SchemaVersionError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+)
 
 #: The command that a wrong schema version is mended with.
 MIGRATE_COMMAND = "python manage.py migrate"
@@ -149,7 +156,11 @@ def translated_failures() -> Iterator[None]:
     """
     try:
         yield
-    except exc.DBAPIError as failure:
+    except exc.StatementError as failure:
+        if isinstance(failure.orig, ReadingRoomError):  # a column type refused a value before it was sent
+            raise failure.orig from None
+        if not isinstance(failure, exc.DBAPIError):
+            raise
         raise _in_our_words(failure) from failure
     except exc.TimeoutError as failure:  # the connection pool
         raise StoreBusyError("The store is busy: no free connection. Nothing was saved; try again.") from failure

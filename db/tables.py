@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.types import BigNumber, Flag, Json, Real, UtcDateTime
+from db.types import BigNumber, Flag, Json, PlainText, Real, UtcDateTime
 
 
 class Base(DeclarativeBase):
@@ -31,7 +31,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain dict here
-        str: sa.Text(),
+        str: PlainText(),
         int: sa.Integer(),
         float: Real,
         bool: Flag(),

@@ -10,10 +10,34 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from core.errors import InputError
+
 #: 64-bit whole number that SQLite may still use as an alias of its rowid.
 BigNumber: TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 #: 64-bit float on both engines (REAL has 32 bits on PostgreSQL and 64 on SQLite).
 Real: TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
+
+
+class PlainText(TypeDecorator[str]):
+    """Text that both engines hold: PostgreSQL refuses NUL, neither takes half of a surrogate pair."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Refuse what SQLite would take and PostgreSQL would not."""
+        if value is not None and storable(value) != value:
+            raise InputError(
+                "text with a character that no store holds (NUL, or half of a pair)",
+                value=ascii(value),
+                fix="remove it",
+            )
+        return value
+
+
+def storable(text: str) -> str:
+    """Text with every character that no store holds replaced by a question mark."""
+    return text.replace("\x00", "?").encode("utf-8", "replace").decode("utf-8")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,8 +97,11 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
-        """Write sorted keys; refuse NaN and infinity, which JSON does not know."""
-        return canonical_json(value)
+        """Write sorted keys; refuse NaN and infinity, which JSON does not know, and text that no store holds."""
+        text = canonical_json(value)
+        if storable(text) != text:
+            raise InputError("text with half of a pair of characters, which no store holds", fix="remove it")
+        return text
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Read what was written."""

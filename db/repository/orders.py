@@ -23,8 +23,8 @@ def make_order(
 ) -> int:
     """Store the order of one reader over the included cases of some cohorts, one arm after the other.
 
-    The shuffle depends on the protocol's seed, the login and the arm, and on the coordinator's case ids, so that the
-    same manifest gives the same order in every store. Cohorts are mixed.
+    The shuffle depends on the study's key, the protocol's seed, the login and the arm, and on the coordinator's case
+    ids, so that the same manifest gives the same order in every store. Cohorts are mixed.
 
     Returns
     -------
@@ -56,7 +56,9 @@ def make_order(
     ordered = [
         (arm, case)
         for arm in arms
-        for case in reading_order(list(case_ids), seed=protocol.order_seed, reader=person.login, arm=arm)
+        for case in reading_order(
+            list(case_ids), study=study.study_key, seed=protocol.order_seed, reader=person.login, arm=arm
+        )
     ]
     db_session.execute(
         sa.delete(PresentationRow).where(

@@ -78,7 +78,7 @@ class ReadingRepository(RepositoryBase):
 
     @allowed(Role.READER)
     def presentation_image(self, presentation_id: str) -> ReadingImage:
-        """Pixels of one of the reader's own presentations.
+        """Pixels of one of the reader's own presentations; that they were sent stands in the audit trail.
 
         Raises
         ------
@@ -87,9 +87,10 @@ class ReadingRepository(RepositoryBase):
         AccessError
             If the study is not open.
         """
-        with self._reading() as db_session:
+        with self._writing() as db_session:
             presentation, study = self._own(db_session, presentation_id)
             _require_open(study)
+            self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
             found = db_session.execute(
                 sa.select(ImageRow.png, ImageRow.bits, CaseImageRow.pixel_spacing_mm)
                 .join(CaseImageRow, CaseImageRow.image_id == ImageRow.image_id)

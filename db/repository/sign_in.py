@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError
 from core.study import Person
+from db.audit import Deed
 from db.repository.access import (
     LIVING_SIGN_IN,
     RepositoryBase,
@@ -22,12 +24,30 @@ from db.repository.access import (
     token_hash,
 )
 from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
+from db.types import storable
 
-#: Failed sign-ins of one login from one address before a delay begins.
-FREE_ATTEMPTS = 5
-#: Longest delay between two attempts, seconds; there is no lockout that somebody has to lift.
-LONGEST_DELAY_S = 300
 
+@dataclass(frozen=True)
+class Limit:
+    """How many failed sign-ins are free, and how long the wait grows after them."""
+
+    free: int
+    longest_delay_s: int  # there is no lockout that somebody has to lift
+
+    def delay_s(self, failures: int) -> float:
+        """Seconds to wait after so many failures: 0, then 1, 2, 4 ... up to the longest."""
+        if failures < self.free:
+            return 0.0
+        return float(min(2 ** min(failures - self.free, 16), self.longest_delay_s))
+
+
+#: One login from one address.
+OF_LOGIN_AND_ADDRESS = Limit(5, 300)
+#: One address with any login, one login from any address. Neither holds for a person who signed in from this address
+#: in the last days: guessing at a login, or from behind the same router, locks nobody out of the desk he or she uses.
+OF_ADDRESS = OF_LOGIN = Limit(40, 60)
+
+_ANY = "*"  # in place of the login or the address
 _FORGET_FAILURES_AFTER = timedelta(hours=1)
 _KEEP_ATTEMPTS = timedelta(days=1)
 _REFUSED = "Sign-in failed. Check the login and the password."
@@ -45,7 +65,7 @@ class SignInRepository(RepositoryBase):
         login, password : str
             As typed; the login without regard to case.
         ip : str
-            Address the request came from; attempts are counted per login and address.
+            Address the request came from; attempts are counted per login, per address, and for both together.
 
         Returns
         -------
@@ -58,10 +78,10 @@ class SignInRepository(RepositoryBase):
             One text whether the login is unknown, the password wrong or the person inactive; another one, naming the
             seconds to wait, after too many attempts.
         """
-        login, ip = folded_login(login)[:200], ip[:100]
+        login, ip = storable(folded_login(login))[:200], storable(ip)[:100]
         with self._writing() as db_session:
             # The attempt is counted before the password is looked at: a hundred guesses at once are a hundred.
-            self._count_attempt(db_session, login, ip)
+            counted = self._count_attempts(db_session, login, ip)
             row = db_session.execute(
                 sa.select(PersonRow.person_id, PersonRow.password_hash, PersonRow.is_active).where(
                     PersonRow.login == login
@@ -69,6 +89,9 @@ class SignInRepository(RepositoryBase):
             ).first()
         is_right = self._passwords.verify(row.password_hash if row else None, password)
         if row is None or not is_right or not row.is_active:
+            with self._writing() as db_session:
+                # What is typed as an unknown login may be a password: it stands nowhere.
+                self._audit(db_session, "sign-in.failed", login=login if row else None, ip=ip)
             raise AccessError(_REFUSED)
         token = secrets.token_urlsafe(32)
         newer_hash = self._passwords.hash(password) if self._passwords.needs_new_hash(row.password_hash) else None
@@ -79,9 +102,7 @@ class SignInRepository(RepositoryBase):
                 raise AccessError(_REFUSED)  # changed while the hash was computed
             if newer_hash is not None:
                 stored.password_hash = newer_hash
-            db_session.execute(
-                sa.delete(SignInAttemptRow).where(SignInAttemptRow.login == login, SignInAttemptRow.ip == ip)
-            )
+            self._forgive(db_session, counted)
             db_session.execute(sa.delete(SignInSessionRow).where(SignInSessionRow.expires_at < now - timedelta(days=7)))
             db_session.add(
                 SignInSessionRow(
@@ -93,7 +114,7 @@ class SignInRepository(RepositoryBase):
                     revoked_at=None,
                 )
             )
-            self._audit(db_session, "sign-in", login=login, ip=ip)
+            self._audit_all(db_session, [Deed(login, "sign-in", None, {"ip": ip})])
         return token
 
     @allowed()
@@ -107,13 +128,32 @@ class SignInRepository(RepositoryBase):
     def sign_out(self, token: str) -> None:
         """End a sign-in for good; silent if it was not valid."""
         with self._writing() as db_session:
-            db_session.execute(
+            ended = db_session.scalars(
                 sa.update(SignInSessionRow)
                 .where(SignInSessionRow.token_sha256 == token_hash(token), SignInSessionRow.revoked_at.is_(None))
                 .values(revoked_at=self._clock())
-            )
+                .returning(SignInSessionRow.person_id)
+            ).first()
+            if ended is not None:
+                login = db_session.get_one(PersonRow, ended).login
+                self._audit_all(db_session, [Deed(login, "sign-out")])
 
-    def _count_attempt(self, db_session: Session, login: str, ip: str) -> None:
+    def _count_attempts(self, db_session: Session, login: str, ip: str) -> list[tuple[str, str]]:
+        """Count an attempt under every limit that holds for it; give the keys that were counted."""
+        limits = {(login, ip): OF_LOGIN_AND_ADDRESS}
+        is_known_here = sa.exists().where(
+            SignInSessionRow.person_id == PersonRow.person_id, PersonRow.login == login, SignInSessionRow.ip == ip
+        )
+        if not db_session.scalar(sa.select(is_known_here)):
+            limits |= {(_ANY, ip): OF_ADDRESS, (login, _ANY): OF_LOGIN}
+        for key, limit in limits.items():
+            self._count_attempt(db_session, *key, limit)
+        db_session.execute(
+            sa.delete(SignInAttemptRow).where(SignInAttemptRow.last_attempt_at < self._clock() - _KEEP_ATTEMPTS)
+        )
+        return list(limits)
+
+    def _count_attempt(self, db_session: Session, login: str, ip: str, limit: Limit) -> None:
         """Count an attempt, or refuse it because the last one was too short ago."""
         now = self._clock()
         make = postgresql.insert if db_session.get_bind().dialect.name == "postgresql" else sqlite.insert
@@ -135,12 +175,15 @@ class SignInRepository(RepositoryBase):
             raise AccessError(f"Too many attempts. Wait {seconds} seconds, then try again.")
         attempt.failures += 1
         attempt.last_attempt_at = now
-        attempt.next_allowed_at = now + timedelta(seconds=_delay_s(attempt.failures))
-        db_session.execute(sa.delete(SignInAttemptRow).where(SignInAttemptRow.last_attempt_at < now - _KEEP_ATTEMPTS))
+        attempt.next_allowed_at = now + timedelta(seconds=limit.delay_s(attempt.failures))
 
-
-def _delay_s(failures: int) -> float:
-    """Seconds to wait after so many failures: 0, then 1, 2, 4 ... up to the longest."""
-    if failures < FREE_ATTEMPTS:
-        return 0.0
-    return float(min(2 ** min(failures - FREE_ATTEMPTS, 16), LONGEST_DELAY_S))
+    def _forgive(self, db_session: Session, counted: list[tuple[str, str]]) -> None:
+        """The password was right: failures of this login and address are forgotten, elsewhere this attempt was none."""
+        for login, ip in counted:
+            attempt = db_session.get(SignInAttemptRow, (login, ip), with_for_update=True)
+            if attempt is None:
+                continue
+            if _ANY in (login, ip):
+                attempt.failures = max(0, attempt.failures - 1)
+            else:
+                db_session.delete(attempt)

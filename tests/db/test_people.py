@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, SignedOutError
 from core.study import Role
 from db import OPERATOR, Repository
-from db.repository.sign_in import LONGEST_DELAY_S
+from db.repository.sign_in import OF_ADDRESS, OF_LOGIN_AND_ADDRESS
 from db.tables import PersonRow, SignInSessionRow
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, read_next
 
@@ -86,7 +86,7 @@ def test_the_delay_grows_up_to_five_minutes_and_is_forgotten_after_success(
             with pytest.raises(AccessError) as refused:
                 nobody.authenticate("ann", "wrong password", "6.6.6.6")
             waits.append(int(str(refused.value).split("Wait ")[1].split()[0]))
-        clock.forward(seconds=LONGEST_DELAY_S + 1)
+        clock.forward(seconds=OF_LOGIN_AND_ADDRESS.longest_delay_s + 1)
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     nobody.authenticate("ann", PASSWORD, "6.6.6.6")
     for _ in range(5):
@@ -205,3 +205,70 @@ def test_a_hash_of_an_older_profile_is_renewed_at_sign_in(room: Room, engine: En
 
 def _old_hash() -> str:
     return argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
+
+
+def _fail(nobody: Repository, login: str, ip: str) -> str:
+    with pytest.raises(AccessError) as refused:
+        nobody.authenticate(login, "wrong password", ip)
+    return str(refused.value)
+
+
+def test_an_address_that_tries_many_logins_has_to_wait(room: Room, nobody: Repository) -> None:
+    answers = [_fail(nobody, f"login-{number}", "6.6.6.6") for number in range(OF_ADDRESS.free + 1)]
+    assert not any("Wait" in text for text in answers[:-1])
+    assert "Wait 1 seconds" in answers[-1]
+    assert "Wait" in _fail(nobody, "ann", "6.6.6.6")
+    assert "Check the login" in _fail(nobody, "ann", "7.7.7.7")
+
+
+def test_a_login_that_is_tried_from_many_addresses_has_to_wait(room: Room, nobody: Repository) -> None:
+    answers = [_fail(nobody, "ann", f"10.1.0.{number}") for number in range(OF_ADDRESS.free + 1)]
+    assert "Wait" in answers[-1]
+    assert "Wait" in _fail(nobody, "ann", "10.2.0.1")
+    assert "Check the login" in _fail(nobody, "ben", "10.2.0.1")
+
+
+def test_neither_locks_out_a_person_who_signed_in_from_this_address_before(
+    room: Room, nobody: Repository, clock: Clock
+) -> None:
+    nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+    for number in range(OF_ADDRESS.free + 20):
+        _fail(nobody, "ann", f"10.1.0.{number}")
+        _fail(nobody, f"login-{number}", "10.0.0.1")
+    assert "Wait" in _fail(nobody, "ann", "10.3.0.1")
+    assert "Wait" in _fail(nobody, "ben", "10.0.0.1")
+    assert nobody.authenticate("ann", PASSWORD, "10.0.0.1")
+
+
+def test_right_passwords_from_one_address_are_no_failures(room: Room, nobody: Repository, repository) -> None:
+    """Sixty readers behind one router."""
+    for number in range(OF_ADDRESS.free + 20):
+        room.operator.create_person(f"p{number}", "Somebody", Role.READER, password="a password for all")
+        nobody.authenticate(f"p{number}", "a password for all", "10.0.0.1")
+    assert "Check the login" in _fail(nobody, "ben", "10.0.0.1")
+
+
+def test_sign_ins_failures_and_sign_outs_stand_in_the_trail_under_the_right_name(
+    room: Room, nobody: Repository
+) -> None:
+    before = len(room.operator.audit_trail())
+    _fail(nobody, "ann", "10.0.0.1")
+    _fail(nobody, "my secret password", "10.0.0.1")
+    token = nobody.authenticate("ANN", PASSWORD, "10.0.0.1")
+    nobody.sign_out(token)
+    nobody.sign_out(token)
+    room.coordinator.set_password("ann", "another long password")
+    said = [(event.actor, event.action, event.detail) for event in room.operator.audit_trail()[before:]]
+    assert said == [
+        ("nobody", "sign-in.failed", {"login": "ann", "ip": "10.0.0.1"}),
+        ("nobody", "sign-in.failed", {"login": None, "ip": "10.0.0.1"}),  # it might be a password
+        ("ann", "sign-in", {"ip": "10.0.0.1"}),
+        ("ann", "sign-out", {}),
+        ("chief", "person.password", {"login": "ann"}),
+    ]
+    assert room.operator.verify_audit().is_intact
+
+
+def test_a_login_that_no_store_can_hold_is_refused_like_any_other(room: Room, nobody: Repository) -> None:
+    for login in ("ann\x00", "\ud800", "x" * 300):
+        assert "Check the login" in _fail(nobody, login, "10.0.0.1")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, ReadingRoomError
-from core.study import Answer, Arm, Protocol, StudyState, reading_order
+from core.study import Answer, Arm, Protocol, Role, StudyState, reading_order
 from db import Repository
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 
@@ -28,7 +28,7 @@ def test_the_order_is_the_seeded_one_of_this_reader_and_no_other(room: Room) -> 
         shown[login] = [
             next(case.case for case in room.cases if np.array_equal(case.pixels, image)) for image in pixels
         ]
-        expected = reading_order(included, seed=protocol.order_seed, reader=login, arm=Arm.UNAIDED)
+        expected = reading_order(included, study=STUDY, seed=protocol.order_seed, reader=login, arm=Arm.UNAIDED)
         assert shown[login] == expected
     assert shown["ann"] != shown["ben"]
 
@@ -224,3 +224,62 @@ def test_one_submission_sent_twice_at_once_is_one_row_and_two_receipts(room: Roo
         assert sorted(result.was_already_saved for result in results) == [False, True], results
         assert results[0].reading_id == results[1].reading_id
         assert room.ann.my_progress(STUDY).n_done == turn + 1
+
+
+#: Values that SQLite would take and PostgreSQL would not, or that crash on the way.
+NO_STORE_HOLDS = ("a\x00b", "\ud83d", "\x00")
+
+
+@pytest.mark.parametrize("text", NO_STORE_HOLDS, ids=ascii)
+def test_text_that_no_store_holds_is_refused_alike_on_both_engines(room: Room, text: str) -> None:
+    place = room.ann.next_presentation(STUDY).presentation_id
+    for deed in (
+        lambda: room.ann.save_reading(place, Answer("sat", 3), submit_id=text),
+        lambda: room.ann.save_reading(place, Answer("sat", 3, comment=text), submit_id="a"),
+        lambda: room.ann.save_reading(place, Answer("sat", 3, display_state={"t": "\ud83d"}), submit_id="b"),
+        lambda: room.ann.save_reading(text, Answer("sat", 3), submit_id="c"),
+        lambda: room.ann.presentation_image(text),
+        lambda: room.ann.my_progress(text),
+        lambda: room.coordinator.create_person("eve", f"Eve {text}", Role.READER),
+        lambda: room.coordinator.create_study("text", Protocol(title="T", question="\ud83d?")),
+        lambda: room.coordinator.case_image(STUDY, text),
+        lambda: room.coordinator.import_cases("draft", [replace(make_cases(1, start=90)[0], case=text)]),
+    ):
+        with pytest.raises((InputError, NotFoundError)):
+            deed()
+    assert room.ann.my_progress(STUDY).n_done == 0
+    assert room.coordinator.verify_audit().is_intact
+
+
+def test_every_case_that_is_sent_to_a_screen_stands_in_the_trail(room: Room) -> None:
+    before = len(room.coordinator.audit_trail())
+    for _ in range(2):
+        place = room.ann.next_presentation(STUDY)
+        room.ann.presentation_image(place.presentation_id)
+        read_next(room.ann)
+    with pytest.raises(NotFoundError):
+        room.ben.presentation_image(place.presentation_id)
+    said = [(event.actor, event.action, event.detail["position"]) for event in room.coordinator.audit_trail()[before:]]
+    assert said == [
+        ("ann", "case.shown", 1), ("ann", "reading.save", 1), ("ann", "case.shown", 2), ("ann", "reading.save", 2),
+    ]  # fmt: skip
+
+
+def test_the_same_cases_in_a_second_study_come_in_another_order(room: Room) -> None:
+    room.coordinator.create_study("second", Protocol(title="Second"))
+    room.coordinator.import_cases("second", make_cases(10, start=400))
+    orders = []
+    for key in ("second", "third"):
+        if key == "third":
+            room.coordinator.create_study("third", Protocol(title="Third"))
+            cases = [replace(case, pixels=case.pixels + 1) for case in make_cases(10, start=400)]
+            room.coordinator.import_cases("third", cases)
+        room.coordinator.add_reader(key, "ann", cohorts=["internal"])
+        room.coordinator.set_state(key, StudyState.OPEN)
+        shown = []
+        while (place := room.ann.next_presentation(key)) is not None:
+            shown.append(tuple(room.ann.presentation_image(place.presentation_id).pixels[0] - (key == "third")))
+            room.ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id=f"{key}-{place.position}")
+        orders.append(shown)
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]

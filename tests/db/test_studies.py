@@ -128,8 +128,8 @@ def test_a_new_protocol_version_makes_the_orders_again(room: Room) -> None:
     room.coordinator.set_state("second", StudyState.OPEN)
     first = room.ann.next_presentation("second")
     keys = [case.case for case in cases]
-    expected = reading_order(keys, seed=2, reader="ann", arm=Arm.UNAIDED)[0]
-    assert expected != reading_order(keys, seed=1, reader="ann", arm=Arm.UNAIDED)[0]
+    expected = reading_order(keys, study="second", seed=2, reader="ann", arm=Arm.UNAIDED)[0]
+    assert expected != reading_order(keys, study="second", seed=1, reader="ann", arm=Arm.UNAIDED)[0]
     shown = room.ann.presentation_image(first.presentation_id).pixels
     assert (shown == next(case.pixels for case in cases if case.case == expected)).all()
     with pytest.raises(ConflictError):
