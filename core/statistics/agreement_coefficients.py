@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from core.errors import StatisticsInputError
-from core.statistics.result import Estimate, State, TestResult, undefined_estimate, undefined_test
+from core.statistics.result import Estimate, Reported, State, TestResult, undefined_estimate, undefined_test
 from core.statistics.validation import (
     BoolArray,
     FloatArray,
@@ -50,7 +50,7 @@ Weights = Literal["identity", "linear", "quadratic"]
 
 
 @dataclass(frozen=True)
-class AgreementCoefficient:
+class AgreementCoefficient(Reported):
     """A coefficient with what it is made of."""
 
     estimate: Estimate

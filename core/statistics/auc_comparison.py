@@ -1,10 +1,16 @@
 """Comparing AUCs: two curves or many over the same cases (paired), and two curves over different cases (unpaired).
 
+Measures: :func:`compare_aucs_paired`, :func:`compare_aucs_unpaired`, :func:`compare_aucs` (several at once).
+
 Conventions: first minus second. Paired comparisons are normal; the unpaired one uses Student's t with Satterthwaite's
 degrees of freedom, as pROC does (textbooks use the normal), and its method name says so. Comparing a hard-label AUC
 (balanced accuracy at one operating point) with a rating's AUC compares a point with a curve: the result carries a
 warning. Two curves that rank every pair of cases alike have difference 0, no variance, and a named state. Limits of
 differences stay within -1 and 1 (:mod:`core.statistics.range_limits`); Wald's stand beside them.
+
+>>> truth, first, second = [0, 0, 0, 1, 1, 1], [1, 2, 3, 2, 4, 5], [1, 3, 2, 1, 2, 4]
+>>> print(compare_aucs_paired(truth, first, second))
+0.2778 (95% -0.1057 to 0.5893), statistic 1.508, p = 0.1317, n = 6; DeLong, paired
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from core.statistics.auc_interval import auc_clustered, auc_from_components
 from core.statistics.delong import DelongComponents, delong_components
 from core.statistics.multiplicity import holm
 from core.statistics.range_limits import difference_estimate
-from core.statistics.result import Estimate, State, TestResult, undefined_test
+from core.statistics.result import Estimate, Reported, State, TestResult, undefined_test
 from core.statistics.roc import is_hard_label
 from core.statistics.validation import (
     BoolArray,
@@ -136,7 +142,7 @@ def compare_aucs_unpaired(
 
 
 @dataclass(frozen=True)
-class AucPair:
+class AucPair(Reported):
     """Two curves of several, first minus second."""
 
     first: int
@@ -146,7 +152,7 @@ class AucPair:
 
 
 @dataclass(frozen=True)
-class AucComparison:
+class AucComparison(Reported):
     """Several curves over the same cases, from one covariance."""
 
     estimates: tuple[Estimate, ...]

@@ -1,10 +1,18 @@
 """The bootstrap: stratified by reference standard, clustered by patient, over cases or over readers and cases.
 
+Measures: :func:`bootstrap_auc`, :func:`bootstrap_auc_difference`, :func:`bootstrap_reader_average`,
+:func:`bootstrap_estimate` (any statistic of cases).
+
 Conventions: randomness comes in as ``rng`` and nothing is random without it. Positive and negative cases are drawn
 separately, so every replicate has as many of each as the study (with ``patients``: patients are drawn, separately
 those with only positive, only negative, and both kinds of cases, and all cases of a drawn patient come along).
 Ratings are sorted once; a replicate is a vector of how often each case was drawn. A replicate on which the statistic
 is not defined is left out and counted in a note. Percentile limits move by about 0.005 from seed to seed.
+
+>>> truth, rating = [0, 0, 0, 1, 1, 1], [1, 2, 3, 2, 4, 5]
+>>> found = bootstrap_auc(truth, rating, rng=np.random.default_rng(1), n_replicates=2_000)
+>>> print(f"{found.value:.3f}, upper limit {found.upper:.1f}")
+0.833, upper limit 1.0
 
 References
 ----------

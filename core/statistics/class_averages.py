@@ -1,8 +1,14 @@
 """Averages of per-class metrics over the classes: macro, and weighted by class size.
 
+Measures: :func:`average_metrics`.
+
 Each average is a smooth function of the cells of one confusion matrix, so its standard error follows from the
 multinomial by the delta method and its interval is symmetric on the logit scale. An average over classes of which one
 is undefined is undefined: a class without a prediction has no PPV, and 0 would be an invention.
+
+>>> found = average_metrics(np.array([[8, 2], [3, 7]]), ("a", "b"), 0.95, is_weighted=False)
+>>> print(f"{found.sensitivity.value:.2f}")
+0.75
 """
 
 from __future__ import annotations
@@ -14,12 +20,12 @@ from math import exp, log, sqrt
 import numpy as np
 from scipy import stats
 
-from core.statistics.result import Estimate, State, undefined_estimate
+from core.statistics.result import Estimate, Reported, State, undefined_estimate
 from core.statistics.validation import FloatArray, IntArray, check_confidence_level
 
 
 @dataclass(frozen=True)
-class AverageMetrics:
+class AverageMetrics(Reported):
     """Averages over classes; intervals by the delta method on the logit scale."""
 
     accuracy: Estimate

@@ -1,9 +1,17 @@
 """Per-class proportions of a several-class study: accuracy, sensitivity, specificity, predictive values, F1.
 
+Measures: :func:`confusion_matrix`, :func:`classification_metrics`, :func:`metrics_from_matrix`,
+:func:`binary_metrics`, :func:`predictive_values_at_prevalence`.
+
 Conventions: rows of a confusion matrix are the reference standard, columns the reading. A class is judged against all
 others together ("one against the rest"). A proportion whose denominator is zero is undefined, never 0; so is an
 average over classes of which one is undefined. Intervals: Wilson unless asked otherwise; the docstrings say where
 another is used.
+
+>>> print(binary_metrics(BinaryCounts(8, 3, 2, 7)).sensitivity)
+0.8000 (95% 0.4902 to 0.9433), n = 10; Wilson
+>>> print(predictive_values_at_prevalence(BinaryCounts(8, 3, 2, 7), 0.1).ppv)
+0.2286 (95% 0.0986 to 0.4452), n = 20; at prevalence 0.1, logit delta method
 """
 
 from __future__ import annotations
@@ -19,7 +27,7 @@ from scipy import stats
 from core.errors import StatisticsInputError
 from core.statistics.class_averages import AverageMetrics, average_metrics
 from core.statistics.proportions import IntervalMethod, proportion
-from core.statistics.result import Estimate, State, undefined_estimate
+from core.statistics.result import Estimate, Reported, State, undefined_estimate
 from core.statistics.validation import (
     IntArray,
     check_classes,
@@ -60,7 +68,7 @@ class BinaryCounts:
 
 
 @dataclass(frozen=True)
-class BinaryMetrics:
+class BinaryMetrics(Reported):
     """Everything that four counts say about one class against the rest."""
 
     counts: BinaryCounts
@@ -76,7 +84,7 @@ class BinaryMetrics:
 
 
 @dataclass(frozen=True)
-class ClassificationMetrics:
+class ClassificationMetrics(Reported):
     """A reader or model against the reference standard, per class and averaged."""
 
     classes: tuple[Hashable, ...]
@@ -221,7 +229,7 @@ def binary_metrics(
 
 
 @dataclass(frozen=True)
-class PredictiveValues:
+class PredictiveValues(Reported):
     """Predictive values at a prevalence other than the study's."""
 
     ppv: Estimate

@@ -1,9 +1,15 @@
 """Comparing answers over the same cases: right or wrong (McNemar, Cochran) and class by class (Bowker, Stuart-Maxwell).
 
+Measures: :func:`mcnemar`, :func:`mcnemar_clustered`, :func:`cochran_q`, :func:`compare_accuracies`,
+:func:`square_table`, :func:`stuart_maxwell`, :func:`bowker`, :func:`chi_squared`, :func:`fisher_exact`.
+
 Conventions: reads of the same cases are paired, and a paired test is the answer. The chi-squared tests of two
 independent proportions are here because papers print them ("the paper's mode"); on paired reads they answer another
 question, and their result says so. Missing readings leave a case out of the comparison it is missing from, and the
 number is noted; nothing is imputed.
+
+>>> print(mcnemar(PairedCounts(both=70, only_first=15, only_second=5, neither=10)))
+0.1000 (95% 0.0134 to 0.1924), statistic 5, p = 0.0414, n = 100; McNemar, exact
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from core.statistics.proportion_difference import (
     difference_paired_clustered,
     difference_unpaired,
 )
-from core.statistics.result import TestResult, undefined_test
+from core.statistics.result import Reported, TestResult, undefined_test
 from core.statistics.validation import (
     BoolArray,
     FloatArray,
@@ -176,7 +182,7 @@ def cochran_q(is_right: ArrayLike) -> TestResult:
 
 
 @dataclass(frozen=True)
-class AccuracyPair:
+class AccuracyPair(Reported):
     """Two readers of several, by their columns, first minus second."""
 
     first: int
@@ -186,7 +192,7 @@ class AccuracyPair:
 
 
 @dataclass(frozen=True)
-class AccuracyComparison:
+class AccuracyComparison(Reported):
     """Several readers over the same cases."""
 
     overall: TestResult

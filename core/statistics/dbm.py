@@ -1,5 +1,7 @@
 """Dorfman-Berbaum-Metz analysis: an analysis of variance of jackknife pseudovalues.
 
+Measures: :func:`dorfman_berbaum_metz`.
+
 ``pseudovalue = c * figure - (c - 1) * figure without the case``, for every case of every reader in every arm, analysed
 as a three-way layout (arm fixed; reader and case random or fixed by scope) with one observation a cell.
 
@@ -7,6 +9,12 @@ Conventions: Hillis' denominator (``MS(TC) - MS(TRC)`` clipped at 0) and degrees
 equals Obuchowski-Rockette with the jackknife covariance; F with (t-1)(c-1) degrees of freedom in FRRC, where
 Obuchowski-Rockette uses chi-squared. It needs every reading of readers x cases x arms; with missing readings use
 :mod:`core.statistics.obuchowski_rockette`.
+
+>>> from core.statistics.roe_metz import RoeMetzModel
+>>> model, rng = RoeMetzModel.structure("HL", separation=1.5), np.random.default_rng(1)
+>>> study = model.simulate(n_readers=5, n_positive=20, n_negative=20, rng=rng)
+>>> print(dorfman_berbaum_metz(study.figures()).scope("RRRC").overall)
+statistic 0.4158, df 1 and 190.6, p = 0.5198; Dorfman-Berbaum-Metz RRRC, F
 
 References
 ----------
@@ -24,13 +32,13 @@ from scipy import stats
 
 from core.errors import UndefinedStatisticError
 from core.statistics.reader_study import ReaderFigures
-from core.statistics.result import TestResult, undefined_test
+from core.statistics.result import Reported, TestResult, undefined_test
 from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test, say_zero_reader_variance_each
 from core.statistics.validation import FloatArray, check_confidence_level
 
 
 @dataclass(frozen=True)
-class PseudovalueComponents:
+class PseudovalueComponents(Reported):
     """Variance components of the pseudovalues by the method of moments; each may come out negative."""
 
     reader: float
@@ -42,7 +50,7 @@ class PseudovalueComponents:
 
 
 @dataclass(frozen=True)
-class DbmScope:
+class DbmScope(Reported):
     """All that one scope says."""
 
     scope: Scope
@@ -52,7 +60,7 @@ class DbmScope:
 
 
 @dataclass(frozen=True)
-class DorfmanBerbaumMetz:
+class DorfmanBerbaumMetz(Reported):
     """Analysis of variance of pseudovalues."""
 
     metric: str

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError
 from core.statistics.case_mean import mean_over_cases
-from core.statistics.result import Estimate
+from core.statistics.result import Estimate, Reported
 from core.statistics.validation import check_probabilities, check_same_length, check_truth
 
 #: Thresholds of a curve unless others are asked for.
@@ -77,7 +77,7 @@ def net_benefit(
 
 
 @dataclass(frozen=True)
-class DecisionPoint:
+class DecisionPoint(Reported):
     """One threshold of a decision curve."""
 
     threshold: float

@@ -1,9 +1,14 @@
 """DeLong's structural components: the AUC of many curves over the same cases, and their covariance.
 
+Measures: :func:`auc`, :func:`delong_components` (AUCs with their covariance).
+
 Conventions: True is positive, a higher rating is more likely positive and is never flipped, a tie counts one half.
 ``v10[r, i]`` is the share of negative cases that positive case ``i`` outranks on curve ``r``; ``v01[r, j]`` is the
 share of positive cases that outrank negative case ``j``. Both average to the AUC. They are found from one argsort a
 curve and counts within groups of ties, O(k n log n), instead of the k·m·n comparisons of the definition.
+
+>>> print(f"{auc([0, 0, 1, 1], [1, 3, 2, 4]):.2f}")
+0.75
 
 References
 ----------

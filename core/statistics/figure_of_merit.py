@@ -1,5 +1,7 @@
 """Figures of merit of many curves over the same cases, with what their covariance over cases is made of.
 
+Measures: :func:`auc_curves`, :func:`proportion_curves`, :func:`average_over_classes`.
+
 A *curve* is one reader in one arm, or one model: a row of ratings or of right/wrong outcomes over the cases. Every
 figure (AUC, accuracy, sensitivity, specificity, and their averages over classes) is put in one form,
 :class:`CurveFigures`, so that the same multi-reader analysis takes any of them.
@@ -7,6 +9,10 @@ figure (AUC, accuracy, sensitivity, specificity, and their averages over classes
 Conventions: NaN means that the case was not read on that curve; the figure of a curve uses the cases it has, nothing
 is imputed, and two curves covary only through the cases that both have. Ties count one half; a higher rating is more
 likely positive and is never flipped.
+
+>>> curves = auc_curves([0, 0, 0, 1, 1, 1], [[1, 2, 3, 2, 4, 5], [1, 3, 2, 1, 2, 4]])
+>>> print(curves.values.round(3), curves.covariance("delong").round(4).tolist())
+[0.833 0.556] [[0.037, 0.0417], [0.0417, 0.0802]]
 
 References
 ----------

@@ -1,5 +1,7 @@
 """Variance of reader-averaged AUCs from moments of the success kernel: U-statistics (unbiased) and V-statistics (MLE).
 
+Measures: :func:`imrmc_analysis`.
+
 The kernel is 1 when a positive case outranks a negative one, a half for a tie. Eight moments of its products (same or
 different negative case, positive case, reader) give the variance of the reader-averaged AUC and the covariance of two
 arms in any design: fully crossed, split-plot, missing readings. This is the method of the iMRMC software.
@@ -14,6 +16,11 @@ Conventions
   the smallest of readers - 1, negatives - 1, positives - 1 (Gaylor and Hopper). Tests and intervals round them down,
   and use the normal distribution from 50 on (not rounded), as iMRMC does. Fewer than one leaves no test.
 - An arm alone is tested against AUC 0.5.
+
+>>> rng = np.random.default_rng(3)
+>>> study = ReaderStudy.from_dense([0, 1] * 15, ratings=rng.normal(size=(2, 4, 30)) + [0, 1] * 15)
+>>> print(imrmc_analysis(study).pairs[0].test)
+-0.0322 (95% -0.3176 to 0.2585), statistic -0.3459, df 3, p = 0.7522; U-statistic, BDG t
 
 References
 ----------
@@ -37,7 +44,7 @@ from scipy import stats
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.range_limits import difference_estimate
 from core.statistics.reader_study import Figure, ReaderStudy, check_figure
-from core.statistics.result import Estimate, State, TestResult, undefined_test
+from core.statistics.result import Estimate, Reported, State, TestResult, undefined_test
 from core.statistics.scope import quantile, upper_tail
 from core.statistics.validation import BoolArray, FloatArray, check_confidence_level
 
@@ -69,7 +76,7 @@ class MomentCovariance:
 
 
 @dataclass(frozen=True)
-class UstatComparison:
+class UstatComparison(Reported):
     """One arm against AUC 0.5, or two arms against each other."""
 
     first: str
@@ -86,7 +93,7 @@ class UstatComparison:
 
 
 @dataclass(frozen=True)
-class UstatAnalysis:
+class UstatAnalysis(Reported):
     """U- or V-statistic analysis of all arms and pairs of arms."""
 
     kind: VarianceKind

@@ -36,7 +36,7 @@ from core.errors import StatisticsInputError
 from core.statistics.case_mean import mean_over_cases, variance_of_mean
 from core.statistics.proportion_difference import tango_limits
 from core.statistics.proportions import wilson_limits
-from core.statistics.result import Estimate, undefined_estimate
+from core.statistics.result import Estimate, Reported, undefined_estimate
 from core.statistics.roc import RocCurve, height_at, is_hard_label, roc_curve
 from core.statistics.validation import (
     BoolArray,
@@ -51,7 +51,7 @@ Match = Literal["specificity", "sensitivity"]
 
 
 @dataclass(frozen=True)
-class MatchedPoint:
+class MatchedPoint(Reported):
     """A model read at the operating point of one reader or of a panel."""
 
     match: Match  # what was made equal

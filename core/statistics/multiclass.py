@@ -1,5 +1,7 @@
 """AUCs of a several-class study, each by its own name.
 
+Measures: :func:`multiclass_auc`, :func:`compare_multiclass_auc`.
+
 Conventions: ``probabilities`` has one column per class, in the order of ``classes``; rows need not add to one (three
 decimals never do). Each class against the rest is one curve. Averages:
 
@@ -15,6 +17,11 @@ Hand-Till M
 Variances come from each case's influence on each AUC, so that AUCs over the same cases are correlated as they are;
 for a single class this is exactly DeLong's variance. Intervals are on the logit scale. An average over classes of
 which one has no case (or all cases) is undefined.
+
+>>> shares = [[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.2, 0.5, 0.3], [0.3, 0.2, 0.5], [0.1, 0.3, 0.6], [0.5, 0.3, 0.2]]
+>>> found = multiclass_auc(["a", "a", "b", "b", "c", "c"], shares, "abc")
+>>> print(f"{found.macro.value:.3f}, Hand-Till {found.hand_till.value:.3f}")
+0.667, Hand-Till 0.667
 
 References
 ----------
@@ -38,7 +45,7 @@ from core.statistics.auc_comparison import compare_aucs_paired
 from core.statistics.auc_interval import auc_estimate, auc_limits
 from core.statistics.delong import delong_components
 from core.statistics.multiplicity import holm
-from core.statistics.result import Estimate, State, TestResult, undefined_estimate
+from core.statistics.result import Estimate, Reported, State, TestResult, undefined_estimate
 from core.statistics.validation import (
     FloatArray,
     IntArray,
@@ -50,7 +57,7 @@ from core.statistics.validation import (
 
 
 @dataclass(frozen=True)
-class MulticlassAuc:
+class MulticlassAuc(Reported):
     """AUCs of one reader or model."""
 
     classes: tuple[Hashable, ...]
@@ -118,7 +125,7 @@ def multiclass_auc(
 
 
 @dataclass(frozen=True)
-class ClassComparison:
+class ClassComparison(Reported):
     """Two models or readers compared on one class."""
 
     test: TestResult

@@ -1,9 +1,16 @@
 """Non-inferiority and equivalence against a margin that was set before the data were seen.
 
+Measures: :func:`assess_margin_paired`, :func:`assess_margin_unpaired`, :func:`assess_margin_auc`,
+:func:`assess_margin` (any difference).
+
 Conventions: differences are first minus second, larger is better for the first (the new one). Non-inferior: the
 difference is above minus the margin, by a one-sided test at ``alpha`` (0.025). Equivalent: it is within the margin on
 both sides, by two one-sided tests at ``alpha``. The interval reported is the matching two-sided one at 1 - 2 alpha, cut
 at -1 and 1, so that test and interval cannot disagree. A p value above 0.05 in a test of difference is not equivalence.
+
+>>> verdict = assess_margin_paired(PairedCounts(both=80, only_first=9, only_second=6, neither=5), 0.1)
+>>> print(f"{verdict.is_shown}, p = {verdict.p_value:.4f}")
+True, p = 0.0016
 
 References
 ----------
@@ -29,13 +36,13 @@ from core.statistics.proportion_difference import (
     miettinen_nurminen_score,
     tango_score,
 )
-from core.statistics.result import Estimate, State
+from core.statistics.result import Estimate, Reported, State
 
 Goal = Literal["non-inferiority", "equivalence"]
 
 
 @dataclass(frozen=True)
-class MarginTest:
+class MarginTest(Reported):
     """The verdict against a margin."""
 
     goal: str

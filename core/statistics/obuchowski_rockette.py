@@ -1,5 +1,7 @@
 """Obuchowski-Rockette analysis: arms compared over readers and cases, with the corrected degrees of freedom of Hillis.
 
+Measures: :func:`obuchowski_rockette`.
+
 The figure of reader j in arm i is ``theta_ij = mu + arm_i + R_j + (arm R)_ij + e_ij``, where the errors covary:
 ``Cov1`` same reader, different arms; ``Cov2`` different readers, same arm; ``Cov3`` different readers and arms. The
 three scopes answer three questions: **RRRC** readers and cases are both samples (the default where at least four or
@@ -22,6 +24,12 @@ Conventions
   the result says so (:data:`core.statistics.scope.ZERO_READER_VARIANCE`).
 - With one reader only FRRC exists, and with the DeLong covariance it is DeLong's paired test.
 
+>>> from core.statistics.roe_metz import RoeMetzModel
+>>> model, rng = RoeMetzModel.structure("HL", separation=1.5), np.random.default_rng(1)
+>>> study = model.simulate(n_readers=5, n_positive=20, n_negative=20, rng=rng)
+>>> print(obuchowski_rockette(study.figures()).scope("FRRC").overall)
+statistic 0.3106, df 1, p = 0.5773; Obuchowski-Rockette FRRC, chi-squared
+
 References
 ----------
 Obuchowski and Rockette (1995), Commun. Stat. Simul. Comput. 24:285-308.
@@ -41,7 +49,7 @@ from scipy import special
 from core.errors import UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance, check_covariance
 from core.statistics.reader_study import CasePattern, ReaderFigures, ReaderPattern
-from core.statistics.result import Estimate, State, TestResult, undefined_test
+from core.statistics.result import Estimate, Reported, State, TestResult, undefined_test
 from core.statistics.scope import (
     NOTHING,
     ZERO_READER_VARIANCE,
@@ -59,7 +67,7 @@ from core.statistics.validation import FloatArray, check_confidence_level
 
 
 @dataclass(frozen=True)
-class VarianceComponents:
+class VarianceComponents(Reported):
     """Components of the Obuchowski-Rockette model, on the scale of the figure squared. None: not in this design."""
 
     error: float  # Var: variance over cases of one reader's figure in one arm
@@ -81,7 +89,7 @@ class VarianceComponents:
 
 
 @dataclass(frozen=True)
-class ScopeAnalysis:
+class ScopeAnalysis(Reported):
     """All that one scope says."""
 
     scope: Scope
@@ -93,7 +101,7 @@ class ScopeAnalysis:
 
 
 @dataclass(frozen=True)
-class ObuchowskiRockette:
+class ObuchowskiRockette(Reported):
     """Multi-reader multi-case analysis of one figure of merit."""
 
     metric: str

@@ -32,7 +32,7 @@ from core.statistics.agreement_coefficients import (
 from core.statistics.cohen_kappa import cohen_kappa, has_kappa_paradox, kappas_of_tables
 from core.statistics.krippendorff import Metric, alpha_of
 from core.statistics.proportions import proportion
-from core.statistics.result import Estimate, undefined_estimate
+from core.statistics.result import Estimate, Reported, undefined_estimate
 from core.statistics.validation import (
     IntArray,
     check_case_ids,
@@ -43,7 +43,7 @@ from core.statistics.validation import (
 
 
 @dataclass(frozen=True)
-class PairwiseAgreement:
+class PairwiseAgreement(Reported):
     """Two readers, by their columns."""
 
     first: int
@@ -53,7 +53,7 @@ class PairwiseAgreement:
 
 
 @dataclass(frozen=True)
-class PanelAgreement:
+class PanelAgreement(Reported):
     """Agreement among the readers of a panel, by every name."""
 
     percent: AgreementCoefficient
@@ -144,7 +144,7 @@ def _pairs(table: ReadingTable, weights: Weights | ArrayLike, confidence_level: 
 
 
 @dataclass(frozen=True)
-class IntraReaderAgreement:
+class IntraReaderAgreement(Reported):
     """One reader against themselves on cases read twice."""
 
     percent: Estimate

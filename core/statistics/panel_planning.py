@@ -36,13 +36,14 @@ from core.statistics.planning import (
     design_powers,
     first_that_reaches,
 )
+from core.statistics.result import Reported
 from core.statistics.scope import Scope, check_scope
 from core.statistics.standalone import StandaloneComparison
 from core.statistics.validation import check_count
 
 
 @dataclass(frozen=True)
-class PanelComponents:
+class PanelComponents(Reported):
     """Variance components of the differences model - reader, on the scale of the figure squared."""
 
     reader: float  # between readers' true figures; clipped at 0 when used

@@ -40,6 +40,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
+from core.statistics.result import Reported
 from core.statistics.scope import Scope, check_scope
 from core.statistics.validation import check_confidence_level, check_count
 
@@ -49,7 +50,7 @@ MOST_READERS = 200
 
 
 @dataclass(frozen=True)
-class OrComponents:
+class OrComponents(Reported):
     """Variance components that planning needs, on the scale of the figure squared."""
 
     arm_by_reader: float  # readers differ in their gain; clipped at 0 when used
@@ -130,7 +131,7 @@ class OrComponents:
 
 
 @dataclass(frozen=True)
-class Power:
+class Power(Reported):
     """Power of one design."""
 
     scope: Scope
@@ -146,7 +147,7 @@ class Power:
 
 
 @dataclass(frozen=True)
-class SampleSize:
+class SampleSize(Reported):
     """Smallest design of a search that reaches the wanted power."""
 
     is_reached: bool

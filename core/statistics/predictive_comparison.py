@@ -1,8 +1,14 @@
 """Comparing predictive values of two readers over the same cases.
 
+Measures: :func:`compare_predictive_values`.
+
 Conventions: first minus second. PPV has the cases called positive in its denominator, and these differ between the
 readers, so McNemar's test does not apply; the generalised score tests treat all calls of a case as a cluster.
 Predictive values depend on the prevalence in the study, and so do their differences.
+
+>>> truth, one, two = [1, 1, 1, 0, 0, 0, 0], [1, 1, 0, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0]
+>>> print(compare_predictive_values(truth, one, two).ppv)
+0.0667 (95% -0.2904 to 0.4237), statistic 0.1255, df 1, p = 0.7232; PPV, Kosinski weighted score
 """
 
 from __future__ import annotations
@@ -16,14 +22,14 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from core.errors import StatisticsInputError
-from core.statistics.result import Estimate, TestResult, undefined_test
+from core.statistics.result import Estimate, Reported, TestResult, undefined_test
 from core.statistics.validation import BoolArray, check_confidence_level, check_same_length, check_truth
 
 ScoreTest = Literal["weighted", "generalised"]
 
 
 @dataclass(frozen=True)
-class PredictiveValueComparison:
+class PredictiveValueComparison(Reported):
     """PPV and NPV of two readers, first minus second."""
 
     ppv: TestResult

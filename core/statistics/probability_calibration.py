@@ -32,7 +32,7 @@ from scipy import special, stats
 from core.errors import StatisticsInputError
 from core.statistics.case_mean import mean_over_cases
 from core.statistics.proportions import proportion, proportion_clustered
-from core.statistics.result import Estimate, State, TestResult, undefined_estimate, undefined_test
+from core.statistics.result import Estimate, Reported, State, TestResult, undefined_estimate, undefined_test
 from core.statistics.validation import (
     BoolArray,
     FloatArray,
@@ -125,7 +125,7 @@ def brier_score_multiclass(
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
+class ReliabilityBin(Reported):
     """Cases whose probabilities lie close together."""
 
     lower: float  # edge of the bin
@@ -232,7 +232,7 @@ def expected_calibration_error(
 
 
 @dataclass(frozen=True)
-class Recalibration:
+class Recalibration(Reported):
     """Logistic regression of the truth on the logit of the probability."""
 
     slope: Estimate  # 1 is ideal; below 1: too extreme

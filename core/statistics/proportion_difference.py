@@ -1,8 +1,14 @@
 """The difference of two proportions, unpaired and paired, first minus second.
 
+Measures: :func:`difference_unpaired`, :func:`difference_paired`, :func:`difference_paired_clustered`,
+:func:`paired_counts`; the scores :func:`tango_score` and :func:`miettinen_nurminen_score`.
+
 Conventions: *unpaired* means two different sets of cases; *paired* means that both readers (or arms) read the same
 cases, which is how a reader study is made, and then only the cases on which they disagree carry information.
 statsmodels' Miettinen-Nurminen interval is wrong up to 0.15 (its issue 10269), so the score intervals are made here.
+
+>>> print(difference_paired(PairedCounts(both=70, only_first=15, only_second=5, neither=10)))
+0.1000 (95% 0.0134 to 0.1924), n = 100; Tango score
 """
 
 from __future__ import annotations

@@ -1,7 +1,12 @@
 """A proportion of cases, and its interval.
 
+Measures: :func:`proportion`, :func:`proportion_clustered` (patients with several cases).
+
 Conventions: a proportion whose denominator is zero is undefined, never 0. ``standard_error`` is None when no or every
 case is a success, since the binomial formula would give 0. The interval is Wilson's unless another is asked for.
+
+>>> print(proportion(110, 130))
+0.8462 (95% 0.7743 to 0.8981), n = 130; Wilson
 """
 
 from __future__ import annotations

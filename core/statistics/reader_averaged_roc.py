@@ -1,11 +1,17 @@
 """The ROC curve of a panel: curves of its readers averaged, never their ratings pooled.
 
+Measures: :func:`reader_averaged_roc`.
+
 Pooling ratings of readers who use the scale differently pulls the curve down; averaging curves does not, and the area
 under either average is exactly the mean of the readers' AUCs.
 
 Conventions: "vertical" averages sensitivity at equal false-positive rate (both ends of a vertical step are kept);
 "diagonal" averages along lines of equal sensitivity + false-positive rate, as iMRMC does by default, and treats both
 axes alike. Readers with hard labels have a point and no curve: the result says how many there are.
+
+>>> found = reader_averaged_roc([0, 0, 1, 1], [[1, 2, 3, 4], [1, 3, 2, 4]])
+>>> print(f"{found.area:.3f} over {found.n_readers} readers")
+0.875 over 2 readers
 
 References
 ----------
@@ -22,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError
+from core.statistics.result import Reported
 from core.statistics.roc import roc_curve
 from core.statistics.validation import FloatArray, check_truth
 
@@ -29,7 +36,7 @@ Direction = Literal["vertical", "diagonal"]
 
 
 @dataclass(frozen=True)
-class ReaderAveragedRoc:
+class ReaderAveragedRoc(Reported):
     """Averaged ROC curve from (0, 0) to (1, 1)."""
 
     false_positive_rate: FloatArray  # (n_points,) ascending

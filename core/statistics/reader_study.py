@@ -1,8 +1,17 @@
 """A reader study as arrays: readers x cases x arms, with the reference standard, validated once.
 
+Measures: none; :class:`ReaderStudy` and its :meth:`ReaderStudy.figures`.
+
 Conventions: ratings are confidences in a class (higher is more likely that class); labels are chosen classes. NaN in a
 dense array means "not read"; a long table simply has no row. Nothing is imputed and nothing is dropped silently: what
 is missing is counted here and noted by the analysis. For two classes the second one is positive.
+
+>>> study = ReaderStudy.from_long(
+...     reader=["A", "A", "B", "B"] * 2, case=[1, 2, 1, 2, 3, 4, 3, 4], truth=[0, 1, 0, 1] * 2,
+...     rating=[1, 4, 2, 3, 2, 5, 3, 3],
+... )
+>>> print(study.figures().values().tolist())
+[[1.0, 0.75]]
 """
 
 from __future__ import annotations

@@ -1,10 +1,20 @@
 """Empirical ROC curves of one class against the rest, and what is read off them.
 
+Measures: :func:`roc_curve`, :func:`partial_auc`, :func:`sensitivity_at_specificity`,
+:func:`specificity_at_sensitivity`, :func:`youden_point`, :func:`operating_point` (decisions),
+:func:`operating_point_at` (a cut-off), :func:`is_hard_label`.
+
 Conventions: True is positive; a higher rating is more likely positive and is never flipped, so an AUC below one half
 stays below one half. A case is called positive when its rating exceeds the threshold, and thresholds lie half-way
 between neighbouring ratings. Points of the curve are joined by straight lines (ties become slanted lines). Two
 distinct ratings (hard labels) give one operating point, and the curve says so in ``is_operating_point``: drawing its
 two straight lines as a curve, or calling its area an AUC without saying so, would pass balanced accuracy off as AUC.
+
+>>> truth, rating = [0, 0, 0, 1, 1, 1], [1, 2, 3, 2, 4, 5]
+>>> print(operating_point_at(truth, rating, 3).metrics.sensitivity)
+0.6667 (95% 0.2077 to 0.9385), n = 3; Wilson
+>>> print(youden_point(truth, rating).threshold)
+3.5
 """
 
 from __future__ import annotations
@@ -20,7 +30,7 @@ from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.bootstrap import bootstrap_estimate
 from core.statistics.classification import BinaryCounts, BinaryMetrics, binary_metrics
 from core.statistics.proportions import proportion_clustered
-from core.statistics.result import Estimate, undefined_estimate
+from core.statistics.result import Estimate, Reported, undefined_estimate
 from core.statistics.validation import (
     BoolArray,
     FloatArray,
@@ -36,7 +46,7 @@ Axis = Literal["specificity", "sensitivity"]
 
 
 @dataclass(frozen=True)
-class RocCurve:
+class RocCurve(Reported):
     """Points of an empirical ROC curve, from "nobody positive" to "everybody positive"."""
 
     threshold: FloatArray  # (n_points,) descending, +inf first, -inf last
@@ -195,7 +205,7 @@ def specificity_at_sensitivity(
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
+class OperatingPoint(Reported):
     """One threshold of a curve, or one reader's decisions, with all that four counts say."""
 
     threshold: float | None  # None when the ratings are decisions

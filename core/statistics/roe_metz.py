@@ -1,5 +1,7 @@
 """Simulated reader studies from the model of Roe and Metz, to check the size and power of multi-reader tests.
 
+Measures: none; :class:`RoeMetzModel` and its :meth:`RoeMetzModel.simulate`.
+
 The decision variable of reader j for case k of truth t in arm i is ``mu_it + R_jt + C_kt + (arm R)_ijt + (arm C)_ikt +
 (R C)_jkt + E_ijkt``: independent normal effects, drawn separately for positive and negative cases. Case-related
 variances add to 1, so that a separation of mu and the reader variances are in units of the decision variable's
@@ -7,6 +9,10 @@ standard deviation over cases.
 
 Conventions: a higher value is more likely positive; ``positive_scale`` stretches everything about positive cases
 (unequal variance, Hillis 2012); the error takes in the three-way interaction.
+
+>>> model = RoeMetzModel.structure("HL", separation=1.5)
+>>> print(f"{model.expected_auc(0):.3f}")
+0.854
 
 References
 ----------

@@ -1,4 +1,10 @@
-"""To whom a multi-reader conclusion applies, and the tests by t or z that all multi-reader analyses share."""
+"""To whom a multi-reader conclusion applies, and the tests by t or z that all multi-reader analyses share.
+
+Measures: :func:`leading_scope`, :func:`contrast_test`, :func:`interval_estimate`.
+
+>>> print(leading_scope(4).value, leading_scope(5).value)
+FRRC RRRC
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ from scipy import special
 
 from core.errors import StatisticsInputError
 from core.statistics.range_limits import difference_estimate
-from core.statistics.result import Estimate, State, TestResult
+from core.statistics.result import Estimate, Reported, State, TestResult
 
 #: Below this share of the error variance a variance is rounding and the test has nothing to divide by.
 NOTHING = 1e-12
@@ -36,7 +42,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True)
-class ArmContrast:
+class ArmContrast(Reported):
     """One arm minus another."""
 
     first: str

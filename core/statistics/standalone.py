@@ -1,5 +1,7 @@
 """One stand-alone model against a panel of readers who read the same cases.
 
+Measures: :func:`compare_model_with_readers`.
+
 The model gives one answer per case, so it is no sample of models: the readers are the sample. The differences
 ``model - reader`` are analysed as a single-arm Obuchowski-Rockette model (Hillis 2007, section 5.3), in which the
 model's own case variance enters the covariance between the readers' differences. The result equals the two-arm
@@ -14,6 +16,13 @@ Conventions
   superiority when it lies above 0 (or above ``margin`` where a super-superiority margin was fixed): a one-sided test at
   half of 1 - confidence level. p > 0.05 for a difference is not equivalence.
 - Readers with hard labels have an operating point; comparing that "AUC" with a model's carries a note.
+
+>>> rng, truth = np.random.default_rng(2), np.arange(40) % 2
+>>> panel = ReaderStudy.from_dense(truth, ratings=rng.normal(size=(1, 5, 40)) + truth, classes=(0, 1))
+>>> found = compare_model_with_readers(panel, model_ratings=rng.normal(size=40) + 1.5 * truth)
+>>> print(found.scope("RRRC").test)
+0.0585 (95% -0.1119 to 0.2256), statistic 0.6812, df 100.3, p = 0.4973; single-arm
+    Obuchowski-Rockette RRRC, t
 
 References
 ----------
@@ -32,7 +41,7 @@ from numpy.typing import ArrayLike
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.figure_of_merit import Covariance, check_covariance
 from core.statistics.reader_study import Figure, ReaderStudy
-from core.statistics.result import Estimate, State, TestResult
+from core.statistics.result import Estimate, Reported, State, TestResult
 from core.statistics.roc import is_hard_label
 from core.statistics.scope import (
     ZERO_READER_VARIANCE,
@@ -51,7 +60,7 @@ from core.statistics.validation import FloatArray, check_confidence_level
 
 
 @dataclass(frozen=True)
-class StandaloneMargin:
+class StandaloneMargin(Reported):
     """Non-inferiority or superiority of the model over the panel."""
 
     question: str  # "non-inferiority" or "superiority"
@@ -63,7 +72,7 @@ class StandaloneMargin:
 
 
 @dataclass(frozen=True)
-class StandaloneScope:
+class StandaloneScope(Reported):
     """Model against panel in one scope."""
 
     scope: Scope
@@ -73,7 +82,7 @@ class StandaloneScope:
 
 
 @dataclass(frozen=True)
-class StandaloneComparison:
+class StandaloneComparison(Reported):
     """One model against a panel of readers."""
 
     metric: str

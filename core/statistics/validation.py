@@ -1,9 +1,14 @@
 """Arguments of :mod:`core.statistics`, checked once, at the door.
 
+Measures: none; one check for each kind of argument.
+
 Every check returns the argument in the one form that the quantities use (a bool truth vector, a float matrix of
 ratings, a matrix of class indices) or raises :class:`core.errors.StatisticsInputError` naming the argument, the
 offending position (counted from 0) and what to do. Data that are well formed but do not define a number (no positive
 case) are not bad input: the quantities answer those with a named state or ``UndefinedStatisticError``.
+
+>>> check_truth([1, 0, 1]).tolist()
+[True, False, True]
 """
 
 from __future__ import annotations
