@@ -21,7 +21,7 @@ from core.errors import InputError, NotFoundError, ReadingRoomError
 from core.report.layout import Layout
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
-from core.study import Protocol, Role, StudyState
+from core.study import THYROID_CLASSES, Protocol, Role, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, shown_address, store_exists, store_url
 
 if TYPE_CHECKING:
@@ -276,10 +276,17 @@ def person_list() -> None:
 def study_create(
     key: str,
     title: Annotated[str, typer.Option(help="title on screen; the key if left out")] = "",
+    classes: Annotated[str, typer.Option(help="names in order, separated by commas, or: thyroid")] = "thyroid",
+    question: Annotated[str, typer.Option(help="what readers are asked")] = "",
     synthetic: Annotated[bool, typer.Option("--synthetic", help="phantoms or simulated readers take part")] = False,
 ) -> None:
-    """Create an empty study in draft, with the four classes of thyroid scintigraphy."""
-    study = store_or_new().create_study(key, Protocol(title=title or key), is_synthetic=synthetic)
+    """Create an empty study in draft."""
+    from core.report.study_rows import named_classes
+
+    chosen = named_classes(classes) or THYROID_CLASSES
+    asked = question or (Protocol.question if chosen == THYROID_CLASSES else "Which class does this image show?")
+    protocol = Protocol(title=title or key, question=asked, classes=chosen)
+    study = store_or_new().create_study(key, protocol, is_synthetic=synthetic)
     say(f"Study '{study.key}' is in {study.state}. Next: python manage.py import MANIFEST.csv --study {study.key}")
 
 

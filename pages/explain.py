@@ -20,6 +20,9 @@ from pages.widgets.results_data import class_map_tops, is_sealed, pick_study
 #: Which cases the list offers.
 FILTERS = ("All", "Model wrong", "A reader wrong", "Model and a reader disagree", "Flagged as unusual")
 
+#: The image and four maps stand side by side; more classes take more rows.
+PICTURES_A_ROW = 5
+
 #: What the brightest colour of a map stands for, and what that choice can show.
 SCALES = {
     "Each class, all cases": "Each class has one scale for all cases of this study: weak evidence for a class looks "
@@ -158,10 +161,11 @@ def _draw_pictures(
     tops: np.ndarray,
     lesion: np.ndarray | None,
 ) -> None:
-    """The scintigram, and beside it Grad-CAM of every class over it; the lesion outlined on the true class."""
-    columns = st.columns(1 + len(labels))
-    figure = case_picture(image, "Scintigram", lesion=lesion, height=255)
-    columns[0].plotly_chart(figure, config=charts.CHART_CONFIG, alt="The scintigram", key="image")
+    """The image, and beside it Grad-CAM of every class over it; the lesion outlined on the true class."""
+    per_row = min(PICTURES_A_ROW, 1 + len(labels))
+    columns = [place for _ in range(0, 1 + len(labels), per_row) for place in st.columns(per_row)]
+    figure = case_picture(image, "Image", lesion=lesion, height=255)
+    columns[0].plotly_chart(figure, config=charts.CHART_CONFIG, alt="The image", key="image")
     if prediction.class_maps is None:
         columns[1].info("This model stored no class maps.")
         return

@@ -269,3 +269,11 @@ def test_every_setting_stands_in_the_readme() -> None:
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in text] == []
+
+
+def test_a_study_of_another_field_has_its_own_classes(terminal: Terminal) -> None:
+    terminal.run("study", "create", "lungs", "--classes", "benign, malignant", "--question", "Which nodule is this?")
+    refused = terminal.run("import", "phantoms/manifest.csv", "--study", "lungs", status=2)
+    assert "unknown class" in refused
+    assert "use one of benign, malignant" in refused
+    assert "none of them twice" in terminal.run("study", "create", "twice", "--classes", "a,A", status=2)

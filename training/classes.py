@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from core.csv_file import Columns, read_csv_file
 from core.errors import TrainingError
 from core.imaging.manifest import ManifestErrors
+from core.report.study_rows import class_order, named_classes
+from core.spelling import Spellings, spelling_key
 from core.study import THYROID_CLASSES, DiseaseClass
 
 THYROID_KEYS = tuple(disease.key for disease in THYROID_CLASSES)
@@ -26,31 +26,27 @@ def class_keys(source: Path, named: str | None = None) -> tuple[str, ...]:
         Manifest or class-named folder.
     named : str, optional
         ``thyroid``, or the classes of the study in its order with commas between. Without it the names in the data
-        count, numbers by size and the rest by alphabet; two spellings are one class where only case, blanks or the
-        Unicode form differ.
+        count, numbers by size and the rest by alphabet; :mod:`core.spelling` says which spellings are one class.
 
     Raises
     ------
     TrainingError
         If there are fewer than 2 or more than 20, or there is no such file.
+    InputError
+        If ``named`` has an empty name or one twice.
     ManifestErrors
         If the manifest is no table with a column ``class``.
     """
     if not source.exists():
         raise TrainingError(f"There is no {source}. Give a manifest (CSV) or a folder with one folder per class.")
-    if named is not None and _folded(named) == "thyroid":
-        return THYROID_KEYS
-    if named is not None:
-        keys = [name.strip() for name in named.split(",")]
-        if not all(keys) or len({_folded(key) for key in keys}) < len(keys):
-            raise TrainingError(
-                f"--classes {named}: a name is empty or stands twice. Write: --classes benign,malignant"
-            )
+    if named:
+        keys = [disease.key for disease in named_classes(named) or ()]
     else:
-        names = _names_in_folder(source) if source.is_dir() else _names_in_manifest(source)
-        spelled = {_folded(name): name for name in reversed(list(names))}  # the first spelling counts
-        keys = sorted(spelled.values(), key=_place)
-        if spelled.keys() == set(THYROID_KEYS):
+        spellings = Spellings("class")
+        for row, name in _names_in_folder(source) if source.is_dir() else _names_in_manifest(source):
+            spellings.add(name, row)
+        keys = sorted(spellings.names(), key=class_order)
+        if {spelling_key(key) for key in keys} == set(THYROID_KEYS):
             return THYROID_KEYS
     if not FEWEST <= len(keys) <= MOST:
         listed = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
@@ -68,25 +64,15 @@ def disease_classes(keys: Sequence[str]) -> tuple[DiseaseClass, ...]:
     return tuple(DiseaseClass(key, key, key) for key in keys)
 
 
-def _folded(name: str) -> str:
-    """What two spellings of one class have in common."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
-def _place(name: str) -> tuple[float, str]:
-    """Where a class stands: numbers by size, then words by alphabet."""
-    return (float(name) if name.isdecimal() else math.inf, _folded(name))
-
-
-def _names_in_manifest(source: Path) -> Iterable[str]:
-    """The column ``class``, row by row."""
+def _names_in_manifest(source: Path) -> Iterable[tuple[int, str]]:
+    """Row and name in the column ``class``."""
     table = read_csv_file(source, Columns(("class",), has_others=True))
     if table.problems:
         raise ManifestErrors(table.problems, file=source)
-    return [name for row in table.rows if (name := row.text("class"))]
+    return [(row.number, name) for row in table.rows if (name := row.text("class"))]
 
 
-def _names_in_folder(source: Path) -> Iterable[str]:
-    """Folders that hold files, sorted: ``source/CLASS/file`` or ``source/COHORT/CLASS/file``."""
+def _names_in_folder(source: Path) -> Iterable[tuple[int, str]]:
+    """Folders that hold files, numbered and sorted: ``source/CLASS/file`` or ``source/COHORT/CLASS/file``."""
     holders = {path.parent for path in source.rglob("*") if path.is_file() and not path.name.startswith(".")}
-    return [folder.name.replace("_", " ") for folder in sorted(holders - {source})]
+    return enumerate(folder.name.replace("_", " ") for folder in sorted(holders - {source}))

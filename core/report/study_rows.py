@@ -269,7 +269,7 @@ class StudyRows:
         else:
             found = self._names["class"].names()
             named = list(dict.fromkeys(self._names["class"].name(name) for name in self._named))
-            ordered = named if set(named) == set(found) else sorted(found, key=_class_order)
+            ordered = named if set(named) == set(found) else sorted(found, key=class_order)
             classes = tuple(DiseaseClass(key, key, key) for key in ordered)
         if not 2 <= len(classes) <= MOST_CLASSES:
             shown = ", ".join(one.key for one in classes[:10])
@@ -413,7 +413,7 @@ def named_classes(text: str) -> tuple[DiseaseClass, ...] | None:
     return tuple(DiseaseClass(name, name, name) for name in names)
 
 
-def _class_order(key: str) -> tuple[bool, float, str]:
+def class_order(key: str) -> tuple[bool, float, str]:
     """Numbers by size, then names by letter."""
     try:
         return (False, float(key), "")

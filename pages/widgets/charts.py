@@ -278,4 +278,4 @@ def probability_chart(
     )
     figure.update_xaxes(range=[0, 1.35], tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_yaxes(autorange="reversed")
-    return _frame(figure, height=220, title="Model probability")
+    return _frame(figure, height=max(220, 76 + 36 * len(class_labels)), title="Model probability")
