@@ -187,9 +187,9 @@ def _df2(row: Row) -> float | None:
     return _finite(freedom)
 
 
-def _finite(freedom: float | None) -> float | None:
-    """Degrees of freedom; none where they are infinite, which is the normal distribution."""
-    return freedom if freedom is not None and isfinite(freedom) else None
+def _finite(number: float | None) -> float | None:
+    """A number; none where it is infinite: degrees of freedom of the normal, a threshold beyond every rating."""
+    return number if number is not None and isfinite(number) else None
 
 
 def _reader_average_roc(cohort: CohortAnalysis) -> Iterator[Row]:
@@ -343,7 +343,7 @@ TABLES: tuple[ResultTable, ...] = (
     )),
     ResultTable("matched_points", _matched_points, (
         *PAIR, _CLASS, text("match", "one.found.match"), number("matched_at", "one.found.matched_at"),
-        number("threshold", "one.found.threshold"), number("first_value", "one.found.model.value"),
+        number("threshold", lambda row: _finite(row.one.found.threshold)), number("first_value", "one.found.model.value"),
         number("first_lower", "one.found.model.lower"), number("first_upper", "one.found.model.upper"),
         number("second_value", "one.found.reader_value"), count("n_readers", "one.found.n_readers"), *ESTIMATE, NOTES,
     )),

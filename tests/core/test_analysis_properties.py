@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from core.analysis import StudyData, analyse
 from core.study import DiseaseClass
+
+
+NO_SHRINKING = (Phase.explicit, Phase.generate)  # a study takes a second; shrinking one takes minutes
 
 
 @st.composite
@@ -53,7 +56,9 @@ def studies(draw):
     return StudyData([DiseaseClass(key, key, key) for key in keys], about, **given_tables)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
+)
 @given(studies(), st.sampled_from(["common", "per-curve"]))
 def test_no_number_is_missing_where_the_state_is_estimated(study, missing):
     for name, table in analyse(study, missing=missing, margin=0.1).to_tables().items():
@@ -64,7 +69,7 @@ def test_no_number_is_missing_where_the_state_is_estimated(study, missing):
             assert estimated.loc[estimated["second"] == "", "overall_statistic"].notna().all()
             estimated = estimated[estimated["second"] != ""]
         for column in ("value", "p_value"):
-            if column in table.columns:
+            if column in table.columns and (name, column) != ("calibration", "p_value"):  # only slope and intercept
                 assert estimated[column].notna().all(), (name, column, estimated[estimated[column].isna()].to_dict())
         if "lower" in table.columns:
             assert (estimated["lower"].notna() == estimated["upper"].notna()).all(), name
@@ -74,7 +79,9 @@ def test_no_number_is_missing_where_the_state_is_estimated(study, missing):
         assert silent.empty, (name, silent.to_dict("records"))
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=20, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
+)
 @given(studies(), st.sampled_from(["common", "per-curve"]))
 def test_intervals_hold_their_value_within_the_range(study, missing):
     tables = analyse(study, missing=missing).to_tables()
@@ -87,7 +94,9 @@ def test_intervals_hold_their_value_within_the_range(study, missing):
         assert table["upper"].le(highest).all(), name
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=20, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
+)
 @given(studies())
 def test_random_readers_are_never_narrower_than_fixed_ones_without_a_word(study):
     tables = analyse(study).to_tables()
