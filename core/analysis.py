@@ -192,8 +192,8 @@ def _cohort(
     notes = []
     if cohort.is_clustered:
         notes.append(
-            f"{len(cohort.cases)} cases come from {cohort.n_patients} patients: intervals of single numbers are "
-            "between patients where their method says so, tests take cases as independent"
+            f"{len(cohort.cases)} cases come from {cohort.n_patients} patients: intervals and tests are between "
+            "patients where a note or a method's name says so, the others take cases as independent"
         )
     notes += [f"no case of class {key}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0]
     if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):

@@ -22,6 +22,7 @@ from core.study_analysis.data import FloatArray
 from core.study_analysis.results import AucComparison
 
 METHOD = "DeLong, paired"
+CLUSTERED = "DeLong, paired, patients as clusters (Obuchowski)"
 
 
 def class_ratings(cohort: CohortArrays, index: int) -> FloatArray:
@@ -62,8 +63,11 @@ def delong_pairs(
         chosen = [pair for pair in pairs if pair[0] in inside and pair[1] in inside]
         if chosen:
             seen = answered[rows[0]]
+            patients = None if cohort.patients_if_clustered is None else cohort.patients_if_clustered[seen]
             found.update(
-                _from_one_covariance(cohort, truth[seen], ratings[:, seen], rows, chosen, index, hard, confidence_level)
+                _from_one_covariance(
+                    cohort, truth[seen], ratings[:, seen], patients, rows, chosen, index, hard, confidence_level
+                )
             )
     for i, j in pairs:
         if (i, j) not in found:
@@ -90,7 +94,11 @@ def _on_common_cases(
     if not common.any():
         test = undefined_test("The two have no case in common.", method=METHOD)
         return AucComparison(key, None, None, test, None, bool(hard[i] != hard[j]))
-    test = compare_aucs_paired(truth[common], ratings[i, common], ratings[j, common], confidence_level=level)
+    patients = cohort.patients_if_clustered
+    test = compare_aucs_paired(
+        truth[common], ratings[i, common], ratings[j, common],
+        patients=None if patients is None else patients[common], confidence_level=level,
+    )  # fmt: skip
     areas: tuple[float | None, float | None] = (None, None)
     if truth[common].any() and not truth[common].all():
         components = delong_components(truth[common], ratings[[i, j]][:, common])
@@ -99,19 +107,22 @@ def _on_common_cases(
 
 
 def _from_one_covariance(
-    cohort: CohortArrays, truth: BoolArray, ratings: FloatArray, rows: list[int], pairs: list[tuple[int, int]],
-    index: int, hard: BoolArray, level: float,
+    cohort: CohortArrays, truth: BoolArray, ratings: FloatArray, patients: np.ndarray | None, rows: list[int],
+    pairs: list[tuple[int, int]], index: int, hard: BoolArray, level: float,
 ) -> dict[tuple[int, int], AucComparison]:  # fmt: skip
     """All pairs of participants with the same cases."""
-    key, n = cohort.class_keys[index], truth.size
+    key, n, method = cohort.class_keys[index], truth.size, METHOD if patients is None else CLUSTERED
     mixed = {pair: bool(hard[pair[0]] != hard[pair[1]]) for pair in pairs}
     try:
         components = delong_components(truth, ratings[rows])
-        covariance = components.covariance()
+        if patients is None:
+            covariance = components.covariance()
+        else:
+            covariance = components.clustered_covariance(truth, np.unique(patients, return_inverse=True)[1])
     except UndefinedStatisticError as error:
         return {
             pair: AucComparison(
-                key, None, None, undefined_test(str(error), method=METHOD, notes=_notes(mixed[pair])), None, mixed[pair]
+                key, None, None, undefined_test(str(error), method=method, notes=_notes(mixed[pair])), None, mixed[pair]
             )
             for pair in pairs
         }
@@ -135,11 +146,11 @@ def _from_one_covariance(
     for pair, one, two, gap, spread, statistic, p_value, is_estimated in columns:
         notes = _notes(mixed[pair])
         if is_estimated:
-            estimate = difference_estimate(gap, spread, quantile, level, METHOD, n=n)
-            test = TestResult(statistic, p_value, METHOD, difference=estimate, notes=notes)
+            estimate = difference_estimate(gap, spread, quantile, level, method, n=n)
+            test = TestResult(statistic, p_value, method, difference=estimate, notes=notes)
         else:
             i, j = pair
-            test = compare_aucs_paired(truth, ratings[i], ratings[j], confidence_level=level)
+            test = compare_aucs_paired(truth, ratings[i], ratings[j], patients=patients, confidence_level=level)
         found[pair] = AucComparison(key, one, two, test, None, mixed[pair])
     return found
 

@@ -1,8 +1,9 @@
 """Non-inferiority and equivalence of models against a margin that was set before the data were seen.
 
-Accuracy against each reader by Tango's score test; AUC against the panel from the multi-reader difference and its
-standard error, in each scope, which is the test of ``StandaloneComparison.non_inferiority``. One-sided at half of
-1 - confidence level, so that the test and the interval shown cannot disagree.
+Accuracy against each reader by Tango's score test (where a patient has several cases, by the normal test of the
+difference between patients); AUC against the panel from the multi-reader difference and its standard error, in each
+scope, which is the test of ``StandaloneComparison.non_inferiority``. One-sided at half of 1 - confidence level, so that
+the test and the interval shown cannot disagree.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from core.statistics.non_inferiority import Goal, assess_margin, assess_margin_p
 from core.statistics.proportion_difference import PairedCounts
 from core.statistics.reader_study import Figure
 from core.statistics.result import undefined_estimate
-from core.study_analysis.results import MarginResult, MrmcResult, PairComparison
+from core.study_analysis.results import BETWEEN_PATIENTS, MarginResult, MrmcResult, PairComparison
 
 GOALS: tuple[Goal, ...] = ("non-inferiority", "equivalence")
 
@@ -55,12 +56,15 @@ def _accuracy(comparisons: Sequence[PairComparison], margin: float, alpha: float
     for pair in comparisons:
         if pair.table is None or (pair.first.kind, pair.second.kind) != ("model", "reader"):
             continue
-        counts = PairedCounts(*pair.table.ravel().tolist())
         for goal in GOALS:
+            if BETWEEN_PATIENTS in pair.tests:
+                verdict = assess_margin(pair.difference, margin, goal=goal, alpha=alpha)
+            else:
+                counts = PairedCounts(*pair.table.ravel().tolist())
+                verdict = assess_margin_paired(counts, margin, goal=goal, alpha=alpha)
             yield MarginResult(
                 "model_vs_reader", "all", Figure.ACCURACY.value, "", pair.second.arm, pair.first.key, pair.second.key,
-                pair.first.name, pair.second.name, assess_margin_paired(counts, margin, goal=goal, alpha=alpha),
-                pair.notes,
+                pair.first.name, pair.second.name, verdict, pair.notes,
             )  # fmt: skip
 
 

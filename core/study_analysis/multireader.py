@@ -53,6 +53,16 @@ class FigureResult(Generic[Result]):
         """Cases that were used."""
         return int(self.chosen.cases.sum())
 
+    @property
+    def n_patients(self) -> int | None:
+        """Patients of those cases, where one has several."""
+        patients = self.panel.cohort.patients_if_clustered
+        if patients is None:
+            return None
+        used = patients[self.panel.within][self.chosen.cases]
+        n_patients = len(set(used.tolist()))
+        return n_patients if n_patients < used.size else None
+
     def noted(self, test: TestResult, *own: str) -> TestResult:
         """A test with the notes of the analysis, of the choice and of the panel."""
         return replace(test, notes=tuple(dict.fromkeys((*test.notes, *own, *self.chosen.notes, *self.panel.notes))))

@@ -13,14 +13,20 @@ from itertools import combinations
 
 import numpy as np
 
+from core.statistics.contingency_tests import mcnemar_clustered
 from core.statistics.multiplicity import holm
+from core.statistics.proportion_difference import difference_paired_clustered
 from core.statistics.result import Estimate, TestResult
 from core.study_analysis.accuracy_pairs import accuracy_tests
 from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.data import IntArray
 from core.study_analysis.delong_pairs import delong_pairs
-from core.study_analysis.results import AucComparison, Identity, PairComparison
+from core.study_analysis.results import BETWEEN_PATIENTS, AucComparison, Identity, PairComparison
 
+CLUSTER_NOTE = (
+    "some patients have several cases: the interval, p_clustered and p_holm are between patients, the other tests take "
+    "cases as independent"
+)
 #: Family of the pairs of a model and a reader.
 MODEL_AGAINST_READER = "model against reader"
 
@@ -33,6 +39,10 @@ def pair_comparisons(cohort: CohortArrays, confidence_level: float) -> tuple[Pai
     by_class = [delong_pairs(cohort, list(pairs), index, confidence_level) for index in cohort.curve_classes]
     tables = _tables(cohort, list(pairs))
     tested = accuracy_tests(tables, confidence_level)
+    if cohort.is_clustered:
+        tested = [
+            _between_patients(cohort, pair, *one, confidence_level) for pair, one in zip(pairs, tested, strict=True)
+        ]
     found = [
         _comparison(cohort, pair, table, accuracy, tuple(row[place] for row in by_class))
         for place, (pair, table, accuracy) in enumerate(zip(pairs, tables, tested, strict=True))
@@ -83,7 +93,7 @@ def _comparison(
     n_common = int(table.sum()) if has_labels else int((one & two).sum())
     notes = []
     if cohort.is_clustered:
-        notes.append("some patients have several cases: the tests take cases as independent")
+        notes.append(CLUSTER_NOTE)
     left_out = int((one | two).sum()) - n_common
     if left_out:
         notes.append(f"{left_out} cases that only one of the two answered are left out")
@@ -100,12 +110,32 @@ def _comparison(
     )
 
 
+def _between_patients(
+    cohort: CohortArrays, pair: tuple[int, int], plain: Estimate, tests: Mapping[str, TestResult], level: float
+) -> tuple[Estimate, Mapping[str, TestResult]]:
+    """The difference with its interval between patients, and Obuchowski's test beside those of independent cases.
+
+    References
+    ----------
+    Obuchowski (1998), Stat. Med. 17:1495-1507.
+    """
+    first, second = (cohort.participants[place] for place in pair)
+    both = (first.labels >= 0) & (second.labels >= 0)
+    if cohort.patients_if_clustered is None or not both.any():
+        return plain, tests
+    one, two = ((each.labels == cohort.truth)[both] for each in (first, second))
+    patients = cohort.patients_if_clustered[both]
+    test = mcnemar_clustered(one, two, patients, confidence_level=level)
+    difference = difference_paired_clustered(one, two, patients, confidence_level=level)
+    return difference, {**tests, BETWEEN_PATIENTS: test}
+
+
 def _adjusted(found: list[PairComparison], families: list[str]) -> list[PairComparison]:
     """Holm's p-values within each family."""
     result = list(found)
     for family in dict.fromkeys(families):
         places = [place for place, name in enumerate(families) if name == family]
-        exact = holm([_p(found[place].tests.get("mcnemar_exact")) for place in places])
+        exact = holm([_p(found[place].leading_test) for place in places])
         areas = iter(holm([one.test.p_value for place in places for one in found[place].auc]))
         for place, p in zip(places, exact, strict=True):
             auc = tuple(replace(one, p_holm=next(areas)) for one in found[place].auc)

@@ -12,7 +12,7 @@ import numpy as np
 from core.statistics.dbm import DorfmanBerbaumMetz, dorfman_berbaum_metz
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import TestResult, undefined_test
-from core.statistics.scope import Scope
+from core.statistics.scope import Scope, patients_note
 from core.study_analysis.arrays import CohortArrays
 from core.study_analysis.multireader import (
     ALL_ARMS,
@@ -112,6 +112,7 @@ def _row(
     return MrmcResult(
         analysis="arms_dbm", class_key=item.class_name, metric=item.figure.value, scope=scope.value, arm="",
         first=first, second=second, first_name=first, second_name=second, first_value=values.get(first),
-        second_value=values.get(second), n_readers=item.n_readers, n_cases=item.n_cases, test=item.noted(test),
+        second_value=values.get(second), n_readers=item.n_readers, n_cases=item.n_cases,
+        test=item.noted(test, *patients_note(item.n_patients)),
         p_holm=p_holm, covariance=PSEUDOVALUES, components=components, overall=overall,
     )  # fmt: skip

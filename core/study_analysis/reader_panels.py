@@ -96,6 +96,7 @@ class ReaderPanel:
             classes=cohort.class_keys,
             arms=self.arms,
             readers=[self.shown[reader] for reader in chosen.readers],
+            patients=None if cohort.patients_if_clustered is None else cohort.patients_if_clustered[at],
         )
 
 
@@ -140,8 +141,6 @@ def _panel(
     if not kept:
         return NoPanel(figures, "Nobody read in every arm although some read in several: see the pairs of arms.")
     notes += _left_out(readers, usable, kept, arms, kind)
-    if cohort.is_clustered:
-        notes.append("some patients have several cases: the analysis takes cases as independent")
     answers = {(one.arm, one.key): one for one in usable if one.key in kept}
     return ReaderPanel(cohort, tuple(arms), tuple(kept), answers, within, kind, figures, tuple(notes))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.study_analysis.results import CohortAnalysis, PairComparison
+from core.study_analysis.results import BETWEEN_PATIENTS, CohortAnalysis, PairComparison
 from core.study_analysis.table_columns import (
     COHORT,
     ESTIMATE,
@@ -280,6 +280,7 @@ TABLES: tuple[ResultTable, ...] = (
         number("chi_squared", _of_pair_test("chi_squared", "statistic")),
         number("p_chi_squared", _of_pair_test("chi_squared", "p_value")),
         number("p_chi_squared_yates", _of_pair_test("chi_squared_yates", "p_value")), NOTES,
+        number("p_clustered", _of_pair_test(BETWEEN_PATIENTS, "p_value")),
     )),
     ResultTable("delong", _delong, (
         *PAIR, text("class", "area.class_key"), number("first_auc", "area.first_auc"),
@@ -343,7 +344,8 @@ TABLES: tuple[ResultTable, ...] = (
     )),
     ResultTable("matched_points", _matched_points, (
         *PAIR, _CLASS, text("match", "one.found.match"), number("matched_at", "one.found.matched_at"),
-        number("threshold", lambda row: _finite(row.one.found.threshold)), number("first_value", "one.found.model.value"),
+        number("threshold", lambda row: _finite(row.one.found.threshold)),
+        number("first_value", "one.found.model.value"),
         number("first_lower", "one.found.model.lower"), number("first_upper", "one.found.model.upper"),
         number("second_value", "one.found.reader_value"), count("n_readers", "one.found.n_readers"), *ESTIMATE, NOTES,
     )),

@@ -135,6 +135,10 @@ class AucComparison:
     is_mixed: bool  # a hard-label operating point against ratings
 
 
+#: Name of McNemar's test between patients among a pair's tests.
+BETWEEN_PATIENTS = "mcnemar_clustered"
+
+
 @dataclass(frozen=True, eq=False)
 class PairComparison:
     """Two participants on the cases that both answered."""
@@ -144,10 +148,15 @@ class PairComparison:
     n_common: int
     table: IntArray | None  # (2, 2): [first right, first wrong] x [second right, second wrong]
     difference: Estimate  # accuracy, first - second
-    tests: Mapping[str, TestResult]  # mcnemar_exact, mcnemar_mid_p, chi_squared, chi_squared_yates
-    p_holm: float | None  # Holm over the exact McNemar tests of the same family of pairs
+    tests: Mapping[str, TestResult]  # mcnemar_exact, mcnemar_mid_p, chi_squared, chi_squared_yates, mcnemar_clustered
+    p_holm: float | None  # Holm over the leading tests of the same family of pairs
     auc: tuple[AucComparison, ...]
     notes: tuple[str, ...]
+
+    @property
+    def leading_test(self) -> TestResult | None:
+        """McNemar's exact test; between patients where a patient has several cases."""
+        return self.tests.get(BETWEEN_PATIENTS, self.tests.get("mcnemar_exact"))
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.errors import StatisticsInputError
+from core.statistics.auc_comparison import compare_aucs_paired
+from core.statistics.contingency_tests import mcnemar_clustered
 from core.statistics.decision_curve import decision_curve
 from core.statistics.matched_point import compare_at_matched_point
 from core.statistics.median import median_estimate
-from core.statistics.mrmc import ReaderStudy, compare_arms
+from core.statistics.mrmc import ReaderStudy, compare_arms, compare_model_with_readers
 from core.statistics.probability_calibration import brier_score, expected_calibration_error, logistic_recalibration
+from core.statistics.proportion_difference import difference_paired_clustered
 from core.statistics.roc import operating_point_at
 from core.study import DiseaseClass
 from core.study_analysis.arrays import band_of
@@ -216,6 +219,42 @@ def test_patients_with_several_cases_reach_calibration_and_cutoffs(study):
     )
     direct = operating_point_at(truth, probability, 0.5, patients=cases["patient"].to_numpy())
     same(cutoff, direct.metrics.specificity)
+
+
+def test_patients_with_several_cases_reach_every_comparison(study):
+    cases = study.cases.assign(patient=[f"patient-{index // 3}" for index in range(len(study.cases))])
+    found = analyse(replace(study, cases=cases), margin=0.1).to_tables()
+    truth, patients = cases["truth"].to_numpy(), cases["patient"].to_numpy()
+    predictions = study.predictions.set_index("case").loc[cases["case"]]
+    given = labels(study, "reader-1")
+    confidence = cases["case"].map(study.readings.query("reader == 'reader-1'").set_index("case")["confidence"])
+    read = pd.notna(given)
+    reader = np.where(given == "tumor", confidence, -confidence).astype(float)[read]
+    model = predictions["p_tumor"].to_numpy()[read]
+    direct = compare_aucs_paired(truth[read] == "tumor", model, reader, patients=patients[read])
+    delong = row(found["delong"], first_kind="model", second_participant="reader-1", **{"class": "tumor"})
+    assert delong["p_value"] == pytest.approx(direct.p_value)
+    assert delong["method"] == direct.method
+    same(delong, direct.difference)
+    answer = predictions[[f"p_{key}" for key in KEYS]].to_numpy().argmax(axis=1)
+    right = np.array(KEYS)[answer][read] == truth[read], given[read] == truth[read]
+    mcnemar = row(found["mcnemar"], first_kind="model", second_participant="reader-1")
+    assert mcnemar["p_clustered"] == pytest.approx(mcnemar_clustered(*right, patients[read]).p_value)
+    same(mcnemar, difference_paired_clustered(*right, patients[read]))
+    panel = np.stack([labels(study, f"reader-{reader}") for reader in range(4)])
+    common = pd.notna(panel).all(axis=0)
+    code = {key: index for index, key in enumerate(KEYS)}
+    readers = ReaderStudy.from_dense(
+        truth[common], labels=np.array([[code[label] for label in one[common]] for one in panel], dtype=float)[None],
+        classes=KEYS, patients=patients[common],
+    )  # fmt: skip
+    wanted = compare_model_with_readers(readers, model_labels=answer[common], figure="accuracy").scope("FRRC").test
+    mrmc = row(found["mrmc"], metric="accuracy", scope="FRRC")
+    assert mrmc["p_value"] == pytest.approx(wanted.p_value)
+    assert "variances are those between the 40 patients" in mrmc["notes"]
+    plain = row(analyse(study).to_tables()["mrmc"], metric="accuracy", scope="FRRC")
+    assert mrmc["value"] == plain["value"]
+    assert mrmc["standard_error"] != plain["standard_error"]
 
 
 # ---------------------------------------------------------------------------------------------- the positive class

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from core.analysis import StudyData, analyse
 from core.study import DiseaseClass
 
-
 NO_SHRINKING = (Phase.explicit, Phase.generate)  # a study takes a second; shrinking one takes minutes
 
 
