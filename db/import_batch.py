@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import length_hint
 from types import TracebackType
@@ -17,7 +17,7 @@ from typing import IO, Self
 import numpy as np
 
 from core.errors import InputError
-from core.imaging import content_sha256, count_notes, encode_png
+from core.imaging import ImageFacts, content_sha256, count_notes, encode_png, find_giveaways
 from core.progress import OnProgress
 from core.runtime import in_order
 from core.study import CaseRecord, Protocol
@@ -90,9 +90,11 @@ class ImportBatch:
         self._file.seek(place[0])
         return self._file.read(place[1])
 
-    def summary(self, n_images_new: int) -> ImportSummary:
-        """What the batch brings."""
+    def summary(self, n_images_new: int, stored: Sequence[ImageFacts]) -> ImportSummary:
+        """What the batch brings to a study that holds the stored images already."""
         warnings, notes = count_notes((case.case, case.image_notes) for case in self.cases)
+        own = [_facts(case) for case in self.cases if case.exclusion_reason is None]
+        warnings = [*map(str, find_giveaways([*stored, *own])), *warnings]
         return ImportSummary(
             n_cases=len(self.cases),
             n_patients=len({case.patient for case in self.cases}),
@@ -194,6 +196,22 @@ class ImportBatch:
         offset = self._file.seek(0, 2)
         self._file.write(data)
         return offset, len(data)
+
+
+def _facts(case: PreparedCase) -> ImageFacts:
+    """What is known of a case's image."""
+    return ImageFacts(
+        cohort=case.cohort,
+        truth=case.truth,
+        width=case.width,
+        height=case.height,
+        bits=case.bits,
+        file_format=case.file_format,
+        pixel_spacing_mm=case.pixel_spacing_mm,
+        notes=case.image_notes,
+        centre=case.centre,
+        scanner=case.scanner,
+    )
 
 
 def _encoded(record: CaseRecord) -> tuple[bytes, bytes | None]:

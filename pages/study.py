@@ -100,7 +100,7 @@ def _image_notes(repository: Repository, study: Study) -> None:
     """What reading the image files changed, left out or found odd, counted."""
     cases = repository.cases(study.key)
     warnings, notes = count_notes((case.case, case.image_notes) for case in cases)
-    for warning in warnings:
+    for warning in [*map(str, repository.image_giveaways(study.key)), *warnings]:
         st.warning(warning, icon=":material/warning:")
     if notes:
         with st.expander(f"Notes on the images ({len(notes)})", icon=":material/image:"):

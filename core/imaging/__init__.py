@@ -1,6 +1,7 @@
 """From image files to arrays, and from arrays to the bytes that are stored and shown."""
 
 from core.imaging.folder import folder_cases, read_folder
+from core.imaging.giveaways import Giveaway, ImageFacts, find_giveaways
 from core.imaging.image import LoadedImage, load_image, load_images
 from core.imaging.manifest import (
     CaseStream,
@@ -17,6 +18,8 @@ from core.imaging.render import default_window, render_uint8
 
 __all__ = [
     "CaseStream",
+    "Giveaway",
+    "ImageFacts",
     "LoadedImage",
     "ManifestErrors",
     "ManifestRow",
@@ -26,6 +29,7 @@ __all__ = [
     "decode_png",
     "default_window",
     "encode_png",
+    "find_giveaways",
     "folder_cases",
     "is_loud",
     "load_image",

@@ -14,6 +14,7 @@ from core.study import CaseRecord, Role, StudyState
 from db.import_batch import ImportBatch, PreparedCase
 from db.records import ImportSummary
 from db.repository.access import RepositoryBase, allowed, new_id, require_state
+from db.repository.cases import image_facts
 from db.repository.orders import make_all_orders
 from db.tables import (
     CaseImageRow,
@@ -74,10 +75,10 @@ class ImportRepository(RepositoryBase):
                 require_state(row, "importing cases", StudyState.DRAFT)
                 if self._protocol(db_session, row) != protocol:
                     raise ConflictError(f"The protocol of study '{study_key}' was changed meanwhile; import again.")
-                stored = _stored_images(db_session, row, batch.cases)
+                stored, facts = _stored_images(db_session, row, batch.cases), image_facts(db_session, row)
                 n_new = self._store(db_session, row, batch, stored, on_progress)
                 make_all_orders(db_session, row, protocol)
-                summary = batch.summary(n_new)
+                summary = batch.summary(n_new, facts)
                 self._audit(
                     db_session,
                     "study.import",
@@ -105,7 +106,8 @@ class ImportRepository(RepositoryBase):
             require_state(row, "importing cases", StudyState.DRAFT)
             batch.take(records, self._protocol(db_session, row), total, on_progress)
             stored = _stored_images(db_session, row, batch.cases)
-            return batch.summary(len({case.content_sha256 for case in batch.cases} - stored.keys()))
+            n_new = len({case.content_sha256 for case in batch.cases} - stored.keys())
+            return batch.summary(n_new, image_facts(db_session, row))
 
     def _store(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
-from core.imaging import decode_png
+from core.imaging import Giveaway, ImageFacts, decode_png, find_giveaways
 from core.study import Role
 from db.records import CaseImage, CaseInfo, CohortCount
 from db.repository.access import RepositoryBase, allowed
-from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, PatientRow, ReferenceStandardRow
+from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, PatientRow, ReferenceStandardRow, StudyRow
 
 
 class CaseRepository(RepositoryBase):
@@ -88,6 +89,12 @@ class CaseRepository(RepositoryBase):
             ]
 
     @allowed(Role.COORDINATOR)
+    def image_giveaways(self, study_key: str) -> list[Giveaway]:
+        """The properties of the image files that go with the class; says nothing of readers or models."""
+        with self._reading() as db_session:
+            return find_giveaways(image_facts(db_session, self._study_row(db_session, study_key)))
+
+    @allowed(Role.COORDINATOR)
     def case_image(self, study_key: str, case: str) -> CaseImage:
         """Pixels of one case.
 
@@ -107,3 +114,32 @@ class CaseRepository(RepositoryBase):
         if found is None:
             raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
         return CaseImage(case=case, pixels=decode_png(found.png), pixel_spacing_mm=found.pixel_spacing_mm)
+
+
+def image_facts(db_session: Session, study: StudyRow) -> list[ImageFacts]:
+    """What a study's images are, without the excluded."""
+    rows = db_session.execute(
+        sa.select(CaseRow, CohortRow.name, ReferenceStandardRow.class_key, CaseImageRow)
+        .add_columns(ImageRow.height, ImageRow.width, ImageRow.bits)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
+        .join(CaseImageRow, (CaseImageRow.case_id == CaseRow.case_id) & (CaseImageRow.view_number == 1))
+        .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+        .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
+        .order_by(CaseRow.case_key)
+    )
+    return [
+        ImageFacts(
+            cohort=cohort,
+            truth=truth,
+            width=width,
+            height=height,
+            bits=bits,
+            file_format=view.file_format,
+            pixel_spacing_mm=view.pixel_spacing_mm,
+            notes=tuple(view.notes),
+            centre=case.centre,
+            scanner=case.scanner,
+        )
+        for case, cohort, truth, view, height, width, bits in rows
+    ]

@@ -125,3 +125,21 @@ def test_a_folder_of_classes_is_imported_with_notes(store: Repository, tmp_path:
     assert report.summary.n_cases == 4
     assert report.summary.image_notes[0] == "4 images: EXIF orientation applied: turned upright"
     assert "patient of its own" in report.warnings[-1]
+
+
+def test_a_size_that_names_the_class_is_warned_of_stored_and_in_the_trail(store: Repository, tmp_path: Path) -> None:
+    """Also when the classes come in two imports, each of one size."""
+    wide = [np.random.default_rng(seed).integers(0, 200, (40, 64), np.uint8) for seed in range(8)]
+    files = {f"{index}.png": encode_png((wide if index % 4 == 3 else PICTURES)[index]) for index in range(8)}
+    manifest = write(tmp_path / "set", files)
+    report = import_cases(store, "draft", manifest)
+    assert report.warnings[0].startswith("THE IMAGE SIZE GIVES THE CLASS AWAY in cohort 'internal'")
+    assert "64 x 40: tumor 2" in report.warnings[0]
+    assert [found.property for found in store.image_giveaways("draft")] == ["image size"]
+    assert store.audit_trail("draft")[-1].detail["warnings"] == list(report.summary.warnings)
+    store.create_study("twice", Protocol(title="Twice"))
+    text = manifest.read_text().splitlines()
+    for part, lines in (("a", [row for row in text if ",tumor," not in row]), ("b", [text[0], text[4], text[8]])):
+        (manifest.parent / f"{part}.csv").write_text("\n".join(lines))
+        report = import_cases(store, "twice", manifest.parent / f"{part}.csv")
+    assert report.warnings[0].startswith("THE IMAGE SIZE GIVES THE CLASS AWAY")

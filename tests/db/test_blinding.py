@@ -47,6 +47,7 @@ MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
     "cohorts": (COORDINATOR, (STUDY,), {}),
     "case_counts": (COORDINATOR, (STUDY,), {}),
     "cases": (COORDINATOR, (STUDY,), {}),
+    "image_giveaways": (COORDINATOR, (STUDY,), {}),
     "case_image": (COORDINATOR, (STUDY, "case-0000"), {}),
     "add_reader": (COORDINATOR, (STUDY, "ann"), {"cohorts": ["internal"]}),
     "members": (COORDINATOR, (STUDY,), {}),
