@@ -211,7 +211,11 @@ def serve(
                 "Fix: stop the other program or add --port 8502."
             ) from None
     store()  # a missing or damaged store is told here, in words, before the server starts
-    say(f"Reading Room: open [bold]http://{address}:{port}[/] (Ctrl+C stops it). Research use only.")
+    base, hosts = get_settings().base_path, get_settings().allowed_hosts
+    say(f"Reading Room: open [bold]http://{address}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
+    if address not in ("127.0.0.1", "localhost", *hosts):
+        names = ", ".join(("localhost", "127.0.0.1", *hosts))
+        say(f"It answers under the names {names} only; READING_ROOM_ALLOWED_HOSTS adds others.")
     os.chdir(PROJECT_FOLDER)
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
     command += ["--server.address", address, "--server.headless", "true"]

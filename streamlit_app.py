@@ -13,11 +13,12 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
-from pages.door import sign_in
+from pages.door import addresses, sign_in
 from pages.door.screen_failure import show_failure
 from pages.door.security import SecurityMiddleware
 from pages.screens import SCREENS
@@ -36,6 +37,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
 try:  # what is wrong is said before the first visitor comes
     configure_threads(get_settings().threads or None)
     keep_caches_in(get_settings().cache_folder)
+    addresses.configure(get_settings(), frozenset(screen.address for screen in SCREENS))
     store_engine()
     signing_key()
 except ReadingRoomError as error:
@@ -44,8 +46,11 @@ except ReadingRoomError as error:
 
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
-    routes=sign_in.ROUTES,
-    middleware=[Middleware(SecurityMiddleware)],
+    routes=sign_in.routes(),
+    middleware=[
+        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(get_settings().trusted_proxies)),
+        Middleware(SecurityMiddleware),
+    ],
     lifespan=lifespan,
     on_script_error=show_failure,
 )

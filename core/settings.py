@@ -14,12 +14,13 @@ import tempfile
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
 
@@ -58,6 +59,45 @@ class Settings(BaseSettings):
         12.0, description="hours after which a sign-in ends by itself"
     )
     is_cookie_secure: bool = Field(False, description="true behind TLS: the sign-in cookie travels by https only")
+    base_path: str = Field("", description="path before all others, such as /reading, behind a proxy that has one")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host names of this server beside localhost, with commas between them"
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses or networks of proxies whose X-Forwarded-For counts, with commas between them"
+    )
+
+    @field_validator("base_path")
+    @classmethod
+    def _with_one_slash_before(cls, text: str) -> str:
+        path = "/" + text.strip().strip("/")
+        if path == "/":
+            return ""
+        if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", path):
+            raise ValueError("must be a path such as /reading, of letters, digits and . _ ~ -")
+        return path
+
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
+    @classmethod
+    def _between_commas(cls, given: str | tuple[str, ...]) -> tuple[str, ...]:
+        parts = given.split(",") if isinstance(given, str) else given
+        return tuple(part.strip() for part in parts if part.strip())
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_alone(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        plain = tuple(name.lower().encode("idna").decode() if not name.isascii() else name.lower() for name in names)
+        for name in plain:
+            if not re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:]*:[0-9a-f:.]*", name):
+                raise ValueError("must be host names alone: no http://, no port, no path")
+        return plain
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            ip_network(text)  # its error names what is wrong
+        return texts
 
     @property
     def data_folder(self) -> Path:

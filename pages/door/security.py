@@ -11,7 +11,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from html import escape
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import quote
@@ -19,23 +21,28 @@ from urllib.parse import quote
 import anyio.to_thread
 import streamlit
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import StoreError
 from core.settings import get_settings
 from core.study import Person, Role
+from pages.door.addresses import address, at_base_path, host_name, inner_path, is_host_allowed, is_same_origin
+from pages.door.plain_page import plain_page
 from pages.widgets.resources import repository
 
 #: Cookie with the token of a sign-in; HttpOnly, so no script ever sees it.
 SESSION_COOKIE = "reading_room_sign_in"
 #: Header that carries the sign-in to Streamlit (``server.trustedUserHeaders``); never taken from a browser.
 SIGN_IN_HEADER = b"x-reading-room-sign-in"
+#: Behind the base path; ``address(SIGN_IN_PATH)`` is what a browser asks for.
 SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
 
+#: Open to everybody, under any host name.
+FREE_PATHS = frozenset({"/_stcore/health", "/favicon.png"})
 #: Open to everybody; nothing below these depends on a study.
-PUBLIC_PATHS = frozenset({SIGN_IN_PATH, SIGN_OUT_PATH, "/_stcore/health", "/favicon.png"})
+PUBLIC_PATHS = FREE_PATHS | {SIGN_IN_PATH, SIGN_OUT_PATH}
 PUBLIC_PREFIXES = ("/static/",)
 #: Closed to readers, who need none of them: files of coordinators, uploads, statistics of the server, the agent door.
 COORDINATOR_PREFIXES = (
@@ -103,22 +110,20 @@ class SecurityMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        scope = at_base_path(scope)
+        path = inner_path(scope)
         headers = Headers(scope=scope)
         token = session_token(headers)
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != SIGN_IN_HEADER]}
-        send = _with_headers(send, scope["path"])
-        if scope["path"] not in PUBLIC_PATHS and not scope["path"].startswith(PUBLIC_PREFIXES):
-            try:
-                actor = await anyio.to_thread.run_sync(_actor, token)
-            except StoreError:
-                await _refuse(scope, receive, send, 503, "The store is not available. Please try again.")
-                return
-            if actor is None:
-                await _refuse(scope, receive, send, 401, "Please sign in.")
-                return
-            if actor.role is not Role.COORDINATOR and scope["path"].startswith(COORDINATOR_PREFIXES):
-                await _refuse(scope, receive, send, 403, "This is for coordinators.")
-                return
+        send = _with_headers(send, path)
+        refusal = None
+        if path not in FREE_PATHS and not path.startswith(PUBLIC_PREFIXES):
+            refusal = _wrong_address(scope, headers)
+        if refusal is None and path not in PUBLIC_PATHS and not path.startswith(PUBLIC_PREFIXES):
+            refusal = await _no_entry(path, token)
+        if refusal is not None:
+            await _refuse(scope, receive, send, refusal)
+            return
         if token is not None:
             # Not the token itself: who knows this value cannot sign in with it.
             scope["headers"].append(
@@ -127,25 +132,80 @@ class SecurityMiddleware:
         await self.app(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request gets no further."""
+
+    status: int
+    text: str
+    fix: str = ""
+
+
+def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
+    """Refuse another host name (DNS rebinding), and what a page of another address sends (it brings the cookie)."""
+    host = headers.get("host", "")
+    if not is_host_allowed(host):
+        name = (host_name(host) or host)[:200]
+        return Refusal(403, f"This server does not answer under the name {name}.", f"READING_ROOM_ALLOWED_HOSTS={name}")
+    is_deed = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
+    if is_deed and not is_same_origin(headers):  # Streamlit itself would ask the internet who this machine is
+        origin = headers.get("origin", "another site")
+        return Refusal(403, f"This was sent from {origin[:200]}, but this server was asked as {host[:200]}.")
+    return None
+
+
+async def _no_entry(path: str, token: str | None) -> Refusal | None:
+    """Refuse who has not signed in, and a reader what is for coordinators."""
+    try:
+        actor = await anyio.to_thread.run_sync(_actor, token)
+    except StoreError:
+        return Refusal(503, "The store is not available. Please try again.")
+    if actor is None:
+        return Refusal(401, "Please sign in.")
+    if actor.role is not Role.COORDINATOR and path.startswith(COORDINATOR_PREFIXES):
+        return Refusal(403, "This is for coordinators.")
+    return None
+
+
 def _actor(token: str | None) -> Person | None:
     """Person whose sign-in this token is."""
     return repository(None).actor_for_token(token) if token is not None else None
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
-    """A closed websocket, a way to the sign-in page for a browser, or a plain status for everything else."""
+async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
+    """A closed websocket; for a browser a way to the sign-in page or a page that says why; else a plain status."""
     if scope["type"] == "websocket":
         await receive()
-        await send({"type": "websocket.close", "code": 1008, "reason": text})
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.text[:100]})
         return
-    response: Response = PlainTextResponse(text, status_code=status)
-    headers = Headers(scope=scope)
-    is_page = "." not in scope["path"] and not scope["path"].startswith(("/_stcore", "/media"))
-    if status == 401 and scope["method"] == "GET" and is_page and "text/html" in headers.get("accept", ""):
+    path = inner_path(scope)
+    is_page = "." not in path and not path.startswith(("/_stcore", "/media"))
+    is_browser = is_page and "text/html" in Headers(scope=scope).get("accept", "")
+    response: Response = PlainTextResponse(" ".join((refusal.text, refusal.fix)).strip(), status_code=refusal.status)
+    if refusal.status == 401 and scope["method"] == "GET" and is_browser:
         query = scope["query_string"].decode("latin-1")
         target = scope["path"] + (f"?{query}" if query else "")
-        response = RedirectResponse(f"{SIGN_IN_PATH}?next={quote(target, safe='')}", status_code=303)
+        response = RedirectResponse(f"{address(SIGN_IN_PATH)}?next={quote(target, safe='')}", status_code=303)
+    elif refusal.fix or (path == SIGN_IN_PATH and refusal.status == 403):
+        response = _page_of(refusal)
     await response(scope, receive, send)
+
+
+def _page_of(refusal: Refusal) -> HTMLResponse:
+    """What to do, for the person who runs the server, where a password would be asked for."""
+    if refusal.fix:
+        body = (
+            f"<p>Whoever runs this server can let it: set <code>{escape(refusal.fix)}</code> (commas between several), "
+            "or add the name to <code>server.allowedHosts</code> in <code>.streamlit/config.toml</code>, and start it "
+            "again.</p>"
+        )
+    else:
+        body = (
+            "<p>A proxy in between must hand on the header <code>Host</code> with its port "
+            "(nginx: <code>proxy_set_header Host $http_host;</code>).</p>"
+        )
+    lead = "No password is asked for under this address."
+    return plain_page("Not here", lead, problem=refusal.text, body=body, status=403)
 
 
 def _with_headers(send: Send, path: str) -> Send:

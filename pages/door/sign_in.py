@@ -7,19 +7,19 @@ import hmac
 import re
 import secrets
 from html import escape
-from pathlib import Path
 from string import Template
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import anyio
 import anyio.to_thread
-import streamlit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from core.errors import AccessError, StoreError
 from core.settings import get_settings
+from pages.door.addresses import address, base_path, is_from_own_page
+from pages.door.plain_page import plain_page
 from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository, signing_key
 
@@ -30,30 +30,35 @@ MAX_FORM_BYTES = 8192
 
 #: One password hash takes 64 MiB; more at once would let anybody fill the memory.
 _hashing = anyio.CapacityLimiter(2)
-_PAGE = Template((Path(__file__).parent / "sign_in.html").read_text(encoding="utf-8"))
+_NO_STORE = "The store is not available just now. Please try again in a moment."
 _FIELDS = """<label>Login <input type="text" name="login" value="" autocomplete="username" autocapitalize="none"
  spellcheck="false" maxlength="200" required autofocus></label>
 <label>Password <input type="password" name="password" autocomplete="current-password" maxlength="1024"
  required></label>"""
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; font-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
+_FORM = Template("""<form method="post" action="$action" autocomplete="on">
+<input type="hidden" name="form_token" value="$form_token">
+<input type="hidden" name="next" value="$next">
+$fields
+<button type="submit">$title</button>
+</form>""")
 
 
 def safe_target(text: str | None) -> str:
     """Address inside this app to go to after the sign-in; the start page for anything else."""
-    if text and re.fullmatch(r"/(?!/)[A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%.+-]*)?", text):
-        return text if not text.startswith((SIGN_IN_PATH, SIGN_OUT_PATH)) else "/"
-    return "/"
+    inner = text.removeprefix(base_path()) if text and text.startswith(f"{base_path()}/") else ""
+    is_ours = re.fullmatch(r"/(?!/)[A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%.+-]*)?", inner) is not None
+    return address(inner if is_ours and not inner.startswith((SIGN_IN_PATH, SIGN_OUT_PATH)) else "/")
 
 
 async def sign_in_page(request: Request) -> Response:
     """The form; somebody who is signed in already goes on."""
     target = safe_target(request.query_params.get("next"))
     token = session_token(request.headers)
-    if token is not None and await anyio.to_thread.run_sync(repository(None).actor_for_token, token) is not None:
-        return RedirectResponse(target, status_code=303)
+    try:
+        if token is not None and await anyio.to_thread.run_sync(repository(None).actor_for_token, token) is not None:
+            return RedirectResponse(target, status_code=303)
+    except StoreError:
+        return _form_page(request, target=target, problem=_NO_STORE, status=503)
     return _form_page(request, target=target)
 
 
@@ -69,23 +74,23 @@ async def sign_in(request: Request) -> Response:
         token = await anyio.to_thread.run_sync(
             store.authenticate, form.get("login", "").strip(), form.get("password", ""), ip, limiter=_hashing
         )
+        earlier = session_token(request.headers)
+        if earlier is not None:
+            await anyio.to_thread.run_sync(store.sign_out, earlier)
     except AccessError as error:
         return _form_page(request, target=target, problem=str(error), status=401)
     except StoreError:
-        problem = "The store is not available just now. Please try again in a moment."
-        return _form_page(request, target=target, problem=problem, status=503)
-    earlier = session_token(request.headers)
-    if earlier is not None:
-        await anyio.to_thread.run_sync(store.sign_out, earlier)
+        return _form_page(request, target=target, problem=_NO_STORE, status=503)
     response = RedirectResponse(target, status_code=303)
+    _forget_cookie(response, SESSION_COOKIE)
     _set_cookie(response, SESSION_COOKIE, token, seconds=int(get_settings().session_hours * 3600), same_site="lax")
-    response.delete_cookie(FORM_COOKIE, path="/")
+    _forget_cookie(response, FORM_COOKIE)
     return response
 
 
 async def sign_out_page(request: Request) -> Response:
     """Sign out when the link of this app was followed; ask first when another site sent the browser here."""
-    if request.headers.get("sec-fetch-site") == "same-origin":
+    if is_from_own_page(request.headers):
         return await _leave(request)
     return _form_page(request, is_leaving=True)
 
@@ -100,10 +105,13 @@ async def sign_out(request: Request) -> Response:
 async def _leave(request: Request) -> Response:
     """Revoke the sign-in in the store, then forget the cookie and the drafts that the browser kept."""
     token = session_token(request.headers)
-    if token is not None:
-        await anyio.to_thread.run_sync(repository(None).sign_out, token)
-    response = RedirectResponse(SIGN_IN_PATH, status_code=303)
-    response.delete_cookie(SESSION_COOKIE, path="/")
+    try:
+        if token is not None:
+            await anyio.to_thread.run_sync(repository(None).sign_out, token)
+    except StoreError:
+        return _form_page(request, is_leaving=True, problem=f"You are still signed in. {_NO_STORE}", status=503)
+    response = RedirectResponse(address(SIGN_IN_PATH), status_code=303)
+    _forget_cookie(response, SESSION_COOKIE)
     response.headers["clear-site-data"] = '"storage"'
     return response
 
@@ -128,29 +136,26 @@ def _form_token(nonce: str) -> str:
 
 
 def _is_own_form(request: Request, form: dict[str, str]) -> bool:
-    """Whether the form was fetched from here by this browser, and sent from here."""
+    """Whether the form was fetched from here by this browser; that it was sent from here the middleware has seen."""
     nonce = request.cookies.get(FORM_COOKIE, "")
-    origin = request.headers.get("origin")
-    is_same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    return bool(nonce) and is_same_origin and hmac.compare_digest(form.get("form_token", ""), _form_token(nonce))
+    return bool(nonce) and hmac.compare_digest(form.get("form_token", ""), _form_token(nonce))
 
 
 def _form_page(
-    request: Request, *, target: str = "/", problem: str = "", status: int = 200, is_leaving: bool = False
+    request: Request, *, target: str = "", problem: str = "", status: int = 200, is_leaving: bool = False
 ) -> HTMLResponse:
     """The page, with the cookie that its form needs."""
     nonce = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
-    page = _PAGE.substitute(
-        title="Sign out" if is_leaving else "Sign in",
-        lead="Do you want to sign out?" if is_leaving else "Blinded reader studies",
-        problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
-        action=SIGN_OUT_PATH if is_leaving else SIGN_IN_PATH,
+    title = "Sign out" if is_leaving else "Sign in"
+    form = _FORM.substitute(
+        title=title,
+        action=address(SIGN_OUT_PATH if is_leaving else SIGN_IN_PATH),
         form_token=_form_token(nonce),
         next=escape(target),
         fields="" if is_leaving else _FIELDS,
-        font=_font_address(),
     )
-    response = HTMLResponse(page, status_code=status, headers={"content-security-policy": _POLICY})
+    lead = "Do you want to sign out?" if is_leaving else "Blinded reader studies"
+    response = plain_page(title, lead, problem=problem, body=form, status=status)
     _set_cookie(response, FORM_COOKIE, nonce, seconds=3600, same_site="strict")
     return response
 
@@ -161,25 +166,24 @@ def _set_cookie(response: Response, name: str, value: str, *, seconds: int, same
         name,
         value,
         max_age=seconds,
-        path="/",
+        path=base_path() or "/",
         httponly=True,
         samesite="strict" if same_site == "strict" else "lax",
         secure=get_settings().is_cookie_secure,
     )
 
 
-def _font_address() -> str:
-    """Address of the font that Streamlit ships, so that this page looks like the others."""
-    fonts = sorted(
-        (Path(streamlit.__file__).parent / "static" / "static" / "media").glob("SourceSansVF-Upright*.woff2")
-    )
-    return f"/static/media/{fonts[0].name}" if fonts else ""
+def _forget_cookie(response: Response, name: str) -> None:
+    """End a cookie, also one from the time before the base path: it would be sent beside the new one."""
+    for path in {base_path() or "/", "/"}:
+        response.delete_cookie(name, path=path)
 
 
-#: What ``streamlit_app.py`` mounts beside Streamlit.
-ROUTES = [
-    Route(SIGN_IN_PATH, sign_in_page, methods=["GET"]),
-    Route(SIGN_IN_PATH, sign_in, methods=["POST"]),
-    Route(SIGN_OUT_PATH, sign_out_page, methods=["GET"]),
-    Route(SIGN_OUT_PATH, sign_out, methods=["POST"]),
-]
+def routes() -> list[Route]:
+    """What ``streamlit_app.py`` mounts beside Streamlit."""
+    return [
+        Route(address(SIGN_IN_PATH), sign_in_page, methods=["GET"]),
+        Route(address(SIGN_IN_PATH), sign_in, methods=["POST"]),
+        Route(address(SIGN_OUT_PATH), sign_out_page, methods=["GET"]),
+        Route(address(SIGN_OUT_PATH), sign_out, methods=["POST"]),
+    ]

@@ -7,6 +7,7 @@ from html import escape
 import streamlit as st
 
 from core.study import Person
+from pages.door.addresses import address
 from pages.door.security import SIGN_OUT_PATH
 
 _STYLE = """<style>
@@ -29,6 +30,6 @@ def draw_frame(person: Person | None, *, is_synthetic: bool = False) -> None:
     if person is not None:
         parts.append(
             f'<span class="who">{escape(person.display_name)} · {person.role.value} · '
-            f'<a href="{SIGN_OUT_PATH}" target="_self">Sign out</a></span>'
+            f'<a href="{address(SIGN_OUT_PATH)}" target="_self">Sign out</a></span>'
         )
     st.html(_STYLE + f'<footer class="room-foot">{"".join(parts)}</footer>')

@@ -12,6 +12,7 @@ import streamlit as st
 from core.errors import ReadingRoomError, SignedOutError
 from core.study import Person, Role
 from db import Repository
+from pages.door.addresses import address
 from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH
 from pages.widgets.resources import repository
 
@@ -86,4 +87,5 @@ def show_signed_out() -> None:
     """What a browser tab shows whose sign-in has ended."""
     st.subheader("You are signed out")
     st.write("Everything that was saved is safe.")
-    st.html(f'<a href="{SIGN_IN_PATH}" target="_self" style="font-size: 1.1rem; font-weight: 600">Sign in again</a>')
+    link = address(SIGN_IN_PATH)
+    st.html(f'<a href="{link}" target="_self" style="font-size: 1.1rem; font-weight: 600">Sign in again</a>')

@@ -96,13 +96,18 @@ def playwright() -> Iterator[Playwright]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    """A real headless Chromium."""
+def chromium_path() -> str:
+    """Where Chromium is; a test that needs it is skipped where it is not."""
     path = next((found for name in _CHROMIUM_NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("no Chromium on this machine")
-    running = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_ARGUMENTS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """A real headless Chromium."""
+    running = playwright.chromium.launch(executable_path=chromium_path(), args=_CHROMIUM_ARGUMENTS)
     yield running
     running.close()
 
