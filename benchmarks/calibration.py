@@ -4,13 +4,15 @@ Run from the repository's root::
 
     python -m benchmarks.calibration --replicates 2000 --write docs/calibration.md
 
-Three questions:
+Questions:
 
 - How often does the Obuchowski-Rockette test call two equal arms different, over the twelve models of Roe and Metz?
   RRRC under the null that readers in general gain nothing; FRRC under the null that none of these readers does (no
   arm-by-reader variance). And the comparison of a stand-alone model with a panel of readers that is equally good.
 - How often do the intervals of one AUC cover it, at the sizes of Zhao et al. 2023?
 - How often does the interval of a proportion cover it? That is computed exactly, without simulation.
+- Differences of AUCs, few readers, readings that are missing because cases are hard, agreement with sparse double
+  reading, probabilities, matched operating points: :mod:`benchmarks.coverage`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from benchmarks import coverage
 from core.statistics.auc_interval import auc_estimate
 from core.statistics.mrmc import ReaderStudy, compare_model_with_readers
 from core.statistics.obuchowski_rockette import obuchowski_rockette
@@ -270,7 +273,84 @@ def page(replicates: int, seed: int) -> str:
                 for method in ("wilson", "clopper-pearson", "agresti-coull", "jeffreys")
             )
             lines.append(f"| {n} | {probability:.2f} | {cells} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_more(replicates, rng)]) + "\n"
+
+
+def _more(replicates: int, rng: np.random.Generator) -> list[str]:
+    """The tables of :mod:`benchmarks.coverage`."""
+    return [
+        "",
+        "## Coverage of the difference of two AUCs, in %, nominal 95%",
+        "",
+        "Paired curves over the same cases, DeLong's variance. The limits are made on Fisher's scale (atanh);",
+        "Wald's stand beside them in every result; MOVER of two logit intervals was tried and not chosen, for it",
+        "fails where one AUC is near 1. Last columns: how often Wald's limits leave the range of -1 to 1, and",
+        "studies without any variance, which are left out.",
+        "",
+        *coverage.table(
+            ("AUCs", "positive / negative", "atanh (default)", "Wald", "MOVER", "Wald leaves the range", "no variance"),
+            coverage.auc_differences(replicates, rng),
+        ),
+        "",
+        "## Coverage of the difference of two arms, in %, nominal 95%",
+        "",
+        "Obuchowski-Rockette, random readers and cases, Student's t with Hillis' degrees of freedom.",
+        "",
+        *coverage.table(
+            ("structure", "true difference", "readers", "cases", "atanh (default)", "Wald", "Wald leaves the range"),
+            coverage.arm_differences(replicates, rng),
+        ),
+        "",
+        "## Few readers",
+        "",
+        "How often (in %) random readers look more certain than the same readers fixed, because the variance",
+        "between readers was estimated as zero, and the median width of their interval; two arms, 30 + 30 cases,",
+        "reader variance low (HL) and high (HH). Below five readers a report leads with fixed readers.",
+        "",
+        *coverage.table(
+            ("readers", "HL: narrower", "HL: width", "HH: narrower", "HH: width"), coverage.few_readers(replicates, rng)
+        ),
+        "",
+        "## Readings that are missing because cases are hard",
+        "",
+        "There is no true difference. 5 readers and 100 cases in two arms (RRRC), or a model and 4 readers (FRRC).",
+        "A hard case is one that is rated wrongly on the whole. *Per curve*: every reader's figure on the cases",
+        "that reader has; *common cases*: the cases that all answered, the default of the analysis. Mean",
+        "difference, and rejections in %, nominal 5%.",
+        "",
+        *coverage.table(
+            ("what is missing", "per curve: difference", "rejected", "common cases: difference", "rejected"),
+            coverage.missing_hard_cases(replicates, rng),
+        ),
+        "",
+        "## Coverage of agreement with sparse double reading, in %, nominal 95%",
+        "",
+        "Three readers, 80% right, two classes; some cases are read by one of them, the others by two. An interval",
+        "that is undefined, as with perfect agreement, counts as one that does not cover.",
+        "",
+        *coverage.table(
+            ("read twice", "read once", "percent", "Fleiss' kappa", "Gwet's AC1", "Krippendorff's alpha"),
+            coverage.sparse_agreement(replicates, rng),
+        ),
+        "",
+        "## Coverage of what is said about probabilities, in %, nominal 95%",
+        "",
+        "Slope and shift of the truth on the logit scale: 1, 0 is calibrated.",
+        "",
+        *coverage.table(
+            ("slope, shift", "cases", "Brier score", "calibration error", "calibration slope", "net benefit at 0.3"),
+            coverage.probabilities(replicates, rng),
+        ),
+        "",
+        "## Coverage of a model's sensitivity at the readers' specificity, in %, nominal 95%",
+        "",
+        "Difference model minus readers; model and readers see the same hard cases.",
+        "",
+        *coverage.table(
+            ("positive / negative", "readers' point", "true difference", "one reader", "panel of five"),
+            coverage.matched_points(replicates, rng),
+        ),
+    ]
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ specificity at their sensitivity), minus theirs.
 Conventions: the model's empirical curve is read where its specificity equals the readers', between two thresholds on
 the straight line that joins them. All take part on the cases that the model and every reader answered. Readers are
 fixed. The interval joins two independent parts (MOVER): the positive cases with the threshold held (Tango's score
-interval for one reader, Student's t over cases for a panel or for patients with several cases), and the negative cases,
-on which the threshold was found: their paired interval, carried along the curve. A model with hard labels has no
-curve.
+interval for one reader; for a panel, or for patients with several cases, Student's t with half a case added each way),
+and the negative cases, on which the threshold was found: their paired interval, carried along the curve. A model with
+hard labels has no curve.
 
 >>> truth, model, reader = [0, 0, 0, 0, 1, 1, 1, 1], [1, 2, 3, 6, 4, 5, 7, 8], [0, 0, 0, 1, 0, 1, 1, 0]
 >>> found = compare_at_matched_point(truth, model, reader)
@@ -17,7 +17,8 @@ curve.
 
 References
 ----------
-Zou and Donner (2008), Stat. Med. 27:1693-1702 (MOVER). Tango (1998), Stat. Med. 17:891-908.
+Zou and Donner (2008), Stat. Med. 27:1693-1702 (MOVER). Tango (1998), Stat. Med. 17:891-908. Agresti and Min (2005),
+Stat. Med. 24:729-740 (added half cases).
 Linnet (1987), Stat. Med. 6:147-158, and Wieand et al. (1989), Biometrika 76:585-592 (a specificity that is itself
 estimated).
 """
@@ -188,12 +189,18 @@ def _paired_limits(
     gain: FloatArray, group: np.ndarray | None, is_one_reader: bool, level: float
 ) -> tuple[float, float]:
     """Limits of the mean of paired differences between -1 and 1."""
-    if group is not None or not is_one_reader:
-        mean = mean_over_cases(gain, limits=(-1.0, 1.0), name="", patients=group, confidence_level=level)
-        if mean.lower is not None and mean.upper is not None:
-            return mean.lower, mean.upper
-    # One reader; also where the cases do not vary, which Tango's interval does not take for certainty.
-    return tango_limits(gain.size, float(gain[gain > 0].sum()), float(-gain[gain < 0].sum()), level)
+    if group is None and is_one_reader:
+        return tango_limits(gain.size, float(gain[gain > 0].sum()), float(-gain[gain < 0].sum()), level)
+    # Half a case (or patient) each way, as Agresti and Min add: what hardly ever differs is not certain.
+    number = np.arange(gain.size) if group is None else np.unique(group, return_inverse=True)[1]
+    n_units = int(number.max()) + 1
+    added = np.repeat([1, 2], round(gain.size / n_units))
+    padded = np.concatenate([gain, np.where(added == 1, 1.0, -1.0) * np.sqrt(0.5)])
+    patients = None if group is None else np.concatenate([number, n_units - 1 + added])
+    mean = mean_over_cases(padded, limits=(-1.0, 1.0), name="", patients=patients, confidence_level=level)
+    if mean.lower is None or mean.upper is None:
+        return -1.0, 1.0
+    return mean.lower, mean.upper
 
 
 def _share_limits(calls: FloatArray, group: np.ndarray | None, level: float) -> tuple[float, float]:
