@@ -223,6 +223,36 @@ def serve(
 
 
 @app.command()
+def backup(file: Annotated[Path, typer.Argument(help="new file for the backup")]) -> None:
+    """Copy the SQLite store into a new file while reading goes on; the copy is opened and checked."""
+    from db.backup import back_up
+
+    done = back_up(store_url(get_settings()), file, notary=Notary(get_settings().data_folder))
+    say(f"{done.path}: {done.head.n_events} events, SHA-256 {done.sha256}. Receipt: {done.head.receipt}")
+    say("Keep audit.key of the data folder elsewhere: without it the signatures of the trail cannot be checked.")
+    for problem in done.problems:
+        say(f"TOUCHED (in the store as well): {problem}", markup=False)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="backup made by 'backup'")],
+    replace: Annotated[bool, typer.Option("--replace", help="set the store that is there aside first")] = False,
+) -> None:
+    """Put a backup in the place of the store; stop the server first. What was there is renamed, never deleted."""
+    from db.backup import restore
+
+    done, aside = restore(
+        file, store_url(get_settings()), notary=Notary(get_settings().data_folder), is_replacing=replace
+    )
+    say(f"Restored {file} to {done.path}. The trail ends at {done.head.receipt}.")
+    if aside is not None:
+        say(f"The store that was there lies at {aside}; readings saved after the backup are only in it.")
+    for problem in done.problems:
+        say(f"TOUCHED: {problem}", markup=False)
+
+
+@app.command()
 def migrate() -> None:
     """Create the store, or bring it to this program's version."""
     from db.migrate import upgrade
@@ -361,6 +391,9 @@ def import_(
     source: Annotated[Path, typer.Argument(help="a manifest .csv, or a folder with one sub-folder a class")],
     study: StudyOption = "",
     check: Annotated[bool, typer.Option("--check", help="check everything, write nothing")] = False,
+    shared_images: Annotated[
+        str, typer.Option(help="why images of a study that is not unsealed come into this one too; audited in both")
+    ] = "",
 ) -> None:
     """Import cases, all or nothing; every problem is listed with its row and column."""
     from actions.import_cases import import_cases
@@ -368,7 +401,9 @@ def import_(
     repository = store()
     key = one_study(repository, study)
     with progress_bar() as report:
-        done = import_cases(repository, key, source, is_check_only=check, progress=report)
+        done = import_cases(
+            repository, key, source, is_check_only=check, shared_images=shared_images or None, progress=report
+        )
     summary = done.summary
     cohorts = ", ".join(f"{name} {n}" for name, n in summary.cases_per_cohort.items())
     say(

@@ -26,6 +26,7 @@ def import_cases(
     source: Path,
     *,
     is_check_only: bool = False,
+    shared_images: str | None = None,
     progress: OnProgress | None = None,
 ) -> ImportReport:
     """Read every file that ``source`` names, each once, then write all cases in one transaction.
@@ -40,6 +41,8 @@ def import_cases(
         A manifest (.csv) or a folder whose sub-folders are named after the classes.
     is_check_only : bool
         Do everything but write.
+    shared_images : str, optional
+        Why images of a study that is not unsealed come into this one too.
     progress : callable, optional
         ``progress(done, total, what)``.
 
@@ -53,5 +56,5 @@ def import_cases(
     classes = repository.study(study_key).protocol.classes
     cases = folder_cases(source, classes) if source.is_dir() else manifest_cases(source, classes)
     take = repository.check_import if is_check_only else repository.import_cases
-    summary = take(study_key, cases, total=len(cases), on_progress=progress)
+    summary = take(study_key, cases, total=len(cases), shared_images=shared_images, on_progress=progress)
     return ImportReport(summary, (*summary.warnings, *cases.warnings))

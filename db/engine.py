@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
 from core.errors import SettingsError, StoreDamagedError, StoreError
 from db.address import parsed_url, sqlite_path
-from db.engine_failures import refused_connection, translated_failures
+from db.engine_failures import RESTORE_COMMAND, refused_connection, translated_failures
 
 #: Seconds to wait for another writer before ``StoreBusyError``.
 BUSY_TIMEOUT_S = 30
@@ -98,7 +99,7 @@ def _sqlite_engine(url: URL, path: Path, *, for_migration: bool, busy_timeout_s:
     if opened is None:
         raise StoreDamagedError(
             f"There is no store at {path}. Fix: correct READING_ROOM_DATA_DIR or READING_ROOM_DATABASE_URL, restore "
-            "the backup, or make a new store with `python manage.py migrate`."
+            f"a backup with `{RESTORE_COMMAND}`, or make a new store with `python manage.py migrate`."
         )
     pragmas = (
         "PRAGMA journal_mode=WAL",
@@ -183,12 +184,39 @@ def check_integrity(engine: Engine) -> None:
         finding = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if finding != "ok":
         raise StoreDamagedError(
-            f"The database file is damaged ({finding}). Fix: stop the program and restore the last backup."
+            f"The database file is damaged ({finding}). Fix: stop the program and restore the last backup with "
+            f"`{RESTORE_COMMAND}`."
+        )
+
+
+def refuse_foreign_file(path: Path) -> None:
+    """Refuse a SQLite file that this program did not make, before anything opens it for writing and alters it.
+
+    Raises
+    ------
+    StoreDamagedError
+        If it is empty, or a database without the table of schema versions.
+    """
+    if path.stat().st_size == 0:
+        raise StoreDamagedError(
+            f"The file {path} is empty: it is no store, and nothing was changed. Fix: delete it and make a new store "
+            f"with `python manage.py migrate`, or restore a backup with `{RESTORE_COMMAND}`."
+        )
+    with translated_failures(), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        try:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        except sqlite3.DatabaseError as failure:
+            raise sa.exc.DBAPIError("", (), failure) from failure
+    tables = sorted(name for (name,) in found)
+    if "alembic_version" not in tables:
+        raise StoreDamagedError(
+            f"The file {path} belongs to another program (tables: {', '.join(tables[:5]) or 'none'}): nothing was "
+            "changed. Fix: correct READING_ROOM_DATA_DIR or READING_ROOM_DATABASE_URL."
         )
 
 
 def make_sqlite_file(path: Path) -> None:
-    """Make an empty file that only its owner may read, if there is none.
+    """Make an empty file that only its owner may read.
 
     Raises
     ------

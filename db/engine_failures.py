@@ -29,6 +29,8 @@ from core.errors import (
 
 #: The command that a wrong schema version is mended with.
 MIGRATE_COMMAND = "python manage.py migrate"
+#: The command that puts a backup in the place of a damaged store.
+RESTORE_COMMAND = "python manage.py restore FILE"
 #: Seconds for the second attempt that asks a server why it refused the first.
 _WHY_TIMEOUT_S = 5
 
@@ -65,7 +67,8 @@ _READ_ONLY = Cause(
 _DISK = Cause(
     StoreDamagedError,
     "The disk of the store cannot be read or written. Nothing was saved. "
-    "Fix: stop the program, check the disk and its mount, and restore the last backup if the store was damaged.",
+    "Fix: stop the program, check the disk and its mount, and if the store was damaged restore the last backup with "
+    f"`{RESTORE_COMMAND}`.",
 )
 _CANNOT_OPEN = Cause(
     StoreDamagedError,
@@ -75,7 +78,8 @@ _CANNOT_OPEN = Cause(
 _DAMAGED = Cause(
     StoreDamagedError,
     "The database file is damaged or is no database. Nothing was saved. "
-    f"Fix: stop the program and restore the last backup, or correct READING_ROOM_DATA_DIR or {_URL}.",
+    f"Fix: stop the program and restore the last backup with `{RESTORE_COMMAND}`, or correct READING_ROOM_DATA_DIR or "
+    f"{_URL}.",
 )
 _SCHEMA = Cause(SchemaVersionError, f"The store has another schema than this program. Fix: run `{MIGRATE_COMMAND}`.")
 _PASSWORD = Cause(

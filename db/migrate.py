@@ -17,11 +17,11 @@ from core.errors import SchemaVersionError, StoreDamagedError
 from core.study import StudyState
 from db.address import sqlite_path
 from db.audit import Deed, append_events
-from db.engine import connect_engine, make_sqlite_file, writing
-from db.engine_failures import MIGRATE_COMMAND, translated_failures
+from db.engine import connect_engine, make_sqlite_file, refuse_foreign_file, writing
+from db.engine_failures import MIGRATE_COMMAND, RESTORE_COMMAND, translated_failures
 from db.protocols import protocol_from_json
 from db.seals import entry_of_reading, seals_of_study
-from db.tables import PersonRow, PresentationRow, ProtocolVersionRow, ReadingRow, StudyRow
+from db.tables import Base, PersonRow, PresentationRow, ProtocolVersionRow, ReadingRow, StudyRow
 
 _FOLDER = Path(__file__).parent / "migrations"
 _APPEND_ONLY = ("reading", "audit_event", "prediction")
@@ -68,11 +68,15 @@ def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]
     ------
     SchemaVersionError
         If the store is newer than this program; nothing is changed.
+    StoreDamagedError
+        If the file is empty or belongs to another program; nothing is changed.
     StoreBusyError
         If another program is writing.
     """
     path = sqlite_path(url)
-    if path is not None:
+    if path is not None and path.exists():
+        refuse_foreign_file(path)
+    elif path is not None:
         make_sqlite_file(path)
     engine = connect_engine(url, for_migration=True)
     try:
@@ -147,12 +151,32 @@ def check_schema(engine: Engine) -> None:
         current = current_revision(connection)
         if current == head_revision():
             _check_guards(connection)
+            _check_columns(connection)
             return
     _refuse_newer(current, _FOLDER)
     found = f"version {current}" if current else "no schema yet"
     raise SchemaVersionError(
         f"The store has {found}, this program needs version {head_revision()}. Fix: run `{MIGRATE_COMMAND}`."
     )
+
+
+def _check_columns(connection: Connection) -> None:
+    """Refuse a store that claims this program's version and lacks a table or a column of it."""
+    found = {
+        table: {column["name"] for column in columns}
+        for (_, table), columns in sa.inspect(connection).get_multi_columns().items()
+    }
+    lost = [
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.sorted_tables
+        for column in table.c
+        if column.name not in found.get(table.name, ())
+    ]
+    if lost:
+        raise StoreDamagedError(
+            f"The store has lost parts of its schema ({', '.join(lost[:5])}). "
+            f"Fix: find out who changed it, and restore the last backup with `{RESTORE_COMMAND}`."
+        )
 
 
 def _check_guards(connection: Connection) -> None:
@@ -166,7 +190,7 @@ def _check_guards(connection: Connection) -> None:
     if missing:
         raise StoreDamagedError(
             f"The store has lost what keeps its readings from being changed ({', '.join(missing)}). "
-            "Fix: find out who removed it, and restore the last backup."
+            f"Fix: find out who removed it, and restore the last backup with `{RESTORE_COMMAND}`."
         )
 
 

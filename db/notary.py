@@ -16,11 +16,12 @@ import os
 import secrets
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from core.errors import StoreDamagedError
+from core.errors import StoreDamagedError, StoreError
 from db.records import AuditHead
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class Notary:
         self._key_file = folder / "audit.key"
         self._head_file = folder / "audit.head"
         self._lock = threading.Lock()
-        self._n_kept = 0
+        self._kept: AuditHead | None = None  # what this process knows to stand in the file
+        self._is_disowned = False
 
     @property
     def has_key(self) -> bool:
@@ -54,23 +56,38 @@ class Notary:
         """Whether the signature was made with this folder's key."""
         return hmac.compare_digest(self.sign(text), signature)
 
-    def keep_head(self, head: AuditHead) -> None:
-        """Write down where the trail ends now; never backwards, and a folder that takes no file stops nobody's reading.
+    def keep_head(self, head: AuditHead, hash_of: Callable[[int], str | None]) -> None:
+        """Write down where the trail ends now; a folder that takes no file stops nobody's reading.
 
-        The file may lag behind the trail after a power cut; it is never ahead of it.
+        What stands in the file is evidence: it gives way only to a trail that holds it. The file may lag behind the
+        trail after a power cut; it is never ahead of it.
+
+        Parameters
+        ----------
+        hash_of : callable
+            Hash of an event of the store by its number; None if there is none.
         """
         with self._lock:
-            if head.n_events <= self._n_kept:
-                return
             try:
-                self._write(head)
-            except OSError as failure:
+                if self._kept is None and self._head_file.exists():
+                    kept = self.kept_head()
+                    self._is_disowned = hash_of(kept.n_events) != kept.hash
+                    self._kept = kept
+                elif self._kept is not None and head.n_events <= self._kept.n_events:  # another thread was quicker
+                    self._is_disowned |= hash_of(self._kept.n_events) != self._kept.hash
+                    return
+                if not self._is_disowned:
+                    self._write(head)
+            except (OSError, StoreError) as failure:
                 _log.error("the end of the audit trail could not be kept in %s: %s", self._head_file.name, failure)
+            if self._is_disowned:
+                _log.error("the audit trail does not hold what %s says: run audit verify", self._head_file.name)
 
     def replace_head(self, head: AuditHead) -> None:
         """Write down another end on purpose: a backup was restored, and the trail says so."""
         with self._lock:
             self._write(head)
+            self._is_disowned = False
 
     def kept_head(self) -> AuditHead:
         """Where the trail ended when it was last written.
@@ -99,7 +116,7 @@ class Notary:
         partial = self._head_file.with_suffix(f".{os.getpid()}.part")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(self._head_file)
-        self._n_kept = head.n_events
+        self._kept = head
 
     @cached_property
     def _key(self) -> bytes:

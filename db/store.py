@@ -6,7 +6,7 @@ from sqlalchemy.engine import URL, Engine
 
 from db.address import sqlite_path
 from db.engine import check_integrity as check_file
-from db.engine import connect_engine, file_identity
+from db.engine import connect_engine, file_identity, refuse_foreign_file
 from db.engine_failures import translated_failures
 from db.migrate import check_schema, current_revision, upgrade
 
@@ -59,6 +59,9 @@ def open_store(url: str | URL, *, check_integrity: bool = True) -> Engine:
     SchemaVersionError
         If its schema is older or newer than this program.
     """
+    path = sqlite_path(url)
+    if path is not None and file_identity(path) is not None:
+        refuse_foreign_file(path)
     engine = connect_engine(url)
     try:
         check_schema(engine)

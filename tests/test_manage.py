@@ -120,7 +120,8 @@ def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
 
 def test_import_check_writes_nothing(terminal: Terminal) -> None:
     terminal.run("study", "create", "checked")
-    assert "nothing written" in terminal.run("import", "phantoms/manifest.csv", "--study", "checked", "--check")
+    again = ("import", "phantoms/manifest.csv", "--study", "checked", "--check", "--shared-images", "a test")
+    assert "nothing written" in terminal.run(*again)
     assert "16" not in terminal.run("study", "progress", "--study", "checked")
     listed = next(line for line in terminal.run("study", "list").splitlines() if "checked" in line)
     assert re.search(r"│\s*0\s*│", listed)
@@ -226,7 +227,7 @@ def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_de
     assert "--name" in terminal.run("model", "register", *folds, status=2)
     assert "ensemble of 2 x resnet16_fine" in terminal.run("model", "register", *folds, "--name", "folds", "--augment")
     terminal.run("study", "create", "undeclared", "--synthetic")
-    terminal.run("import", "phantoms/manifest.csv", "--study", "undeclared")
+    terminal.run("import", "phantoms/manifest.csv", "--study", "undeclared", "--shared-images", "a test")
     predicted = terminal.run("predict", "--study", "undeclared", "--model", "folds + tta-v1", "--cohort", "internal")
     assert "16 predictions added" in predicted
     assert "no model was declared before reading" in terminal.run("study", "state", "open", "--study", "undeclared")

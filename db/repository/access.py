@@ -22,7 +22,7 @@ from db.engine_failures import translated_failures
 from db.notary import Notary
 from db.password_hashing import PASSWORDS, Passwords
 from db.protocols import protocol_from_json
-from db.tables import PersonRow, ProtocolVersionRow, SignInSessionRow, StudyMemberRow, StudyRow
+from db.tables import AuditEventRow, PersonRow, ProtocolVersionRow, SignInSessionRow, StudyMemberRow, StudyRow
 
 #: The person behind the command line: may do what a coordinator may, is in no table, cannot sign in.
 OPERATOR = Person(
@@ -135,7 +135,12 @@ class RepositoryBase:
                 self._check_sign_in(db_session, lock=True)
                 yield db_session
             if self._notary is not None and _END in db_session.info:
-                self._notary.keep_head(db_session.info[_END])
+                self._notary.keep_head(db_session.info[_END], self._event_hash)
+
+    def _event_hash(self, sequence: int) -> str | None:
+        """Hash of one event of the trail."""
+        with translated_failures(), Session(self.engine) as db_session:
+            return db_session.scalar(sa.select(AuditEventRow.hash).where(AuditEventRow.sequence == sequence))
 
     def _check_sign_in(self, db_session: Session, *, lock: bool = False) -> None:
         """Refuse a deed behind which no sign-in lives at this moment.

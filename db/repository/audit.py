@@ -68,8 +68,21 @@ class AuditRepository(RepositoryBase):
         with self._writing() as db_session:
             problems += check_guards(db_session)
         if self._notary is not None and not problems:
-            self._notary.keep_head(head)
+            self._notary.keep_head(head, self._event_hash)
         return AuditCheck(head=head, problems=tuple(problems))
+
+    @allowed(Role.COORDINATOR)
+    def record_backup(self, receipt: str, sha256: str) -> None:
+        """Enter a backup that was made: where its trail ends, and its hash."""
+        with self._writing() as db_session:
+            self._audit(db_session, "store.backup", receipt=receipt, sha256=sha256)
+
+    @allowed(Role.COORDINATOR)
+    def record_restore(self, receipt: str, sha256: str) -> AuditHead:
+        """Enter that this store is a restored backup; give the end of the trail after it."""
+        with self._writing() as db_session:
+            self._audit(db_session, "store.restore", receipt=receipt, sha256=sha256)
+            return stored_end(db_session)
 
 
 def _events(db_session: Session) -> Iterator[AuditEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -42,6 +43,7 @@ class ImportRepository(RepositoryBase):
         records: Iterable[CaseRecord],
         *,
         total: int | None = None,
+        shared_images: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Store cases with their images and reference standard; readers' orders are made again.
@@ -54,6 +56,8 @@ class ImportRepository(RepositoryBase):
             Consumed once; images are never all in memory.
         total : int, optional
             Number of records, for the progress, if ``records`` has no length.
+        shared_images : str, optional
+            Why images of a study that is not unsealed come into this one too; stands in the trail of both.
         on_progress : callable, optional
             ``progress(done, total, what)``.
 
@@ -62,7 +66,8 @@ class ImportRepository(RepositoryBase):
         InputError
             If a record will not do; the message names the case and the field, and nothing is written.
         ConflictError
-            If a case id or an image is in the study already, or the study is not a draft.
+            If a case id or an image is in the study already, or the study is not a draft; or if images are in another
+            study that is not unsealed and nobody said why: unsealing one would tell the truth of the other.
         """
         with ImportBatch() as batch:
             with self._reading() as db_session:
@@ -76,9 +81,10 @@ class ImportRepository(RepositoryBase):
                 if self._protocol(db_session, row) != protocol:
                     raise ConflictError(f"The protocol of study '{study_key}' was changed meanwhile; import again.")
                 stored, facts = _stored_images(db_session, row, batch.cases), image_facts(db_session, row)
+                shared = _shared_images(db_session, row, batch.cases, shared_images)
                 n_new = self._store(db_session, row, batch, stored, on_progress)
                 make_all_orders(db_session, row, protocol)
-                summary = batch.summary(n_new, facts)
+                summary = _with_shared(batch.summary(n_new, facts), shared)
                 self._audit(
                     db_session,
                     "study.import",
@@ -88,7 +94,10 @@ class ImportRepository(RepositoryBase):
                     cases_per_cohort=summary.cases_per_cohort,
                     warnings=list(summary.warnings),
                     image_notes=list(summary.image_notes),
+                    **({"shared_images": shared, "reason": shared_images} if shared else {}),
                 )
+                for other, n in shared.items():
+                    self._audit(db_session, "study.shared", other, study=study_key, n_images=n, reason=shared_images)
         return summary
 
     @allowed(Role.COORDINATOR)
@@ -98,6 +107,7 @@ class ImportRepository(RepositoryBase):
         records: Iterable[CaseRecord],
         *,
         total: int | None = None,
+        shared_images: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Do all that :meth:`import_cases` does except write; same parameters, same errors."""
@@ -106,8 +116,9 @@ class ImportRepository(RepositoryBase):
             require_state(row, "importing cases", StudyState.DRAFT)
             batch.take(records, self._protocol(db_session, row), total, on_progress)
             stored = _stored_images(db_session, row, batch.cases)
+            shared = _shared_images(db_session, row, batch.cases, shared_images)
             n_new = len({case.content_sha256 for case in batch.cases} - stored.keys())
-            return batch.summary(n_new, image_facts(db_session, row))
+            return _with_shared(batch.summary(n_new, image_facts(db_session, row)), shared)
 
     def _store(
         self,
@@ -212,6 +223,45 @@ def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[Prepare
             )
     _refuse_moved_patients(db_session, study, cases)
     return stored
+
+
+def _shared_images(
+    db_session: Session, study: StudyRow, cases: Sequence[PreparedCase], reason: str | None
+) -> dict[str, int]:
+    """Number of these images in each other study; refuse them without a reason where that study is not unsealed."""
+    found: dict[str, dict[str, str]] = {}
+    states: dict[str, str] = {}
+    own_key = {case.content_sha256: case.case for case in cases}
+    for part in _parts(cases, 1000):
+        rows = db_session.execute(
+            sa.select(StudyRow.study_key, StudyRow.state, ImageRow.content_sha256, CaseRow.case_key)
+            .join(CaseRow, CaseRow.study_id == StudyRow.study_id)
+            .join(CaseImageRow, CaseImageRow.case_id == CaseRow.case_id)
+            .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+            .where(
+                StudyRow.study_id != study.study_id,
+                ImageRow.content_sha256.in_([case.content_sha256 for case in part]),
+            )
+        )
+        for key, state, sha256, other_case in rows:
+            states[key] = state
+            found.setdefault(key, {})[sha256] = other_case
+    for key in sorted(found):
+        if states[key] != StudyState.UNSEALED and not (reason or "").strip():
+            sha256, other_case = min(found[key].items(), key=lambda pair: pair[1])
+            raise ConflictError(
+                f"{len(found[key])} images are in study '{key}' too, which is {states[key]} "
+                f"(case '{own_key[sha256]}' is case '{other_case}' there): unsealing one would tell the truth of the "
+                "other. Nothing was imported. "
+                "Fix: unseal that study first, or give the reason with --shared-images, which stands in both trails."
+            )
+    return {key: len(images) for key, images in sorted(found.items())}
+
+
+def _with_shared(summary: ImportSummary, shared: dict[str, int]) -> ImportSummary:
+    """The summary with a warning for each study that has some of the images."""
+    said = [f"{n} images are in study '{key}' too; it stands in the trail of both" for key, n in shared.items()]
+    return replace(summary, warnings=(*summary.warnings, *said))
 
 
 def _refuse_moved_patients(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> None:

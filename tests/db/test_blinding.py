@@ -75,6 +75,8 @@ MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
     "save_simulated_readings": (COORDINATOR, (STUDY, "sim", []), {}),
     "audit_trail": (COORDINATOR, (), {}),
     "audit_head": (COORDINATOR, (), {}),
+    "record_backup": (COORDINATOR, ("1:" + "a" * 64, "b" * 64), {}),
+    "record_restore": (COORDINATOR, ("1:" + "a" * 64, "b" * 64), {}),
     "verify_audit": (COORDINATOR, (), {}),
     "my_studies": (READER, (), {}),
     "my_progress": (READER, (STUDY,), {}),

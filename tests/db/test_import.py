@@ -144,7 +144,7 @@ def test_check_import_says_the_same_and_writes_nothing(draft: Repository, engine
 def test_the_same_pixels_are_stored_once_for_two_studies(draft: Repository, engine: Engine) -> None:
     draft.import_cases("draft", make_cases(3))
     draft.create_study("second", Protocol(title="Second"))
-    assert draft.import_cases("second", make_cases(4)).n_images_new == 1
+    assert draft.import_cases("second", make_cases(4), shared_images="a second reading").n_images_new == 1
     with engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(ImageRow)).scalar_one() == 4
         assert connection.execute(sa.select(sa.func.count()).select_from(CaseRow)).scalar_one() == 7
@@ -195,3 +195,35 @@ def test_a_lesion_mask_stays_with_the_truth(draft: Repository) -> None:
         draft.set_state("draft", state)
     assert np.array_equal(draft.lesion_mask("draft", cases[0].case), mask)
     assert draft.lesion_mask("draft", cases[1].case) is None
+
+
+def test_images_of_a_study_that_is_not_unsealed_come_into_no_other_one_without_a_reason(room: Room) -> None:
+    """Unsealing the second study would tell the truth of the first."""
+    coordinator = room.coordinator
+    coordinator.create_study("second", Protocol(title="Second"))
+    renamed = [replace(case, case=f"other-{case.case}", patient=f"other-{case.patient}") for case in room.cases[:3]]
+    for state in (None, StudyState.CLOSED):
+        if state is not None:
+            coordinator.set_state(STUDY, state)
+        for attempt in (coordinator.import_cases, coordinator.check_import):
+            for reason in (None, " "):
+                said = r"3 images are in study 'demo' too.*case 'other-case-0000' is case 'case-0000'"
+                with pytest.raises(ConflictError, match=said):
+                    attempt("second", renamed, shared_images=reason)
+    assert coordinator.cases("second") == []
+
+    summary = coordinator.import_cases("second", renamed, shared_images="second reading after six weeks")
+    assert any("3 images are in study 'demo' too" in warning for warning in summary.warnings)
+    here, there = coordinator.audit_trail("second")[-1], coordinator.audit_trail(STUDY)[-1]
+    assert (here.action, here.detail["shared_images"]) == ("study.import", {STUDY: 3})
+    assert (there.action, there.detail["study"], there.detail["n_images"]) == ("study.shared", "second", 3)
+    assert here.detail["reason"] == there.detail["reason"] == "second reading after six weeks"
+    assert coordinator.verify_audit().is_intact
+
+
+def test_images_of_an_unsealed_study_may_come_again_and_it_is_said_in_both(room: Room) -> None:
+    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+        room.coordinator.set_state(STUDY, state)
+    room.coordinator.create_study("second", Protocol(title="Second"))
+    assert room.coordinator.import_cases("second", room.cases[:2]).warnings
+    assert room.coordinator.audit_trail(STUDY)[-1].action == "study.shared"

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from core.errors import SchemaVersionError
+from core.errors import SchemaVersionError, StoreDamagedError
 from core.study import StudyState
-from db import OPERATOR, Notary, Repository, open_store, store_exists
+from db import OPERATOR, Notary, Repository, create_store, open_store, store_exists
 from db.engine import connect_engine, writing
 from db.migrate import head_revision, upgrade
 from db.tables import Base
@@ -73,11 +73,46 @@ def test_the_migrations_make_the_checks_that_the_program_declares(store_url: str
     engine.dispose()
 
 
-def test_a_store_without_schema_names_the_command(empty_url: str) -> None:
-    if empty_url.startswith("sqlite"):
-        Path(empty_url.removeprefix("sqlite:///")).touch()
+@pytest.mark.postgresql
+def test_a_store_without_schema_names_the_command(postgresql) -> None:
     with pytest.raises(SchemaVersionError, match=r"python manage\.py migrate"):
-        open_store(empty_url)
+        open_store(postgresql.empty_store().render_as_string(hide_password=False))
+
+
+@pytest.mark.parametrize("content", ["empty", "foreign", "foreign in WAL mode"])
+def test_a_file_that_is_empty_or_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "foreign.sqlite3"
+    path.touch()
+    if content != "empty":
+        with closing(sqlite3.connect(path)) as connection:
+            if "WAL" in content:
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("CREATE TABLE patient (name TEXT)")
+            connection.execute("INSERT INTO patient VALUES ('Somebody')")
+            connection.commit()
+    before = path.read_bytes()
+    said = r"is empty.*Fix: delete it" if content == "empty" else r"another program \(tables: patient\).*Fix: correct"
+    for attempt in (open_store, upgrade, create_store):
+        with pytest.raises(StoreDamagedError, match=said):
+            attempt(f"sqlite:///{path}")
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE sign_in_attempt",
+        "ALTER TABLE reference_standard RENAME COLUMN class_key TO truth",
+        "ALTER TABLE study_case DROP COLUMN source_name",
+    ],
+)
+def test_a_store_that_lost_a_part_of_its_schema_is_refused_at_the_start(own_store_url: str, statement: str) -> None:
+    engine = connect_engine(own_store_url)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+    with pytest.raises(StoreDamagedError, match=r"sign_in_attempt.login|reference_standard.class_key|source_name"):
+        open_store(own_store_url)
 
 
 def test_an_older_store_names_the_command(own_store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

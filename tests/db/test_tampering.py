@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.errors import ConflictError, InputError
 from core.study import Answer, Protocol, Role, StudyState
-from db import OPERATOR, CasePrediction, Notary, Repository, open_store
+from db import OPERATOR, AuditHead, CasePrediction, Notary, Repository, open_store
 from db.audit import event_hash
 from db.engine import writing
 from db.tables import Base
@@ -308,6 +308,11 @@ def test_an_older_file_put_back_is_noticed(sqlite_url: str, tmp_path: Path) -> N
     engine = open_store(sqlite_url)
     check = Repository(engine, OPERATOR, notary=Notary(tmp_path / "data")).verify_audit()
     assert "an older copy of the store was put back" in check.problems[0]
+    # The program goes on with the older copy: what it writes does not wipe the evidence away.
+    working = Repository(engine, OPERATOR, notary=Notary(tmp_path / "data"))
+    for number in range(20):
+        working.create_person(f"later-{number}", "Later", Role.READER)
+    assert any("was seen before" in problem for problem in working.verify_audit().problems)
     engine.dispose()
 
 
@@ -419,13 +424,18 @@ def test_reading_goes_on_when_the_head_cannot_be_kept(room: Room, engine: Engine
     assert ann.my_progress("demo").n_done == 1
 
 
-def test_the_head_never_goes_back(tmp_path: Path) -> None:
-    from db import AuditHead
-
+def test_the_head_never_goes_back_and_gives_way_only_to_a_trail_that_holds_it(tmp_path: Path) -> None:
+    heads = {n: AuditHead(n, hashlib.sha256(bytes([n])).hexdigest()) for n in range(9)}
     notary = Notary(tmp_path)
     for number in (1, 5, 3):
-        notary.keep_head(AuditHead(number, hashlib.sha256(bytes([number])).hexdigest()))
-    assert notary.kept_head().n_events == 5
+        notary.keep_head(heads[number], lambda n: heads[n].hash)
+    assert notary.kept_head() == heads[5]
+    started_again = Notary(tmp_path)  # on a store that was put back: it has no event 5, or another one
+    for number in (4, 5, 6, 7):
+        started_again.keep_head(heads[number], lambda n: None if n > 4 else heads[n].hash)
+    assert Notary(tmp_path).kept_head() == heads[5]
+    Notary(tmp_path).keep_head(heads[8], lambda n: heads[n].hash)
+    assert Notary(tmp_path).kept_head() == heads[8]
 
 
 def test_simulated_and_corrected_readings_are_sealed_too(room: Room, engine: Engine) -> None:

@@ -150,7 +150,7 @@ def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Rep
     cases = [
         CaseRecord(f"case-{n}", f"patient-{n}", "internal", keys[n % 2], image.pixels) for n, image in enumerate(images)
     ]
-    store.import_cases("draft", cases)
+    store.import_cases("draft", cases, shared_images="a test")
 
     page = open_screen("study", study="draft")
     assert any("No model is declared yet" in text.value for text in page.caption)
