@@ -315,7 +315,7 @@ def study_create(
     synthetic: Annotated[bool, typer.Option("--synthetic", help="phantoms or simulated readers take part")] = False,
 ) -> None:
     """Create an empty study in draft."""
-    from core.report.study_rows import named_classes
+    from core.report.file_options import named_classes
 
     chosen = named_classes(classes) or THYROID_CLASSES
     asked = question or (Protocol.question if chosen == THYROID_CLASSES else "Which class does this image show?")
@@ -579,7 +579,7 @@ def analyse(
 ) -> None:
     """Analyse a file of readings without a database: ours, MRMCaov's or iMRMC's (docs/files.md)."""
     from core.report.file_analysis import analyse_file
-    from core.report.study_rows import FileOptions, named_classes
+    from core.report.file_options import FileOptions, named_classes
 
     options = FileOptions(named_classes(classes), positive or None, tuple(missing or ()))
     result = analyse_file(
@@ -623,7 +623,7 @@ def plan(
 ) -> None:
     """Size a study: power by readers and cases, also for a model against a panel and for non-inferiority."""
     from actions.plan_study import Compared, pilot_components, plan_study, published_components, typed_components
-    from core.report.study_rows import FileOptions, named_classes
+    from core.report.file_options import FileOptions, named_classes
 
     if compare not in [each.value for each in Compared]:
         raise InputError("is not a comparison", field="--compare", value=compare, fix="use arms or panel")

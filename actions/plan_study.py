@@ -11,7 +11,7 @@ from typing import Any
 from core.analysis import MrmcResult, StudyAnalysis
 from core.errors import InputError, NotFoundError
 from core.report.file_analysis import analyse_file
-from core.report.study_rows import FileOptions
+from core.report.file_options import FileOptions
 from core.statistics.panel_planning import PanelComponents, cases_for_panel_power, panel_power
 from core.statistics.planning import OrComponents, Power, SampleSize, auc_error_variance, cases_for_power, mrmc_power
 from core.statistics.scope import Scope

@@ -197,7 +197,9 @@ def read_csv_file(path: str | Path, columns: Columns) -> CsvFile:
         notes += dropped
         names, body, dropped = _without_nameless(names, body)
         notes += dropped
-        problems = _second_headers(file, names, body) + _header_problems(file, header_row, names, body, columns)
+        problems = _second_headers(file, header, names, body, columns) + _header_problems(
+            file, header_row, names, body, columns
+        )
     if problems:
         return CsvFile(file, tuple(names), (), tuple(problems), tuple(notes), header_row)
     return _with_rows(CsvFile(file, tuple(names), (), (), tuple(notes), header_row), body, separator)
@@ -505,18 +507,22 @@ def _is_counting(values: Sequence[str]) -> bool:
     return all(int(after) > int(before) for before, after in pairwise(values))
 
 
-def _second_headers(file: str, names: Sequence[str], body: Sequence[tuple[int, list[str]]]) -> list[ManifestError]:
+def _second_headers(
+    file: str, written: Sequence[str], names: Sequence[str], body: Sequence[tuple[int, list[str]]], columns: Columns
+) -> list[ManifestError]:
     """Rows that are header and not data: Qualtrics' ImportIds, a header repeated, texts of questions."""
     for at, (number, cells) in enumerate(body[:_HEADER_ROWS]):
         if any(re.match(r'\{\s*"ImportId"', cell) for cell in cells):
             rows = rows_text([row for row, _ in body[: at + 1]])
             return [ManifestError(f"Qualtrics wrote more header below the first line ({rows})", file=file, row=number,
                                   value=cells[0], fix=f"delete {rows}")]  # fmt: skip
-    wanted = [name.casefold() for name in names]
+    wanted = {*names, *written}
     repeated = [
         number
         for number, cells in body
-        if sum(cell.strip().casefold() == name for cell, name in zip(cells, wanted, strict=False)) * 2 > len(names)
+        if not wanted.isdisjoint(cells)  # quick: most rows hold no name of a column
+        and sum(columns.name_of(cell.strip()) == name for cell, name in zip(cells, names, strict=False)) * 2
+        > len(names)
     ]
     if repeated:
         return [ManifestError("the row repeats the names of the columns", file=file, row=repeated[0],
@@ -552,12 +558,12 @@ def _with_rows(table: CsvFile, body: Sequence[tuple[int, list[str]]], separator:
     rows, problems = [], []
     for number, cells in body:
         if len(cells) == width:
-            values = dict(zip(table.columns, map(original_text, cells), strict=True))
-            broken = next((name for name, cell in values.items() if cell.strip() in _BROKEN_CELLS), None)
-            if broken is not None:
-                problems.append(ManifestError("a spreadsheet's error stands where a value was", file=table.file,
-                                              row=number, field=broken, value=values[broken],
-                                              fix="write the value in the spreadsheet again, as text"))  # fmt: skip
+            firsts = {cell[:1] for cell in cells}
+            if "'" in firsts:
+                cells = [original_text(cell) for cell in cells]
+            values = dict(zip(table.columns, cells, strict=True))
+            if "#" in firsts:
+                problems += _broken_cells(table.file, number, values)
             rows.append(CsvRow(table.file, number, values, decimal))
             continue
         word = "few" if len(cells) < width else "many"
@@ -572,6 +578,16 @@ def _with_rows(table: CsvFile, body: Sequence[tuple[int, list[str]]], separator:
         problems.append(ManifestError("there is a header and no row below it", file=table.file,
                                       row=table.header_row + 1, fix="write one line for each row"))  # fmt: skip
     return CsvFile(table.file, table.columns, tuple(rows), tuple(problems), table.notes, table.header_row)
+
+
+def _broken_cells(file: str, number: int, values: dict[str, str]) -> list[ManifestError]:
+    """What a spreadsheet writes where it could not show or compute a value."""
+    return [
+        ManifestError("a spreadsheet's error stands where a value was", file=file, row=number, field=name, value=cell,
+                      fix="write the value in the spreadsheet again, as text")
+        for name, cell in values.items()
+        if cell.strip() in _BROKEN_CELLS
+    ]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ no header

@@ -16,12 +16,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from functools import lru_cache
 
 _WIDTHS = ("<wide>", "<narrow>")
 _SHORTENED = re.compile(r"\d[.,]\d+E\+\d+", re.ASCII)  # 1.23457E+11
 _SHOWN = 3  # examples in a note
 
 
+@lru_cache(maxsize=200_000)  # a file says the same names over and over
 def spelling_key(text: str) -> str:
     """What all spellings of one name have in common."""
     if not text.isascii():
@@ -59,28 +61,28 @@ class Spellings:
         self.kind = kind
         self._counts: Counter[str] = Counter()
         self._first_row: dict[str, int] = {}
-        self._keys: dict[str, str] = {}  # spelling -> its key, computed once
-        self._added: set[str] = set()
-        self._chosen: dict[str, str] | None = None
+        self._chosen: dict[str, str] = {}  # key -> the spelling that stands for all
+        self._is_stale = False
 
     def add(self, text: str, row: int) -> None:
         """A name as it stands in a row."""
+        if text not in self._counts:
+            self._first_row[text] = row
+            self._chosen[spelling_key(text)] = text
         self._counts[text] += 1
-        self._added.add(self._key(text))
-        self._first_row.setdefault(text, row)
-        self._chosen = None
+        self._is_stale = True
 
     def __contains__(self, text: str) -> bool:
         """Whether some spelling of a name was added."""
-        return self._key(text) in self._added
+        return spelling_key(text) in self._chosen
 
     def name(self, text: str) -> str:
         """The spelling that stands for all spellings of a name: the most frequent, of equal ones the first sorted."""
-        if self._chosen is None:
-            self._chosen = {}
-            for spelling in sorted(self._counts, key=lambda one: (-self._counts[one], one)):
-                self._chosen.setdefault(self._key(spelling), spelling)
-        return self._chosen.get(self._key(text), text)
+        if self._is_stale:
+            self._is_stale = False
+            for spelling in sorted(self._counts, key=lambda one: (-self._counts[one], one), reverse=True):
+                self._chosen[spelling_key(spelling)] = spelling
+        return self._chosen.get(spelling_key(text), text)
 
     def alike(self, text: str) -> str | None:
         """A name that looks like this one, which is none of them."""
@@ -112,11 +114,6 @@ class Spellings:
         if apart:
             notes.append(f"{self.kind}: kept apart although they look alike: {_some(apart)}")
         return notes
-
-    def _key(self, text: str) -> str:
-        if text not in self._keys:
-            self._keys[text] = spelling_key(text)
-        return self._keys[text]
 
     def _at(self, text: str) -> str:
         return f"{text!r} in row {self._first_row[text]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.csv_file import Columns, read_csv_file
 from core.errors import TrainingError
 from core.imaging.manifest import ManifestErrors
-from core.report.study_rows import class_order, named_classes
+from core.report.file_options import class_order, named_classes
 from core.spelling import Spellings, spelling_key
 from core.study import THYROID_CLASSES, DiseaseClass
 

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.analysis import StudyAnalysis, analyse
+from core.report.file_options import FileOptions
 from core.report.layout import Layout
 from core.report.readings_file import layout_of, read_readings_file
-from core.report.study_rows import FileOptions
 
 _INTERVAL = ("value", "lower", "upper")
 _QUANTITY_ORDER = ("accuracy", "balanced_accuracy", "kappa", "macro_sensitivity", "macro_specificity", "macro_f1")

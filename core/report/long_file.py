@@ -19,13 +19,16 @@ import pandas as pd
 
 from core.csv_file import Columns, CsvFile, CsvRow, csv_bytes
 from core.errors import ManifestError
-from core.report.study_rows import FileOptions, ReadingsFile, StudyRows
+from core.report.file_options import FileOptions
+from core.report.study_rows import ReadingsFile, StudyRows
+from core.spelling import spelling_key
 from core.study_analysis.data import StudyData
 
 _ABOUT_CASE = ("centre", "scanner", "sex")
+_ABOUT_READER = ("name", "is_simulated", "years_of_experience")
 _ANSWER = ("kind", "reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "truth", "patient",
            "cohort", "exclusion_reason")  # fmt: skip
-_MORE = ("reading_seconds", *_ABOUT_CASE, "age_years", "name", "is_simulated", "years_of_experience")
+_MORE = ("reading_seconds", *_ABOUT_CASE, "age_years", *_ABOUT_READER)
 COLUMNS = Columns(("case", "truth"), tuple(name for name in (*_ANSWER, *_MORE) if name not in ("case", "truth")),
                   prefixes=("p_", "rating_"))  # fmt: skip
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t"), ("false", "no", "0", "0.0", "f", "")
@@ -44,6 +47,13 @@ def read_long(table: CsvFile, options: FileOptions) -> ReadingsFile:
                             fix="add the column 'label' (a class), or rating_<class> (a number)")  # fmt: skip
     named = [column.partition("_")[2] for column in table.columns if column.startswith("p_")]
     named += [column.partition("_")[2] for column in table.columns if column.startswith("rating_")]
+    for prefix in COLUMNS.prefixes:
+        of_class: dict[str, str] = {}
+        for column in (column for column in table.columns if column.startswith(prefix)):
+            other = of_class.setdefault(spelling_key(column[len(prefix) :]), column)
+            if other != column:
+                raise ManifestError(f"the column names the class of column '{other}' again", file=table.file,
+                                    row=table.header_row, field=column, fix="keep one of the two")  # fmt: skip
     rows = StudyRows(table.file, options, named)
     for row in table.rows:
         kind = (row.text("kind") or "reader").casefold()
@@ -83,7 +93,8 @@ def _about_case(rows: StudyRows, row: CsvRow) -> dict[str, Any]:
 def _add_answer(rows: StudyRows, row: CsvRow, kind: str, case: str, table: CsvFile) -> None:
     """A reader's or a model's answer."""
     who = row.required("reader")
-    _about_reader(rows, row, kind, who)
+    if not row.values.keys().isdisjoint(_ABOUT_READER):
+        _about_reader(rows, row, kind, who)
     label = rows.given_class(row, "label") if "label" in row.values else ""
     if kind == "model":
         given = {column[2:]: rows.number(row, column) for column in table.columns if column.startswith("p_")}
@@ -115,7 +126,9 @@ def _number(rows: StudyRows, row: CsvRow, column: str) -> float:
 
 def _flag(rows: StudyRows, row: CsvRow, column: str) -> bool:
     """True or false of an optional column; nothing is false."""
-    word = _given(rows, row, column).casefold()
+    word = row.text(column).casefold()
+    if not word or not rows.given(row, column):
+        return False
     if word not in _TRUE + _FALSE:
         raise row.error(column, "is neither true nor false", word, "write true or false")
     return word in _TRUE

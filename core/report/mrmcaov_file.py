@@ -13,7 +13,8 @@ import numpy as np
 
 from core.csv_file import Columns, CsvFile, csv_bytes
 from core.errors import InputError, ManifestError
-from core.report.study_rows import FileOptions, ReadingsFile, StudyRows
+from core.report.file_options import FileOptions
+from core.report.study_rows import ReadingsFile, StudyRows
 from core.report.two_classes import BINARY_CLASSES, binary_truth, rated_answers
 from core.study_analysis.arrays import CohortArrays
 

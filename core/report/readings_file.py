@@ -8,8 +8,9 @@ from pathlib import Path
 from core.csv_file import named_columns, read_csv_file, read_lines
 from core.errors import InputError, ManifestError, UndefinedStatisticError
 from core.report import imrmc_file, long_file, mrmcaov_file
+from core.report.file_options import FileOptions
 from core.report.layout import Layout
-from core.report.study_rows import FileOptions, ReadingsFile
+from core.report.study_rows import ReadingsFile
 from core.study_analysis.arrays import cohort_arrays
 from core.study_analysis.data import StudyData
 

@@ -4,19 +4,19 @@ once, missing codes as missing, and every error at the file's own row.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from core.csv_file import CsvRow, is_missing_code, rows_text
-from core.errors import InputError, ManifestError, StatisticsInputError
+from core.errors import ManifestError, StatisticsInputError
+from core.report.file_options import FileOptions, class_order, with_positive
 from core.spelling import Spellings, spelling_key
-from core.study import THYROID_CLASSES, DiseaseClass
+from core.study import DiseaseClass
 from core.study_analysis.data import StudyData
 
 MOST_CLASSES = 100  # more are a column that holds no classes
@@ -25,33 +25,26 @@ _SAME = "names that differ only in capitals, blanks, Unicode form or a .0 are on
 
 
 @dataclass(frozen=True)
-class FileOptions:
-    """What a person says about a file of readings beside the file."""
-
-    classes: tuple[DiseaseClass, ...] | None = None  # in order; None: those that the file names
-    positive: str | None = None  # of two classes the one that curves and sensitivity are of
-    missing: tuple[str, ...] = ()  # more missing codes, CODE or COLUMN=CODE
-
-    def is_missing(self, column: str, text: str) -> bool:
-        """Whether a value of a column says that nothing was given."""
-        return is_missing_code(text) or self.is_named_missing(column, text)
-
-    def is_named_missing(self, column: str, text: str) -> bool:
-        """Whether a value of a column is one of the codes that the person named."""
-        key = spelling_key(text)
-        for code in self.missing:
-            of_column, _, code_of_column = code.rpartition("=")
-            if key == spelling_key(code) or (column == of_column.strip() and key == spelling_key(code_of_column)):
-                return True
-        return False
-
-
-@dataclass(frozen=True)
 class ReadingsFile:
     """A file of readings as a study."""
 
     data: StudyData
     notes: tuple[str, ...]  # what was left out, taken as one, kept apart or assumed
+
+
+@dataclass
+class _Table:
+    """Rows of one table of a study, names as written, and the file's row of each."""
+
+    columns: tuple[str, ...]
+    key: list[str]  # columns that together stand in one row only
+    rows: list[CsvRow] = field(default_factory=list)
+    values: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, row: CsvRow, values: tuple[Any, ...]) -> None:
+        """One row."""
+        self.rows.append(row)
+        self.values.append(values)
 
 
 class StudyRows:
@@ -94,19 +87,23 @@ class StudyRows:
         self._without_truth: list[CsvRow] = []
         self._label_rows: dict[str, CsvRow] = {}
         self._missing: Counter[tuple[str, str]] = Counter()
+        self._is_missing: dict[tuple[str, str], bool] = {}  # looked up once
         self._n_rows: Counter[str] = Counter()
         self._doubtful: dict[tuple[str, str], CsvRow] = {}
-        self._answers: list[tuple[CsvRow, tuple[Any, ...]]] = []
-        self._ratings: list[tuple[CsvRow, tuple[Any, ...]]] = []
-        self._predictions: list[tuple[CsvRow, str, str, Mapping[str, float], str]] = []
-        self._asked: dict[tuple[str, str, str], CsvRow] = {}
+        self._answers = _Table(("reader", "arm", "case", "repeat", "label", "confidence", "is_unreadable",
+                                "reading_seconds"), ["reader", "arm", "case", "repeat"])  # fmt: skip
+        self._ratings = _Table(("reader", "arm", "case", "class", "rating"), ["reader", "arm", "case", "class"])
+        self._predictions = _Table(("model", "case", "label"), ["model", "case"])
 
     # -------------------------------------------------------------------------------------------------- one value
     def given(self, row: CsvRow, column: str) -> str:
         """A value, "" where it says that nothing was given, which is counted."""
         value = row.text(column)
         self._n_rows[column] += 1
-        if not self.options.is_missing(column, value):
+        is_missing = self._is_missing.get((column, value))
+        if is_missing is None:
+            is_missing = self._is_missing[column, value] = self.options.is_missing(column, value)
+        if not is_missing:
             return value
         self._missing[column, value] += 1
         return ""
@@ -178,12 +175,11 @@ class StudyRows:
         """One answer; without label, ratings and unreadable it says that the case was put before the reader."""
         self._names["reader"].add(reader, row.number)
         self._names["arm"].add(arm, row.number)
-        self._asked.setdefault((reader, arm, case), row)
         if label:
             self._label_rows.setdefault(label, row)
-        self._ratings += [(row, (reader, case, arm, name, value)) for name, value in (ratings or {}).items()]
-        fields = (reader, case, arm, label, confidence, repeat, is_unreadable, reading_seconds)
-        self._answers.append((row, (*fields, bool(label or is_unreadable))))
+        for name, value in (ratings or {}).items():
+            self._ratings.add(row, (reader, arm, case, name, value))
+        self._answers.add(row, (reader, arm, case, repeat, label, confidence, is_unreadable, reading_seconds))
 
     def add_prediction(
         self, row: CsvRow, model: str, case: str, probabilities: Mapping[str, float], label: str = ""
@@ -192,7 +188,8 @@ class StudyRows:
         self._names["model"].add(model, row.number)
         if label:
             self._label_rows.setdefault(label, row)
-        self._predictions.append((row, model, case, probabilities, label))
+        self._predictions.columns = ("model", "case", "label", *(f"p_{name}" for name in probabilities))
+        self._predictions.add(row, (model, case, label, *probabilities.values()))
 
     # -------------------------------------------------------------------------------------------------- the whole
     def study(self) -> ReadingsFile:
@@ -206,43 +203,53 @@ class StudyRows:
         self._refuse_without_truth()
         classes = self._classes()
         cases, case_rows = self._case_table()
-        self._refuse_repeated()
-        self._refuse_partial(classes)
+        answers, ratings, predictions = (
+            self._frame(table) for table in (self._answers, self._ratings, self._predictions)
+        )
+        self._refuse_partial(classes, predictions)
+        is_answered = (answers["label"] != "") | answers["is_unreadable"]
+        rows = {"cases": case_rows, "reader_ratings": self._ratings.rows, "predictions": self._predictions.rows,
+                "readings": [self._answers.rows[at] for at in np.flatnonzero(is_answered)]}  # fmt: skip
         name = {kind: spellings.name for kind, spellings in self._names.items()}
-        answers = [(row, fields[:-1]) for row, fields in self._answers if fields[-1]]
-        readings = pd.DataFrame(
-            [(name["reader"](one[0]), name["case"](one[1]), name["arm"](one[2]), self._class(one[3]), *one[4:])
-             for _, one in answers],
-            columns=["reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "reading_seconds"],
-        )  # fmt: skip
-        ratings = pd.DataFrame(
-            [(name["reader"](one[0]), name["case"](one[1]), name["arm"](one[2]), self._class(one[3]), one[4])
-             for _, one in self._ratings],
-            columns=["reader", "case", "arm", "class", "rating"],
-        )  # fmt: skip
-        predictions = pd.DataFrame(
-            [{"model": name["model"](model), "case": name["case"](case),
-              **{f"p_{self._class(key)}": value for key, value in values.items()}, "label": self._class(label) or None}
-             for _, model, case, values, label in self._predictions]
-        )  # fmt: skip
-        rows = {"cases": case_rows, "readings": [row for row, _ in answers], "reader_ratings":
-                [row for row, _ in self._ratings], "predictions": [row for row, *_ in self._predictions]}  # fmt: skip
         try:
             data = StudyData(
                 classes=classes,
                 cases=cases,
-                readings=readings,
+                readings=answers[is_answered],
                 predictions=predictions if len(predictions) else pd.DataFrame({"model": [], "case": []}, dtype=object),
                 reader_ratings=ratings if len(ratings) else None,
                 reader_names={name["reader"](key): shown for key, shown in self.shown_names["reader"].items()},
                 model_names={name["model"](key): shown for key, shown in self.shown_names["model"].items()},
                 simulated=frozenset(name["reader"](key) for key in self.simulated),
                 reader_years={name["reader"](key): years for key, years in self.reader_years.items()},
-                assignments=self._assignments(cases),
+                assignments=self._assignments(cases, answers, is_answered, ratings),
             )
         except StatisticsInputError as error:
             self._raise_at_row(error, rows)
         return ReadingsFile(data, (*self.notes, *self._missing_notes(), *self._name_notes(classes)))
+
+    def _frame(self, table: _Table) -> pd.DataFrame:
+        """A table with one spelling for each name; every key once."""
+        frame = pd.DataFrame(table.values, columns=list(table.columns))
+        for column in table.columns:
+            if column in ("label", "class"):
+                frame[column] = frame[column].map({text: self._class(text) for text in frame[column].unique()})
+            elif column in self._names:
+                spellings = self._names[column]
+                frame[column] = frame[column].map({text: spellings.name(text) for text in frame[column].unique()})
+        frame = frame.rename(columns={name: f"p_{self._class(name[2:])}" for name in frame if name.startswith("p_")})
+        again = np.flatnonzero(frame.duplicated(table.key))
+        if again.size:
+            second = frame.loc[again[0], table.key]
+            first = np.flatnonzero((frame[table.key] == second).all(axis=1))[0]
+            row = table.rows[again[0]]
+            named = [(self.columns.get(key, key), second[key]) for key in table.key]
+            named = [(column, value) for column, value in named if column in row.values or column == "model"]
+            raise row.error(
+                ", ".join(column for column, _ in named), f"the same one stands in row {table.rows[first].number}",
+                ", ".join(str(value) for _, value in named), f"keep one of the two rows ({_SAME})",
+            )  # fmt: skip
+        return frame
 
     def _refuse_without_truth(self) -> None:
         """Every row of a case says what the case is."""
@@ -280,7 +287,7 @@ class StudyRows:
                 value=shown,
                 fix="check the columns truth and label, or name the classes: --classes a,b",
             )
-        return _with_positive(classes, self.options.positive)
+        return with_positive(classes, self.options.positive)
 
     def _case_table(self) -> tuple[pd.DataFrame, list[CsvRow]]:
         """One row a case, and the file's row that told of it first."""
@@ -301,51 +308,28 @@ class StudyRows:
                         )  # fmt: skip
         return pd.DataFrame([fields for _, fields in found.values()]), [row for row, _ in found.values()]
 
-    def _refuse_repeated(self) -> None:
-        """Every reader, arm, case and repeat once, every model and case once."""
-        name = {kind: spellings.name for kind, spellings in self._names.items()}
-        seen: dict[tuple[Any, ...], CsvRow] = {}
-        for row, (reader, case, arm, _, _, repeat, *_) in self._answers:
-            key = (name["reader"](reader), name["arm"](arm), name["case"](case), repeat)
-            columns = [self.columns.get(one, one) for one in ("reader", "arm", "case", "repeat")]
-            named = [at for at, column in enumerate(columns) if column in row.values]
-            self._once(seen, key, [key[at] for at in named], row, ", ".join(columns[at] for at in named))
-        seen_models: dict[tuple[Any, ...], CsvRow] = {}
-        for row, model, case, *_ in self._predictions:
-            one = (name["model"](model), name["case"](case))
-            self._once(seen_models, one, one, row, "reader, case")
-
-    def _refuse_partial(self, classes: Sequence[DiseaseClass]) -> None:
+    def _refuse_partial(self, classes: Sequence[DiseaseClass], predictions: pd.DataFrame) -> None:
         """A model gives a probability for every class."""
-        for row, _, _, values, _ in self._predictions:
-            given = {self._class(key) for key in values}
-            for disease in classes:
-                if disease.key not in given:
-                    raise row.error(f"p_{disease.key}", "a model's row needs the probability of every class",
-                                    fix=f"add the column p_{disease.key}; scores that are no probabilities are given "
-                                    "as those of a reader, in a column rating_<class>")  # fmt: skip
+        for disease in classes if len(predictions) else ():
+            if f"p_{disease.key}" not in predictions:
+                raise self._predictions.rows[0].error(
+                    f"p_{disease.key}", "a model's row needs the probability of every class",
+                    fix=f"add the column p_{disease.key}; scores that are no probabilities are given as those of a "
+                    "reader, in a column rating_<class>",
+                )  # fmt: skip
 
-    @staticmethod
-    def _once(
-        seen: dict[tuple[Any, ...], CsvRow], key: tuple[Any, ...], shown: Sequence[object], row: CsvRow, what: str
-    ) -> None:
-        first = seen.setdefault(key, row)
-        if first is not row:
-            raise row.error(what, f"the same one stands in row {first.number}", ", ".join(map(str, shown)),
-                            f"keep one of the two rows ({_SAME})")  # fmt: skip
-
-    def _assignments(self, cases: pd.DataFrame) -> pd.DataFrame | None:
+    def _assignments(
+        self, cases: pd.DataFrame, answers: pd.DataFrame, is_answered: pd.Series, ratings: pd.DataFrame
+    ) -> pd.DataFrame | None:
         """Who was asked to read what, where somebody answered nothing: all of a cohort of which a row tells."""
         cohort_of = dict(zip(cases["case"], cases["cohort"], strict=True))
-        name = {kind: spellings.name for kind, spellings in self._names.items()}
 
-        def place(reader: str, arm: str, case: str) -> tuple[str, str, str]:
-            return name["reader"](reader), name["arm"](arm), cohort_of[name["case"](case)]
+        def places(table: pd.DataFrame) -> set[tuple[str, str, str]]:
+            frame = table[["reader", "arm"]].assign(cohort=table["case"].map(cohort_of)).drop_duplicates()
+            return set(frame.itertuples(index=False, name=None))
 
-        asked = {place(*key) for key in self._asked}
-        answered = {place(fields[0], fields[2], fields[1]) for _, fields in self._answers if fields[-1]}
-        answered |= {place(one[0], one[2], one[1]) for _, one in self._ratings}
-        silent = sorted(asked - answered)
+        asked = places(answers)
+        silent = sorted(asked - places(answers[is_answered]) - places(ratings))
         if not silent:
             return None
         shown = ", ".join(f"{reader} ({arm}, {cohort})" for reader, arm, cohort in silent)
@@ -381,7 +365,9 @@ class StudyRows:
 
     def _name_notes(self, classes: Sequence[DiseaseClass]) -> list[str]:
         """What was taken as one or kept apart, classes without a case, and which class is positive."""
-        notes = [note for kind, names in self._names.items() if kind != "patient" for note in names.notes()]
+        notes = [note for names in self._names.values() for note in names.notes()]
+        of_cases = {note.removeprefix("case") for note in notes if note.startswith("case:")}
+        notes = [note for note in notes if not (note.startswith("patient:") and note[len("patient") :] in of_cases)]
         if not self._given:
             true = {self._class(text) for text in self._truths}
             only = {self._class(label): row for label, row in sorted(self._label_rows.items())}
@@ -392,48 +378,3 @@ class StudyRows:
         if len(classes) == 2 and self.options.positive is None:
             notes.append(f"of the two classes {classes[1].key!r} is positive; choose with --positive")
         return notes
-
-
-def named_classes(text: str) -> tuple[DiseaseClass, ...] | None:
-    """Classes of one line, "normal,benign,malignant" or "thyroid"; None for an empty line.
-
-    Raises
-    ------
-    InputError
-        If it names fewer than two, or one twice.
-    """
-    if not text.strip():
-        return None
-    if text.strip().casefold() == "thyroid":
-        return THYROID_CLASSES
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
-    if len(names) < 2 or not all(names) or len({spelling_key(name) for name in names}) < len(names):
-        raise InputError("needs two classes or more, none of them twice", field="classes", value=text,
-                         fix="write their names with commas between, such as normal,benign,malignant")  # fmt: skip
-    return tuple(DiseaseClass(name, name, name) for name in names)
-
-
-def class_order(key: str) -> tuple[bool, float, str]:
-    """Numbers by size, then names by letter."""
-    try:
-        return (False, float(key), "")
-    except ValueError:
-        return (True, 0.0, key.casefold())
-
-
-def _with_positive(classes: tuple[DiseaseClass, ...], positive: str | None) -> tuple[DiseaseClass, ...]:
-    """Two classes with the positive one last."""
-    if positive is None:
-        return classes
-    wanted = spelling_key(positive)
-    names = {spelling_key(name): one for one in classes
-             for name in (one.key, one.label, one.short_label, *one.aliases)}  # fmt: skip
-    if wanted not in names:
-        raise InputError("no class has this name", field="positive", value=positive,
-                         fix="use one of " + ", ".join(one.key for one in classes))  # fmt: skip
-    if len(classes) > 2:
-        raise InputError("a positive class is chosen of two, and there are more: each is analysed against the rest",
-                         field="positive", value=positive,
-                         fix=f"leave --positive out and read the rows of class {positive!r}")  # fmt: skip
-    chosen = names[wanted]
-    return (next(one for one in classes if one is not chosen), chosen)

@@ -9,7 +9,7 @@ import pytest
 
 from actions.plan_study import Compared, pilot_components, plan_study, published_components, typed_components
 from core.errors import InputError, NotFoundError
-from core.report.study_rows import FileOptions
+from core.report.file_options import FileOptions
 from core.statistics.mrmc import compare_arms, compare_model_with_readers
 from core.statistics.panel_planning import PanelComponents, panel_power
 from core.statistics.planning import OrComponents, mrmc_power

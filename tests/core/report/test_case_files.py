@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from core.analysis import analyse
 from core.errors import InputError, ManifestError
 from core.report.file_analysis import analyse_file
+from core.report.file_options import FileOptions, named_classes
 from core.report.readings_file import read_readings_file
-from core.report.study_rows import FileOptions, named_classes
 
 DATA = Path(__file__).parents[2] / "data" / "readings"
 

@@ -18,8 +18,8 @@ from scipy import stats
 from core.analysis import analyse
 from core.errors import InputError, ManifestError, UndefinedStatisticError
 from core.report.file_analysis import analyse_file
+from core.report.file_options import FileOptions
 from core.report.readings_file import read_readings_file, readings_files
-from core.report.study_rows import FileOptions
 from core.spelling import spelling_key
 from core.study import DiseaseClass
 from core.study_analysis.data import StudyData
@@ -344,3 +344,15 @@ def test_analysis_of_a_file_prints_and_becomes_json(study, tmp_path):
         assert words in text
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert (found["file"], found["layout"], found["format"]) == ("analysis.csv", "long", "reading-room-analysis")
+
+
+def test_two_columns_of_one_class_are_refused(write):
+    path = write("kind,reader,case,truth,p_a,p_A,p_b\nmodel,m,1,a,0.2,0.3,0.5\nmodel,m,2,b,0.2,0.3,0.5\n")
+    with pytest.raises(ManifestError, match="class of column 'p_a' again") as caught:
+        read_data(path)
+    assert (caught.value.row, caught.value.field) == (1, "p_A")
+
+
+def test_a_layout_that_does_not_fit_is_said_with_the_one_that_does(write):
+    with pytest.raises(ManifestError, match="--layout mrmcaov"):
+        read_data(write(MRMCAOV), "long")

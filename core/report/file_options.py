@@ -1,0 +1,78 @@
+"""What a person says about a file of readings beside the file: classes, the positive one, missing codes."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+
+from core.csv_file import is_missing_code
+from core.errors import InputError
+from core.spelling import spelling_key
+from core.study import THYROID_CLASSES, DiseaseClass
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What a person says about a file of readings beside the file."""
+
+    classes: tuple[DiseaseClass, ...] | None = None  # in order; None: those that the file names
+    positive: str | None = None  # of two classes the one that curves and sensitivity are of
+    missing: tuple[str, ...] = ()  # more missing codes, CODE or COLUMN=CODE
+
+    def is_missing(self, column: str, text: str) -> bool:
+        """Whether a value of a column says that nothing was given."""
+        return is_missing_code(text) or self.is_named_missing(column, text)
+
+    def is_named_missing(self, column: str, text: str) -> bool:
+        """Whether a value of a column is one of the codes that the person named."""
+        key = spelling_key(text)
+        for code in self.missing:
+            of_column, _, code_of_column = code.rpartition("=")
+            if key == spelling_key(code) or (column == of_column.strip() and key == spelling_key(code_of_column)):
+                return True
+        return False
+
+
+def named_classes(text: str) -> tuple[DiseaseClass, ...] | None:
+    """Classes of one line, "normal,benign,malignant" or "thyroid"; None for an empty line.
+
+    Raises
+    ------
+    InputError
+        If it names fewer than two, or one twice.
+    """
+    if not text.strip():
+        return None
+    if text.strip().casefold() == "thyroid":
+        return THYROID_CLASSES
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
+    if len(names) < 2 or not all(names) or len({spelling_key(name) for name in names}) < len(names):
+        raise InputError("needs two classes or more, none of them twice", field="classes", value=text,
+                         fix="write their names with commas between, such as normal,benign,malignant")  # fmt: skip
+    return tuple(DiseaseClass(name, name, name) for name in names)
+
+
+def class_order(key: str) -> tuple[bool, float, str]:
+    """Numbers by size, then names by letter."""
+    try:
+        return (False, float(key), "")
+    except ValueError:
+        return (True, 0.0, key.casefold())
+
+
+def with_positive(classes: tuple[DiseaseClass, ...], positive: str | None) -> tuple[DiseaseClass, ...]:
+    """Two classes with the positive one last."""
+    if positive is None:
+        return classes
+    wanted = spelling_key(positive)
+    names = {spelling_key(name): one for one in classes
+             for name in (one.key, one.label, one.short_label, *one.aliases)}  # fmt: skip
+    if wanted not in names:
+        raise InputError("no class has this name", field="positive", value=positive,
+                         fix="use one of " + ", ".join(one.key for one in classes))  # fmt: skip
+    if len(classes) > 2:
+        raise InputError("a positive class is chosen of two, and there are more: each is analysed against the rest",
+                         field="positive", value=positive,
+                         fix=f"leave --positive out and read the rows of class {positive!r}")  # fmt: skip
+    chosen = names[wanted]
+    return (next(one for one in classes if one is not chosen), chosen)
