@@ -8,6 +8,7 @@ import numpy as np
 
 from core.statistics.auc_interval import auc_clustered, auc_estimate, hard_label_auc
 from core.statistics.classification import BinaryMetrics, ClassificationMetrics, metrics_from_matrix
+from core.statistics.cohen_kappa import kappa_of_table
 from core.statistics.multiclass import MulticlassAuc
 from core.statistics.proportions import proportion_clustered
 from core.statistics.result import Estimate, undefined_estimate
@@ -15,10 +16,10 @@ from core.statistics.roc import is_hard_label, roc_curve
 from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
 from core.study_analysis.averages import areas_of, auc_averages
 from core.study_analysis.data import IntArray
-from core.study_analysis.kappa import kappa_with_truth
 from core.study_analysis.results import ClassPerformance, Identity, ParticipantAnalysis, RocPoints
 
 CLUSTER_NOTE = "some patients have several cases: the interval takes cases as independent"
+KAPPA_NOTE = "agreement with the reference standard, not between readers"
 
 
 def participant_analysis(cohort: CohortArrays, one: Participant, confidence_level: float) -> ParticipantAnalysis:
@@ -70,7 +71,8 @@ def _overall(
     found = {
         "accuracy": _share(cohort, right, chosen, metrics.accuracy, level),
         "balanced_accuracy": metrics.macro.sensitivity.with_note("mean sensitivity over the classes"),
-        "kappa": kappa_with_truth(confusion, level),
+        # Zhao et al. 2023 print it as Fleiss' kappa; it is Cohen's.
+        "kappa": kappa_of_table(confusion, confidence_level=level).with_note(KAPPA_NOTE),
     }
     for kind, averages in (("macro", metrics.macro), ("weighted", metrics.weighted)):
         for quantity in ("sensitivity", "specificity", "ppv", "npv", "f1"):

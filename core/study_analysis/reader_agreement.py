@@ -1,40 +1,18 @@
 """Agreement between the readers of an arm, pair by pair, and of each reader with themselves.
 
 It is agreement of readers with each other, not with the reference standard: the latter is ``kappa`` of a participant.
-Missing readings are left out where they are missing; Krippendorff's alpha, Fleiss' kappa, percent agreement and Gwet's
-AC1 use every case that two readers read.
+Missing readings are left out where they are missing; every coefficient says how many cases two or more read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import combinations
-
 import numpy as np
 
-from core.statistics.agreement_coefficients import (
-    AgreementCoefficient,
-    brennan_prediger,
-    conger_kappa,
-    fleiss_kappa,
-    gwet_ac,
-    percent_agreement,
-)
-from core.statistics.krippendorff import krippendorff_alpha
+from core.statistics.panel_agreement import PanelAgreement, intra_reader_agreement, panel_agreement
 from core.statistics.result import Estimate
 from core.study_analysis.arrays import CohortArrays
 from core.study_analysis.data import IntArray
-from core.study_analysis.kappa import kappa_of_pair
 from core.study_analysis.results import AgreementResult
-
-_BETWEEN: dict[str, Callable[..., AgreementCoefficient]] = {
-    "percent_agreement": percent_agreement,
-    "fleiss_kappa": fleiss_kappa,
-    "conger_kappa": conger_kappa,
-    "brennan_prediger": brennan_prediger,
-    "krippendorff_alpha": krippendorff_alpha,
-    "gwet_ac1": gwet_ac,
-}
 
 
 def agreement_between(cohort: CohortArrays, confidence_level: float) -> tuple[AgreementResult, ...]:
@@ -46,11 +24,12 @@ def agreement_between(cohort: CohortArrays, confidence_level: float) -> tuple[Ag
         if len(readers) < 2:
             continue
         labels = np.stack([one.labels for one in readers], axis=1)  # (n_cases, n_readers)
-        for statistic, estimate in _coefficients(labels, cohort.class_keys, confidence_level).items():
+        panel = panel_agreement(_named(labels, cohort), cohort.class_keys, confidence_level=confidence_level)
+        for statistic, estimate in _coefficients(panel).items():
             found.append(AgreementResult(arm, "between", "", "", len(readers), statistic, estimate))
-        for first, second in combinations(readers, 2):
-            estimate = kappa_of_pair(first.labels, second.labels, len(cohort.class_keys), confidence_level)
-            found.append(AgreementResult(arm, "pair", first.key, second.key, 2, "cohen_kappa", estimate))
+        for pair in panel.pairs:
+            first, second = readers[pair.first].key, readers[pair.second].key
+            found.append(AgreementResult(arm, "pair", first, second, 2, "cohen_kappa", pair.kappa))
     return tuple(found)
 
 
@@ -58,21 +37,26 @@ def agreement_within(cohort: CohortArrays, confidence_level: float) -> tuple[Agr
     """Each reader's first and later answers to the cases that came back."""
     found: list[AgreementResult] = []
     for one in cohort.repeats:
-        estimates = _coefficients(one.labels, cohort.class_keys, confidence_level)
-        wanted = {"percent_agreement": estimates["percent_agreement"], "gwet_ac1": estimates["gwet_ac1"]}
-        wanted["cohen_kappa"] = kappa_of_pair(
-            one.labels[:, 0], one.labels[:, 1], len(cohort.class_keys), confidence_level
-        )
-        for statistic, estimate in wanted.items():
+        first, second = _named(one.labels, cohort).T
+        own = intra_reader_agreement(first, second, cohort.class_keys, confidence_level=confidence_level)
+        estimates = {"percent_agreement": own.percent, "gwet_ac1": own.gwet, "cohen_kappa": own.kappa}
+        for statistic, estimate in estimates.items():
             found.append(AgreementResult(one.arm, "within", one.key, one.key, 1, statistic, estimate))
     return tuple(found)
 
 
-def _coefficients(labels: IntArray, keys: tuple[str, ...], level: float) -> dict[str, Estimate]:
-    """Every coefficient of readings of shape (n_cases, n_readers), -1 where there is none."""
-    rows = np.where(labels >= 0, labels, -1).astype(object)
-    rows[labels < 0] = None
+def _coefficients(panel: PanelAgreement) -> dict[str, Estimate]:
+    """Every coefficient of a panel by its name in the table."""
     return {
-        name: coefficient(rows, tuple(range(len(keys))), confidence_level=level).estimate
-        for name, coefficient in _BETWEEN.items()
+        "percent_agreement": panel.percent.estimate,
+        "fleiss_kappa": panel.fleiss.estimate,
+        "conger_kappa": panel.conger.estimate,
+        "brennan_prediger": panel.brennan_prediger.estimate,
+        "krippendorff_alpha": panel.krippendorff.estimate,
+        "gwet_ac1": panel.gwet.estimate,
     }
+
+
+def _named(labels: IntArray, cohort: CohortArrays) -> np.ndarray:
+    """Classes by name, None where there is no answer (-1)."""
+    return np.array([*cohort.class_keys, None], dtype=object)[labels]
