@@ -466,6 +466,30 @@ def model_register(
     say(f"Registered {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
 
 
+@model_app.command("import")
+def model_import(
+    file: Annotated[Path, typer.Argument(help="an ONNX graph, or a CSV: case, p_<class> for every class")],
+    name: Annotated[str, typer.Option(help="name on screen")],
+    note: Annotated[str, typer.Option(help="where the model comes from; stands on its card")] = "",
+    study: StudyOption = "",
+    classes: Annotated[str, typer.Option(help="ONNX: classes in the order of its answers, a,b,c or: thyroid")] = "",
+    pixels: Annotated[str, typer.Option(help="ONNX: scale of its input: 0-1, 0-255 or imagenet")] = "",
+    answers: Annotated[str, typer.Option(help="ONNX: what it answers: logits or probabilities")] = "",
+    size: Annotated[int | None, typer.Option(help="ONNX: side of its input, if the graph leaves it open")] = None,
+) -> None:
+    """Take in a model that was not trained here; nothing of its maker's code is run."""
+    from actions.import_model import declare, import_graph, import_predictions
+
+    if file.suffix.casefold() == ".csv":
+        repository = store()
+        key = one_study(repository, study)
+        version, added = import_predictions(repository, key, file, name=name, note=note)
+        say(f"Imported {added} predictions of {version.name} for '{key}', SHA-256 {version.sha256}.")
+        return
+    version = import_graph(store(), file, declare(classes, pixels, answers, size), name=name, note=note)
+    say(f"Imported {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
+
+
 @model_app.command("list")
 def model_list() -> None:
     """List the registered models."""
@@ -487,7 +511,7 @@ def predict(
 
     repository = store()
     key = one_study(repository, study)
-    models = repository.models()
+    models = [each for each in repository.models() if each.can_predict]
     if not model and not models:
         raise NotFoundError("No model is registered. Fix: python manage.py model register FILE.safetensors")
     classifier = load_classifier(repository.model(model) if model else max(models, key=lambda m: m.registered_at))

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import CheckpointError, ModelError
 from core.model.augmented import AUGMENTATION, Augmented, augmented_sha256
 from core.model.card import ModelCard, verify_file
 from core.model.classifier import Classifier, Ensemble, ensemble_sha256
+from core.model.foreign import Declaration, ForeignModel
 from core.progress import OnProgress
 from core.settings import get_settings
 from core.study import Study
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from core.model.checkpoint import Checkpoint
 
 #: What can stand behind a registered model.
-AnyModel = Classifier | Ensemble | Augmented
+AnyModel = Classifier | Ensemble | Augmented | ForeignModel
 
 
 def register_model(
@@ -50,7 +51,7 @@ def register_model(
         If the file is missing, pickled, damaged, or does not fit its own metadata.
     """
     loaded = _load_checkpoint(checkpoint)
-    kept = _folder(loaded.sha256) / "model.safetensors"
+    kept = model_folder(loaded.sha256) / "model.safetensors"
     _keep(loaded.path, kept)
     return _enter(
         repository, loaded.sha256, name or checkpoint.stem, loaded.card.architecture, kept, asdict(loaded.card),
@@ -90,7 +91,7 @@ def register_ensemble(
     sha256 = ensemble_sha256(cards)
     members = [{"sha256": member, **cards[member].to_dict()} for member in sorted(cards)]
     for number, member in enumerate(members):
-        _keep(files[str(member["sha256"])], _member_file(_folder(sha256), number))
+        _keep(files[str(member["sha256"])], _member_file(model_folder(sha256), number))
     kinds = Counter(card.architecture for card in cards.values())
     architecture = "ensemble of " + " and ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
     metadata = {
@@ -99,7 +100,7 @@ def register_ensemble(
         "is_synthetic": any(card.is_synthetic for card in cards.values()),
         "members": members,
     }
-    return _enter(repository, sha256, name, architecture, _folder(sha256), metadata, is_augmented=is_augmented)
+    return _enter(repository, sha256, name, architecture, model_folder(sha256), metadata, is_augmented=is_augmented)
 
 
 def _load_checkpoint(path: Path) -> Checkpoint:
@@ -114,7 +115,7 @@ def _load_checkpoint(path: Path) -> Checkpoint:
     return load_checkpoint(path)
 
 
-def _folder(sha256: str) -> Path:
+def model_folder(sha256: str) -> Path:
     """Where the files of a registered model lie, by the hash of its weights."""
     return get_settings().data_folder / "models" / sha256[:12]
 
@@ -125,15 +126,20 @@ def _member_file(folder: Path, number: int) -> Path:
 
 
 def _keep(source: Path, kept: Path) -> None:
-    """Copy a weights file, whole or not at all, and put the graph that serves it beside it."""
+    """Copy a weights file and put the graph that serves it beside it."""
     from core.model.onnx_export import export_checkpoint
 
+    keep_file(source, kept)
+    export_checkpoint(verify_file(kept))
+
+
+def keep_file(source: Path, kept: Path) -> None:
+    """Copy a file into the data folder, whole or not at all; one that is there already is left."""
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial")
         shutil.copyfile(source, partial)
         partial.rename(kept)
-    export_checkpoint(verify_file(kept))
 
 
 def _enter(
@@ -169,7 +175,7 @@ def _files_of(version: ModelVersion) -> Path:
     if found.exists():
         return found
     plain = str(version.metadata.get("plain_sha256", version.sha256))
-    return _folder(plain) / found.name if found.suffix else _folder(plain)
+    return model_folder(plain) / found.name if found.suffix else model_folder(plain)
 
 
 def load_classifier(version: ModelVersion) -> AnyModel:
@@ -190,6 +196,8 @@ def load_classifier(version: ModelVersion) -> AnyModel:
         )
     members = version.metadata.get("members")
     plain: Classifier | Ensemble
+    if "source" in version.metadata:
+        return _load_foreign(version)
     if isinstance(members, list):
         folder = _files_of(version)
         files = [(_member_file(folder, number), each["sha256"]) for number, each in enumerate(members)]
@@ -197,11 +205,33 @@ def load_classifier(version: ModelVersion) -> AnyModel:
     else:
         plain = _load(_files_of(version), str(version.metadata.get("plain_sha256", version.sha256)))
     model: AnyModel = plain if augmentation is None else Augmented(plain)
+    _check_identity(model, version)
+    return model
+
+
+def _check_identity(model: AnyModel, version: ModelVersion) -> None:
+    """Refuse files that are not the registered ones."""
     if model.sha256 != version.sha256:
         raise CheckpointError(
             f"the files of {version.name} make the model {model.sha256[:12]}, registered is {version.sha256[:12]}. "
             "Fix: restore the data folder, or register the model again."
         )
+
+
+def _load_foreign(version: ModelVersion) -> ForeignModel:
+    """An imported graph; what was imported as predictions cannot be run."""
+    if not version.can_predict:
+        raise ModelError(
+            f"{version.name} was imported as predictions ({version.metadata['file']}): there is nothing to run. "
+            "Fix: import a file of predictions for the study."
+        )
+    file = _files_of(version)
+    if not file.is_file():
+        raise ModelError(f"the graph of {version.name} is not at {file}. Fix: restore the data folder.")
+    stored = cast(dict[str, Any], version.metadata["declared"])
+    declared = Declaration(**{**stored, "classes": tuple(stored["classes"])})
+    model = ForeignModel(file.read_bytes(), declared, get_settings().thread_count)
+    _check_identity(model, version)
     return model
 
 

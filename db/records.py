@@ -129,6 +129,11 @@ class ModelVersion:
     metadata: dict[str, object]
     registered_at: datetime
 
+    @property
+    def can_predict(self) -> bool:
+        """Whether there is a model behind it; of some only the predictions were imported."""
+        return self.metadata.get("source") != "csv"
+
 
 @dataclass(frozen=True)
 class CasePrediction:

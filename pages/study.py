@@ -199,7 +199,7 @@ def _model(repository: Repository, study: Study) -> None:
         "Declare this model", icon=":material/gavel:", help="the model that meets the readers"
     ):
         _declare(repository, study, model)
-    if st.button("Predict the cases that are missing", icon=":material/bolt:"):
+    if model.can_predict and st.button("Predict the cases that are missing", icon=":material/bolt:"):
         bar = st.progress(0.0, text="Loading the model ...")
 
         def report(done: int, total: int, what: str) -> None:
@@ -244,6 +244,9 @@ def _say_how_it_was_trained(model: ModelVersion) -> None:
     cards = members if isinstance(members, list) else [model.metadata]
     if any(card.get("initialisation") == "random" for card in cards):
         st.caption(":material/warning: trained from random weights, without ImageNet pretraining")
+    if "source" in model.metadata:
+        note = model.metadata.get("note")
+        st.caption(f":material/warning: not trained here: {model.architecture}{f' ({note})' if note else ''}")
     if model.metadata.get("is_synthetic"):
         st.caption(":material/warning: trained on synthetic images: no evidence about patients")
     if model.metadata.get("augmentation"):

@@ -77,6 +77,7 @@ def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.Infere
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except (
         ort_errors.Fail,
+        ort_errors.InvalidArgument,
         ort_errors.InvalidGraph,
         ort_errors.InvalidProtobuf,
         ort_errors.NotImplemented,

@@ -1,0 +1,229 @@
+"""A model from elsewhere: an ONNX graph with a declared input and class order, run by ONNX Runtime and by nothing else.
+
+A graph holds numbers and operators of ONNX Runtime, so nothing in it is code of its maker. It is read from bytes, so it
+cannot name other files. What the graph cannot say of itself is declared (:class:`Declaration`) and belongs to the
+model's identity: the same file declared otherwise is another model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from core.errors import ModelError
+from core.model.calibration import softmax
+from core.model.classifier import Predictions
+from core.model.input_checks import input_problems
+from core.model.preprocessing import IMAGENET_MEAN, IMAGENET_SD, prepare
+from core.model.served_graph import open_session
+from core.model.uncertainty import entropy
+from core.progress import OnProgress
+
+#: Name of an optional output of class maps, (B, k, h, w).
+MAP_OUTPUT = "class_maps"
+#: Rows of probabilities may miss 1 by so much: what half precision and three decimals leave.
+SUM_TOLERANCE = 2e-3
+#: What can be declared of the input and of the answers.
+PIXELS, ANSWERS = ("0-1", "0-255", "imagenet"), ("logits", "probabilities")
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What its maker says of a graph."""
+
+    classes: tuple[str, ...]  # class keys in the order of the answers
+    pixels: Literal["0-1", "0-255", "imagenet"]  # scale of the input: grey levels, or standardised as for ImageNet
+    answers: Literal["logits", "probabilities"]
+    size: int | None = None  # side of the input in pixels; None: the graph says it
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for identity and store."""
+        return {**asdict(self), "classes": list(self.classes)}
+
+
+class ForeignModel:
+    """A checked graph, warm on the CPU, that predicts as a :class:`core.model.classifier.Classifier` does.
+
+    Images come as :func:`core.model.preprocessing.prepare` makes them (eight bit, padded to a square), in one or three
+    equal channels.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the ONNX file.
+    declared : Declaration
+    threads : int, optional
+        None takes :func:`core.runtime.threads_in_force`.
+
+    Raises
+    ------
+    ModelError
+        If ONNX Runtime refuses the graph, or its answers to two trial images are not what was declared.
+    """
+
+    device = "cpu"
+    precision = "fp32"
+
+    def __init__(self, content: bytes, declared: Declaration, threads: int | None = None) -> None:
+        self.declared = declared
+        self.classes = declared.classes
+        identity = f"{hashlib.sha256(content).hexdigest()},{json.dumps(declared.to_dict(), sort_keys=True)}"
+        self.sha256 = hashlib.sha256(identity.encode()).hexdigest()
+        self._session = open_session(content, threads)
+        self._lock = threading.Lock()
+        self._read_input()
+        self._read_outputs()
+
+    def predict(
+        self, images: Sequence[np.ndarray], *, batch_size: int = 16, progress: OnProgress | None = None
+    ) -> Predictions:
+        """Probabilities and, where the graph gives them, class maps; nothing is flagged but by the plain image checks.
+
+        Parameters
+        ----------
+        images : sequence of arrays, shape (height, width), uint8 or uint16
+        batch_size : int
+            Largest number of images in one pass; 1 where the graph takes one at a time.
+        progress : callable, optional
+        """
+        step = 1 if self._is_single else batch_size
+        parts: list[tuple[np.ndarray, np.ndarray | None]] = []
+        for start in range(0, len(images), step):
+            prepared = np.stack([prepare(pixels, self.size) for pixels in images[start : start + step]])
+            parts.append(self._run(prepared))
+            if progress is not None:
+                progress(start + len(prepared), len(images), "predicting")
+        k = len(self.classes)
+        logits = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, k), np.float32)
+        maps = [part[1] for part in parts if part[1] is not None]
+        problems = tuple(input_problems(pixels) for pixels in images)
+        probabilities = softmax(logits)
+        return Predictions(
+            classes=self.classes,
+            probabilities=probabilities,
+            class_maps=np.concatenate(maps) if maps else None,
+            entropy=entropy(probabilities),
+            is_out_of_distribution=np.array([bool(found) for found in problems], dtype=bool),
+            input_problems=problems,
+            logits=logits,
+            features=np.zeros((len(images), 0), np.float32),
+            device=self.device,
+            precision=self.precision,
+            sha256=self.sha256,
+        )
+
+    def _read_input(self) -> None:
+        """Layout, channels, size and type of the one input."""
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise ModelError(
+                f"the graph has {len(inputs)} inputs. Fix: export it with one, a batch of images (B, 3, H, W)."
+            )
+        (only,) = inputs
+        shape = only.shape
+        if only.type not in _TYPES or len(shape) != 4:
+            raise ModelError(
+                f"the input is {only.type} of shape {shape}. Fix: export it for float images (B, 3, H, W) or "
+                "(B, H, W, 3)."
+            )
+        places = [place for place in (1, 3) if shape[place] in (1, 3)]
+        if not places:
+            raise ModelError(
+                f"the input of shape {shape} does not say where its 1 or 3 channels are. Fix: export it with a fixed "
+                "number of channels."
+            )
+        self._channel_place = places[0]
+        self._channels = int(shape[self._channel_place])
+        sides = [side for place, side in enumerate(shape) if place not in (0, self._channel_place)]
+        fixed = {side for side in sides if isinstance(side, int)}
+        wanted = fixed | ({self.declared.size} if self.declared.size is not None else set())
+        if len(wanted) != 1:
+            raise ModelError(
+                f"the graph takes images of {sides[0]} x {sides[1]} pixels, declared is {self.declared.size}. Fix: use "
+                "a graph with a square input, and give its side with --size where the graph leaves it open."
+            )
+        (self.size,) = wanted
+        self._is_single = shape[0] == 1
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise ModelError(f"the graph takes {shape[0]} images at a time. Fix: export it for any number, or 1.")
+        self._input_name, self._type = only.name, _TYPES[only.type]
+        if self._type == np.uint8 and self.declared.pixels != "0-255":
+            raise ModelError("the graph takes whole grey levels. Fix: declare --pixels 0-255.")
+
+    def _read_outputs(self) -> None:
+        """The output of answers and that of maps, found by a trial with noise and an even picture."""
+        noise = np.random.default_rng(0).integers(0, 256, (self.size, self.size), dtype=np.uint8)
+        trial = [noise[None], np.full_like(noise, 128)[None]]
+        names = [output.name for output in self._session.get_outputs()]
+        found = [self._session_run(names, one) for one in trial]
+        k = len(self.classes)
+        fitting = [
+            name
+            for place, name in enumerate(names)
+            if found[0][place].shape in ((1, k), *(((1, 1),) if k == 2 else ()))
+        ]
+        if len(fitting) != 1:
+            shapes = ", ".join(f"{name} {part.shape}" for name, part in zip(names, found[0], strict=True))
+            raise ModelError(
+                f"{k} classes need one output of shape (batch, {k}); the graph has {shapes}. Fix: name as many classes "
+                "as the model has with --classes, in its order, and export one output of answers."
+            )
+        self._answer_name = fitting[0]
+        self._has_maps = MAP_OUTPUT in names and found[0][names.index(MAP_OUTPUT)].shape[:2] == (1, k)
+        answers = np.concatenate([part[names.index(self._answer_name)] for part in found]).astype(np.float64)
+        self._check_answers(answers)
+
+    def _check_answers(self, answers: np.ndarray) -> None:
+        """Refuse answers to the trial (2, k or 1) that are not what was declared."""
+        if not np.isfinite(answers).all():
+            raise ModelError("the model answers with a number that is not finite.")
+        is_one = answers.shape[1] == 1
+        is_within = bool((answers >= 0).all() and (answers <= 1 + SUM_TOLERANCE).all())
+        is_share = is_within and (is_one or bool((abs(answers.sum(axis=1) - 1) <= SUM_TOLERANCE).all()))
+        if self.declared.answers == "probabilities" and not is_share:
+            raise ModelError(
+                f"the answers {answers[0].round(3).tolist()} are no probabilities. Fix: declare --answers logits."
+            )
+        if self.declared.answers == "logits" and is_share and not is_one:
+            raise ModelError("the answers sum to 1: they are probabilities. Fix: declare --answers probabilities.")
+
+    def _run(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Logits (B, k) and class maps (B, k, h, w) of prepared images (B, S, S)."""
+        names = [self._answer_name, *([MAP_OUTPUT] if self._has_maps else [])]
+        answers, *maps = self._session_run(names, prepared)
+        values = answers.astype(np.float64)
+        if self.declared.answers == "probabilities":
+            values = np.log(np.clip(values, 1e-12, 1))
+            if values.shape[1] == 1:  # the one output is the second of two classes
+                values = np.concatenate([np.log(np.clip(1 - answers.astype(np.float64), 1e-12, 1)), values], axis=1)
+        elif values.shape[1] == 1:
+            values = np.concatenate([np.zeros_like(values), values], axis=1)
+        if not np.isfinite(values).all():
+            raise ModelError(f"the model {self.sha256[:12]} answered with a number that is not finite.")
+        return values.astype(np.float32), np.asarray(maps[0], np.float32) if maps else None
+
+    def _session_run(self, names: list[str], prepared: np.ndarray) -> list[np.ndarray]:
+        """Outputs of the graph for prepared images (B, S, S) uint8."""
+        grey = prepared[:, None].astype(np.float32)
+        images = np.repeat(grey, self._channels, axis=1)
+        if self.declared.pixels != "0-255":
+            images /= 255
+        if self.declared.pixels == "imagenet":
+            mean, sd = IMAGENET_MEAN[: self._channels], IMAGENET_SD[: self._channels]
+            images = (images - np.reshape(mean, (1, -1, 1, 1))) / np.reshape(sd, (1, -1, 1, 1))
+        if self._channel_place == 3:
+            images = images.transpose(0, 2, 3, 1)
+        feed = {self._input_name: np.ascontiguousarray(images.astype(self._type))}
+        try:
+            with self._lock:
+                return [np.asarray(part) for part in self._session.run(names, feed)]
+        except (ort_errors.RuntimeException, ort_errors.Fail, ort_errors.InvalidArgument) as error:
+            raise ModelError(f"ONNX Runtime failed: {error}") from error
