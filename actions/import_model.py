@@ -13,7 +13,7 @@ from core.errors import InputError, ManifestError
 from core.imaging.manifest import ManifestErrors
 from core.model.foreign import ANSWERS, PIXELS, SUM_TOLERANCE, Declaration, ForeignModel
 from core.model.uncertainty import entropy
-from core.report.study_rows import named_classes
+from core.report.file_options import named_classes
 from core.settings import get_settings
 from core.spelling import spelling_key
 from core.study import DiseaseClass, class_key
