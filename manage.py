@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -201,7 +202,8 @@ def serve(
     ] = "127.0.0.1",
 ) -> None:
     """Open the app in this terminal; Ctrl+C stops it."""
-    with socket.socket() as probe:
+    is_ipv6 = ":" in address
+    with socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -212,7 +214,8 @@ def serve(
             ) from None
     store()  # a missing or damaged store is told here, in words, before the server starts
     base, hosts = get_settings().base_path, get_settings().allowed_hosts
-    say(f"Reading Room: open [bold]http://{address}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
+    shown = f"[{address}]" if is_ipv6 else address
+    say(f"Reading Room: open [bold]http://{escape(shown)}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
     if address not in ("127.0.0.1", "localhost", *hosts):
         names = ", ".join(("localhost", "127.0.0.1", *hosts))
         say(f"It answers under the names {names} only; READING_ROOM_ALLOWED_HOSTS adds others.")
@@ -756,6 +759,11 @@ def main() -> None:
     except ReadingRoomError as error:
         errors.print(f"[bold red]Error[/] ({error.code}): ", end="")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+    except OSError as error:  # a file or folder that cannot be read or written, a full disk
+        place = f" at {error.filename}" if error.filename is not None else ""
+        text = f"Error (system): {error.strerror or error}{place}. Fix: check the place, its rights and its free space."
+        errors.print(text, markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

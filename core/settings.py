@@ -119,21 +119,7 @@ class Settings(BaseSettings):
         """Key that signs sign-in forms; made once and kept in the data folder if none is set."""
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
-        path = self.make_data_folder() / "secret.key"
-        try:
-            if not path.exists():
-                with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # mode 0600
-                    file.write(secrets.token_hex(32).encode())
-                    file.flush()
-                    with suppress(FileExistsError):  # another process was first: its key counts
-                        os.link(file.name, path)
-            return path.read_bytes()
-        except OSError as error:
-            raise SettingsError(
-                f"the key of the sign-in form cannot be kept in {path} ({error.strerror})",
-                field="READING_ROOM_SECRET_KEY",
-                fix="let this account read and write the data folder, or set READING_ROOM_SECRET_KEY",
-            ) from error
+        return kept_key(self.make_data_folder() / "secret.key")
 
     def make_data_folder(self) -> Path:
         """The data folder, made if there is none.
@@ -153,6 +139,31 @@ class Settings(BaseSettings):
                 fix="name a folder that this account may write",
             ) from error
         return folder
+
+
+def kept_key(path: Path) -> bytes:
+    """A random key of 64 hexadecimal digits, made once and kept in a file that its owner alone may read.
+
+    Raises
+    ------
+    SettingsError
+        If it can neither be read nor made.
+    """
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # mode 0600
+                file.write(secrets.token_hex(32).encode())
+                file.flush()
+                with suppress(FileExistsError):  # another process was first: its key counts
+                    os.link(file.name, path)
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"the key {path} cannot be read or made ({error.strerror})",
+            field="READING_ROOM_DATA_DIR",
+            fix="let this account read and write the data folder, and make room on its disk",
+        ) from error
 
 
 @lru_cache(maxsize=1)

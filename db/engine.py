@@ -195,8 +195,13 @@ def refuse_foreign_file(path: Path) -> None:
     Raises
     ------
     StoreDamagedError
-        If it is empty, or a database without the table of schema versions.
+        If it is a folder, empty, or a database without the table of schema versions.
     """
+    if not path.is_file():
+        raise StoreDamagedError(
+            f"{path} is no file and cannot be opened as a store. Fix: correct READING_ROOM_DATA_DIR or "
+            "READING_ROOM_DATABASE_URL."
+        )
     if path.stat().st_size == 0:
         raise StoreDamagedError(
             f"The file {path} is empty: it is no store, and nothing was changed. Fix: delete it and make a new store "

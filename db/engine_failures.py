@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import re
-import select
+import selectors
 import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import exc
@@ -203,7 +203,10 @@ def refused_connection(failure: Exception, parameters: Mapping[str, Any]) -> Sto
     """
     import psycopg
 
-    sqlstate = None if isinstance(failure, psycopg.errors.ConnectionTimeout) else _refusal_code(parameters)
+    sqlstate = None
+    if not isinstance(failure, psycopg.errors.ConnectionTimeout):
+        with suppress(OSError, AttributeError):  # a libpq that cannot be called so costs only the cause
+            sqlstate = _refusal_code(parameters)
     known = _known(sqlstate, None)
     if known is not None:
         return known.error(known.text)
@@ -238,9 +241,10 @@ def _refusal_code(parameters: Mapping[str, Any]) -> str | None:
             state = attempt.connect_poll()
             if state in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
                 break
-            left = max(0.0, end - time.monotonic())
-            is_reading = state == pq.PollingStatus.READING
-            select.select([attempt.socket] if is_reading else [], [] if is_reading else [attempt.socket], [], left)
+            with selectors.DefaultSelector() as ready:
+                is_reading = state == pq.PollingStatus.READING
+                ready.register(attempt.socket, selectors.EVENT_READ if is_reading else selectors.EVENT_WRITE)
+                ready.select(max(0.0, end - time.monotonic()))
         if attempt.needs_password:  # the server asked for one and there was none: libpq gave up by itself
             return "28P01"
         code = re.search(rb":  ([0-9A-Z]{5})\s*$", attempt.error_message)

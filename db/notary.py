@@ -13,15 +13,13 @@ import hmac
 import json
 import logging
 import os
-import secrets
-import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from core.errors import StoreDamagedError, StoreError
+from core.errors import SettingsError, StoreDamagedError, StoreError
+from core.settings import kept_key
 from db.records import AuditHead
 
 _log = logging.getLogger(__name__)
@@ -121,11 +119,7 @@ class Notary:
     @cached_property
     def _key(self) -> bytes:
         """The key, made once, readable by its owner only."""
-        if not self._key_file.exists():
-            self._key_file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._key_file.parent) as file:  # mode 0600
-                file.write(secrets.token_hex(32).encode())
-                file.flush()
-                with suppress(FileExistsError):  # another process was first: its key counts
-                    os.link(file.name, self._key_file)
-        return self._key_file.read_bytes()
+        try:
+            return kept_key(self._key_file)
+        except SettingsError as failure:
+            raise StoreError(f"Nothing was saved: {failure}") from failure

@@ -27,7 +27,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import StoreError
 from core.settings import get_settings
 from core.study import Person, Role
-from pages.door.addresses import address, at_base_path, host_name, inner_path, is_host_allowed, is_same_origin
+from pages.door.addresses import (
+    address,
+    at_base_path,
+    base_path,
+    host_name,
+    inner_path,
+    is_host_allowed,
+    is_same_origin,
+)
 from pages.door.plain_page import plain_page
 from pages.widgets.resources import repository
 
@@ -123,6 +131,10 @@ class SecurityMiddleware:
             refusal = await _no_entry(path, token)
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
+            return
+        if scope["type"] == "http" and scope["path"] == base_path():
+            # Starlette's own way to the final slash names a scheme, which a proxy may have changed.
+            await RedirectResponse(address("/"), status_code=307)(scope, receive, send)
             return
         if token is not None:
             # Not the token itself: who knows this value cannot sign in with it.

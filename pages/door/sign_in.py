@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
+from functools import lru_cache
 from html import escape
 from string import Template
 from urllib.parse import parse_qs
@@ -22,6 +24,8 @@ from pages.door.addresses import address, base_path, is_from_own_page
 from pages.door.plain_page import plain_page
 from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository, signing_key
+
+_log = logging.getLogger("reading_room")
 
 #: Cookie that ties a form to the browser that fetched it.
 FORM_COOKIE = "reading_room_form"
@@ -69,6 +73,8 @@ async def sign_in(request: Request) -> Response:
     if not _is_own_form(request, form):
         return _form_page(request, target=target, problem="This form was too old. Please try again.", status=403)
     ip = request.client.host if request.client else "unknown"
+    if "x-forwarded-for" in request.headers and not get_settings().trusted_proxies:
+        _note_undeclared_proxy(ip)
     store = repository(None)
     try:
         token = await anyio.to_thread.run_sync(
@@ -170,6 +176,17 @@ def _set_cookie(response: Response, name: str, value: str, *, seconds: int, same
         httponly=True,
         samesite="strict" if same_site == "strict" else "lax",
         secure=get_settings().is_cookie_secure,
+    )
+
+
+@lru_cache(maxsize=1)
+def _note_undeclared_proxy(ip: str) -> None:
+    """Tell the operator once that everybody behind this proxy counts as one address."""
+    _log.warning(
+        "a sign-in came from %s with a forwarded address, which does not count: if that is your proxy, set "
+        "READING_ROOM_TRUSTED_PROXIES=%s, or all its visitors share one limit of failed sign-ins",
+        ip,
+        ip,
     )
 
 

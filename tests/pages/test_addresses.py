@@ -155,6 +155,7 @@ def address_of_a_failure(server: ReadingServer, base: str, forwarded: str) -> st
 def test_a_forwarded_address_of_an_undeclared_sender_never_counts(server: ReadingServer) -> None:
     for forwarded in ("203.0.113.9", "203.0.113.9:4711", "203.0.113.9, 127.0.0.1", "[2001:db8::1]:80"):
         assert address_of_a_failure(server, "", forwarded) == "127.0.0.1", forwarded
+    assert server.log.read_text().count("READING_ROOM_TRUSTED_PROXIES=127.0.0.1") == 1
 
 
 def test_of_a_declared_proxy_the_last_address_that_is_no_proxy_counts(named_server: ReadingServer) -> None:
@@ -220,6 +221,14 @@ def test_the_way_after_the_sign_in_stays_below_the_path(target: str, where: str,
         page = session.get(f"{named_server.url}{BASE}/sign-in", params={"next": target}, timeout=10)
         assert re.search(r'name="next" value="([^"]*)"', page.text)[1] == where  # type: ignore[index]
         assert f'action="{BASE}/sign-in"' in page.text
+
+
+def test_the_path_without_its_final_slash_leads_to_it_under_any_scheme(named_server: ReadingServer) -> None:
+    session, _ = sign_in_by_form(named_server, "reader-1", base=BASE)
+    with session:
+        answer = session.get(named_server.url + BASE, allow_redirects=False, timeout=10)
+        assert answer.headers["location"] == f"{BASE}/"
+        assert session.get(named_server.url + BASE, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["", BASE])

@@ -25,15 +25,15 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Chromium"
 
 
 def sign_in_by_form(
-    server: ReadingServer, login: str, password: str = PASSWORD
+    server: ReadingServer, login: str, password: str = PASSWORD, base: str = ""
 ) -> tuple[requests.Session, requests.Response]:
     """A session that has sent the form, and the answer to it."""
     session = requests.Session()
-    page = session.get(f"{server.url}/sign-in", timeout=10)
+    page = session.get(f"{server.url}{base}/sign-in", timeout=10)
     token = re.search(r'name="form_token" value="([0-9a-f]{64})"', page.text)
     assert token is not None
-    form = {"login": login, "password": password, "form_token": token[1], "next": "/read"}
-    return session, session.post(f"{server.url}/sign-in", data=form, allow_redirects=False, timeout=20)
+    form = {"login": login, "password": password, "form_token": token[1], "next": f"{base}/read"}
+    return session, session.post(f"{server.url}{base}/sign-in", data=form, allow_redirects=False, timeout=20)
 
 
 @pytest.fixture
