@@ -37,7 +37,7 @@ def decode(data: bytes, kind: str) -> Decoded:
     image = _load(data, kind)
     notes: list[str] = []
     upright = _upright(image, notes)
-    pixels = _grey(upright, notes)
+    pixels = _grey(upright, notes, is_lossless=kind == "PNG")
     return Decoded(pixels=pixels, notes=tuple(notes), dropped=_dropped(image, data, kind))
 
 
@@ -134,7 +134,7 @@ def _orientation(exif: bytes) -> int:
     return 1
 
 
-def _grey(image: Image.Image, notes: list[str]) -> np.ndarray:
+def _grey(image: Image.Image, notes: list[str], *, is_lossless: bool) -> np.ndarray:
     """One grey channel of 8 or 16 bits."""
     mode = image.mode
     if mode == "CMYK":
@@ -161,7 +161,7 @@ def _grey(image: Image.Image, notes: list[str]) -> np.ndarray:
         channels = np.asarray(image)
         if np.array_equal(channels[..., 0], channels[..., 1]) and np.array_equal(channels[..., 0], channels[..., 2]):
             return channels[..., 0].copy()
-        return grey_of_colour(channels, notes)
+        return grey_of_colour(channels, notes, is_lossless=is_lossless)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"), dtype=np.uint8)
     raise ImageError("this kind of picture is not accepted", value=image.mode, fix="export it as grey or RGB")
