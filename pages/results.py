@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
-from actions.export_study import csv_file, export_files
+from actions.export_study import export_files
 from core.study import Role, Study
 from db import Repository
 from pages.widgets import charts
-from pages.widgets.drawn_tables import draw_table
+from pages.widgets.comparison_views import draw_areas, draw_cutoffs, draw_matched_points, draw_pairs, draw_panel
+from pages.widgets.drawn_tables import draw_download, draw_notes, draw_table
 from pages.widgets.guard import requires
+from pages.widgets.part_views import draw_calibration, draw_subgroups, draw_times
 from pages.widgets.results_data import Results, is_sealed, load_results, percent, pick_study
 
 #: Order and titles of the views of this screen.
-VIEWS = ("Overview", "Classes", "ROC", "Confusion", "Comparisons", "Agreement", "Tables and export")
+VIEWS = (
+    "Overview",
+    "Classes",
+    "ROC",
+    "Confusion",
+    "Comparisons",
+    "Panel",
+    "Agreement",
+    "Calibration",
+    "Subgroups",
+    "Time",
+    "Tables and export",
+)
 
 
 @requires(Role.COORDINATOR)
@@ -33,13 +49,17 @@ def render(repository: Repository) -> None:
         default = "internal" if "internal" in cohorts else cohorts[0]
         cohort = st.segmented_control("Cohort", cohorts, default=default, required=True, key=f"cohort {study.key}")
     tables = {name: _of_cohort(table, str(cohort)) for name, table in results.tables.items()}
-    draw = {
+    draw: dict[str, Callable[[Study, dict[str, pd.DataFrame]], None]] = {
         "Overview": _overview,
         "Classes": _classes,
         "ROC": _roc,
         "Confusion": _confusion,
-        "Comparisons": _comparisons,
+        "Comparisons": lambda study, tables: draw_pairs(tables, _names(study, tables)),
+        "Panel": lambda study, tables: draw_panel(tables, _names(study, tables)),
         "Agreement": _agreement,
+        "Calibration": lambda study, tables: draw_calibration(tables, _labels(study), _names(study, tables)),
+        "Subgroups": lambda study, tables: draw_subgroups(tables, _labels(study), _names(study, tables)),
+        "Time": lambda study, tables: draw_times(tables, _names(study, tables)),
     }
     if view == VIEWS[-1]:
         _tables_and_export(repository, study, results)
@@ -59,21 +79,6 @@ def _names(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     """Class and participant keys -> names."""
     participants = tables["summary"][["participant", "name"]].drop_duplicates()
     return {**_labels(study), **dict(participants.itertuples(index=False))}
-
-
-def _download(table: pd.DataFrame, name: str) -> None:
-    """CSV of exactly the rows that the chart shows; the hash in its name tells an old download from a new one."""
-    file = csv_file(name, table)
-    st.download_button(
-        "CSV",
-        file.content,
-        file_name=f"{name.removesuffix('.csv')}_{file.sha256[:8]}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        key=f"csv {name}",
-        on_click="ignore",
-        type="tertiary",
-    )
 
 
 def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
@@ -102,7 +107,7 @@ def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
             alt = f"{charts.QUANTITY_LABELS[quantity]} by participant"
             st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=alt, key=f"overview {quantity} {place is left}")
             if place is left or quantity != "accuracy":
-                _download(rows, f"{quantity}.csv")
+                draw_download(rows, f"{quantity}.csv")
     _missing(study, tables)
 
 
@@ -125,8 +130,11 @@ def _classes(study: Study, tables: dict[str, pd.DataFrame]) -> None:
                 title = charts.QUANTITY_LABELS[quantity]
                 figure = charts.per_class_chart(chosen, _labels(study, short=True), styles, title)
                 st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"{title} by class and participant")
-                _download(chosen, f"{quantity}.csv")
+                draw_download(chosen, f"{quantity}.csv")
     st.caption("Predictive values depend on how common each class is in this study; intervals are Wilson's.")
+
+
+_AUC_TITLE = {"estimate": "AUC (95 %)"}
 
 
 def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
@@ -159,15 +167,17 @@ def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
         average = average[average["class"] == key]
         figure = charts.roc_chart(points, auc[auc["class"] == key], operating, average, styles, title)
         st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=title)
-        _download(points, f"roc_{key}.csv")
+        draw_download(points, f"roc_{key}.csv")
     with right:
-        st.markdown("**AUC, every class and the averages by name**")
-        draw_table(auc, ["name", "class", "value", "lower", "upper"], _names(study, tables), value_title="AUC")
-        _download(auc, "auc.csv")
+        st.markdown(f"**AUC of {labels[str(key)]} against the rest**")
+        draw_table(auc[auc["class"] == key], ["name", "arm", "n", "estimate"], _names(study, tables), _AUC_TITLE)
         st.caption(
             "A reader's rating of a class is +confidence when it was chosen and −confidence otherwise. White-rimmed "
             "marks are the operating points of the chosen class. A hard label gives one point, never a curve."
         )
+    draw_areas(tables, labels, _names(study, tables))
+    draw_matched_points(tables, _names(study, tables), str(key))
+    draw_cutoffs(tables, _names(study, tables), str(key))
 
 
 def _confusion(study: Study, tables: dict[str, pd.DataFrame]) -> None:
@@ -178,45 +188,7 @@ def _confusion(study: Study, tables: dict[str, pd.DataFrame]) -> None:
             with column:
                 figure = charts.confusion_chart(rows[rows["name"] == name], _labels(study, short=True), name)
                 st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"Confusion matrix of {name}")
-    _download(rows, "confusion.csv")
-
-
-def _comparisons(study: Study, tables: dict[str, pd.DataFrame]) -> None:
-    names = _names(study, tables)
-    mcnemar = tables["mcnemar"]
-    st.markdown("**Accuracy on the same cases**: difference (first − second) with Tango's interval; exact McNemar test")
-    if mcnemar.empty:
-        st.info("Two participants must have answered the same cases.")
-        return
-    columns = ["first_name", "second_name", "both_right", "first_only", "second_only", "both_wrong", "value", "lower"]
-    columns += ["upper", "p_exact", "p_holm", "p_chi_squared"]
-    draw_table(mcnemar, columns, names, value_title="Difference")
-    _download(mcnemar, "mcnemar.csv")
-    st.caption(
-        "The chi-squared test is the paper's, kept to compare with it: it takes the readings for unpaired, but they "
-        "are of the same cases, so McNemar's test is the right one. Holm corrects for the number of pairs."
-    )
-    st.markdown("**AUC on the same cases**: difference (first − second), DeLong's paired test")
-    delong = tables["delong"]
-    columns = ["first_name", "second_name", "class", "first_auc", "second_auc", "value", "lower", "upper", "p_value"]
-    draw_table(delong, [*columns, "p_holm", "notes"], names, value_title="Difference")
-    _download(delong, "delong.csv")
-    mrmc = tables["mrmc"]
-    if not mrmc.empty:
-        st.markdown("**Readers as a sample** (multi-reader multi-case analysis, Obuchowski-Rockette)")
-        columns = [
-            "scope",
-            "metric",
-            "class",
-            "first_name",
-            "second_name",
-            "first_value",
-            "second_value",
-            "value",
-            "lower",
-        ]
-        draw_table(mrmc, [*columns, "upper", "p_value", "notes"], names, value_title="Difference")
-        _download(mrmc, "mrmc.csv")
+    draw_download(rows, "confusion.csv")
 
 
 def _agreement(study: Study, tables: dict[str, pd.DataFrame]) -> None:
@@ -224,9 +196,10 @@ def _agreement(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     if rows.empty:
         st.info("No case was read by two readers yet.")
         return
-    columns = ["arm", "scope", "first", "second", "statistic", "n_readers", "n", "value", "lower", "upper", "notes"]
+    draw_notes(rows)
+    columns = ["arm", "scope", "first", "second", "statistic", "row_note", "n_readers", "n", "estimate"]
     draw_table(rows, columns, _names(study, tables))
-    _download(rows, "agreement.csv")
+    draw_download(rows, "agreement.csv")
 
 
 def _tables_and_export(repository: Repository, study: Study, results: Results) -> None:

@@ -218,6 +218,70 @@ def roc_chart(
     return _frame(figure, height=440, title=title)
 
 
+def reliability_chart(bins: pd.DataFrame, title: str) -> go.Figure:
+    """Observed share by mean probability with intervals, beside the line of perfect calibration.
+
+    Parameters
+    ----------
+    bins : rows of ``reliability_bins`` for one model and class
+    """
+    figure = go.Figure(
+        go.Scatter(
+            x=[0, 1], y=[0, 1], mode="lines", line={"color": "gray", "dash": "dot", "width": 1}, showlegend=False,
+            hoverinfo="skip",
+        )
+    )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=bins["mean_probability"],
+            y=bins["value"],
+            error_y=_interval(bins),
+            mode="lines+markers",
+            marker={"color": PALETTE[0], "symbol": "diamond", "size": 9},
+            line={"color": PALETTE[0], "width": 1.5},
+            customdata=bins[["n", "lower", "upper"]],
+            hovertemplate="probability %{x:.3f}<br>observed %{y:.3f} (%{customdata[1]:.3f} to %{customdata[2]:.3f})"
+            "<br>n = %{customdata[0]}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.update_xaxes(title="Mean probability of the bin", range=[-0.02, 1.02])
+    figure.update_yaxes(title="Observed share", range=[-0.02, 1.04])
+    return _frame(figure, height=380, title=title)
+
+
+def decision_chart(rows: pd.DataFrame, title: str) -> go.Figure:
+    """Net benefit over thresholds: of the model with its interval, of acting on everybody, of acting on nobody.
+
+    Parameters
+    ----------
+    rows : rows of ``decision_curves`` for one model and class
+    """
+    figure = go.Figure()
+    model = rows[rows["quantity"] == "net_benefit"]
+    band = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(x=model["threshold"], y=model["upper"], **band))
+    figure.add_trace(
+        go.Scatter(x=model["threshold"], y=model["lower"], fill="tonexty", fillcolor="rgba(86,180,233,0.2)", **band)
+    )
+    for quantity, name, line in (
+        ("net_benefit", "act on the model", {"color": PALETTE[0], "width": 2.5}),
+        ("net_benefit_of_all", "act on everybody", {"color": PALETTE[1], "dash": "dash", "width": 1.5}),
+    ):
+        part = rows[rows["quantity"] == quantity]
+        figure.add_trace(
+            go.Scatter(
+                x=part["threshold"], y=part["value"], mode="lines", line=line, name=name,
+                hovertemplate="threshold %{x:.2f}: net benefit %{y:.3f}<extra>" + name + "</extra>",
+            )
+        )  # fmt: skip
+    figure.add_hline(y=0, line={"color": "gray", "dash": "dot", "width": 1}, annotation_text="act on nobody")
+    highest = float(np.nanmax(model["upper"].to_numpy(float), initial=0.1))
+    figure.update_xaxes(title="Threshold", range=[0, 1])
+    figure.update_yaxes(title="Net benefit", range=[-0.12, 1.1 * highest])
+    return _frame(figure, height=380, title=title)
+
+
 def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str], title: str) -> go.Figure:
     """Counts by reference standard and answer, coloured by the share of the row.
 

@@ -1,59 +1,74 @@
-"""Tables of the analysis as people read them: titles for columns, names for keys, sensible digits. CSV keeps all."""
+"""Tables of the analysis as people read them: titles for columns, names for keys, sensible digits. CSV keeps all.
+
+An estimate and its interval are one column, a pair is "first − second", and what a table's rows have to say stands
+above them: a note in a last column is the one that nobody reads.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from actions.export_study import csv_file
+
 #: Column of the analysis -> title on screen.
 TITLES = {
     "name": "Participant",
-    "first_name": "First",
-    "second_name": "Second",
+    "pair": "First − second",
     "first": "First",
     "second": "Second",
     "class": "Class",
     "arm": "Arm",
     "scope": "Scope",
-    "metric": "Metric",
+    "metric": "Figure",
+    "quantity": "Number",
     "statistic": "Statistic",
     "n": "n",
     "n_readers": "Readers",
-    "value": "Estimate",
-    "lower": "95 % from",
-    "upper": "to",
+    "estimate": "Estimate (95 %)",
     "method": "Method",
-    "first_auc": "AUC, first",
-    "second_auc": "AUC, second",
-    "first_value": "First",
-    "second_value": "Second",
+    "first_auc": "AUC of the first",
+    "second_auc": "of the second",
+    "first_value": "Value of the first",
+    "second_value": "of the second",
     "both_right": "Both right",
     "first_only": "Only first right",
     "second_only": "Only second right",
     "both_wrong": "Both wrong",
     "p_value": "p",
-    "p_exact": "p (McNemar, exact)",
+    "p_exact": "p (McNemar)",
+    "p_clustered": "p (between patients)",
     "p_holm": "p (Holm)",
-    "p_chi_squared": "p (chi-squared, as in the paper)",
+    "p_chi_squared": "p (chi-squared)",
     "is_mixed": "Label against ratings",
     "is_hard_label": "Hard label",
+    "row_note": "Note",
     "notes": "Notes",
     "n_expected": "Expected",
     "n_answered": "Answered",
     "n_missing": "Missing",
     "n_unreadable": "Unreadable",
     "n_repeats": "Repeats",
+    "match": "Made equal",
+    "matched_at": "at",
+    "level": "Part",
+    "answer": "Answers",
+    "cutoff": "Positive from",
 }
 
-#: Keys of classes' averages and of statistics -> words.
+#: Keys of classes' averages, of statistics and of scopes -> words.
 WORDS = {
     "macro": "mean over classes",
     "weighted": "weighted by prevalence",
     "micro": "micro-average",
     "hand_till": "Hand and Till",
+    "all": "all classes",
+    "top_label": "most probable class",
     "percent_agreement": "percent agreement",
     "cohen_kappa": "Cohen's kappa",
     "fleiss_kappa": "Fleiss' kappa",
@@ -62,6 +77,13 @@ WORDS = {
     "krippendorff_alpha": "Krippendorff's alpha",
     "gwet_ac1": "Gwet's AC1",
     "auc": "AUC",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "slope": "slope (ideal 1)",
+    "intercept": "intercept (ideal 0)",
+    "in_the_large": "in the large (ideal 0)",
+    "ppv": "PPV",
+    "npv": "NPV",
     "between": "all readers",
     "pair": "two readers",
     "within": "same reader, again",
@@ -70,36 +92,131 @@ WORDS = {
     "RRFC": "random readers, these cases",
 }
 
+#: Up to so many rows a table is drawn whole, with texts that wrap; beyond it scrolls.
+WHOLE_UP_TO = 40
+
 
 def draw_table(
-    table: pd.DataFrame, columns: Sequence[str], names: Mapping[str, str], *, value_title: str = "Estimate"
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    names: Mapping[str, str],
+    titles: Mapping[str, str] | None = None,
+    *,
+    digits: int = 3,
 ) -> None:
     """Draw some columns of a table, keys replaced by names.
 
     Parameters
     ----------
     table : rows of a table of the analysis
-    columns : which columns, in this order; those that the table lacks or that are empty are left out
+    columns : which columns, in this order; "estimate" is value, lower and upper, "pair" the names of both, "row_note"
+        the note of this row alone; those that the table lacks or that are empty are left out
     names : class and participant keys -> names
-    value_title : str
-        What the column ``value`` is here, for example "Difference".
+    titles : columns -> what they are called here, where that differs from :data:`TITLES`
+    digits : int
+        After the decimal point.
     """
-    kept = [name for name in columns if name in table.columns and not _is_empty(table[name])]
-    shown = table[kept].copy()
-    words = {**WORDS, **names}
-    for column in kept:
-        if not pd.api.types.is_numeric_dtype(shown[column]):
-            shown[column] = shown[column].map(lambda cell: words.get(cell, cell) if isinstance(cell, str) else cell)
-    config: dict[Literal["_index"] | str, Any] = {}
-    for column in kept:
-        title = value_title if column == "value" else TITLES.get(column, column)
-        if column.startswith("p_"):
-            config[column] = st.column_config.NumberColumn(title, format="%.3g")
-        elif pd.api.types.is_float_dtype(shown[column]):
-            config[column] = st.column_config.NumberColumn(title, format="%.3f")
-        else:
-            config[column] = st.column_config.Column(title)
-    st.dataframe(shown, hide_index=True, column_config=config, width="stretch")
+    full = _with_joined_columns(table, digits)
+    kept = [name for name in columns if name in full.columns and not _is_empty(full[name])]
+    words, called = {**WORDS, **names}, {**TITLES, **(titles or {})}
+    shown = pd.DataFrame({called.get(name, name): _texts(full[name], name, words, digits) for name in kept})
+    if len(shown) <= WHOLE_UP_TO:
+        st.table(shown.map(_plain).rename(columns=_plain), hide_index=True, border="horizontal")
+    else:
+        st.dataframe(shown, hide_index=True, width="stretch")
+
+
+def draw_notes(table: pd.DataFrame) -> None:
+    """What the rows of a table have to say, before their numbers: each sentence once."""
+    said = _shared_notes(table)
+    if said:
+        st.warning(said[0] if len(said) == 1 else "\n".join(f"- {note}" for note in said), icon=":material/info:")
+
+
+def draw_download(table: pd.DataFrame, name: str) -> None:
+    """CSV of exactly the rows that are shown; the hash in its name tells an old download from a new one."""
+    file = csv_file(name, table)
+    st.download_button(
+        "CSV",
+        file.content,
+        file_name=f"{name.removesuffix('.csv')}_{file.sha256[:8]}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        key=f"csv {name}",
+        on_click="ignore",
+        type="tertiary",
+    )
+
+
+def p_text(p: float | None) -> str:
+    """A p value as journals print it."""
+    if p is None or pd.isna(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def estimate_text(value: float | None, lower: float | None, upper: float | None, digits: int = 3) -> str:
+    """0.845 (0.780 to 0.900); an undefined number is said in words."""
+    if value is None or pd.isna(value):
+        return "undefined"
+    limits = "" if pd.isna(lower) or pd.isna(upper) else f" ({lower:.{digits}f} to {upper:.{digits}f})"
+    return f"{value:.{digits}f}{limits}".replace("-", "−")
+
+
+def _with_joined_columns(table: pd.DataFrame, digits: int) -> pd.DataFrame:
+    """The table with its estimate, its pair and its own notes as one column each."""
+    full = table.copy()
+    if {"value", "lower", "upper"} <= set(table.columns):
+        limits = table[["value", "lower", "upper"]].itertuples(index=False, name=None)
+        texts = [estimate_text(value, lower, upper, digits) for value, lower, upper in limits]
+        full["estimate"] = pd.Series(texts, index=table.index, dtype=object)
+    if "first_name" in table.columns:
+        first, second = (table[f"{side}_name"] + _arms(table, side) for side in ("first", "second"))
+        full["pair"] = first.where(table["second_name"] == "", first + " − " + second)
+    if "notes" in table.columns:
+        shared = set(_shared_notes(table))
+        full["row_note"] = [". ".join(note for note in _split(cell) if note not in shared) for cell in table["notes"]]
+    return full
+
+
+def _arms(table: pd.DataFrame, side: str) -> pd.Series:
+    """ " (aided)" where the pairs of a table are of more than one arm."""
+    columns = [name for name in ("first_arm", "second_arm") if name in table.columns]
+    arms = {arm for name in columns for arm in table[name] if arm}
+    if len(arms) < 2:
+        return pd.Series("", index=table.index)
+    return table[f"{side}_arm"].map(lambda arm: f" ({arm})" if arm else "")
+
+
+def _split(notes: str) -> list[str]:
+    """The notes of a cell."""
+    return [note for note in notes.split(" | ") if note]
+
+
+def _shared_notes(table: pd.DataFrame) -> list[str]:
+    """Notes of several rows, in the order of their first; of a table of one row, all."""
+    counts = Counter(note for cell in table["notes"] for note in _split(cell))
+    return [note for note, count in counts.items() if count > 1 or len(table) == 1]
+
+
+def _texts(column: pd.Series, name: str, words: Mapping[str, str], digits: int) -> list[str]:
+    """Cells as texts."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, str):
+            return words.get(value, value)
+        if value is None or pd.isna(value):
+            return ""
+        if name.startswith("p_"):
+            return p_text(float(value))
+        return f"{value:.{digits}f}".replace("-", "−") if isinstance(value, float) else str(value)
+
+    return [cell(value) for value in column.tolist()]
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is: names of people and models are no markup."""
+    return re.sub(r"([\\`*_{}\[\]$:<>~#|])", r"\\\1", text)
 
 
 def _is_empty(column: pd.Series) -> bool:
