@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import ImageError, ManifestError, TrainingError
-from core.imaging import load_image, load_mask, read_folder, read_manifest
-from core.imaging.manifest import named_files
+from core.imaging import folder_cases, load_image, manifest_cases
+from core.imaging.manifest import ManifestRow, named_files
 from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
 from core.progress import OnProgress
 from core.runtime import available_cores
@@ -50,6 +50,7 @@ class TrainingCase:
     row: int | None  # line in the manifest, 1 is the header; None for a folder
     content_sha256: str  # of the decoded pixels
     mask_path: Path | None = None  # lesion mask, where the manifest names one
+    frame: int | None = None  # number, from 1, of a DICOM frame, where the manifest gives one
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,12 @@ class Dataset:
         classes = np.array([self.cases[row].class_index for row in rows], dtype=np.int64)
         lesions = None if self.lesions is None else np.ascontiguousarray(self.lesions[rows])
         return ImageSet(np.ascontiguousarray(self.images[rows]), classes, lesions)
+
+    def pixels(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Images of some cases as their files hold them, decoded on all cores: what a classifier predicts on."""
+        chosen = [self.cases[row] for row in rows]
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(lambda case: load_image(case.path, case.frame).pixels, chosen))
 
     def class_counts(self, rows: np.ndarray) -> dict[str, int]:
         """Number of some cases by class, in the order of the classes."""
@@ -223,8 +230,7 @@ def _cached(
     stem = cache_folder / f"images-{image_size}-{key[:16]}"
     pixels_path, lesions_path, index_path = (stem.with_suffix(end) for end in (".npy", ".lesions.npy", ".json"))
     if not (pixels_path.exists() and index_path.exists()):
-        cases = _read_cases(source, classes, progress)
-        images, lesions = _decode_all(cases, image_size, progress)
+        cases, images, lesions = _read(source, classes, image_size, progress)
         _write_array(pixels_path, images)
         if lesions is not None:
             _write_array(lesions_path, lesions)
@@ -275,71 +281,54 @@ def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass]) -> str:
     return key.hexdigest()
 
 
-def _read_cases(source: Path, classes: Sequence[DiseaseClass], progress: OnProgress | None) -> list[TrainingCase]:
-    """Rows of a manifest or files of a folder, without excluded cases; every file was decoded once and hashed."""
-    if source.is_dir():
-        rows = read_folder(source, classes, cohort="training", progress=progress)
-    else:
-        rows = read_manifest(source, classes, progress=progress)
+def _read(
+    source: Path, classes: Sequence[DiseaseClass], image_size: int, progress: OnProgress | None
+) -> tuple[list[TrainingCase], np.ndarray, np.ndarray | None]:
+    """Cases without the excluded, their prepared images and masks; all problems are found before any is reported."""
+    stream = folder_cases(source, classes, cohort="training") if source.is_dir() else manifest_cases(source, classes)
     index_of = {disease.key: index for index, disease in enumerate(classes)}
-    cases = [
-        TrainingCase(
-            row.case,
-            row.patient,
-            index_of[row.truth],
-            row.cohort,
-            row.centre or "",
-            row.image_path,
-            row.row,
-            row.content_sha256 or "",
-            row.lesion_mask_path,
-        )
-        for row in rows
-        if row.exclusion_reason is None
-    ]
-    if not cases:
-        raise TrainingError(f"{source} holds no case that is not excluded.")
-    return cases
-
-
-def _decode_all(
-    cases: Sequence[TrainingCase], image_size: int, progress: OnProgress | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Decode and prepare every image and mask; all problems are found before any is reported."""
-    images = np.empty((len(cases), image_size, image_size), dtype=np.uint8)
-    has_lesions = any(case.mask_path is not None for case in cases)
-    lesions = np.zeros(images.shape, dtype=bool) if has_lesions else None
+    cases: list[TrainingCase] = []
     problems: list[ImageError] = []
-
-    def decode(index: int) -> ImageError | None:
-        case = cases[index]
-        image = load_image(case.path)
+    images = np.empty((len(stream), image_size, image_size), dtype=np.uint8)
+    lesions = np.zeros(images.shape, dtype=bool)  # takes no memory until it is written to
+    for row, image, mask in stream.images(progress):
+        if row.exclusion_reason is not None:
+            continue
         prepared = prepare(image.pixels, image_size)
-        images[index] = prepared
-        if lesions is not None and case.mask_path is not None:
-            lesions[index] = prepare_mask(load_mask(case.mask_path, image), image_size)
-        if prepared.min() < prepared.max():
-            return None
-        return ImageError(
-            f"every pixel has the grey level {prepared.min()}",
-            file=case.path,
-            row=case.row,
-            fix="remove the case or replace its image",
-        )
-
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for done, problem in enumerate(pool.map(decode, range(len(cases))), start=1):
-            if problem is not None:
-                problems.append(problem)
-            if progress is not None:
-                progress(done, len(cases), "decoding")
+        images[len(cases)] = prepared
+        if mask is not None:
+            lesions[len(cases)] = prepare_mask(mask, image_size)
+        if prepared.min() == prepared.max():
+            problems.append(_no_contrast(row, int(prepared.min())))
+        cases.append(_training_case(row, index_of[row.truth], image.content_sha256))
     if len(problems) == 1:
         raise problems[0]
     if problems:
         shown = "\n".join(f"  {problem}" for problem in problems[:PROBLEMS_SHOWN])
         rest = f"\n  and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
         raise ImageError(f"{len(problems)} images show nothing, found before training:\n{shown}{rest}\n")
-    return images, lesions
+    if not cases:
+        raise TrainingError(f"{source} holds no case that is not excluded.")
+    has_lesions = any(case.mask_path is not None for case in cases)
+    return cases, images[: len(cases)], lesions[: len(cases)] if has_lesions else None
+
+
+def _training_case(row: ManifestRow, class_index: int, content_sha256: str) -> TrainingCase:
+    """A row of the manifest as training needs it."""
+    return TrainingCase(
+        row.case, row.patient, class_index, row.cohort, row.centre or "", row.image_path, row.row, content_sha256,
+        row.lesion_mask_path, row.frame,
+    )  # fmt: skip
+
+
+def _no_contrast(row: ManifestRow, level: int) -> ImageError:
+    """What is said of an image without anything on it."""
+    return ImageError(
+        f"every pixel has the grey level {level}",
+        file=row.image_path,
+        row=row.row,
+        fix="remove the case or replace its image",
+    )
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

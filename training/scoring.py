@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TrainingError
-from core.imaging import load_images
 from core.model.architectures import ARCHITECTURES
 from core.model.augmented import Augmented
 from core.model.classifier import Classifier, Ensemble
@@ -72,7 +71,7 @@ def score_checkpoints(
     scores: dict[str, Any] = {}
     for name in names:
         rows = dataset.rows_of_cohorts([name])
-        found = model.predict([image.pixels for image in load_images([dataset.cases[row].path for row in rows])])
+        found = model.predict(dataset.pixels(rows))
         flags = found.is_out_of_distribution
         scores[name] = score_cohort(dataset, rows, found.probabilities, found.class_maps, flags)
         if out is not None:

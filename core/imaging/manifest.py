@@ -133,7 +133,7 @@ class CaseStream(Iterable[CaseRecord]):
         return len(self._rows)
 
     def __iter__(self) -> Iterator[CaseRecord]:
-        for row, image, mask in self._images(None):
+        for row, image, mask in self.images(None):
             yield CaseRecord(
                 case=row.case,
                 patient=row.patient,
@@ -154,11 +154,11 @@ class CaseStream(Iterable[CaseRecord]):
 
     def checked_rows(self, progress: OnProgress | None) -> ManifestRows:
         """Decode every image, keep only its hash; raises as the iteration does."""
-        hashed = [replace(row, content_sha256=image.content_sha256) for row, image, _ in self._images(progress)]
+        hashed = [replace(row, content_sha256=image.content_sha256) for row, image, _ in self.images(progress)]
         return ManifestRows(hashed, self.warnings)
 
-    def _images(self, progress: OnProgress | None) -> Iterator[tuple[ManifestRow, LoadedImage, np.ndarray | None]]:
-        """Each row with its picture and mask, as long as nothing was wrong."""
+    def images(self, progress: OnProgress | None) -> Iterator[tuple[ManifestRow, LoadedImage, np.ndarray | None]]:
+        """Each row with its picture and mask, as long as nothing was wrong; raises as the iteration does."""
         first: dict[str, ManifestRow] = {}
         for done, (row, found) in enumerate(in_order(_decoded, self._rows), start=1):
             if isinstance(found, ManifestError):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+import core.imaging.image
 from core.errors import ImageError, ManifestError, TrainingError
 from core.imaging import load_image
 from core.model.preprocessing import prepare, prepare_mask
+from core.phantom import generate_case
+from core.phantom.dicom import dicom_bytes
 from core.study import THYROID_CLASSES
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
 
@@ -103,12 +108,48 @@ def test_second_opening_reads_the_cache_and_gives_the_same(
 ) -> None:
     source = copy(unchanged)
     first = open_dataset(source, 32, tmp_path / "cache")
-    monkeypatch.setattr("training.dataset.load_image", lambda path: pytest.fail("decoded twice"))
-    monkeypatch.setattr("training.dataset.read_manifest", lambda *args, **rest: pytest.fail("checked twice"))
+    monkeypatch.setattr("training.dataset.manifest_cases", lambda *args, **rest: pytest.fail("decoded twice"))
     second = open_dataset(source, 32, tmp_path / "cache")
     assert second.cases == first.cases
     assert second.sha256 == first.sha256
     assert np.array_equal(second.images, first.images)
+
+
+def test_every_image_and_mask_is_decoded_once(
+    copy: Callable[[Change], Path], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    read = core.imaging.image._read_bytes
+
+    def counted(path: Path) -> bytes:
+        opened.append(Path(path))
+        return read(path)
+
+    monkeypatch.setattr("core.imaging.image._read_bytes", counted)
+    source = copy(unchanged)
+    assert len(open_dataset(source, 32, tmp_path / "cache").cases) == len(opened) == len(set(opened))
+
+
+def test_frame_of_the_manifest_is_the_one_that_is_trained_on_and_scored(
+    copy: Callable[[Change], Path], tmp_path: Path
+) -> None:
+    counts = np.random.default_rng(0).poisson(20, (2, 128, 128)).astype(np.uint16)
+
+    def two_frames(rows: list[dict[str, str]], folder: Path) -> None:
+        data = pydicom.dcmread(io.BytesIO(dicom_bytes(generate_case(("frame", 1), "normal", centre="C1"), "dummy")))
+        data.NumberOfFrames = 2
+        data.PixelData = counts.astype("<u2").tobytes()
+        data.save_as(folder / "two.dcm", enforce_file_format=True)
+        for row in rows:
+            row["frame"] = ""
+        rows[1] |= {"image": "two.dcm", "frame": "2"}
+
+    dataset = open_dataset(copy(two_frames), 128, tmp_path / "cache")
+    again = open_dataset(tmp_path / "data" / "manifest.csv", 128, tmp_path / "cache")
+    assert again.cases[1].frame == 2
+    assert np.array_equal(dataset.images[1], prepare(counts[1], 128))
+    (pixels,) = dataset.pixels(np.array([1]))
+    assert np.array_equal(pixels, counts[1])
 
 
 def test_changed_file_is_decoded_anew(copy: Callable[[Change], Path], tmp_path: Path) -> None:
