@@ -22,15 +22,18 @@ from pages.door import addresses, sign_in
 from pages.door.screen_failure import show_failure
 from pages.door.security import SecurityMiddleware
 from pages.screens import SCREENS
-from pages.widgets.resources import signing_key, store_engine
+from pages.widgets.resources import signing_key, store_engine, store_watch
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
-    """Keep what is loaded by now out of every later garbage collection; close the store at the end."""
+    """Keep what is loaded by now out of every later garbage collection; watch the store, close it at the end."""
     gc.collect()
     gc.freeze()
+    watch = store_watch()
+    watch.start()
     yield {"screens": len(SCREENS)}  # every screen, and what it imports, was loaded with this module
+    watch.stop()
     store_engine().dispose()
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from core.settings import get_settings
 from core.study import Person
-from db import Notary, Repository, open_store, store_url
+from db import OPERATOR, Notary, Repository, open_store, store_url
+from db.watch import StoreWatch
 
 
 @lru_cache(maxsize=1)
@@ -26,6 +27,11 @@ def repository(actor: Person | None, token: str | None = None) -> Repository:
     """Repository that acts for one person as long as the sign-in lives (None: nobody has signed in)."""
     settings = get_settings()
     return Repository(store_engine(), actor, token=token, notary=notary(), session_hours=settings.session_hours)
+
+
+def store_watch() -> StoreWatch:
+    """Who looks at the store while the server lives."""
+    return StoreWatch(Repository(store_engine(), OPERATOR, notary=notary()))
 
 
 @lru_cache(maxsize=1)

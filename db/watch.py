@@ -1,0 +1,82 @@
+"""Looks at the store while the server lives: a damaged file must stop taking readings, a touched trail must be told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from core.errors import StoreDamagedError, StoreError
+from db.engine import check_integrity, connect_engine
+from db.repository import Repository
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+EVERY_S = 900
+
+
+class StoreWatch:
+    """A thread that checks every page of a SQLite file, and holds the audit trail against the rows.
+
+    Parameters
+    ----------
+    repository : Repository
+        Of the operator, with the notary.
+    every_s : float
+        Seconds between two looks; the first one comes at the start.
+    """
+
+    def __init__(self, repository: Repository, every_s: float = EVERY_S) -> None:
+        self._repository = repository
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def look(self) -> tuple[str, ...]:
+        """Look once; what was found is logged as well, and a damaged file takes no reading from now on."""
+        engine = self._repository.engine
+        try:
+            fresh = connect_engine(engine.url)  # a connection of the pool may still hold the page as it was
+            try:
+                check_integrity(fresh)
+            finally:
+                fresh.dispose()
+            problems = self._repository.verify_audit().problems
+        except StoreDamagedError as damaged:
+            refuse_writing(engine, str(damaged))
+            problems = (str(damaged),)
+        except StoreError as failure:
+            _log.warning("the store could not be checked: %s", failure)
+            return ()
+        for problem in problems:
+            _log.error("the check of the store found: %s", problem)
+        return problems
+
+    def _run(self) -> None:
+        """Look, wait, look again; nothing that a look meets ends the watch."""
+        while not self._ended.is_set():
+            try:
+                self.look()
+            except Exception:
+                _log.exception("the check of the store failed")
+            self._ended.wait(self._every_s)
+
+
+def refuse_writing(engine: Engine, reason: str) -> None:
+    """Let no transaction of this process write any more: nothing is acknowledged that the file may not hold."""
+
+    @event.listens_for(engine, "begin")
+    def refuse(connection: Connection) -> None:
+        if connection.get_execution_options().get("is_writer", False):
+            raise StoreDamagedError(reason)
