@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,8 @@ from pages.door.addresses import (
 )
 from pages.door.plain_page import plain_page
 from pages.widgets.resources import repository
+
+_log = logging.getLogger("reading_room")
 
 #: Cookie with the token of a sign-in; HttpOnly, so no script ever sees it.
 SESSION_COOKIE = "reading_room_sign_in"
@@ -119,11 +122,29 @@ class SecurityMiddleware:
             await self.app(scope, receive, send)
             return
         scope = at_base_path(scope)
+        is_answered = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        headed_send = _with_headers(noting_send, inner_path(scope))
+        try:
+            await self._answer(scope, receive, headed_send)
+        except Exception:
+            if scope["type"] == "websocket" or is_answered:
+                raise
+            _log.exception("a request failed")  # Starlette's own answer would go out without the headers
+            failed = PlainTextResponse("This failed. Nothing that was saved is lost.", status_code=500)
+            await failed(scope, receive, headed_send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, or say why not."""
         path = inner_path(scope)
         headers = Headers(scope=scope)
         token = session_token(headers)
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != SIGN_IN_HEADER]}
-        send = _with_headers(send, path)
         refusal = None
         if path not in FREE_PATHS and not path.startswith(PUBLIC_PREFIXES):
             refusal = _wrong_address(scope, headers)

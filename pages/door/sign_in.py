@@ -35,10 +35,10 @@ MAX_FORM_BYTES = 8192
 #: One password hash takes 64 MiB; more at once would let anybody fill the memory.
 _hashing = anyio.CapacityLimiter(2)
 _NO_STORE = "The store is not available just now. Please try again in a moment."
-_FIELDS = """<label>Login <input type="text" name="login" value="" autocomplete="username" autocapitalize="none"
- spellcheck="false" maxlength="200" required autofocus></label>
+_FIELDS = Template("""<label>Login <input type="text" name="login" value="$login" autocomplete="username"
+ autocapitalize="none" spellcheck="false" maxlength="200" required $focus_login></label>
 <label>Password <input type="password" name="password" autocomplete="current-password" maxlength="1024"
- required></label>"""
+ required $focus_password></label>""")
 _FORM = Template("""<form method="post" action="$action" autocomplete="on">
 <input type="hidden" name="form_token" value="$form_token">
 <input type="hidden" name="next" value="$next">
@@ -75,18 +75,18 @@ async def sign_in(request: Request) -> Response:
     ip = request.client.host if request.client else "unknown"
     if "x-forwarded-for" in request.headers and not get_settings().trusted_proxies:
         _note_undeclared_proxy(ip)
-    store = repository(None)
+    login, store = form.get("login", "").strip(), repository(None)
     try:
         token = await anyio.to_thread.run_sync(
-            store.authenticate, form.get("login", "").strip(), form.get("password", ""), ip, limiter=_hashing
+            store.authenticate, login, form.get("password", ""), ip, limiter=_hashing
         )
         earlier = session_token(request.headers)
         if earlier is not None:
             await anyio.to_thread.run_sync(store.sign_out, earlier)
     except AccessError as error:
-        return _form_page(request, target=target, problem=str(error), status=401)
+        return _form_page(request, target=target, login=login, problem=str(error), status=401)
     except StoreError:
-        return _form_page(request, target=target, problem=_NO_STORE, status=503)
+        return _form_page(request, target=target, login=login, problem=_NO_STORE, status=503)
     response = RedirectResponse(target, status_code=303)
     _forget_cookie(response, SESSION_COOKIE)
     _set_cookie(response, SESSION_COOKIE, token, seconds=int(get_settings().session_hours * 3600), same_site="lax")
@@ -148,9 +148,15 @@ def _is_own_form(request: Request, form: dict[str, str]) -> bool:
 
 
 def _form_page(
-    request: Request, *, target: str = "", problem: str = "", status: int = 200, is_leaving: bool = False
+    request: Request,
+    *,
+    target: str = "",
+    login: str = "",
+    problem: str = "",
+    status: int = 200,
+    is_leaving: bool = False,
 ) -> HTMLResponse:
-    """The page, with the cookie that its form needs."""
+    """The page, with the cookie that its form needs; a login that was typed stays."""
     nonce = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
     title = "Sign out" if is_leaving else "Sign in"
     form = _FORM.substitute(
@@ -158,12 +164,18 @@ def _form_page(
         action=address(SIGN_OUT_PATH if is_leaving else SIGN_IN_PATH),
         form_token=_form_token(nonce),
         next=escape(target),
-        fields="" if is_leaving else _FIELDS,
+        fields="" if is_leaving else _fields(login),
     )
     lead = "Do you want to sign out?" if is_leaving else "Blinded reader studies"
     response = plain_page(title, lead, problem=problem, body=form, status=status)
     _set_cookie(response, FORM_COOKIE, nonce, seconds=3600, same_site="strict")
     return response
+
+
+def _fields(login: str) -> str:
+    """Login and password; what is still to be typed has the focus."""
+    focus_login, focus_password = ("", "autofocus") if login else ("autofocus", "")
+    return _FIELDS.substitute(login=escape(login), focus_login=focus_login, focus_password=focus_password)
 
 
 def _set_cookie(response: Response, name: str, value: str, *, seconds: int, same_site: str) -> None:

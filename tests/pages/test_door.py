@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from http.cookies import SimpleCookie
@@ -16,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from pages.door.security import SESSION_COOKIE
+from pages.door.security import SESSION_COOKIE, SecurityMiddleware
 from pages.door.sign_in import safe_target
 from pages.screens import SCREENS
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServer
@@ -167,6 +168,61 @@ def test_wrong_name_and_wrong_password_read_the_same_and_are_slowed_down(server:
         session, answer = sign_in_by_form(server, "reader-2", "not the password")
         session.close()
     assert "seconds" in answer.text
+
+
+def test_a_failed_sign_in_keeps_the_login_and_never_the_password(server: ReadingServer) -> None:
+    session, answer = sign_in_by_form(server, 'a "quoted" <login>', "not the password")
+    session.close()
+    assert answer.status_code == 401
+    assert 'value="a &quot;quoted&quot; &lt;login&gt;"' in answer.text
+    assert "not the password" not in answer.text
+
+
+def test_without_its_store_the_door_says_so_with_every_header(own_server: ReadingServer) -> None:
+    session, _ = sign_in_by_form(own_server, "reader-1")
+    page = session.get(f"{own_server.url}/sign-in?next=/read", allow_redirects=False, timeout=10)
+    assert page.status_code == 303  # signed in: goes on
+    for path in own_server.folder.glob("store.sqlite3*"):
+        path.unlink()
+    with session:
+        form = {"login": "reader-1", "password": PASSWORD, "form_token": "0" * 64}
+        for answer, status, words in (
+            (session.get(f"{own_server.url}/sign-in", timeout=10), 503, "store is not available"),
+            (session.post(f"{own_server.url}/sign-in", data=form, timeout=10), 403, "too old"),
+            (session.get(f"{own_server.url}/read", timeout=10), 503, "store is not available"),
+            (session.get(f"{own_server.url}/sign-out", headers={"Sec-Fetch-Site": "same-origin"}, timeout=10), 503,
+             "You are still signed in"),
+        ):  # fmt: skip
+            assert (answer.status_code, words in answer.text) == (status, True), answer.text
+            assert answer.headers["x-frame-options"] == "DENY"
+            assert answer.headers["cache-control"] == "no-store"
+            assert "sqlite" not in answer.text
+
+
+def test_what_nobody_foresaw_is_answered_with_every_header() -> None:
+    sent: list[dict] = []
+
+    async def failing(scope: object, receive: object, send: object) -> None:
+        raise RuntimeError("/a/secret/path")
+
+    async def ask() -> None:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/sign-in",
+            "query_string": b"",
+            "headers": [(b"host", b"localhost")],
+        }
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        await SecurityMiddleware(failing)(scope, None, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 500
+    assert (b"x-frame-options", b"DENY") in sent[0]["headers"]
+    assert b"secret" not in b"".join(message.get("body", b"") for message in sent)
 
 
 def test_sign_out_revokes_the_cookie_everywhere(
