@@ -120,11 +120,15 @@ def label_matrix(labels: Sequence[Sequence[Hashable]] | np.ndarray) -> NDArray[n
         if matrix.ndim != 2:
             raise StatisticsInputError("must have shape (n_cases, n_readers)", field="labels", value=matrix.shape)
         return matrix
-    if any(isinstance(row, str) for row in labels):
+    try:
+        given = list(labels)
+        rows = [list(row) for row in given]
+    except TypeError as error:
+        raise StatisticsInputError("must have shape (n_cases, n_readers)", field="labels") from error
+    if any(isinstance(row, str) for row in given):
         raise StatisticsInputError(
             "must have shape (n_cases, n_readers)", field="labels", fix="pass one row per case, one entry per reader"
         )
-    rows = [list(row) for row in labels]
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         raise StatisticsInputError("rows differ in their number of readers", field="labels", value=sorted(widths))

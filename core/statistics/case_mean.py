@@ -21,7 +21,13 @@ from scipy import special
 from core.errors import StatisticsInputError
 from core.statistics.range_limits import logit_limits
 from core.statistics.result import Estimate, State, undefined_estimate
-from core.statistics.validation import FloatArray, IntArray, check_confidence_level, check_groups
+from core.statistics.validation import (
+    FloatArray,
+    IntArray,
+    check_confidence_level,
+    check_groups,
+    check_numbers,
+)
 
 
 def mean_over_cases(
@@ -55,7 +61,7 @@ def mean_over_cases(
     Rao and Scott (1992), Biometrics 48:577-585 (variance between patients).
     """
     level = check_confidence_level(confidence_level)
-    row = np.asarray(values, dtype=np.float64)
+    row = check_numbers(values, field="values")
     low, high = limits
     if row.ndim != 1 or not np.all((row >= low - 1e-12) & (row <= high + 1e-12)):
         raise StatisticsInputError(f"must be one number between {low:g} and {high:g} per case", field="values")

@@ -30,6 +30,7 @@ from core.statistics.proportions import IntervalMethod, proportion
 from core.statistics.result import Estimate, Reported, State, undefined_estimate
 from core.statistics.validation import (
     IntArray,
+    as_array,
     check_classes,
     check_confidence_level,
     check_count,
@@ -157,7 +158,7 @@ def metrics_from_matrix(
 ) -> ClassificationMetrics:
     """As :func:`classification_metrics`, from a confusion matrix of shape (k, k)."""
     keys = check_classes(classes)
-    cells = np.asarray(matrix)
+    cells = as_array(matrix, field="matrix")
     if cells.shape != (len(keys), len(keys)):
         raise StatisticsInputError(f"must have shape {(len(keys), len(keys))}", field="matrix", value=cells.shape)
     counts = np.array([[check_count(value, field="matrix") for value in row] for row in cells.tolist()], dtype=np.int64)

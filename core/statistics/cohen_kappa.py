@@ -27,6 +27,8 @@ from core.statistics.validation import (
     IntArray,
     check_classes,
     check_confidence_level,
+    check_count,
+    check_numbers,
     check_same_length,
     class_indices,
 )
@@ -81,10 +83,11 @@ def kappa_of_table(
     table: ArrayLike, *, weights: Weights | ArrayLike = "identity", confidence_level: float = 0.95
 ) -> Estimate:
     """:func:`cohen_kappa` from the cases by both answers, an int array of shape (n_classes, n_classes)."""
-    counts = np.asarray(table)
+    counts = check_numbers(table, field="table")
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.shape[0] < 2:
         raise StatisticsInputError("must be a square table of two classes or more", field="table", value=counts.shape)
-    return kappas_of_tables(counts[None], weights=weights, confidence_level=confidence_level)[0]
+    whole = np.array([[check_count(value, field="table") for value in row] for row in counts.tolist()])
+    return kappas_of_tables(whole[None], weights=weights, confidence_level=confidence_level)[0]
 
 
 def kappas_of_tables(

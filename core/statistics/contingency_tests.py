@@ -38,9 +38,11 @@ from core.statistics.validation import (
     BoolArray,
     FloatArray,
     IntArray,
+    as_array,
     check_classes,
     check_count,
     check_groups,
+    check_numbers,
     check_same_length,
     check_successes,
     check_truth,
@@ -330,7 +332,7 @@ def _paired(first: BoolArray, second: BoolArray) -> PairedCounts:
 
 
 def _right_matrix(is_right: ArrayLike) -> FloatArray:
-    matrix = np.asarray(is_right, dtype=np.float64)
+    matrix = check_numbers(is_right, field="is_right")
     if matrix.ndim != 2 or matrix.shape[1] < 2:
         raise StatisticsInputError(
             "must have shape (n_cases, n_readers) with two readers or more", field="is_right", value=matrix.shape
@@ -353,7 +355,7 @@ def _complete(is_right: ArrayLike) -> tuple[FloatArray, tuple[str, ...]]:
 
 
 def _square(table: ArrayLike) -> FloatArray:
-    array = np.asarray(table)
+    array = as_array(table, field="table")
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] < 2:
         raise StatisticsInputError("must be a square table of two classes or more", field="table", value=array.shape)
     return np.array([[check_count(value, field="table") for value in row] for row in array.tolist()], dtype=np.float64)

@@ -32,7 +32,13 @@ from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.delong import delong_components
-from core.statistics.validation import BoolArray, FloatArray, IntArray, check_truth
+from core.statistics.validation import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_numbers,
+    check_truth,
+)
 
 #: Kernel elements handled at once by the unbiased covariance; sums of quarters below 2**22 are exact in float32.
 _KERNEL_BLOCK = 1 << 20
@@ -227,7 +233,7 @@ def proportion_curves(
     UndefinedStatisticError
         If a curve has fewer than two cases, naming the curve.
     """
-    matrix = np.asarray(outcomes, dtype=np.float64)
+    matrix = check_numbers(outcomes, field="outcomes")
     matrix = _check_matrix(matrix, matrix.shape[-1] if matrix.ndim else 0, "outcomes")
     is_read = ~np.isnan(matrix)
     if not np.isin(matrix[is_read], (0.0, 1.0)).all():
@@ -287,7 +293,7 @@ def average_over_classes(figures: Sequence[CurveFigures]) -> CurveFigures:
 
 def _check_matrix(values: ArrayLike, n_cases: int, field: str) -> FloatArray:
     """A float matrix of k curves by n cases, NaN allowed."""
-    matrix = np.asarray(values, dtype=np.float64)
+    matrix = check_numbers(values, field=field)
     if matrix.ndim != 2 or matrix.shape[1] != n_cases or 0 in matrix.shape:
         raise StatisticsInputError(
             f"must have shape (n_curves, {n_cases})",

@@ -44,6 +44,7 @@ from core.statistics.validation import (
     FloatArray,
     check_confidence_level,
     check_groups,
+    check_numbers,
     check_one_curve,
     check_truth,
 )
@@ -104,7 +105,7 @@ def compare_at_matched_point(
     is_positive = check_truth(truth)
     n = is_positive.size
     rows = _calls(reader_calls, n)
-    ratings = np.asarray(model_ratings, dtype=np.float64)
+    ratings = check_numbers(model_ratings, field="model_ratings")
     if ratings.shape != (n,):
         raise StatisticsInputError(f"must have shape ({n},)", field="model_ratings", value=ratings.shape)
     if match not in ("specificity", "sensitivity"):
@@ -233,10 +234,7 @@ def _mover(
 
 def _calls(reader_calls: ArrayLike, n_cases: int) -> FloatArray:
     """Calls of every reader, shape (n_readers, n_cases), NaN where there is none."""
-    try:
-        rows = np.atleast_2d(np.asarray(reader_calls, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise StatisticsInputError("must be 0, 1 or NaN", field="reader_calls") from error
+    rows = np.atleast_2d(check_numbers(reader_calls, field="reader_calls"))
     if rows.ndim != 2 or rows.shape[1] != n_cases:
         raise StatisticsInputError(
             f"must have shape ({n_cases},) or (n_readers, {n_cases})", field="reader_calls", value=rows.shape

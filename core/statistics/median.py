@@ -18,7 +18,10 @@ from scipy import stats
 
 from core.errors import StatisticsInputError
 from core.statistics.result import Estimate, State, undefined_estimate
-from core.statistics.validation import check_confidence_level
+from core.statistics.validation import (
+    check_confidence_level,
+    check_numbers,
+)
 
 METHOD = "median, binomial order statistics"
 
@@ -38,7 +41,7 @@ def median_estimate(values: ArrayLike, *, confidence_level: float = 0.95) -> Est
         0.95).
     """
     level = check_confidence_level(confidence_level)
-    row = np.asarray(values, dtype=np.float64)
+    row = check_numbers(values, field="values")
     if row.ndim != 1 or not np.isfinite(row).all():
         raise StatisticsInputError("must be finite numbers in one dimension", field="values", value=row.shape)
     if row.size == 0:

@@ -49,6 +49,7 @@ from core.statistics.result import Estimate, Reported, State, TestResult, undefi
 from core.statistics.validation import (
     FloatArray,
     IntArray,
+    as_array,
     check_classes,
     check_confidence_level,
     check_ratings,
@@ -167,7 +168,7 @@ def _check(
     field: str = "probabilities",
 ) -> tuple[IntArray, FloatArray]:
     index = class_indices(truth, keys, field="truth")
-    array = np.asarray(probabilities)
+    array = as_array(probabilities, field=field)
     if array.ndim != 2 or array.shape[1] != len(keys):
         raise StatisticsInputError(
             f"must have shape (n_cases, {len(keys)})", field=field, value=array.shape, fix="pass one column per class"

@@ -55,6 +55,8 @@ def _benjamini_hochberg_ascending(p: np.ndarray) -> np.ndarray:
 
 def _adjusted(p_values: Sequence[float | None], adjust: Callable[[np.ndarray], np.ndarray]) -> tuple[float | None, ...]:
     """Check, sort, adjust, put back; statsmodels' own collects Python's garbage at every call, 20 ms and more."""
+    if any(p is not None and not isinstance(p, int | float | np.number) for p in p_values):
+        raise StatisticsInputError("must be numbers or None", field="p_values")
     places = [place for place, p in enumerate(p_values) if p is not None]
     given = np.array([p_values[place] for place in places], dtype=np.float64)
     wrong = np.flatnonzero(~((given >= 0.0) & (given <= 1.0)))  # NaN is wrong as well

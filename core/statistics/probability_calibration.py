@@ -41,6 +41,7 @@ from core.statistics.validation import (
     check_confidence_level,
     check_count,
     check_groups,
+    check_numbers,
     check_probabilities,
     check_truth,
     class_indices,
@@ -100,7 +101,7 @@ def brier_score_multiclass(
     """
     keys = check_classes(classes)
     index = class_indices(truth, keys, field="truth")
-    matrix = np.asarray(probabilities, dtype=np.float64)
+    matrix = check_numbers(probabilities, field="probabilities")
     if matrix.shape != (index.size, len(keys)):
         raise StatisticsInputError(
             f"must have shape {(index.size, len(keys))}", field="probabilities", value=matrix.shape

@@ -30,7 +30,11 @@ from numpy.typing import ArrayLike
 from core.errors import StatisticsInputError
 from core.statistics.result import Reported
 from core.statistics.roc import roc_curve
-from core.statistics.validation import FloatArray, check_truth
+from core.statistics.validation import (
+    FloatArray,
+    check_numbers,
+    check_truth,
+)
 
 Direction = Literal["vertical", "diagonal"]
 
@@ -73,7 +77,7 @@ def reader_averaged_roc(
     Chen and Samuelson (2014), Br. J. Radiol. 87:20140016.
     """
     is_positive = check_truth(truth)
-    matrix = np.asarray(ratings, dtype=np.float64)
+    matrix = check_numbers(ratings, field="ratings")
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] != is_positive.size:
         raise StatisticsInputError(
             f"must have shape (n_readers, {is_positive.size})", field="ratings", value=matrix.shape

@@ -26,7 +26,15 @@ from numpy.typing import ArrayLike
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.figure_of_merit import CurveFigures, auc_curves, average_over_classes, proportion_curves
-from core.statistics.validation import BoolArray, FloatArray, IntArray, check_classes, check_groups, class_indices
+from core.statistics.validation import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_classes,
+    check_groups,
+    check_numbers,
+    class_indices,
+)
 
 
 class Figure(StrEnum):
@@ -188,13 +196,9 @@ class ReaderStudy:
             For a duplicate reading, a case with two truths, a NaN rating, an unknown class, or a reader without
             readings; names the rows (position, counted from 0).
         """
-        n = len(reader)
-        columns: dict[str, list[Hashable]] = {
-            "reader": np.asarray(reader, dtype=object).tolist(),
-            "case": np.asarray(case, dtype=object).tolist(),
-            "truth": np.asarray(truth, dtype=object).tolist(),
-            "arm": ["all"] * n if arm is None else np.asarray(arm, dtype=object).tolist(),
-        }
+        columns = {"reader": _column(reader, "reader"), "case": _column(case, "case"), "truth": _column(truth, "truth")}
+        n = len(columns["reader"])
+        columns["arm"] = ["all"] * n if arm is None else _column(arm, "arm")
         for name, values in columns.items():
             if len(values) != n or n == 0:
                 raise StatisticsInputError(f"has {len(values)} rows where reader has {n}", field=name)
@@ -368,7 +372,7 @@ def _rating_array(ratings: ArrayLike | None, n_classes: int, n_cases: int) -> Fl
     """Ratings as (rated class, arm, reader, case)."""
     if ratings is None:
         return None
-    array = np.asarray(ratings, dtype=np.float64)
+    array = check_numbers(ratings, field="ratings")
     if array.ndim == 3 and n_classes == 2:
         array = array[None]
     if array.ndim != 4 or array.shape[0] not in ({1, 2} if n_classes == 2 else {n_classes}):
@@ -393,13 +397,22 @@ def _label_array(labels: ArrayLike | None, n_classes: int, n_cases: int) -> Floa
     """Labels as (arm, reader, case)."""
     if labels is None:
         return None
-    array = np.asarray(labels, dtype=np.float64)
+    array = check_numbers(labels, field="labels")
     if array.ndim != 3 or array.shape[2] != n_cases:
         raise StatisticsInputError(f"must have shape (arm, reader, {n_cases})", field="labels", value=array.shape)
     given = array[~np.isnan(array)]
     if not np.isin(given, np.arange(n_classes)).all():
         raise StatisticsInputError(f"must be positions 0 to {n_classes - 1} in classes, or NaN", field="labels")
     return array
+
+
+def _column(values: Sequence[Hashable] | np.ndarray, field: str) -> list[Hashable]:
+    """A column of a long table."""
+    array = np.asarray(values, dtype=object)
+    if array.ndim != 1:
+        raise StatisticsInputError("must be one-dimensional", field=field, value=array.shape)
+    found: list[Hashable] = array.tolist()
+    return found
 
 
 def _patients(patients: Sequence[Hashable] | np.ndarray | None, n_cases: int) -> IntArray | None:
@@ -480,7 +493,7 @@ def _refuse_duplicates(cell: np.ndarray, columns: dict[str, list[Hashable]]) -> 
 
 def _spread_ratings(rating: ArrayLike, cell: np.ndarray, shape: tuple[int, ...], n_classes: int) -> FloatArray:
     """Long ratings as a dense (rated class, arm, reader, case) array."""
-    rows = np.asarray(rating, dtype=np.float64)
+    rows = check_numbers(rating, field="rating")
     if rows.ndim == 1:
         rows = rows[:, None]
     if rows.ndim != 2 or rows.shape[0] != cell.size:

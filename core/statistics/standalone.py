@@ -56,7 +56,11 @@ from core.statistics.scope import (
     say_zero_reader_variance,
     upper_tail,
 )
-from core.statistics.validation import FloatArray, check_confidence_level
+from core.statistics.validation import (
+    FloatArray,
+    check_confidence_level,
+    check_numbers,
+)
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,7 @@ def _with_model(panel: ReaderStudy, model: str, ratings: ArrayLike | None, label
     n_cases = len(panel.cases)
     joined_ratings = joined_labels = None
     if ratings is not None and panel.ratings is not None:
-        rows = np.atleast_2d(np.asarray(ratings, dtype=np.float64))
+        rows = np.atleast_2d(check_numbers(ratings, field="model_ratings"))
         if rows.shape[0] == 1 and panel.ratings.shape[0] == 2:
             rows = np.vstack([-rows, rows])
         if rows.shape[0] == 2 and panel.ratings.shape[0] == 1:
@@ -288,7 +292,7 @@ def _with_model(panel: ReaderStudy, model: str, ratings: ArrayLike | None, label
             )
         joined_ratings = np.concatenate([rows[:, None, None, :], panel.ratings], axis=2)
     if labels is not None and panel.labels is not None:
-        row = np.asarray(labels, dtype=np.float64)
+        row = check_numbers(labels, field="model_labels")
         if row.shape != (n_cases,):
             raise StatisticsInputError(f"must have shape ({n_cases},)", field="model_labels", value=row.shape)
         joined_labels = np.concatenate([row[None, None, :], panel.labels], axis=1)

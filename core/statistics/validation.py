@@ -39,7 +39,7 @@ def check_truth(truth: ArrayLike, *, field: str = "truth") -> BoolArray:
     StatisticsInputError
         If it is not one-dimensional, is empty, or holds anything but two-valued truth.
     """
-    array = np.asarray(truth)
+    array = as_array(truth, field=field)
     if array.ndim != 1:
         raise StatisticsInputError(
             "must be one-dimensional", field=field, value=array.shape, fix="pass one truth value per case"
@@ -81,12 +81,10 @@ def check_ratings(ratings: ArrayLike, n_cases: int, *, field: str = "ratings") -
     StatisticsInputError
         If the shape does not fit, or a rating is NaN or infinite.
     """
-    array = np.asarray(ratings)
+    array = as_array(ratings, field=field)
     if array.dtype == object:
         array = _numbers(array, field)
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_) or np.iscomplexobj(array):
-        raise StatisticsInputError("must be numbers", field=field, value=array.dtype.name)
-    array = np.atleast_2d(array.astype(np.float64, copy=False))
+    array = np.atleast_2d(check_numbers(array, field=field))
     if array.ndim != 2:
         raise StatisticsInputError("must have shape (n_curves, n_cases)", field=field, value=array.shape)
     if array.shape[1] != n_cases:
@@ -142,6 +140,8 @@ def check_successes(successes: object, n: object, *, field: str = "successes") -
 
 def check_same_length(first: Sequence[Any] | np.ndarray, second: Sequence[Any] | np.ndarray, *, fields: str) -> None:
     """Two vectors over the same cases."""
+    if not (hasattr(first, "__len__") and hasattr(second, "__len__")):
+        raise StatisticsInputError("must be one-dimensional", field=fields, fix="pass one value per case in both")
     if len(first) != len(second):
         raise StatisticsInputError(
             f"have {len(first)} and {len(second)} cases", field=fields, fix="pass one value per case in both"
@@ -226,9 +226,12 @@ def check_case_ids(case_ids: Sequence[Hashable] | np.ndarray, n_cases: int, *, f
 
 def check_groups(groups: Sequence[Hashable] | np.ndarray, n_cases: int, *, field: str = "patients") -> IntArray:
     """Cluster number (0, 1, ...) of each case from any hashable ids, numbered by first appearance."""
-    ids = np.asarray(groups, dtype=object).tolist()
-    if len(ids) != n_cases:
-        raise StatisticsInputError(f"has {len(ids)} entries for {n_cases} cases", field=field)
+    array = np.asarray(groups, dtype=object)
+    if array.shape != (n_cases,):
+        raise StatisticsInputError(
+            f"has the shape {array.shape} for {n_cases} cases", field=field, fix="pass one id per case"
+        )
+    ids = array.tolist()
     numbers: dict[Hashable, int] = {}
     result = np.empty(n_cases, dtype=np.int64)
     for position, group in enumerate(ids):
@@ -294,24 +297,63 @@ def check_one_curve(ratings: ArrayLike, n_cases: int, *, field: str = "ratings")
     return rows[0]
 
 
-def _numbers(array: np.ndarray, field: str) -> FloatArray:
+def as_array(values: object, *, field: str) -> np.ndarray:
+    """Anything like an array as one; data frames and columns too.
+
+    Raises
+    ------
+    StatisticsInputError
+        If rows differ in length.
+    """
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise StatisticsInputError(
+            "is no array", field=field, fix="pass numbers, or rows of numbers that are of one length"
+        ) from error
+
+
+def check_numbers(values: object, *, field: str) -> FloatArray:
+    """Numbers or booleans of any shape as float; None, NaN and NA, which mean "none was given", become NaN.
+
+    Raises
+    ------
+    StatisticsInputError
+        If one is text, a date or complex; names the position.
+    """
+    array = as_array(values, field=field)
+    if array.dtype == object:
+        return _numbers(array, field, is_missing_allowed=True)
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_) or np.iscomplexobj(array):
+        raise StatisticsInputError("must be numbers", field=field, value=array.dtype.name)
+    return array.astype(np.float64, copy=False)
+
+
+def _numbers(array: np.ndarray, field: str, *, is_missing_allowed: bool = False) -> FloatArray:
     """An array of objects, all of which are numbers or booleans (as in a pandas column), as float.
 
     Raises
     ------
     StatisticsInputError
-        If one is missing or is text; names the position.
+        If one is text, or is missing where none may be; names the position.
     """
+    numbers = np.empty(array.size)
     for position, value in enumerate(array.ravel().tolist()):
         if is_missing(value):
-            raise StatisticsInputError(
-                f"is missing at position {position}", field=field, fix="leave the case out, and report how many were"
-            )
-        if not isinstance(value, int | float | np.number | np.bool_):
+            if not is_missing_allowed:
+                raise StatisticsInputError(
+                    f"is missing at position {position}",
+                    field=field,
+                    fix="leave the case out, and report how many were",
+                )
+            numbers[position] = np.nan
+        elif isinstance(value, int | float | np.number | np.bool_):
+            numbers[position] = value
+        else:
             raise StatisticsInputError(
                 f"is no number at position {position}",
                 field=field,
                 value=value,
                 fix="compare labels with the positive class; turn text into numbers",
             )
-    return array.astype(np.float64)
+    return numbers.reshape(array.shape)
