@@ -14,7 +14,7 @@ from core.report.file_analysis import analyse_file
 from core.report.file_options import FileOptions
 from core.statistics.panel_planning import PanelComponents, cases_for_panel_power, panel_power
 from core.statistics.planning import OrComponents, Power, SampleSize, auc_error_variance, cases_for_power, mrmc_power
-from core.statistics.scope import Scope
+from core.statistics.scope import FEW_READERS, Scope
 
 #: Name of a component in an analysis -> name in planning.
 _OF_PILOT = {
@@ -100,6 +100,8 @@ def plan_study(
         else:
             powers += [mrmc_power(components, n_readers=n, n_cases=k, **common) for k in cases]
             fewest.append((n, cases_for_power(components, n_readers=n, power=power, **common)))
+    if min(readers, default=FEW_READERS) < FEW_READERS and str(scope).upper() != Scope.FRRC:
+        notes += (f"below {FEW_READERS} readers a report leads with fixed readers: plan them with scope FRRC",)
     return StudyPlan(compared, components, tuple(powers), tuple(fewest), notes)
 
 

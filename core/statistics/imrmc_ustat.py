@@ -34,7 +34,7 @@ Gaylor and Hopper (1969), Technometrics 11:691-706.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -189,7 +189,16 @@ def imrmc_analysis(
                     chosen,
                 )
             )
+    if study.patient is not None:
+        arms, pairs = [_independent(each) for each in arms], [_independent(each) for each in pairs]
     return UstatAnalysis(chosen, tuple(arms), tuple(pairs))
+
+
+def _independent(row: UstatComparison) -> UstatComparison:
+    """A comparison that says what it takes for granted."""
+    note = "some patients have several cases: the U-statistics take cases as independent; use Obuchowski-Rockette"
+    test = replace(row.test, notes=(note, *row.test.notes))
+    return replace(row, estimate=row.estimate.with_note(note), test=test)
 
 
 @dataclass(frozen=True)

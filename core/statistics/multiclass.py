@@ -139,6 +139,7 @@ def compare_multiclass_auc(
     second: ArrayLike,
     classes: Sequence[Hashable],
     *,
+    patients: Sequence[Hashable] | np.ndarray | None = None,
     confidence_level: float = 0.95,
 ) -> dict[Hashable, ClassComparison]:
     """DeLong's paired test for each class against the rest, first minus second, with Holm's adjustment over classes.
@@ -149,12 +150,16 @@ def compare_multiclass_auc(
         Class of each case.
     first, second : float array, shape (n_cases, n_classes)
         Ratings of both, columns in the order of ``classes``.
+    patients : sequence, shape (n_cases,), optional
+        Patient of each case, where a patient may have several.
     """
     keys = check_classes(classes)
     index, one = _check(truth, first, keys, field="first")
     _, two = _check(truth, second, keys, field="second")
     tests = [
-        compare_aucs_paired(index == column, one[:, column], two[:, column], confidence_level=confidence_level)
+        compare_aucs_paired(
+            index == column, one[:, column], two[:, column], patients=patients, confidence_level=confidence_level
+        )
         for column in range(len(keys))
     ]
     adjusted = holm([test.p_value for test in tests])

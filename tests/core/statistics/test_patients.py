@@ -18,6 +18,7 @@ from core.statistics import (
 )
 from core.statistics.dbm import dorfman_berbaum_metz
 from core.statistics.figure_of_merit import auc_curves, proportion_curves
+from core.statistics.imrmc_ustat import imrmc_analysis
 from core.statistics.obuchowski_rockette import obuchowski_rockette
 from core.statistics.reader_study import ReaderStudy
 from core.statistics.standalone import compare_model_with_readers
@@ -135,6 +136,9 @@ def test_multi_reader_analyses_know_of_patients():
     panel = study_of(8, n_arms=1, patients="case")
     found = compare_model_with_readers(panel, model_ratings=panel.ratings[0, 0, 0] + 0.1 * panel.truth)
     assert any("30 patients" in note for note in found.notes)
+    row = imrmc_analysis(clustered, kind="mle").pairs[0]
+    assert "take cases as independent" in row.test.notes[0]
+    assert imrmc_analysis(plain, kind="mle").pairs[0].test.notes == ()
     with pytest.raises(StatisticsInputError, match="several cases a patient"):
         obuchowski_rockette(clustered.figures(), covariance="unbiased")
 
