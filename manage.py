@@ -602,6 +602,7 @@ def analyse(
     margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
     missing_cases: MissingCasesOption = "common",
     cutoff: CutoffOption = None,
+    table: Annotated[list[str] | None, typer.Option("--table", "-t", help="print this table whole; repeat")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Analyse a file of readings without a database: ours, MRMCaov's or iMRMC's (docs/files.md)."""
@@ -615,7 +616,7 @@ def analyse(
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:
-        result.render(console)
+        result.render(console, table or ())
 
 
 @app.command()

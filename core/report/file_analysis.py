@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.analysis import StudyAnalysis, analyse
+from core.errors import NotFoundError
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
 from core.report.readings_file import layout_of, read_readings_file
@@ -34,14 +36,24 @@ class FileAnalysis:
         about = {"file": Path(self.path).name, "layout": self.layout, "file_notes": list(self.notes)}
         return {**about, **self.analysis.to_dict()}
 
-    def render(self, console: Console) -> None:
-        """Print the tables, widest first information: who answered, accuracy, classes, AUC, pairs, agreement, MRMC.
+    def render(self, console: Console, names: Sequence[str] = ()) -> None:
+        """Print what was noticed, then who answered, accuracy, classes, AUC, pairs, agreement, panels, margins.
 
         Parameters
         ----------
         console : rich.console.Console
+        names : sequence of str
+            Tables to print whole, by name, instead of these.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no table of a name.
         """
         tables = self.analysis.to_tables()
+        for name in names:
+            if name not in tables:
+                raise NotFoundError(f"There is no table {name!r}. Fix: use one of {', '.join(tables)}.")
         for note in (*self.notes, *self.analysis.notes):
             console.print(f"Note: {escape(note)}")
         for cohort in self.analysis.cohorts:
@@ -49,13 +61,17 @@ class FileAnalysis:
             console.rule(f"Cohort {escape(cohort.cohort)}: {cohort.n_cases} cases ({escape(counts)})")
             for note in cohort.notes:
                 console.print(f"Note: {escape(note)}")
-            for title, frame in _views({name: _of(table, cohort.cohort) for name, table in tables.items()}):
+            of_cohort = {name: table[table["cohort"] == cohort.cohort] for name, table in tables.items()}
+            chosen = [(name, _whole(of_cohort[name])) for name in names]
+            for title, frame in chosen or _views(of_cohort):
                 if len(frame):
                     numbered, footnotes = _with_footnotes(frame)
                     console.print(_as_table(title, numbered))
                     for number, note in enumerate(footnotes, start=1):
                         console.print(f"  [{number}] {note}", markup=False, highlight=False)
-        console.print(f"Intervals at {self.analysis.confidence_level:.0%}. All digits, methods and notes: --json")
+        console.print(
+            f"Intervals at {100 * self.analysis.confidence_level:g} %. All digits and every table: --json, --table NAME"
+        )
 
 
 def analyse_file(
@@ -81,7 +97,10 @@ def analyse_file(
     """
     chosen = layout_of(path) if layout is None else layout
     read = read_readings_file(path, chosen, options)
-    return FileAnalysis(str(path), str(chosen), analyse(read.data, **analysis), read.notes)
+    notes = read.notes
+    if analysis.get("margin") is not None and not len(read.data.predictions):
+        notes += ("a margin is for a model against readers, and the file holds no model",)
+    return FileAnalysis(str(path), str(chosen), analyse(read.data, **analysis), notes)
 
 
 def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -90,14 +109,21 @@ def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     marks = []
     for notes in frame["notes"].fillna(""):
         numbers = [texts.setdefault(part, len(texts) + 1) for part in str(notes).split(" | ") if part]
-        marks.append(" ".join(f"[{number}]" for number in numbers))
+        marks.append(" ".join(f"[{number}]" for number in sorted(numbers)))
     rest = frame.drop(columns="notes")
     return (rest.assign(note=marks) if texts else rest), list(texts)
 
 
-def _of(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
-    """Rows of one cohort."""
-    return table[table["cohort"] == cohort]
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Every column of a table that says something, value and interval in one."""
+    if set(_INTERVAL) <= set(table.columns):
+        place = list(table.columns).index("value")
+        shown = _with_interval(table)
+        table = shown.drop(columns=list(_INTERVAL))
+        table.insert(place, "estimate", table.pop("estimate"))
+    notes = table["notes"] if "notes" in table.columns else pd.Series("", index=table.index)
+    return table.drop(columns=["cohort", *[name for name in table.columns if not (table[name].map(_cell) != "").any()]],
+                      errors="ignore").assign(notes=notes)  # fmt: skip
 
 
 def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
@@ -112,7 +138,13 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
         first=tables["delong"]["first_name"] + _arm(tables["delong"]["first_arm"]),
         second=tables["delong"]["second_name"] + _arm(tables["delong"]["second_arm"]),
     )
-    panels = tables["mrmc"].assign(figure=tables["mrmc"]["metric"] + " " + tables["mrmc"]["class"])
+    panels, means, margins = (
+        tables[name].assign(figure=tables[name]["metric"] + " " + tables[name]["class"])
+        for name in ("mrmc", "panel_means", "margins")
+    )
+    panels, margins = (
+        table.assign(first=table["first_name"], second=table["second_name"]) for table in (panels, margins)
+    )
     return [
         ("Answers", tables["missing"][[*who, "n_expected", "n_answered", "n_missing", "n_unreadable", "notes"]]),
         ("Overall", _with_interval(summary)[[*who, "quantity", "n", "estimate", "method", "notes"]]),
@@ -133,10 +165,40 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
             ],
         ),
         (
+            "Average of the readers of an arm",
+            _with_interval(means)[["figure", "scope", "arm", "n_readers", "n", "estimate", "df", "notes"]],
+        ),
+        (
             "Several readers, several cases (first - second)",
             _with_interval(panels)[
                 ["figure", "scope", "first", "second", "n_readers", "n", "estimate", "df2", "p_value", "notes"]
             ],
+        ),
+        (
+            "Within the margin? (first - second)",
+            _with_interval(margins)[
+                [
+                    "figure",
+                    "scope",
+                    "first",
+                    "second",
+                    "goal",
+                    "margin",
+                    "n",
+                    "estimate",
+                    "p_value",
+                    "is_shown",
+                    "notes",
+                ]
+            ],
+        ),
+        (
+            "Calibration of probabilities",
+            _with_interval(tables["calibration"])[["name", "class", "quantity", "n", "estimate", "p_value", "notes"]],
+        ),
+        (
+            "Seconds by answer",
+            _with_interval(tables["reading_times"])[[*who, "answer", "n", "estimate", "notes"]],
         ),
     ]
 
@@ -170,7 +232,7 @@ def _as_table(title: str, frame: pd.DataFrame) -> Table:
             str(column),
             justify="right" if is_number and column != "name" else "left",
             overflow="fold",
-            no_wrap=column in {"estimate", "p_value", "p_holm", "p_exact", "df2"},
+            no_wrap=column in {"estimate", "p_value", "p_holm", "p_exact", "df", "df2", "quantity", "figure"},
         )
     for row in frame.itertuples(index=False, name=None):
         shown.add_row(*(escape(_cell(value)) for value in row))
@@ -179,6 +241,6 @@ def _as_table(title: str, frame: pd.DataFrame) -> Table:
 
 def _cell(value: object) -> str:
     """A cell as text; numbers with four significant digits."""
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from rich.console import Console
 from scipy import stats
 
 from core.analysis import analyse
-from core.errors import InputError, ManifestError, UndefinedStatisticError
+from core.errors import InputError, ManifestError, NotFoundError, UndefinedStatisticError
 from core.report.file_analysis import analyse_file
 from core.report.file_options import FileOptions
 from core.report.readings_file import read_readings_file, readings_files
@@ -342,6 +342,14 @@ def test_analysis_of_a_file_prints_and_becomes_json(study, tmp_path):
     text = console.file.getvalue()
     for words in ("Cohort external: 30 cases", "Per class", "Agreement", "sensitivity macro", "fleiss_kappa"):
         assert words in text
+    for words in ("Average of the readers of an arm", "Calibration of probabilities", "Intervals at 95 %"):
+        assert words in text
+    console = Console(width=160, file=io.StringIO())
+    result.render(console, ["confusion"])
+    assert "row_share" in console.file.getvalue()
+    assert "Agreement" not in console.file.getvalue()
+    with pytest.raises(NotFoundError, match="use one of cases"):
+        result.render(console, ["nothing"])
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert (found["file"], found["layout"], found["format"]) == ("analysis.csv", "long", "reading-room-analysis")
 
@@ -356,3 +364,14 @@ def test_two_columns_of_one_class_are_refused(write):
 def test_a_layout_that_does_not_fit_is_said_with_the_one_that_does(write):
     with pytest.raises(ManifestError, match="--layout mrmcaov"):
         read_data(write(MRMCAOV), "long")
+
+
+def test_level_and_margin_reach_the_tables(study, tmp_path):
+    (path,) = write_files(study, tmp_path / "level", "long")
+    result = analyse_file(path, confidence_level=0.9, margin=0.1)
+    assert set(result.analysis.to_tables()["auc"]["confidence_level"]) == {0.9}
+    assert set(result.analysis.to_tables()["margins"]["margin"]) == {0.1}
+    console = Console(width=160, file=io.StringIO())
+    result.render(console)
+    assert "Within the margin?" in console.file.getvalue()
+    assert "Intervals at 90 %" in console.file.getvalue()
