@@ -5,6 +5,7 @@ Registering needs PyTorch: it checks the weights and exports the graph that serv
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -52,9 +53,9 @@ def register_model(
     """
     loaded = _load_checkpoint(checkpoint)
     kept = model_folder(loaded.sha256) / "model.safetensors"
-    _keep(loaded.path, kept)
+    metadata = {**asdict(loaded.card), "graph_sha256": _keep(loaded.path, kept)}
     return _enter(
-        repository, loaded.sha256, name or checkpoint.stem, loaded.card.architecture, kept, asdict(loaded.card),
+        repository, loaded.sha256, name or checkpoint.stem, loaded.card.architecture, kept, metadata,
         is_augmented=is_augmented,
     )  # fmt: skip
 
@@ -91,7 +92,8 @@ def register_ensemble(
     sha256 = ensemble_sha256(cards)
     members = [{"sha256": member, **cards[member].to_dict()} for member in sorted(cards)]
     for number, member in enumerate(members):
-        _keep(files[str(member["sha256"])], _member_file(model_folder(sha256), number))
+        kept = _member_file(model_folder(sha256), number)
+        member["graph_sha256"] = _keep(files[str(member["sha256"])], kept)
     kinds = Counter(card.architecture for card in cards.values())
     architecture = "ensemble of " + " and ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
     metadata = {
@@ -125,12 +127,15 @@ def _member_file(folder: Path, number: int) -> Path:
     return folder / f"member-{number}.safetensors"
 
 
-def _keep(source: Path, kept: Path) -> None:
-    """Copy a weights file and put the graph that serves it beside it."""
+def _keep(source: Path, kept: Path) -> str:
+    """Copy a weights file, put the graph that serves it beside it, and give that graph's hash.
+
+    A graph that lies there already is compared with the weights, not with the note beside it.
+    """
     from core.model.onnx_export import export_checkpoint
 
     keep_file(source, kept)
-    export_checkpoint(verify_file(kept))
+    return hashlib.sha256(export_checkpoint(verify_file(kept), is_compared=True)).hexdigest()
 
 
 def keep_file(source: Path, kept: Path) -> None:
@@ -200,10 +205,15 @@ def load_classifier(version: ModelVersion) -> AnyModel:
         return _load_foreign(version)
     if isinstance(members, list):
         folder = _files_of(version)
-        files = [(_member_file(folder, number), each["sha256"]) for number, each in enumerate(members)]
-        plain = Ensemble([_load(file, sha256) for file, sha256 in files])
+        plain = Ensemble(
+            [
+                _load(_member_file(folder, number), each["sha256"], each.get("graph_sha256"))
+                for number, each in enumerate(members)
+            ]
+        )
     else:
-        plain = _load(_files_of(version), str(version.metadata.get("plain_sha256", version.sha256)))
+        plain_sha256 = str(version.metadata.get("plain_sha256", version.sha256))
+        plain = _load(_files_of(version), plain_sha256, version.metadata.get("graph_sha256"))
     model: AnyModel = plain if augmentation is None else Augmented(plain)
     _check_identity(model, version)
     return model
@@ -235,10 +245,16 @@ def _load_foreign(version: ModelVersion) -> ForeignModel:
     return model
 
 
-def _load(file: Path, sha256: str) -> Classifier:
-    """One checkpoint as the settings say."""
+def _load(file: Path, sha256: str, graph_sha256: object) -> Classifier:
+    """One checkpoint as the settings say; its graph is the registered one or made anew from the weights."""
     settings = get_settings()
-    return Classifier.load(file, device=settings.device, expected_sha256=sha256, threads=settings.thread_count)
+    return Classifier.load(
+        file,
+        device=settings.device,
+        expected_sha256=sha256,
+        graph_sha256=None if graph_sha256 is None else str(graph_sha256),
+        threads=settings.thread_count,
+    )
 
 
 def declare_model(repository: Repository, study_key: str, name_or_sha256: str) -> Study:

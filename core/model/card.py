@@ -72,6 +72,7 @@ class VerifiedFile:
     content: bytes
     sha256: str
     card: ModelCard
+    graph_sha256: str | None = None  # the graph that was registered; None: the note beside the graph is believed
 
 
 def read_card(path: Path) -> ModelCard:

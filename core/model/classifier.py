@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -97,6 +97,7 @@ class Classifier:
         device: str = "auto",
         *,
         expected_sha256: str | None = None,
+        graph_sha256: str | None = None,
         expected_classes: Sequence[str] | None = None,
         precision: Literal["fp32", "bf16"] = "fp32",
         threads: int | None = None,
@@ -111,6 +112,8 @@ class Classifier:
             "auto" takes a GPU that PyTorch can use, else the CPU; or "cpu", "cuda", "cuda:1".
         expected_sha256 : str, optional
             The registered hash, whole or 12 or more digits.
+        graph_sha256 : str, optional
+            The registered hash of the graph that serves it on a CPU; another graph is made anew from the weights.
         expected_classes : sequence of str, optional
             The study's class keys, in order.
         precision : "fp32" or "bf16"
@@ -126,11 +129,12 @@ class Classifier:
             If the device is unknown or not there.
         """
         verified = verify_file(Path(path), expected_sha256=expected_sha256, expected_classes=expected_classes)
+        verified = replace(verified, graph_sha256=graph_sha256)
         chosen = ("cuda" if has_cuda() else "cpu") if device == "auto" else device
 
         def on_cpu() -> Backend:
             again = verify_file(verified_path, expected_sha256=sha256)
-            return OnnxBackend(again, threads)
+            return OnnxBackend(replace(again, graph_sha256=graph_sha256), threads)
 
         verified_path, sha256 = verified.path, verified.sha256
         try:

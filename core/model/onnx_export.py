@@ -116,8 +116,13 @@ def export_graph(network: Network, input_size: int) -> bytes:
         raise ModelError(f"the network cannot be exported to ONNX: {error}") from error
 
 
-def export_checkpoint(verified: VerifiedFile) -> bytes:
+def export_checkpoint(verified: VerifiedFile, *, is_compared: bool = False) -> bytes:
     """The graph of a checkpoint, exported, compared with the weights and kept beside them; made once.
+
+    Parameters
+    ----------
+    is_compared : bool
+        Whether a graph that lies there is compared with the weights again, and made anew if it answers otherwise.
 
     Raises
     ------
@@ -126,6 +131,11 @@ def export_checkpoint(verified: VerifiedFile) -> bytes:
     """
     with _exporting:
         graph = read_graph(verified)  # another thread may have been here
+        if graph is not None and is_compared:
+            try:
+                check_graph(graph, load_verified(verified).network, verified.card.input_size)
+            except ModelError:
+                graph = None
         if graph is None:
             network = load_verified(verified).network
             graph = export_graph(network, verified.card.input_size)

@@ -1,7 +1,7 @@
 """The ONNX graph that serves a checkpoint: its names, its file beside the weights, its session. No torch.
 
-The file is named by the hash of the weights, and the graph's own hash stands in a ``.sha256`` file: a graph that does
-not match is not believed.
+The file is named by the hash of the weights. A graph is believed when its own hash is the one that was registered in
+the store, or, for a checkpoint that nobody registered, the one in the ``.sha256`` file beside it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,16 @@ def graph_path(verified: VerifiedFile) -> Path:
 
 
 def read_graph(verified: VerifiedFile) -> bytes | None:
-    """The graph beside a checkpoint; None where there is none or it does not match its hash."""
+    """The graph beside a checkpoint; None where there is none or it is not the one with the known hash."""
     path = graph_path(verified)
     noted = path.with_suffix(".sha256")
-    if not (path.is_file() and noted.is_file()):
+    known = verified.graph_sha256
+    if known is None and noted.is_file():
+        known = noted.read_text(encoding="ascii", errors="replace").strip()
+    if known is None or not path.is_file():
         return None
     graph = path.read_bytes()
-    if hashlib.sha256(graph).hexdigest() == noted.read_text(encoding="ascii", errors="replace").strip():
+    if hashlib.sha256(graph).hexdigest() == known:
         return graph
     log.warning("the graph %s does not match its hash and is exported again", path)
     return None

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from actions.models import declare_model, load_classifier, predict_cohort, register_ensemble, register_model
+from actions.models import (
+    declare_model,
+    load_classifier,
+    model_folder,
+    predict_cohort,
+    register_ensemble,
+    register_model,
+)
 from core.errors import CheckpointError, ConflictError, ModelError, NotFoundError
 from core.model.architectures import build
 from core.model.checkpoint import ModelCard, save_checkpoint
@@ -218,3 +225,33 @@ def test_model_is_found_in_a_data_folder_that_moved_and_under_an_absolute_path_o
     get_settings.cache_clear()
     assert load_classifier(version).sha256 == version.sha256
     assert load_classifier(old).sha256 == version.sha256
+
+
+def _exchange_graphs(folder: Path, other: Path) -> None:
+    """Put the graph of another model in the place of this one's, with a note that fits it."""
+    (mine,), (theirs,) = folder.glob("served-*.onnx"), other.glob("served-*.onnx")
+    mine.write_bytes(theirs.read_bytes())
+    mine.with_suffix(".sha256").write_text(hashlib.sha256(theirs.read_bytes()).hexdigest() + "\n")
+
+
+def test_an_exchanged_graph_never_answers_under_the_registered_hash(repository: Repository, folds: list[Path]) -> None:
+    """The weights are untouched, and the note beside the graph fits it: only the store knows the registered graph."""
+    first, second = (register_model(repository, fold) for fold in folds[:2])
+    pixels = [image.pixels for image in repository.cases_for_prediction(STUDY)]
+    true, other = (load_classifier(version).predict(pixels).probabilities for version in (first, second))
+    assert np.abs(true - other).max() > 0.01  # the test could tell them apart
+    _exchange_graphs(model_folder(first.sha256), model_folder(second.sha256))
+    np.testing.assert_allclose(load_classifier(first).predict(pixels).probabilities, true, atol=1e-5)
+
+
+def test_a_graph_that_lay_there_before_is_held_against_the_weights_at_registration(
+    repository: Repository, folds: list[Path], tmp_path: Path
+) -> None:
+    first, second = (register_model(repository, fold) for fold in folds[:2])
+    pixels = [image.pixels for image in repository.cases_for_prediction(STUDY)]
+    true = load_classifier(first).predict(pixels).probabilities
+    _exchange_graphs(model_folder(first.sha256), model_folder(second.sha256))
+    engine = create_store(f"sqlite:///{tmp_path / 'another.sqlite3'}")
+    again = register_model(Repository(engine, OPERATOR), folds[0])
+    np.testing.assert_allclose(load_classifier(again).predict(pixels).probabilities, true, atol=1e-5)
+    engine.dispose()
