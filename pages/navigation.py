@@ -1,5 +1,7 @@
 """The script that Streamlit runs: who is signed in, and which screens that role may open."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.errors import StoreError
@@ -14,12 +16,18 @@ from pages.widgets.study_choice import remembered_study_key
 # An icon by name would be fetched from another machine; an emoji is drawn by the browser.
 st.set_page_config(page_title="Reading Room", page_icon="🩻", layout="wide")
 
+_PERSON = "person"  # who was here in the last run, for the bar while the store is out of reach
+_IS_SYNTHETIC = "is_synthetic"
+_OUTAGE = "The store is not available just now. Nothing that was saved is lost; please try again in a moment."
+
 try:
-    person = signed_in_person()
+    person = st.session_state[_PERSON] = signed_in_person()
 except StoreError:
-    draw_frame(None)
-    st.error("The store is not available just now. Nothing that was saved is lost; please try again in a moment.")
-    st.stop()
+    person = st.session_state.get(_PERSON)
+    if person is None:
+        draw_frame(None)
+        st.error(_OUTAGE)
+        st.stop()
 
 if person is None:
     page = st.navigation([st.Page(show_signed_out, title="Signed out", url_path="signed-out")], position="hidden")
@@ -33,10 +41,15 @@ else:
     }
     remember_pages(pages)
     page = st.navigation(list(pages.values()), position="top")
-    store = repository(person, cookie_token())
-    studies = store.my_studies() if person.role is Role.READER else store.studies()
-    # A chosen study speaks for itself; before the choice, one synthetic study is reason enough to say so.
-    chosen = [study for study in studies if study.key == remembered_study_key()] or studies
-    draw_frame(person, is_synthetic=any(study.is_synthetic for study in chosen))
+    with suppress(StoreError):
+        store = repository(person, cookie_token())
+        studies = store.my_studies() if person.role is Role.READER else store.studies()
+        # A chosen study speaks for itself; before the choice, one synthetic study is reason enough to say so.
+        chosen = [study for study in studies if study.key == remembered_study_key()] or studies
+        st.session_state[_IS_SYNTHETIC] = any(study.is_synthetic for study in chosen)
+    draw_frame(person, is_synthetic=st.session_state.get(_IS_SYNTHETIC, False))
 
-page.run()
+try:
+    page.run()
+except StoreError:
+    st.error(_OUTAGE)

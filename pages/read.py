@@ -1,12 +1,12 @@
 """The reading screen: one blinded case at a time, and an answer that counts as saved only after the commit.
 
 Where a reader stands is asked of the store in every run, so a refresh, another tab or a restart of the server goes on
-with the same case. Texts shown here are this file's own: messages of errors are for coordinators.
+with the same case. While the store is out of reach the panel stays, with the answer in it. Texts shown here are this
+file's own: messages of errors are for coordinators.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.errors import (
 )
 from core.study import Arm, Role, Study, StudyState
 from db import Repository
-from pages.widgets.guard import requires
+from pages.widgets.guard import UNSAVED_NOTE, requires
 from pages.widgets.reading_panel import (
     PanelCase,
     PanelMessage,
@@ -36,31 +36,47 @@ from pages.widgets.study_choice import choose_study, chosen_study
 
 _RECEIPT = "reading_receipt"
 _CORRECTING = "reading_correction_of"
+_SHOWN = "reading_shown"  # what the panel on the screen was drawn with
+
+#: The bar above is low on this screen, and the page itself never scrolls away from the image.
+_STYLE = """<style>
+.stAppHeader { min-height: 44px; height: 44px; }
+.stMain { overflow: hidden auto; }
+.stMainBlockContainer { padding-top: 56px; }
+</style>"""
+
+
+def render() -> None:
+    """Draw the screen for the reader who is signed in."""
+    st.html(_STYLE)
+    shown = st.session_state.pop(_SHOWN, None)
+    try:
+        _render()
+    except StoreError:
+        _show_outage(shown)
 
 
 @requires(Role.READER)
-def render(repository: Repository) -> None:
-    """Draw the screen for the reader who is signed in."""
+def _render(repository: Repository) -> None:
     try:
-        _render(repository)
+        _show_study(repository)
     except SignedOutError:
         raise
     except AccessError:
         st.info("This study is not open for reading any more. Every answer that was saved is safe.")
-    except StoreError:
-        st.error(
-            "The study's store is not available just now. Nothing that was saved is lost. "
-            "Please reload the page in a moment, and tell the coordinator if this stays."
-        )
+        _tell_unsaved()
 
 
-def _render(repository: Repository) -> None:
+def _show_study(repository: Repository) -> None:
+    """The next case of the study that was chosen, or why there is none."""
     studies = [study for study in repository.my_studies() if study.state is StudyState.OPEN]
     if not studies:
         st.info("No study is open for you at the moment. The coordinator will tell you when one is.")
+        _tell_unsaved()
         return
     study = chosen_study(studies)
     if study is None:
+        _tell_unsaved()
         _offer_choice(studies)
         return
     case = _case_to_show(repository, study)
@@ -70,7 +86,32 @@ def _render(repository: Repository) -> None:
     if case.presentation.arm is not Arm.UNAIDED:
         st.error("This part of the study shows the model's answer, which this version does not do yet.")
         return
+    _draw_panel(repository, study, case)
+
+
+def _draw_panel(repository: Repository, study: Study, case: PanelCase) -> None:
+    """The panel with the last receipt; what it was drawn with is kept for an outage."""
+    st.session_state[_SHOWN] = (repository, study, case)
+    st.session_state.pop(UNSAVED_NOTE, None)  # the panel says itself what was not saved
     reading_panel(case, study.protocol, st.session_state.get(_RECEIPT), partial(_on_message, repository, study))
+
+
+def _show_outage(shown: tuple[Repository, Study, PanelCase] | None) -> None:
+    """The store is out of reach: an unsaved answer stays in its panel, which goes on trying."""
+    receipt = st.session_state.get(_RECEIPT)
+    if shown is not None and receipt is not None and receipt.state is ReceiptState.TRY_AGAIN:
+        _draw_panel(*shown)
+        return
+    st.error("The study's store is not available just now. Nothing that was saved is lost.")
+    if receipt is not None and receipt.state is ReceiptState.SAVED:
+        st.write(f"Your last answer is saved, receipt {receipt.code}.")
+    st.button("Try again", help="Tell the coordinator if this stays.")
+
+
+def _tell_unsaved() -> None:
+    """The answer that was not saved, where no panel is left to say so."""
+    if note := st.session_state.get(UNSAVED_NOTE):
+        st.warning(note)
 
 
 def _offer_choice(studies: list[Study]) -> None:
@@ -86,13 +127,21 @@ def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
     last = repository.last_reading(study.key) if study.protocol.may_revise else None
     if last is not None and st.session_state.get(_CORRECTING) == last.presentation.presentation_id:
         image = repository.presentation_image(last.presentation.presentation_id)
-        return PanelCase(last.presentation, image.pixels, progress.n_done, last.revision, last.answer, can_correct=True)
+        return PanelCase(
+            last.presentation, image.pixels, progress.n_done, last.revision, last.answer, True, image.pixel_spacing_mm
+        )
     st.session_state.pop(_CORRECTING, None)
     presentation = repository.next_presentation(study.key)
     if presentation is None:
         return None
     image = repository.presentation_image(presentation.presentation_id)
-    return PanelCase(presentation, image.pixels, progress.n_done, can_correct=last is not None)
+    return PanelCase(
+        presentation,
+        image.pixels,
+        progress.n_done,
+        can_correct=last is not None,
+        pixel_spacing_mm=image.pixel_spacing_mm,
+    )
 
 
 def _show_end(repository: Repository, study: Study) -> None:
@@ -102,7 +151,11 @@ def _show_end(repository: Repository, study: Study) -> None:
     with middle, st.container(border=True):
         st.subheader(":material/task_alt: All cases are read")
         st.write(f"{progress.n_done} of {progress.n_total} answers of “{study.protocol.title}” are saved. Thank you.")
-        st.write("Results are shown after the coordinator has closed and unsealed the study.")
+        receipt = st.session_state.get(_RECEIPT)
+        if receipt is not None and receipt.state is ReceiptState.SAVED:
+            st.write(f"The last one has the receipt {receipt.code}.")
+        _tell_unsaved()
+        st.write("Nothing is left to do here. The results of the study go to its coordinator, not to this screen.")
         last = repository.last_reading(study.key)
         if study.protocol.may_revise and last is not None:
             st.button(
@@ -122,9 +175,17 @@ def _on_message(repository: Repository, study: Study, value: Any) -> None:
         message = read_message(value)
     except InputError:
         return
-    # The run that comes now says that the sign-in has ended; the panel keeps the answer as "not saved".
-    with suppress(SignedOutError):
-        st.session_state[_RECEIPT] = follow_message(repository, study, message)
+    try:
+        receipt = follow_message(repository, study, message)
+    except SignedOutError:
+        receipt = PanelReceipt(message.submit_id, ReceiptState.REFUSED, "Not saved: your sign-in has ended.")
+    st.session_state[_RECEIPT] = receipt
+    if receipt.state is ReceiptState.REFUSED and message.answer is not None and _SHOWN in st.session_state:
+        position = st.session_state[_SHOWN][2].presentation.position
+        st.session_state[UNSAVED_NOTE] = (
+            f"Case {position}: {receipt.message} Your answer is kept in this browser tab; if the case can be answered "
+            "again, it comes back there as a draft."
+        )
 
 
 def follow_message(repository: Repository, study: Study, message: PanelMessage) -> PanelReceipt:
@@ -142,7 +203,8 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
     Returns
     -------
     PanelReceipt
-        ``SAVED`` exists only after the commit. Texts name neither the case nor what stands in the store.
+        ``SAVED`` exists only after the commit; its code is the beginning of the reading's id in the export. Texts name
+        neither the case nor what stands in the store.
 
     Raises
     ------
@@ -154,10 +216,10 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
         try:
             last = repository.last_reading(study.key) if message.kind == "correct" else None
         except StoreError:
-            return PanelReceipt(message.submit_id, ReceiptState.REFUSED, "The store is busy. Please try again.")
+            return PanelReceipt(message.submit_id, ReceiptState.TRY_AGAIN, "the store is not available.")
         if last is not None:
             _correct(last.presentation.presentation_id)
-        return PanelReceipt(message.submit_id, ReceiptState.DONE, "")
+        return PanelReceipt(message.submit_id, ReceiptState.DONE)
     try:
         saved = repository.save_reading(
             message.presentation_id,
@@ -169,7 +231,7 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
         return PanelReceipt(message.submit_id, ReceiptState.TRY_AGAIN, "the store is busy.")
     except (ConflictError, NotFoundError):
         st.session_state.pop(_CORRECTING, None)
-        text = "Not saved: this case was answered in another window before. Here is the case that comes next."
+        text = "Not saved: this case has been answered in another window, or before the page was loaded again."
         return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
     except SignedOutError:
         raise
@@ -184,5 +246,6 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
             message.submit_id, ReceiptState.TRY_AGAIN, "the store is not available; tell the coordinator."
         )
     st.session_state.pop(_CORRECTING, None)
-    text = "Saved." if saved.revision == 1 else "Correction saved."
-    return PanelReceipt(message.submit_id, ReceiptState.SAVED, text)
+    return PanelReceipt(
+        message.submit_id, ReceiptState.SAVED, code=saved.reading_id[:4].upper(), saved_at=saved.saved_at.isoformat()
+    )

@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from core.study import Person
+from core.study import Person, Role
 from pages.door.addresses import address
 from pages.door.security import SIGN_OUT_PATH
 
@@ -20,6 +20,8 @@ _STYLE = """<style>
 .room-foot .who { margin-left: auto; }
 .room-foot a { color: #8ec5ff; }
 </style>"""
+#: Streamlit's own menu offers to record and to print the screen: not during a blinded reading.
+_NO_MENU = "<style>[data-testid=stMainMenu] { display: none; }</style>"
 
 
 def draw_frame(person: Person | None, *, is_synthetic: bool = False) -> None:
@@ -32,4 +34,5 @@ def draw_frame(person: Person | None, *, is_synthetic: bool = False) -> None:
             f'<span class="who">{escape(person.display_name)} · {person.role.value} · '
             f'<a href="{address(SIGN_OUT_PATH)}" target="_self">Sign out</a></span>'
         )
-    st.html(_STYLE + f'<footer class="room-foot">{"".join(parts)}</footer>')
+    menu = "" if person is not None and person.role is Role.COORDINATOR else _NO_MENU
+    st.html(_STYLE + menu + f'<footer class="room-foot">{"".join(parts)}</footer>')

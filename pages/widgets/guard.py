@@ -18,6 +18,9 @@ from pages.widgets.resources import repository
 
 P = ParamSpec("P")
 
+#: In the session state: what to tell a reader whose last answer was not saved.
+UNSAVED_NOTE = "unsaved_note"
+
 
 def signed_in_person() -> Person | None:
     """Who is behind this run: looked up in the store each time, so that a sign-out elsewhere counts at once."""
@@ -87,5 +90,7 @@ def show_signed_out() -> None:
     """What a browser tab shows whose sign-in has ended."""
     st.subheader("You are signed out")
     st.write("Everything that was saved is safe.")
+    if note := st.session_state.get(UNSAVED_NOTE):
+        st.warning(note)
     link = address(SIGN_IN_PATH)
     st.html(f'<a href="{link}" target="_self" style="font-size: 1.1rem; font-weight: 600">Sign in again</a>')

@@ -1,8 +1,8 @@
 """The reading panel: image, answer and keys in one component, so that no keystroke waits for the server.
 
-The browser part stands in ``panel.html``, ``panel.css``, ``viewer.js``, ``states.js`` and ``panel.js``. Every run of
-the script hands it one byte string over the websocket (never a media address); every answer comes back as one message
-with its own ``submit_id``, and the panel says "Saved" only after a receipt with the same ``submit_id``.
+The browser part stands in ``panel.html``, ``panel.css``, ``viewer.js``, ``states.js``, ``keys.js`` and ``panel.js``.
+Every run of the script hands it one byte string over the websocket (never a media address); every answer comes back as
+one message with its own ``submit_id``, and the panel says "saved" only after a receipt with the same ``submit_id``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _FOLDER = Path(__file__).parent
 PANEL_KEY = "reading_panel"
 #: Largest accepted comment, in characters; the panel's text field has the same limit.
 MAX_COMMENT_LENGTH = 2000
+_MOST_SECONDS = 10**9
 
 
 class ReceiptState(StrEnum):
@@ -44,7 +45,9 @@ class PanelReceipt:
 
     submit_id: str
     state: ReceiptState
-    message: str
+    message: str = ""
+    code: str = ""  # first four digits of the id of the stored reading
+    saved_at: str = ""  # ISO 8601, UTC
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class PanelCase:
     revision: int = 0  # revision on the screen: 0 for an unread case
     previous: Answer | None = None  # the saved answer when it is being corrected
     can_correct: bool = False  # there is a last answer that the protocol lets the reader correct
+    pixel_spacing_mm: float | None = None
 
 
 def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None) -> bytes:
@@ -110,6 +114,7 @@ def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None
         "width": pixels.shape[1],
         "bits": bits,
         "unit": "grey" if bits == 8 else "counts",
+        "spacing_mm": case.pixel_spacing_mm,
         "view": {"centre": (low + high) / 2, "width": high - low, "table": "inverse grey"},
         "receipt": None if receipt is None else asdict(receipt),
     }
@@ -141,9 +146,13 @@ def read_message(value: Any) -> PanelMessage:
     answer = None
     if kind == "answer":
         comment = take("comment", str)
+        if not _is_storable(comment):
+            raise InputError("the comment holds characters that no store takes", field="comment")
         if len(comment) > MAX_COMMENT_LENGTH:
             raise InputError("the comment is too long", field="comment", fix=f"use {MAX_COMMENT_LENGTH} characters")
         seconds = value.get("reading_seconds")
+        if isinstance(seconds, int) and abs(seconds) > _MOST_SECONDS:
+            raise InputError("the reading time is not possible", field="reading_seconds")
         answer = Answer(
             class_key=take("class_key", str),
             confidence=take("confidence", int),
@@ -153,10 +162,17 @@ def read_message(value: Any) -> PanelMessage:
             display_state=take("display_state", dict),
         )
     submit_id, presentation_id = take("submit_id", str), take("presentation_id", str)
+    if not _is_storable(submit_id + presentation_id):
+        raise InputError("a message of the reading panel has an impossible id", field="submit_id")
     revision = value.get("expected_revision", 0)
     if not isinstance(revision, int):
         raise InputError("a message of the reading panel is incomplete", field="expected_revision")
     return PanelMessage(kind, submit_id, presentation_id, revision, answer)
+
+
+def _is_storable(text: str) -> bool:
+    """Whether every store takes this text: no NUL, no half of a surrogate pair."""
+    return not any(sign == "\x00" or "\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _text(*names: str) -> str:
@@ -165,7 +181,10 @@ def _text(*names: str) -> str:
 
 
 _component = st.components.v2.component(
-    "reading_panel", html=_text("panel.html"), css=_text("panel.css"), js=_text("viewer.js", "states.js", "panel.js")
+    "reading_panel",
+    html=_text("panel.html"),
+    css=_text("panel.css"),
+    js=_text("viewer.js", "states.js", "keys.js", "panel.js"),
 )
 
 

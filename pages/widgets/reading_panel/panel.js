@@ -1,23 +1,13 @@
-// The reading panel: keys, draft, clock and the conversation with the server. The viewer stands in viewer.js, what a
-// key or click does in which state in states.js.
+// The reading panel: draft, clock and the conversation with the server. The viewer stands in viewer.js, the keys in
+// keys.js, and what a key or click does in which state in states.js.
 //
 // Every run of the script hands over one byte string: the length of a JSON header (uint32, little endian), the
 // header, and the pixels. Every answer goes back as one trigger with its own submit_id, and stays "not saved" until a
 // receipt with the same submit_id comes back; sending it twice is harmless, for the store keeps one reading per id.
 
-const CONFIDENCE_KEYS = "QWERTASDFG";
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
 const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
-const SHEET = [
-  ["1 – 9", "choose the diagnosis"], ["Q W E R T", "choose the confidence"], ["Enter or Space", "save and go on"],
-  ["U", "correct the last saved answer"], ["Esc", "leave a correction, the comment or this sheet"],
-  ["X", "flag the image as unreadable"], ["C", "write a comment"], ["P", "pause"],
-  ["drag", "move the image"], ["right drag or Shift drag", "window (left–right) and level (up–down)"],
-  ["wheel, + and –", "zoom"], ["arrow keys", "move the image"], ["[ and ]", "narrow and widen the window"],
-  ["I", "invert light and dark"], ["M", "next colour table"], ["0 or double click", "reset the view"],
-  ["?", "show or hide this sheet"],
-];
 
 function unpack(bytes) {
   const head = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
@@ -51,13 +41,15 @@ class Panel {
     this.isRefused = false; // the answer on the screen was refused; it stays as a draft
     this.isPaused = false;
     this.isOffline = false; // no connection to the server
+    this.isDialogOpen = false; // a dialog of the page lies over the panel
+    this.isClosed = false;
     this.draft = null;
     this.shownAt = null;
     this.viewer = new Viewer(root.querySelector("canvas"), this.parts["read-out"], () => this.tellView());
+    this.keys = new Keys(() => this.header && this.write());
     this.unlisten = [];
     this.listen();
     this.watchConnection();
-    this.writeSheet();
   }
 
   // ---- what the server says -------------------------------------------------------------------------------------
@@ -72,15 +64,12 @@ class Panel {
         return;
       }
       this.settle(receipt);
-      if (this.pending) {
-        return;
-      }
+      if (this.pending) return;
     }
     const isSame = this.draft && this.header.draft_key === header.draft_key;
     this.header = header;
-    if (!isSame) {
-      this.show(pixels);
-    }
+    if (!isSame) this.show(pixels);
+    else this.dropped = 0;
     this.write();
   }
 
@@ -91,12 +80,15 @@ class Panel {
     if (receipt.state === "saved") this.forget();
     this.hasReceipt = receipt.state === "saved";
     this.isRefused = receipt.state === "refused" && this.pending.kind === "answer";
-    const isFirst = this.pending.kind === "answer" && this.header.mode === "read";
     this.pending = null;
     this.startClock();
-    const text = receipt.state === "saved" && isFirst ? `Case ${this.header.position} saved.` : receipt.message;
-    this.say(text, { saved: "saved", refused: "alert" }[receipt.state] || "");
-    if (!this.dropped) this.hint("");
+    if (receipt.state === "saved") {
+      const what = `${this.header.mode === "read" ? "Case" : "Correction of case"} ${this.header.position} saved`;
+      this.say(`${what}, receipt ${receipt.code}, ${new Date(receipt.saved_at).toLocaleTimeString()}.`, "saved");
+    } else {
+      this.say(receipt.message, receipt.state === "refused" ? "alert" : "");
+    }
+    this.hint("");
   }
 
   show(pixels) {
@@ -110,7 +102,7 @@ class Panel {
     this.isDrawn = false;
     this.drawnAt = Infinity;
     this.shownAt = null;
-    this.viewer.show(pixels, header.width, header.height, header.unit, header.view);
+    this.viewer.show(pixels, header);
     this.parts.comment.value = this.draft.comment;
     const [inside, outside] = [this.root.getRootNode().activeElement, document.activeElement];
     if (inside === this.parts.comment) inside.blur(); // what is typed now is no part of the last comment
@@ -179,43 +171,46 @@ class Panel {
 
   // ---- keys -----------------------------------------------------------------------------------------------------
 
-  // The panel's name for a key, or null when the key means nothing here.
-  keyName(event) {
-    const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
-    if (key === "?") return "?";
-    if (/^(Digit|Numpad)[0-9]$/.test(event.code) && !event.shiftKey) return event.code.slice(-1);
-    if (key === " ") return "Enter";
-    if (key === "=" || key === "+") return "+";
-    if (/^([0-9]|Enter|Escape|Arrow(Up|Down|Left|Right)|-|\[|\])$/.test(key)) return key;
-    if (key.length === 1 && "UIMXCP".includes(key)) return key;
-    const step = key.length === 1 ? CONFIDENCE_KEYS.indexOf(key) : -1;
-    return this.header && step >= 0 && step < this.header.confidence.length ? key : null;
-  }
-
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !this.header) return;
     const target = event.composedPath()[0];
     const isInside = this.root.contains(target);
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "") || target.isContentEditable) {
+    const isSlider = isInside && target.type === "range";
+    if ((/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "") && !isSlider) || target.isContentEditable) {
       if (isInside && event.key === "Escape") target.blur();
       else if (isInside && target.readOnly && event.key.length === 1) this.press("C", event.timeStamp); // says why not
       if (isInside) event.stopImmediatePropagation(); // no shortcut of the page fires while a comment is written
       return;
     }
+    if (isSlider && /^(Arrow|Page|Home|End)/.test(event.key)) return;
     const isFocused = /^(A|BUTTON)$/.test(target.tagName || "");
-    if (isFocused && (event.key === " " || (!isInside && event.key === "Enter"))) return; // reached by Tab: theirs
-    const name = this.keyName(event);
+    if (event.key === "Tab" && isInside && target.closest(".cover")) event.preventDefault(); // it has one button
+    if (isFocused && (event.key === " " || (event.key === "Enter" && !isInside))) return; // reached by Tab: theirs
+    const name = this.neighbour(target, event.key)
+      || this.keys.name(event, this.header.classes.length, this.header.confidence.length);
     if (name === null) return;
+    if (this.isDialogOpen) return this.press(name, event.timeStamp); // the key is the dialog's
     event.preventDefault();
     event.stopImmediatePropagation();
-    const isMoving = name === "+" || name === "-" || name === "[" || name === "]" || name.startsWith("Arrow");
-    if (event.repeat && !isMoving) return; // a key held down is one key
+    if (event.repeat && !/^(\+|-|upper|lower|Arrow)/.test(name)) return; // a key held down is one key
     this.press(name, event.timeStamp);
+  }
+
+  // In a focused radio group the arrows choose the neighbour, as ARIA asks; the focus goes along.
+  neighbour(target, key) {
+    const group = this.root.contains(target) ? target.closest("[role=radiogroup]") : null;
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[key];
+    if (!group || !step) return null;
+    const radios = [...group.children];
+    const next = radios[(radios.indexOf(target) + step + radios.length) % radios.length];
+    if (deedOf(this.state(), "choose") === "choose") next.focus();
+    return next.dataset.key;
   }
 
   state() {
     const { draft } = this;
     return stateOf({
+      isClosed: this.isClosed, isDialogOpen: this.isDialogOpen,
       isDrawn: this.isDrawn && draft !== null, hasReceipt: this.hasReceipt, isPaused: this.isPaused,
       isSheetOpen: !this.parts.sheet.hidden, isPending: this.pending !== null, isLate: this.pending?.isLate,
       isOffline: this.isOffline,
@@ -226,15 +221,14 @@ class Panel {
 
   intent(name) {
     const names = { Enter: "save", U: "correct", Escape: "leave", P: "pause", "?": "sheet", C: "comment", X: "choose" };
-    if (names[name]) return names[name];
-    return /^[1-9]$/.test(name) || CONFIDENCE_KEYS.includes(name) ? "choose" : "view";
+    return names[name] || (/^(class|step) /.test(name) ? "choose" : "view");
   }
 
   // Follow the table for one key or click; `madeAt` is when it was made, which may lie before the image was drawn.
   press(name, madeAt) {
     const state = madeAt < this.drawnAt && this.isDrawn ? "drawing" : this.state();
-    this[STATES[state][this.intent(name)]](name);
-    this.write();
+    this[deedOf(state, this.intent(name))](name);
+    if (!this.isClosed) this.write();
   }
 
   nothing() {}
@@ -253,7 +247,11 @@ class Panel {
   wait() {}
 
   cover() {
-    this.hint(this.isPaused ? "Not taken: paused. P goes on." : "Not taken: the keys cover the image. Esc closes them.");
+    const texts = {
+      paused: "Not taken: paused. P goes on.", sheet: "Not taken: the keys cover the image. Esc closes them.",
+      dialog: "Not taken: a dialog covers the image.",
+    };
+    this.hint(texts[this.state()]);
   }
 
   save() {
@@ -272,10 +270,12 @@ class Panel {
   openSheet() {
     this.stopClock();
     this.parts.sheet.hidden = false;
+    this.parts.sheet.querySelector("button").focus();
   }
 
   closeSheet() {
     this.parts.sheet.hidden = true;
+    this.release();
     this.startClock();
     this.hint("");
   }
@@ -294,26 +294,20 @@ class Panel {
   }
 
   view(name) {
+    const { viewer } = this;
+    const [end, way] = name.split(" ");
     const step = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[name];
-    if (step) this.viewer.pan(step[0] * 40, step[1] * 40);
-    else if (name === "0") this.viewer.reset();
-    else if (name === "I") this.viewer.invert();
-    else if (name === "M") this.viewer.nextTable();
-    else if (name === "+" || name === "-") this.viewer.zoomAt(name === "+" ? 1.25 : 0.8);
-    else this.viewer.changeWindow(0, (name === "]" ? 0.05 : -0.05) * this.header.view.width);
+    if (step) viewer.pan(step[0] * 40, step[1] * 40);
+    else if (way) viewer.moveThreshold(end, (way === "up" ? 0.04 : -0.04) * this.header.view.width);
+    else if (name === "+" || name === "-") viewer.zoomAt(name === "+" ? 1.25 : 0.8);
+    else viewer[{ reset: "reset", I: "invert", M: "nextTable", N: "toggleSmooth", O: "oneToOne" }[name]]();
   }
 
   choose(name) {
-    const step = CONFIDENCE_KEYS.indexOf(name);
-    if (name === "X") {
-      this.draft.is_unreadable = !this.draft.is_unreadable;
-    } else if (step >= 0) {
-      this.draft.confidence = step + 1;
-    } else {
-      const chosen = this.header.classes[Number(name) - 1];
-      if (!chosen) return;
-      this.draft.class_key = chosen.key;
-    }
+    const [what, number] = name.split(" ");
+    if (what === "X") this.draft.is_unreadable = !this.draft.is_unreadable;
+    else if (what === "class") this.draft.class_key = this.header.classes[number - 1].key;
+    else this.draft.confidence = Number(number);
     this.isRefused = false;
     this.remember();
     this.hint("");
@@ -323,10 +317,19 @@ class Panel {
     this.stopClock();
     this.isPaused = true;
     this.parts.sheet.hidden = true;
+    this.parts.pause.hidden = false;
+    this.parts.pause.querySelector("button").focus();
+  }
+
+  // A cover goes, and the focus with it, so that the keys answer again.
+  release() {
+    const focused = this.root.getRootNode().activeElement;
+    if (focused && focused.closest(".cover")) focused.blur();
   }
 
   resume() {
     this.isPaused = false;
+    this.release();
     this.startClock();
     this.hint("");
   }
@@ -334,9 +337,11 @@ class Panel {
   // ---- sending --------------------------------------------------------------------------------------------------
 
   ask() {
-    const { header, draft } = this;
-    if (draft.class_key === null) this.hint(`Choose a diagnosis first: 1 to ${header.classes.length}.`);
-    else this.hint("Choose a confidence first: Q, W, E, R or T.");
+    const { classes, confidence } = this.header;
+    const range = (count, cap) => `${cap.call(this.keys, 0)} to ${cap.call(this.keys, count - 1)}`;
+    const [what, keys] = this.draft.class_key === null ? ["diagnosis", range(classes.length, this.keys.capOfClass)]
+      : ["confidence", range(confidence.length, this.keys.capOfStep)];
+    this.hint(`Choose a ${what} first: ${keys}.`);
   }
 
   send() {
@@ -397,9 +402,12 @@ class Panel {
   watchConnection() {
     const app = document.querySelector("[data-testid=stApp]");
     const look = () => {
+      this.isDialogOpen = false;
       for (const dialog of document.querySelectorAll("[data-testid=stDialog]")) {
         if (/connection error/i.test(dialog.textContent)) dialog.querySelector("[aria-label=Close]")?.click();
+        else this.isDialogOpen = true;
       }
+      if (this.header) this.write();
       const isOffline = !navigator.onLine || (app !== null && app.dataset.testConnectionState !== "CONNECTED");
       if (isOffline !== this.isOffline) this.tellConnection(isOffline);
     };
@@ -417,8 +425,10 @@ class Panel {
   tellConnection(isOffline) {
     this.isOffline = isOffline;
     if (this.pending && isOffline) this.beLate(NO_CONNECTION);
-    else if (this.pending) this.sendPending();
-    else if (isOffline) this.say("No connection to the server. Your choices are kept in this tab; nothing is saved now.", "alert");
+    else if (this.pending) {
+      this.sendPending();
+      this.sendAgainSoon(); // a server that was started anew loses the first message
+    } else if (isOffline) this.say("No connection to the server. Nothing is saved now; your choices stay here.", "alert");
     else this.say("The connection is back.", "");
     if (this.header) this.write();
   }
@@ -459,20 +469,27 @@ class Panel {
     parts.bar.value = header.done;
     parts.question.textContent = header.question;
     parts.notice.hidden = header.mode !== "correct";
-    parts.notice.textContent = `Correcting case ${header.position}. Enter saves the correction, Esc leaves it as it was.`;
+    parts.notice.textContent = `Correcting case ${header.position}`;
+    parts.position.hidden = header.mode === "correct";
     parts.save.textContent = header.mode === "correct" ? "Save correction" : "Save and next";
     parts.correct.disabled = !header.can_correct;
     parts.correct.hidden = header.mode === "correct";
     parts.cancel.hidden = header.mode !== "correct";
     parts.pause.hidden = !this.isPaused;
     parts.flag.setAttribute("aria-checked", String(draft.is_unreadable));
-    this.root.querySelector("canvas").setAttribute("aria-label", `Image of case ${header.position} of ${header.count}`);
-    this.writeChoices(parts.classes, header.classes.map((one, index) => ({
-      key: String(index + 1), label: one.label, isChosen: draft.class_key === one.key,
+    this.viewer.canvas.setAttribute("aria-label", `Image of case ${header.position} of ${header.count}`);
+    this.writeChoices(parts.classes, header.classes.map(({ key, label }, index) => ({
+      name: `class ${index + 1}`, cap: this.keys.capOfClass(index), label, isChosen: draft.class_key === key,
     })));
     this.writeChoices(parts.confidence, header.confidence.map((label, index) => ({
-      key: CONFIDENCE_KEYS[index], label, isChosen: draft.confidence === index + 1,
+      name: `step ${index + 1}`, cap: this.keys.capOfStep(index), label, isChosen: draft.confidence === index + 1,
     })));
+    this.root.querySelector(".desk").classList.toggle("is-dense", header.classes.length > 8);
+    if (header.classes.length > 5) parts.classes.style.setProperty("--columns", header.classes.length > 12 ? 3 : 2);
+    const steps = header.confidence.length;
+    parts.confidence.style.setProperty("--columns", steps > 6 ? Math.ceil(steps / 2) : steps);
+    parts["reset-key"].textContent = header.classes.length < 10 ? "0" : "Home";
+    this.writeSheet();
   }
 
   writeChoices(box, choices) {
@@ -485,34 +502,58 @@ class Panel {
         return button;
       }));
     }
-    choices.forEach(({ key, label, isChosen }, index) => {
+    const focusable = Math.max(choices.findIndex((choice) => choice.isChosen), 0); // one stop of Tab for a group
+    choices.forEach(({ name, cap, label, isChosen }, index) => {
       const button = box.children[index];
-      button.dataset.key = key;
+      button.dataset.key = name;
+      button.tabIndex = index === focusable ? 0 : -1;
       button.setAttribute("aria-checked", String(isChosen));
-      button.setAttribute("aria-keyshortcuts", key);
-      button.firstChild.textContent = key;
+      button.setAttribute("aria-keyshortcuts", cap.replace("⇧", "Shift+"));
+      button.firstChild.hidden = cap === "";
+      button.firstChild.textContent = cap;
       button.lastChild.textContent = label;
     });
   }
 
   writeSheet() {
-    const list = document.createElement("dl");
-    SHEET.forEach(([key, meaning]) => {
-      const [term, description, cap] = ["dt", "dd", "kbd"].map((tag) => document.createElement(tag));
-      cap.textContent = key;
-      term.append(cap);
+    const rows = this.keys.sheet(this.header.classes.length, this.header.confidence.length);
+    const text = JSON.stringify(rows);
+    if (text === this.sheetText) return;
+    this.sheetText = text;
+    this.parts.keys.replaceChildren(...rows.flatMap(([caps, meaning]) => {
+      const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
+      caps.forEach((cap) => {
+        const key = document.createElement(cap === "–" ? "span" : "kbd");
+        key.textContent = cap;
+        term.append(key, " ");
+      });
       description.textContent = meaning;
-      list.append(term, description);
-    });
-    this.parts.sheet.append(list);
+      return [term, description];
+    }));
   }
 
   tellView() {
-    if (this.viewer && this.viewer.image) {
-      const { window_centre: centre, window_width: width, zoom, colour_table: table, is_inverted: isInverted } =
-        this.viewer.state();
-      this.parts.view.textContent =
-        `W ${Math.round(width)}  L ${Math.round(centre)}  ×${zoom.toFixed(1)}  ${table}${isInverted ? ", inverted" : ""}`;
+    const { viewer, parts } = this;
+    if (!viewer || !viewer.image) return;
+    const { lower, upper, most } = viewer.thresholds();
+    const { unit } = viewer.image;
+    const share = (value) => Math.round((100 * value) / most);
+    const ends = [lower, upper];
+    parts.view.textContent = `${ends.map(Math.round).join("–")} ${unit} (${ends.map(share).join("–")} %)`
+      + `  ×${viewer.magnification().toFixed(1)}`;
+    parts.table.textContent = viewer.tableName();
+    parts.smooth.textContent = viewer.isSmooth ? "smooth" : "pixels";
+    parts.most.textContent = String(most);
+    for (const [name, value] of [["lower", lower], ["upper", upper]]) {
+      Object.assign(parts[name], { min: 0, max: most, step: 1, value: Math.round(value) });
+      parts[name].setAttribute("aria-valuetext", `${Math.round(value)} ${unit}`);
+    }
+    parts.ramp.style.background = viewer.gradient();
+    const bar = viewer.scaleBar();
+    parts.scale.hidden = bar === null;
+    if (bar) {
+      parts.scale.style.width = `${bar.pixels}px`;
+      parts.scale.firstElementChild.textContent = `${bar.length_mm} mm`;
     }
   }
 
@@ -531,8 +572,15 @@ class Panel {
     on(this.root, "click", (event) => {
       const button = event.target.closest("button[data-key]");
       if (!button || button.disabled || !this.header) return;
-      this.press(button.dataset.key, event.pointerType ? this.pressedAt : event.timeStamp); // a press begins when it goes down
+      this.press(button.dataset.key, event.pointerType ? this.pressedAt : event.timeStamp); // it began going down
     });
+    for (const end of ["lower", "upper"]) {
+      on(this.parts[end], "input", () => {
+        if (deedOf(this.state(), "view") === "view") this.viewer.setThreshold(end, Number(this.parts[end].value));
+        else this.tellView();
+      });
+      on(this.parts[end], "pointerup", () => this.parts[end].blur()); // the keys are for the answer again
+    }
     on(this.parts.comment, "input", () => {
       this.draft.comment = this.parts.comment.value;
       this.remember();
@@ -545,6 +593,7 @@ class Panel {
     clearTimeout(this.timer);
     clearTimeout(this.again);
     this.stopClock();
+    this.isClosed = true;
     this.unlisten.forEach((undo) => undo());
     this.viewer.close();
   }

@@ -4,31 +4,41 @@
 // One rule stands behind the table: Enter is final. From Enter to the receipt the answer on the screen is locked, so
 // what is on the screen is what is saved, and what is typed meanwhile is dropped with a word, never kept for later.
 
-// What a key or click means.
+// What a key or click means: the columns of the table.
 const INTENTS = ["choose", "comment", "save", "correct", "leave", "view", "pause", "sheet"];
 
-// What may follow: the name of a deed of the panel, or of a refusal that is written on the screen.
+// What follows, in the order of INTENTS: the name of a deed of the panel, or of a refusal in words on the screen.
 const STATES = {
-  // The image of the case is not on the screen yet: on arrival, and after a receipt until the next image is drawn.
-  drawing: { choose: "drop", comment: "drop", save: "drop", correct: "drop", leave: "drop", view: "drop", pause: "drop", sheet: "drop" },
-  saved: { choose: "drop", comment: "drop", save: "drop", correct: "drop", leave: "drop", view: "drop", pause: "drop", sheet: "drop" },
+  // The image is not on the screen yet: on arrival, and after a receipt until the next image is drawn.
+  drawing: ["drop", "drop", "drop", "drop", "drop", "drop", "drop", "drop"],
+  saved: ["drop", "drop", "drop", "drop", "drop", "drop", "drop", "drop"],
   // The reader answers.
-  empty: { choose: "choose", comment: "comment", save: "ask", correct: "correct", leave: "nothing", view: "view", pause: "pause", sheet: "openSheet" },
-  chosen: { choose: "choose", comment: "comment", save: "send", correct: "correct", leave: "nothing", view: "view", pause: "pause", sheet: "openSheet" },
-  refused: { choose: "choose", comment: "comment", save: "send", correct: "correct", leave: "nothing", view: "view", pause: "pause", sheet: "openSheet" },
-  correcting: { choose: "choose", comment: "comment", save: "send", correct: "nothing", leave: "cancel", view: "view", pause: "pause", sheet: "openSheet" },
-  offline: { choose: "choose", comment: "comment", save: "save", correct: "offline", leave: "nothing", view: "view", pause: "pause", sheet: "openSheet" },
+  empty: ["choose", "comment", "ask", "correct", "nothing", "view", "pause", "openSheet"],
+  chosen: ["choose", "comment", "send", "correct", "nothing", "view", "pause", "openSheet"],
+  refused: ["choose", "comment", "send", "correct", "nothing", "view", "pause", "openSheet"],
+  correcting: ["choose", "comment", "send", "nothing", "cancel", "view", "pause", "openSheet"],
+  offline: ["choose", "comment", "save", "offline", "nothing", "view", "pause", "openSheet"],
   // The answer is on its way, and locked.
-  sending: { choose: "lock", comment: "lock", save: "wait", correct: "lock", leave: "lock", view: "view", pause: "pause", sheet: "openSheet" },
-  late: { choose: "lock", comment: "lock", save: "retry", correct: "lock", leave: "lock", view: "view", pause: "pause", sheet: "openSheet" },
-  // Something covers the image.
-  paused: { choose: "cover", comment: "cover", save: "cover", correct: "cover", leave: "resume", view: "cover", pause: "resume", sheet: "cover" },
-  sheet: { choose: "cover", comment: "cover", save: "cover", correct: "cover", leave: "closeSheet", view: "cover", pause: "pause", sheet: "closeSheet" },
+  sending: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
+  late: ["lock", "lock", "retry", "lock", "lock", "view", "pause", "openSheet"],
+  // Something covers the image; its one button has the focus, so Enter is that button's.
+  paused: ["cover", "cover", "resume", "cover", "resume", "cover", "resume", "cover"],
+  sheet: ["cover", "cover", "closeSheet", "cover", "closeSheet", "cover", "pause", "closeSheet"],
+  dialog: ["cover", "cover", "cover", "cover", "cover", "cover", "cover", "cover"],
+  // The panel has left the page (study closed, sign-in ended, all read): it hears nothing any more.
+  closed: ["nothing", "nothing", "nothing", "nothing", "nothing", "nothing", "nothing", "nothing"],
 };
+
+// The deed of the table for one state and one intent.
+function deedOf(state, intent) {
+  return STATES[state][INTENTS.indexOf(intent)];
+}
 
 // The state that follows from what is known; the first line that holds wins.
 function stateOf(facts) {
+  if (facts.isClosed) return "closed";
   if (!facts.isDrawn) return facts.hasReceipt ? "saved" : "drawing";
+  if (facts.isDialogOpen) return "dialog";
   if (facts.isPaused) return "paused";
   if (facts.isSheetOpen) return "sheet";
   if (facts.isPending) return facts.isLate ? "late" : "sending";

@@ -1,29 +1,60 @@
-// The image viewer of the reading panel: window and level, zoom, pan and colour tables on raw counts.
+// The image viewer of the reading panel: thresholds, zoom, pan and colour tables on raw counts.
 // Canvas 2D and a table of 256 colours; nothing here talks to the server.
 
+// Stops of a colour table: [level, red, green, blue], linear between them.
 const COLOUR_TABLES = {
   "inverse grey": [[0, 255, 255, 255], [255, 0, 0, 0]],
   "grey": [[0, 0, 0, 0], [255, 255, 255, 255]],
   "hot iron": [[0, 0, 0, 0], [96, 165, 0, 0], [160, 255, 110, 0], [220, 255, 225, 90], [255, 255, 255, 255]],
+  "inferno": null, // even steps of brightness to the eye; 256 colours below
   "rainbow": [[0, 0, 0, 0], [48, 60, 0, 140], [96, 0, 90, 255], [140, 0, 200, 120], [190, 240, 230, 0],
     [232, 255, 60, 0], [255, 255, 255, 255]],
 };
 const COLOUR_TABLE_NAMES = Object.keys(COLOUR_TABLES);
+// "Inferno" by N. Smith and S. van der Walt (CC0), red, green and blue in hexadecimal digits.
+const INFERNO =
+  "00000401000501010601010802010a02020c02020e03021004031204031405041706041907051b08051d09061f0a0722"
+  + "0b07240c08260d08290e092b10092d110a30120a32140b34150b37160b39180c3c190c3e1b0c411c0c431e0c451f0c48"
+  + "210c4a230c4c240c4f260c51280b53290b552b0b572d0b592f0a5b310a5c320a5e340a5f3609613809623909633b0964"
+  + "3d09653e0966400a67420a68440a68450a69470b6a490b6a4a0c6b4c0c6b4d0d6c4f0d6c510e6c520e6d540f6d550f6d"
+  + "57106e59106e5a116e5c126e5d126e5f136e61136e62146e64156e65156e67166e69166e6a176e6c186e6d186e6f196e"
+  + "71196e721a6e741a6e751b6e771c6d781c6d7a1d6d7c1d6d7d1e6d7f1e6c801f6c82206c84206b85216b87216b88226a"
+  + "8a226a8c23698d23698f24699025689225689326679526679727669827669a28659b29649d29649f2a63a02a63a22b62"
+  + "a32c61a52c60a62d60a82e5fa92e5eab2f5ead305dae305cb0315bb1325ab3325ab43359b63458b73557b93556ba3655"
+  + "bc3754bd3853bf3952c03a51c13a50c33b4fc43c4ec63d4dc73e4cc83f4bca404acb4149cc4248ce4347cf4446d04545"
+  + "d24644d34743d44842d54a41d74b3fd84c3ed94d3dda4e3cdb503bdd513ade5238df5337e05536e15635e25734e35933"
+  + "e45a31e55c30e65d2fe75e2ee8602de9612bea632aeb6429eb6628ec6726ed6925ee6a24ef6c23ef6e21f06f20f1711f"
+  + "f1731df2741cf3761bf37819f47918f57b17f57d15f67e14f68013f78212f78410f8850ff8870ef8890cf98b0bf98c0a"
+  + "f98e09fa9008fa9207fa9407fb9606fb9706fb9906fb9b06fb9d07fc9f07fca108fca309fca50afca60cfca80dfcaa0f"
+  + "fcac11fcae12fcb014fcb216fcb418fbb61afbb81dfbba1ffbbc21fbbe23fac026fac228fac42afac62df9c72ff9c932"
+  + "f9cb35f8cd37f8cf3af7d13df7d340f6d543f6d746f5d949f5db4cf4dd4ff4df53f4e156f3e35af3e55df2e661f2e865"
+  + "f2ea69f1ec6df1ed71f1ef75f1f179f2f27df2f482f3f586f3f68af4f88ef5f992f6fa96f8fb9af9fc9dfafda1fcffa4";
 
-// 256 packed RGBA colours (little endian) between the stops of one colour table.
-function packedColours(name, isInverted) {
+// Red, green and blue of one level (0 ... 255) of a colour table.
+function colourOf(name, level) {
   const stops = COLOUR_TABLES[name];
-  const colours = new Uint32Array(256);
-  for (let level = 0; level < 256; level += 1) {
-    const at = isInverted ? 255 - level : level;
-    let upper = stops.findIndex((stop) => stop[0] >= at);
-    upper = Math.max(upper, 1);
-    const [low, high] = [stops[upper - 1], stops[upper]];
-    const share = (at - low[0]) / (high[0] - low[0]);
-    const channel = (index) => Math.round(low[index] + share * (high[index] - low[index]));
-    colours[level] = ((255 << 24) | (channel(3) << 16) | (channel(2) << 8) | channel(1)) >>> 0;
-  }
-  return colours;
+  if (stops === null) return [0, 2, 4].map((at) => parseInt(INFERNO.slice(6 * level + at, 6 * level + at + 2), 16));
+  const upper = Math.max(stops.findIndex((stop) => stop[0] >= level), 1);
+  const [low, high] = [stops[upper - 1], stops[upper]];
+  const share = (level - low[0]) / (high[0] - low[0]);
+  return [1, 2, 3].map((index) => Math.round(low[index] + share * (high[index] - low[index])));
+}
+
+// 256 packed RGBA colours (little endian) of a colour table.
+function packedColours(name, isInverted) {
+  return Uint32Array.from({ length: 256 }, (_, level) => {
+    const [red, green, blue] = colourOf(name, isInverted ? 255 - level : level);
+    return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  });
+}
+
+// Level (0 ... 255) of every pixel: at and below `lower` 0, at and above `upper` 255, linear between; to the bit what
+// core.imaging.render_uint8 gives, for a clamped array rounds halves to even as NumPy does.
+function levelsOf(pixels, lower, upper) {
+  const levels = new Uint8ClampedArray(pixels.length);
+  const width = upper - lower;
+  for (let index = 0; index < levels.length; index += 1) levels[index] = ((pixels[index] - lower) / width) * 255;
+  return levels;
 }
 
 class Viewer {
@@ -35,48 +66,108 @@ class Viewer {
     this.raster = document.createElement("canvas");
     this.image = null;
     this.defaults = { centre: 127.5, width: 255, table: "inverse grey" };
+    this.isSmooth = true;
     this.unlisten = [];
     this.listen();
   }
 
-  // pixels: Uint8Array or Uint16Array, row by row; defaults: {centre, width, table}, the same for every case.
-  show(pixels, width, height, unit, defaults) {
-    this.image = { pixels, width, height, unit };
-    this.defaults = defaults;
+  // pixels: Uint8Array or Uint16Array, row by row; header: width, height, unit, spacing_mm, and in `view` the display
+  // that every case of every reader begins with.
+  show(pixels, { width, height, unit, spacing_mm: spacing, view }) {
+    let most = 1;
+    for (const value of pixels) most = value > most ? value : most;
+    this.image = { pixels, width, height, unit, spacing, most: pixels.BYTES_PER_ELEMENT === 2 ? most : 255 };
+    this.defaults = view;
     this.raster.width = width;
     this.raster.height = height;
     this.pointer = null;
     this.reset();
   }
 
-  clear() {
-    this.image = null;
-    this.draw();
-  }
-
   reset() {
     this.window = { centre: this.defaults.centre, width: this.defaults.width };
     this.table = this.defaults.table;
     this.isInverted = false;
+    this.isSmooth = true;
     this.zoom = 1;
     this.offset = { x: 0, y: 0 };
     this.paint();
   }
 
+  // Light for dark. The two greys are each other's inverse, and are named so.
   invert() {
-    this.isInverted = !this.isInverted;
+    const twin = { "grey": "inverse grey", "inverse grey": "grey" }[this.table];
+    if (twin) this.table = twin;
+    else this.isInverted = !this.isInverted;
     this.paint();
   }
 
   nextTable() {
     const next = (COLOUR_TABLE_NAMES.indexOf(this.table) + 1) % COLOUR_TABLE_NAMES.length;
     this.table = COLOUR_TABLE_NAMES[next];
+    this.isInverted = false;
     this.paint();
+  }
+
+  tableName() {
+    return this.isInverted ? `${this.table}, inverted` : this.table;
+  }
+
+  toggleSmooth() {
+    this.isSmooth = !this.isSmooth;
+    this.draw();
+  }
+
+  // One pixel of the image on one pixel of the screen, in the middle.
+  oneToOne() {
+    this.zoom = 1 / this.fitScale();
+    this.offset = { x: 0, y: 0 };
+    this.draw();
+  }
+
+  // Lower and upper threshold in counts, and the highest count of the image.
+  thresholds() {
+    const { centre, width } = this.window;
+    return { lower: centre - width / 2, upper: centre + width / 2, most: this.image.most };
+  }
+
+  // Set one end ("lower" or "upper"); the other stays where it is, and the ends stay one count apart.
+  setThreshold(end, value) {
+    let { lower, upper } = this.thresholds();
+    if (end === "lower") lower = Math.min(Math.max(value, 0), upper - 1);
+    else upper = Math.max(value, lower + 1);
+    this.window = { centre: (lower + upper) / 2, width: upper - lower };
+    this.paint();
+  }
+
+  moveThreshold(end, step) {
+    const most = Math.max(this.image.most, this.thresholds().upper);
+    this.setThreshold(end, Math.min(this.thresholds()[end] + step, most));
+  }
+
+  // The colour bar from 0 to the highest count, as a CSS background: what each count looks like now.
+  gradient() {
+    const { lower, upper, most } = this.thresholds();
+    const stops = Array.from({ length: 33 }, (_, index) => {
+      const level = Math.round((255 * index) / 32);
+      const colour = colourOf(this.table, this.isInverted ? 255 - level : level);
+      return `rgb(${colour.join(" ")}) ${(100 * (lower + ((upper - lower) * index) / 32)) / most}%`;
+    });
+    return `linear-gradient(to top, ${stops.join(", ")})`;
+  }
+
+  // A round length and its CSS pixels on the screen; null where the spacing of the pixels is not known.
+  scaleBar() {
+    const { spacing } = this.image;
+    if (!spacing) return null;
+    const perMm = this.placement().scale / spacing / (window.devicePixelRatio || 1);
+    const length = [100, 50, 20, 10, 5, 2, 1].find((one) => one * perMm <= 140) || 1;
+    return { length_mm: length, pixels: length * perMm };
   }
 
   // Zoom by a factor and keep the picture point under (x, y), in canvas pixels, where it is.
   zoomAt(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
-    const zoom = Math.min(Math.max(this.zoom * factor, 1), 32);
+    const zoom = Math.min(Math.max(this.zoom * factor, Math.min(1, 1 / this.fitScale())), 32);
     const before = this.placement();
     const share = { x: (x - before.x) / before.scale, y: (y - before.y) / before.scale };
     this.zoom = zoom;
@@ -101,12 +192,19 @@ class Viewer {
 
   // What the reader saw, for the record that is saved with the answer.
   state() {
+    const round = (value, digits) => Math.round(value * 10 ** digits) / 10 ** digits;
+    const { lower, upper } = this.thresholds();
     return {
-      window_centre: Math.round(this.window.centre * 10) / 10,
-      window_width: Math.round(this.window.width * 10) / 10,
-      zoom: Math.round(this.zoom * 100) / 100,
+      window_centre: round(this.window.centre, 1),
+      window_width: round(this.window.width, 1),
+      lower_threshold: round(lower, 1),
+      upper_threshold: round(upper, 1),
+      zoom: round(this.zoom, 2),
+      offset_x: round(this.offset.x, 0),
+      offset_y: round(this.offset.y, 0),
       colour_table: this.table,
       is_inverted: this.isInverted,
+      is_smooth: this.isSmooth,
     };
   }
 
@@ -115,23 +213,30 @@ class Viewer {
     if (this.image) {
       const { pixels, width, height } = this.image;
       const colours = packedColours(this.table, this.isInverted);
-      const low = this.window.centre - this.window.width / 2;
-      const scale = 255 / this.window.width; // as core.imaging.render_uint8
+      const { lower, upper } = this.thresholds();
+      const levels = levelsOf(pixels, lower, upper);
       const frame = new ImageData(width, height);
       const target = new Uint32Array(frame.data.buffer);
-      for (let index = 0; index < target.length; index += 1) {
-        const level = Math.round((pixels[index] - low) * scale);
-        target[index] = colours[level <= 0 ? 0 : level >= 255 ? 255 : level];
-      }
+      for (let index = 0; index < target.length; index += 1) target[index] = colours[levels[index]];
       this.raster.getContext("2d").putImageData(frame, 0, 0);
     }
     this.draw();
   }
 
+  // Canvas pixels per picture pixel where the whole picture just fits.
+  fitScale() {
+    return Math.min(this.canvas.width / this.image.width, this.canvas.height / this.image.height);
+  }
+
+  // Canvas pixels per picture pixel.
+  magnification() {
+    return this.fitScale() * this.zoom;
+  }
+
   // Where the picture lies on the canvas: upper left corner and canvas pixels per picture pixel.
   placement() {
-    const { width, height } = this.image || { width: 1, height: 1 };
-    const scale = Math.min(this.canvas.width / width, this.canvas.height / height) * this.zoom;
+    const { width, height } = this.image;
+    const scale = this.magnification();
     return {
       scale,
       x: (this.canvas.width - width * scale) / 2 + this.offset.x,
@@ -145,7 +250,7 @@ class Viewer {
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (this.image) {
       const { x, y, scale } = this.placement();
-      context.imageSmoothingEnabled = true;
+      context.imageSmoothingEnabled = this.isSmooth;
       context.imageSmoothingQuality = "high";
       context.drawImage(this.raster, x, y, this.image.width * scale, this.image.height * scale);
     }
@@ -187,28 +292,40 @@ class Viewer {
       const ratio = this.canvas.width / box.width;
       return { x: (event.clientX - box.left) * ratio, y: (event.clientY - box.top) * ratio, ratio };
     };
+    const fingers = new Map(); // what touches the image; two of them zoom and move it
     let drag = null;
     on(this.canvas, "pointerdown", (event) => {
+      if (!this.image) return;
+      fingers.set(event.pointerId, at(event));
       drag = { ...at(event), isWindow: event.button !== 0 || event.shiftKey };
       this.canvas.setPointerCapture(event.pointerId);
       this.canvas.style.cursor = drag.isWindow ? "ns-resize" : "grabbing";
     });
     on(this.canvas, "pointermove", (event) => {
+      if (!this.image) return;
       const here = at(event);
       this.pointer = here;
-      if (drag && drag.isWindow) {
+      const before = fingers.get(event.pointerId);
+      const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+      if (before && other) {
+        const apart = (point) => Math.max(1, Math.hypot(point.x - other.x, point.y - other.y));
+        this.zoomAt(apart(here) / apart(before), (here.x + other.x) / 2, (here.y + other.y) / 2);
+        this.pan((here.x - before.x) / 2, (here.y - before.y) / 2);
+      } else if (before && drag?.isWindow) {
         // The width of the picture on screen sweeps twice the protocol's window.
         const unit = (2 * this.defaults.width) / this.canvas.width;
         this.changeWindow((drag.y - here.y) * unit, (here.x - drag.x) * unit);
-      } else if (drag) {
+      } else if (before && drag) {
         this.pan(here.x - drag.x, here.y - drag.y);
       }
-      if (drag) {
-        drag = { ...here, isWindow: drag.isWindow };
+      if (before) {
+        fingers.set(event.pointerId, here);
+        drag = { ...here, isWindow: Boolean(drag?.isWindow) };
       }
       this.tell();
     });
-    const release = () => {
+    const release = (event) => {
+      fingers.delete(event.pointerId);
       drag = null;
       this.canvas.style.cursor = "crosshair";
     };

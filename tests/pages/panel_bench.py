@@ -1,0 +1,146 @@
+"""The real reading panel in a page of its own: its own files, and frames as the server packs them, but no server."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import BrowserContext, Page
+
+from core.study import Answer, Arm, DiseaseClass, Presentation, Protocol
+from pages.widgets.reading_panel import PanelCase, PanelReceipt, ReceiptState, pack_frame
+from tests.pages.reading_server import ROOT, phantom_pixels
+
+FOLDER = ROOT / "pages" / "widgets" / "reading_panel"
+SCRIPTS = ("viewer.js", "states.js", "keys.js", "panel.js")
+
+_PAGE = """<!doctype html><html><head><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
+<body>{html}<script>{script}
+const sent = [];
+let isHolding = false; // no frame is drawn while this holds
+const heldFrames = [];
+const frame = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (then) => (isHolding ? heldFrames.push(then) : frame(then));
+let room = document.querySelector(".room");
+let close = null;
+const unused = room.outerHTML;
+function renew() {{
+  if (close) close();
+  close = null;
+  document.querySelectorAll("[data-testid=stDialog]").forEach((dialog) => dialog.remove());
+  room.outerHTML = unused;
+  room = document.querySelector(".room");
+  sessionStorage.clear();
+  sent.length = heldFrames.length = 0;
+  isHolding = false;
+}}
+function feed(text) {{
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  close = component({{ data: bytes, parentElement: document.body, setTriggerValue: (_, value) => sent.push(value) }});
+}}
+</script></body></html>"""
+
+
+def protocol_of(n_classes: int = 4, n_steps: int = 5) -> Protocol:
+    """The thyroid study, or one of so many classes and steps."""
+    if (n_classes, n_steps) == (4, 5):
+        return Protocol("Panel")
+    classes = tuple(DiseaseClass(f"class-{i}", f"Diagnosis {i}", f"D{i}") for i in range(1, n_classes + 1))
+    return Protocol("Panel", classes=classes, confidence_labels=tuple(f"step {i}" for i in range(1, n_steps + 1)))
+
+
+class Bench:
+    """One panel. ``feed`` is a run of the server; ``sent`` is what the panel has sent."""
+
+    def __init__(self, context: BrowserContext, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol or protocol_of()
+        script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+        page = _PAGE.format(
+            css=(FOLDER / "panel.css").read_text(encoding="utf-8"),
+            html=(FOLDER / "panel.html").read_text(encoding="utf-8"),
+            script=script.replace("export default function", "function component"),
+        )
+        self.page: Page = context.new_page()
+        self.page.route(
+            "http://localhost/**", lambda route: route.fulfill(body=page, content_type="text/html; charset=utf-8")
+        )
+        self.page.goto("http://localhost/panel")
+
+    def renew(self) -> None:
+        """Another panel, as on another page."""
+        self.page.context.set_offline(False)
+        self.page.evaluate("renew()")
+
+    def feed(
+        self,
+        position: int = 1,
+        receipt: ReceiptState | None = None,
+        previous: Answer | None = None,
+        pixels: np.ndarray | None = None,
+        spacing: float | None = None,
+    ) -> None:
+        """One frame: a case, and the reply to what was sent last."""
+        case = PanelCase(
+            Presentation(f"presentation-{position}", Arm.UNAIDED, position, 20),
+            phantom_pixels(2 * position) if pixels is None else pixels,
+            position - 1,
+            revision=0 if previous is None else 1,
+            previous=previous,
+            can_correct=position > 1 or previous is not None,
+            pixel_spacing_mm=spacing,
+        )
+        reply = None
+        if receipt is not None:
+            reply = PanelReceipt(
+                self.sent()[-1]["submit_id"], receipt, "the reason.", "7F3A", "2026-01-02T03:04:05+00:00"
+            )
+        frame = base64.b64encode(pack_frame(case, self.protocol, reply)).decode()
+        self.page.evaluate("text => feed(text)", frame)
+
+    def wait(self, state: str) -> None:
+        """Until the panel is in a state."""
+        self.page.wait_for_selector(f".room[data-state={state}]")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def sent(self) -> list[dict[str, Any]]:
+        """Messages of the panel, oldest first."""
+        found: list[dict[str, Any]] = self.page.evaluate("sent")
+        return found
+
+    def state(self) -> str:
+        """The state that the panel is in now."""
+        return str(self.page.evaluate("room.panel ? room.panel.state() : 'closed'"))
+
+    def seen(self) -> dict[str, Any]:
+        """What a reader can see or has done, and what was sent."""
+        found: dict[str, Any] = self.page.evaluate(
+            """() => {
+              const part = (name) => room.querySelector(`[data-part=${name}]`);
+              const checked = [...room.querySelectorAll("[aria-checked=true]")].map((one) => one.dataset.key);
+              const panel = room.panel;
+              return {
+                answer: JSON.stringify([checked, part("comment").value]),
+                view: panel && panel.viewer.image ? JSON.stringify(panel.viewer.state()) : "",
+                covers: [part("pause").hidden, part("sheet").hidden].join(),
+                hint: part("hint").textContent, isWriting: document.activeElement === part("comment"),
+                n_sent: sent.length,
+              };
+            }"""
+        )
+        return found
+
+
+def table_of_the_docs() -> dict[str, dict[str, str]]:
+    """``table[state][intent]``: the deed, as docs/reading-panel.md draws it."""
+    text = (ROOT / "docs" / "reading-panel.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip(" *") for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if re.match(r"\| (state|\*\*\w+\*\*) \|", line)
+    ]
+    return {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[1:]}

@@ -1,0 +1,345 @@
+"""What the reading panel looks like and how its image is made: sizes, keys on the buttons, contrast, colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from playwright.sync_api import BrowserContext
+
+from core.imaging import render_uint8
+from core.study import Answer
+from pages.widgets.reading_panel import ReceiptState
+from tests.pages.panel_bench import Bench, protocol_of
+from tests.pages.reading_server import phantom_pixels
+
+pytestmark = pytest.mark.browser
+
+SIZES = [
+    (1024, 640), (1280, 720), (1366, 650), (1280, 800), (1024, 768), (1920, 1080), (2560, 1440), (768, 1024),
+]  # fmt: skip
+
+#: Everything of the panel that is cut, scrolls, leaves the window or is too small to touch.
+_FAULTS = """() => {
+  const found = [];
+  const looked = ".desk, .messages p, .view-state span, .view-bar, button, .cover, .picture";
+  for (const box of room.querySelectorAll(looked)) {
+    if (!box.checkVisibility()) continue;
+    const tell = (fault) => found.push(`${fault}: ${box.className} ${box.textContent.trim().slice(0, 60)}`);
+    const { left, right, top, bottom, width, height } = box.getBoundingClientRect();
+    if (box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1) tell("cut");
+    if (left < 0 || top < 44 || right > innerWidth || bottom > innerHeight - 30) tell("outside");
+    if (box.tagName === "BUTTON" && Math.min(width, height) < LEAST) tell(`${width} x ${height}`);
+  }
+  if (document.documentElement.scrollHeight > innerHeight) found.push("the page scrolls");
+  return found;
+}"""
+
+
+def faults(bench: Bench, least: int = 44) -> list[str]:
+    found: list[str] = bench.page.evaluate(_FAULTS.replace("LEAST", str(least)))
+    return found
+
+
+def places(bench: Bench) -> list[Any]:
+    """Where every choice and the image lie."""
+    found: list[Any] = bench.page.evaluate(
+        """() => [...room.querySelectorAll("[role=radio], .flag, textarea, .save, canvas")].map((one) => {
+          const { left, top, width, height } = one.getBoundingClientRect();
+          return [left, top, width, height];
+        })"""
+    )
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_nothing_is_cut_scrolls_or_moves_at_any_size(size: tuple[int, int], context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.page.set_viewport_size({"width": size[0], "height": size[1]})
+    bench.feed(2)
+    bench.wait("empty")
+    at_first = places(bench)
+    assert faults(bench) == []
+    bench.press("2", "e")
+    bench.press("Enter", "1")  # with two lines of messages
+    bench.feed(2, ReceiptState.TRY_AGAIN)
+    assert faults(bench) == []
+    bench.feed(3, ReceiptState.SAVED)
+    bench.wait("empty")
+    assert faults(bench) == []
+    bench.press("?")
+    assert faults(bench) == []
+    bench.press("Escape", "p")
+    assert faults(bench) == []
+    bench.press("p")
+    bench.page.evaluate("renew()")
+    bench.feed(2, previous=Answer("sat", 3))
+    bench.wait("correcting")
+    assert faults(bench) == []
+    assert places(bench) == at_first, "a banner moves the choices"
+    image = bench.page.evaluate("(({ x, y, scale }) => [x, y, scale * 96])(room.panel.viewer.placement())")
+    canvas = bench.page.evaluate("[room.panel.viewer.canvas.width, room.panel.viewer.canvas.height]")
+    assert min(image[:2]) >= 0
+    assert image[2] == pytest.approx(min(canvas))  # the whole image, as large as its place allows
+    assert image[2] > 0.4 * min(size)
+
+
+def test_twenty_classes_and_ten_steps_have_keys_of_their_own(context: BrowserContext) -> None:
+    bench = Bench(context, protocol_of(20, 10))
+    bench.feed(2)
+    bench.wait("empty")
+    for width, height in SIZES:
+        bench.page.set_viewport_size({"width": width, "height": height})
+        assert faults(bench, least=34) == []
+    keys = [f"Digit{number % 10}" for number in range(1, 11)]
+    for index, key in enumerate([*keys, *(f"Shift+{key}" for key in keys)]):
+        bench.press(key)
+        assert bench.seen()["answer"] == f'[["class {index + 1}"],""]'
+    for index, letter in enumerate("QWERTASDFG"):
+        bench.press(f"Key{letter}")
+        assert bench.seen()["answer"] == f'[["class 20","step {index + 1}"],""]'
+    caps = bench.page.locator("[role=radio] kbd").all_inner_texts()
+    assert caps == [*"1234567890", *(f"⇧{digit}" for digit in "1234567890"), *"QWERTASDFG"]
+    bench.press("?")
+    sheet = bench.page.locator("[data-part=keys]").inner_text().split()
+    assert sheet[:3] == ["1", "–", "⇧0"]
+    assert sheet[sheet.index("diagnosis") + 1 :][:10] == [*"QWERTASDFG"]
+    assert "Home" in sheet
+
+
+def test_the_sheet_names_the_keys_of_this_study_and_no_others(context: BrowserContext) -> None:
+    bench = Bench(context, protocol_of(2, 3))
+    bench.feed(2)
+    bench.wait("empty")
+    bench.press("3", "r")  # no third class, no fourth step
+    assert bench.seen()["answer"] == '[[],""]'
+    bench.press("?")
+    assert bench.page.locator("[data-part=keys] dt").all_inner_texts()[:2] == ["1 2", "Q W E"]
+
+
+def test_keys_go_by_their_place_and_the_caps_follow_the_keyboard(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+
+    def type_on_azerty(key: str, code: str, *, is_shifted: bool = False) -> None:
+        bench.page.evaluate(
+            """([key, code, shiftKey]) => document.body.dispatchEvent(
+              new KeyboardEvent("keydown", { key, code, shiftKey, bubbles: true, cancelable: true }))""",
+            [key, code, is_shifted],
+        )
+
+    type_on_azerty("a", "KeyQ")
+    assert bench.seen()["answer"] == '[["step 1"],""]'
+    type_on_azerty("z", "KeyW")
+    assert bench.seen()["answer"] == '[["step 2"],""]'
+    type_on_azerty("é", "Digit2")
+    type_on_azerty("3", "Digit3", is_shifted=True)
+    assert bench.seen()["answer"] == '[["class 3","step 2"],""]'
+    type_on_azerty("m", "Semicolon")  # commands go by the letter
+    assert bench.page.locator("[data-part=table]").inner_text() == "grey"
+    assert bench.page.locator("[data-part=confidence] kbd").all_inner_texts() == ["A", "Z", "E", "R", "T"]
+
+
+def test_a_radio_group_is_one_stop_and_its_arrows_choose_without_moving_the_image(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+    before = bench.seen()["view"]
+    stops = """() => [...room.querySelectorAll('[role=radio][tabindex="0"]')].map((one) => one.dataset.key)"""
+    assert bench.page.evaluate(stops) == ["class 1", "step 1"]
+    bench.page.locator("[data-key='class 1']").focus()
+    bench.press("ArrowDown", "ArrowDown", "ArrowUp")
+    assert bench.seen()["answer"] == '[["class 2"],""]'
+    assert bench.page.evaluate("document.activeElement.dataset.key") == "class 2"
+    bench.press("Tab", "Space", "ArrowLeft")  # the next group; its arrows go round
+    assert bench.seen()["answer"] == '[["class 2","step 5"],""]'
+    assert bench.page.evaluate(stops) == ["class 2", "step 5"]
+    assert bench.seen()["view"] == before
+    bench.press("Enter")
+    assert bench.sent()[-1]["confidence"] == 5
+    bench.press("ArrowRight")
+    assert bench.seen()["answer"] == '[["class 2","step 5"],""]'
+
+
+def test_a_cover_takes_the_focus_and_gives_it_back(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+    focused = "document.activeElement.closest('[role=dialog]')?.dataset.part ?? document.activeElement.tagName"
+    for opener, part in (("?", "sheet"), ("p", "pause")):
+        bench.press(opener)
+        assert bench.page.evaluate(focused) == part
+        bench.press("Tab", "Tab", "Shift+Tab")
+        assert bench.page.evaluate(focused) == part
+        bench.press("Enter")
+        assert bench.page.evaluate(focused) == "BODY"
+        assert bench.state() == "empty"
+
+
+_CONTRASTS = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const linear = (one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+  const luminance = (rgb) => rgb.map((one) => linear(one / 255))
+    .reduce((sum, one, index) => sum + one * [0.2126, 0.7152, 0.0722][index], 0);
+  const found = [];
+  for (const box of [room, ...room.querySelectorAll("*")]) {
+    const hasText = [...box.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!(hasText || box.tagName === "TEXTAREA") || !box.checkVisibility() || box.closest("[disabled]")) continue;
+    let ground = box;
+    while (numbers(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
+    const [one, other] = [getComputedStyle(box).color, getComputedStyle(ground).backgroundColor]
+      .map((colour) => luminance(numbers(colour).slice(0, 3)) + 0.05);
+    const ratio = Math.max(one, other) / Math.min(one, other);
+    if (ratio < 4.5) found.push(`${box.className} ${box.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return found;
+}"""
+
+
+def test_every_text_has_the_contrast_of_wcag_aa(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+    assert bench.page.evaluate(_CONTRASTS) == []
+    bench.press("2", "e", "x")
+    assert bench.page.evaluate(_CONTRASTS) == []
+    bench.press("Enter")
+    bench.feed(3, ReceiptState.SAVED)
+    bench.wait("empty")
+    bench.press("Enter")
+    assert bench.page.evaluate(_CONTRASTS) == []
+    bench.press("p", "1")
+    assert bench.page.evaluate(_CONTRASTS) == []
+    bench.page.evaluate("renew()")
+    bench.feed(2, previous=Answer("sat", 3))
+    bench.wait("correcting")
+    assert bench.page.evaluate(_CONTRASTS) == []
+
+
+def colours_by_numpy(name: str) -> np.ndarray:
+    """The 256 colours of a table from its description, (256, 3)."""
+    stops = {
+        "inverse grey": [(0, 255, 255, 255), (255, 0, 0, 0)],
+        "grey": [(0, 0, 0, 0), (255, 255, 255, 255)],
+        "hot iron": [(0, 0, 0, 0), (96, 165, 0, 0), (160, 255, 110, 0), (220, 255, 225, 90), (255, 255, 255, 255)],
+        "rainbow": [
+            (0, 0, 0, 0), (48, 60, 0, 140), (96, 0, 90, 255), (140, 0, 200, 120), (190, 240, 230, 0),
+            (232, 255, 60, 0), (255, 255, 255, 255),
+        ],
+    }  # fmt: skip
+    if name == "inferno":
+        return np.rint(mpl.colormaps["inferno"](np.arange(256))[:, :3] * 255)
+    levels, *channels = np.array(stops[name]).T
+    return np.stack([np.interp(np.arange(256), levels, channel) for channel in channels], axis=1)
+
+
+@pytest.mark.parametrize("case", [0, 1], ids=["16 bits", "8 bits"])
+def test_the_colours_on_the_screen_are_those_of_numpy(case: int, context: BrowserContext) -> None:
+    bench = Bench(context)
+    pixels = phantom_pixels(case)
+    bench.feed(1, pixels=pixels)
+    bench.wait("empty")
+    rng = np.random.default_rng(1)
+    most = int(pixels.max()) if case == 0 else 255
+    names = bench.page.evaluate("COLOUR_TABLE_NAMES")
+    assert names == ["inverse grey", "grey", "hot iron", "inferno", "rainbow"]
+    for name in names:
+        assert bench.page.locator("[data-part=table]").inner_text() == name
+        for _ in range(3):
+            lower, upper = (float(value) for value in np.sort(rng.choice(most, 2, replace=False)))
+            for end, value in (("upper", upper), ("lower", lower), ("upper", upper)):
+                bench.page.evaluate("([end, value]) => room.panel.viewer.setThreshold(end, value)", [end, value])
+            painted = bench.page.evaluate(
+                """() => { const { raster } = room.panel.viewer;
+                  return [...raster.getContext("2d").getImageData(0, 0, raster.width, raster.height).data]; }"""
+            )
+            shown = np.array(painted).reshape(*pixels.shape, 4)
+            assert (shown[..., 3] == 255).all()
+            expected = colours_by_numpy(name)[render_uint8(pixels, (lower, upper))]
+            assert np.abs(shown[..., :3] - expected).max() <= 0.5 + 1e-9  # halves of a colour step may go either way
+        bench.press("m")
+
+
+def test_names_say_what_is_shown(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(1)
+    bench.wait("empty")
+    name = bench.page.locator("[data-part=table]")
+    pixel = "[...room.panel.viewer.raster.getContext('2d').getImageData(0, 0, 1, 1).data]"
+    bench.page.evaluate("room.panel.viewer.setThreshold('lower', 1e5)")
+    at_first = bench.page.evaluate(pixel)
+    bench.press("i")
+    assert name.inner_text() == "grey"
+    inverted = bench.page.evaluate(pixel)
+    assert [a + b for a, b in zip(at_first[:3], inverted[:3], strict=True)] == [255, 255, 255]
+    bench.press("i")
+    assert name.inner_text() == "inverse grey"
+    bench.press("m", "m", "i")
+    assert name.inner_text() == "hot iron, inverted"
+    state = bench.page.evaluate("room.panel.viewer.state()")
+    assert (state["colour_table"], state["is_inverted"]) == ("hot iron", True)
+
+
+def test_a_threshold_moves_alone_and_is_told_in_counts_and_percent(context: BrowserContext) -> None:
+    bench = Bench(context)
+    pixels = np.full((64, 64), 40, np.uint16)
+    pixels[:8, :8] = 200
+    bench.feed(1, pixels=pixels)
+    bench.wait("empty")
+    view = bench.page.locator("[data-part=view]")
+    assert view.inner_text().startswith("0–200 counts (0–100 %)")
+    upper = bench.page.get_by_role("slider", name="Upper threshold")
+    upper.fill("100")
+    assert view.inner_text().startswith("0–100 counts (0–50 %)")
+    bench.page.get_by_role("slider", name="Lower threshold").fill("20")
+    assert view.inner_text().startswith("20–100 counts (10–50 %)")
+    bench.page.evaluate("document.activeElement.blur()")
+    bench.press("[", "[", "Shift+]")
+    assert view.inner_text().startswith("28–84 counts (14–42 %)")
+    bench.press("Home")
+    assert view.inner_text().startswith("0–200 counts (0–100 %)")
+
+
+def test_one_to_one_fit_pixels_and_scale_bar(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(1, spacing=2.5)
+    bench.wait("empty")
+    bar = bench.page.locator("[data-part=scale]")
+    scale = bench.page.evaluate("room.panel.viewer.placement().scale")
+    length = int(bar.inner_text().split()[0])
+    assert bar.evaluate("box => parseFloat(box.style.width)") == pytest.approx(length / 2.5 * scale, rel=1e-4)
+    bench.press("o", "n")
+    assert bench.page.evaluate("room.panel.viewer.placement().scale") == 1
+    assert bench.page.evaluate("room.panel.viewer.canvas.getContext('2d').imageSmoothingEnabled") is False
+    bench.press("0")
+    assert bench.page.evaluate("room.panel.viewer.placement().scale") == pytest.approx(scale)
+    bench.page.evaluate("renew()")
+    bench.feed(1)
+    bench.wait("empty")
+    assert not bar.is_visible()
+
+
+def test_two_fingers_zoom_about_the_point_between_them(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(1)
+    bench.wait("empty")
+    box = bench.page.locator("canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = context.new_cdp_session(bench.page)
+
+    def touch(kind: str, apart: float) -> None:
+        points = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}] if apart else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 40)
+    for apart in (50, 60, 70, 80):
+        touch("touchMove", apart)
+    touch("touchEnd", 0)
+    state = bench.page.evaluate("room.panel.viewer.state()")
+    assert state["zoom"] == pytest.approx(2, rel=0.02)
+    assert abs(state["offset_x"]) <= 2
+    assert bench.sent() == []
