@@ -11,14 +11,13 @@ a training step at 0.95 or more, the paper's 514 images from files with all maps
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.model import from_files, ratio, table, take_turns, training_step
+from benchmarks.model import from_files, page_parser, ratio, table, take_turns, training_step
 
 PRECISIONS: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
 
@@ -82,14 +81,9 @@ def predict(names: list[str], size: int, batch: int, device: str, turns: int) ->
 
 def main() -> None:
     """Run the benchmark and print or write the page; without a GPU say so and measure nothing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, turns=10, files=514)
     parser.add_argument("--device", default="cuda", help="cuda; cpu only to try the script")
-    parser.add_argument("--size", type=int, default=224, help="side of the prepared image in pixels")
     parser.add_argument("--batch", type=int, default=64, help="images a batch in predicting")
-    parser.add_argument("--turns", type=int, default=10, help="times that each call is measured")
-    parser.add_argument("--files", type=int, default=514, help="JPEG files of the run from files")
-    parser.add_argument("--models", nargs="*", default=None, help="architectures; default: the paper's four and ours")
-    parser.add_argument("--write", type=Path, default=None, help="write the page here as well")
     options = parser.parse_args()
 
     import torch
@@ -109,7 +103,11 @@ def main() -> None:
             f"{time.strftime('%Y-%m-%d')}. {what}; torch {torch.__version__}. Ratios of wall time, in brackets of the "
             "host's CPU time; random weights.\n",
             predict(names, options.size, options.batch, options.device, options.turns),
-            from_files("resnet34_improved", options.files, options.size, None, options.device),
+            *(
+                [from_files("resnet34_improved", options.files, options.size, None, options.device)]
+                if options.files
+                else []
+            ),
             *(
                 training_step(name, options.size, "cuda" if is_gpu else "cpu", precision)
                 for name in ("resnet34_improved", "resnet16_fine")

@@ -405,16 +405,22 @@ def conditions(threads: int) -> str:
     )
 
 
+def page_parser(description: str | None, *, turns: int, files: int) -> argparse.ArgumentParser:
+    """The options that a page of the models has, whatever it runs on."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=turns, help="times that each call is measured")
+    parser.add_argument("--size", type=int, default=224, help="side of the prepared image in pixels")
+    parser.add_argument("--files", type=int, default=files, help="JPEG files of the run from files; 0 leaves it out")
+    parser.add_argument("--models", nargs="*", default=None, help="architectures; default: the paper's four and ours")
+    parser.add_argument("--write", type=Path, default=None, help="write the page here as well")
+    return parser
+
+
 def main() -> None:
     """Run the benchmark and print or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, turns=4, files=0)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; default: OMP_NUM_THREADS, else all")
-    parser.add_argument("--turns", type=int, default=4, help="times that each call is measured")
-    parser.add_argument("--size", type=int, default=224, help="side of the prepared image in pixels")
     parser.add_argument("--training-size", type=int, default=64, help="side in the training row, in pixels")
-    parser.add_argument("--files", type=int, default=0, help="JPEG files of the run from files; 0 leaves it out")
-    parser.add_argument("--models", nargs="*", default=None, help="architectures; default: the paper's four")
-    parser.add_argument("--write", type=Path, default=None, help="write the page here as well")
     parser.add_argument("--append", action="store_true", help="with --write: keep the runs that the page has")
     arguments = parser.parse_args()
     threads = configure_threads(arguments.threads)

@@ -153,6 +153,7 @@ def fit(
 ) -> None:
     """Train one network on one split: metrics, curves, checkpoint, scores on the evaluation cohorts."""
     if shipped:
+        console.print("The shipped model takes 45 minutes on two CPU cores; a GPU is not used.")
         plan = shipped_plan(data if data is not None else ensure_paper_phantoms(console))
         out = out if out != Path("runs/fit") else Path("runs/shipped")
     else:

@@ -16,6 +16,14 @@ import plotly.graph_objects as go
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
+#: What charts and pictures of a case have in common.
+DARK = {
+    "template": "plotly_dark",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "hoverlabel": {"namelength": -1},
+}
+
 #: What the chart's own menu saves: vector graphics for a paper.
 CHART_CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "reading-room"}}
 
@@ -49,13 +57,10 @@ def _frame(figure: go.Figure, *, height: int, title: str) -> go.Figure:
     """The look that all charts share."""
     figure.update_layout(
         title={"text": title, "font": {"size": 16}, "x": 0, "xanchor": "left"},
-        template="plotly_dark",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        **DARK,
         height=height,
         margin={"l": 10, "r": 10, "t": 44, "b": 10},
         legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0},
-        hoverlabel={"namelength": -1},
     )
     figure.update_xaxes(gridcolor="rgba(255,255,255,0.12)", zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor="rgba(255,255,255,0.12)", zeroline=False, automargin=True)

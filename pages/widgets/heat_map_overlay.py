@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.model.preprocessing import square_to_image_box
+from pages.widgets.charts import DARK
 
 #: The heat map's colours. Transparent where there is no evidence, so that the image shows through; the hue
 #: rises with the evidence.
@@ -80,10 +81,7 @@ def case_picture(
     figure.update_yaxes(visible=False, range=[rows - 0.5, -0.5], scaleanchor="x", constrain="domain")
     return figure.update_layout(
         title={"text": title, "font": {"size": 14}, "x": 0, "xanchor": "left"},
-        template="plotly_dark",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        **DARK,
         height=height,
         margin={"l": 0, "r": 0, "t": 34, "b": 0},
-        hoverlabel={"namelength": -1},
     )
