@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -113,3 +114,27 @@ def test_no_path_of_one_machine_and_no_room_without_meaning() -> None:
     for path in ROOT.rglob("*.py"):
         if ".venv" not in path.parts:
             assert path.name not in {"utils.py", "helpers.py", "common.py"}, path
+
+
+def files_that_are_gone(text: str) -> list[str]:
+    """What a document names in backticks as a file or a folder, and nobody finds: from the root, or by name alone."""
+    is_place = re.compile(r"[\w./-]+(?:/|\.(?:py|js|css|html|md|toml|txt|json))")
+    kept = [path for path in ROOT.rglob("*") if not {".venv", ".git", "data"} & set(path.relative_to(ROOT).parts)]
+    names = {path.name for path in kept if path.is_file()}
+    return [
+        name
+        for name in re.findall(r"`([^`\s]+)`", text)
+        if is_place.fullmatch(name) and not (ROOT / name).exists() and not ("/" not in name and name in names)
+    ]
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = text.split("## If you want to change")[1].split("\n## ")[0].splitlines()
+    assert len([row for row in rows if row.startswith("| ")]) >= 20
+    assert files_that_are_gone(text) == []
+
+
+def test_a_file_that_was_renamed_is_seen() -> None:
+    said = "`db/repository/sign_in.py` `db/repository_people.py` `access.py` `gone.py` `db/rooms/` `reading_order`"
+    assert files_that_are_gone(said) == ["db/repository_people.py", "gone.py", "db/rooms/"]
