@@ -120,11 +120,11 @@ def files_that_are_gone(text: str) -> list[str]:
     """What a document names in backticks as a file or a folder, and nobody finds: from the root, or by name alone."""
     is_place = re.compile(r"[\w./-]+(?:/|\.(?:py|js|css|html|md|toml|txt|json))")
     kept = [path for path in ROOT.rglob("*") if not {".venv", ".git", "data"} & set(path.relative_to(ROOT).parts)]
-    names = {path.name for path in kept if path.is_file()}
+    names = {path.name if path.is_file() else f"{path.name}/" for path in kept}
     return [
         name
         for name in re.findall(r"`([^`\s]+)`", text)
-        if is_place.fullmatch(name) and not (ROOT / name).exists() and not ("/" not in name and name in names)
+        if is_place.fullmatch(name) and not (ROOT / name).exists() and name not in names
     ]
 
 
