@@ -118,7 +118,7 @@ def test_no_path_of_one_machine_and_no_room_without_meaning() -> None:
 
 def files_that_are_gone(text: str) -> list[str]:
     """What a document names in backticks as a file or a folder, and nobody finds: from the root, or by name alone."""
-    is_place = re.compile(r"[\w./-]+(?:/|\.(?:py|js|css|html|md|toml|txt|json))")
+    is_place = re.compile(r"[\w./-]+(?:/|\.(?:py|js|css|html|md|toml))")
     kept = [path for path in ROOT.rglob("*") if not {".venv", ".git", "data"} & set(path.relative_to(ROOT).parts)]
     names = {path.name if path.is_file() else f"{path.name}/" for path in kept}
     return [
