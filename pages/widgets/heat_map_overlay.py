@@ -48,35 +48,9 @@ def case_picture(
         go.Heatmap(z=image, colorscale="Greys_r", zmin=0, zmax=255, showscale=False, hoverinfo="skip")
     )  # "Greys" runs from white; reversed, a pixel without counts is black
     if class_map is not None:
-        h, w = class_map.shape
-        # The map covers the square that the image was padded to.
-        side = max(rows, columns)
-        upper, left, _, _ = square_to_image_box(rows, columns)
-        figure.add_trace(
-            go.Heatmap(
-                z=np.maximum(class_map, 0).astype("float32"),
-                x0=(side / w - 1) / 2 - left * side,
-                dx=side / w,
-                y0=(side / h - 1) / 2 - upper * side,
-                dy=side / h,
-                zsmooth="best",
-                colorscale=HEAT_MAP_COLOURS,
-                zmin=0,
-                zmax=top,
-                showscale=False,
-                hovertemplate="evidence %{z:.3f}<extra></extra>",
-            )
-        )
+        figure.add_trace(_heat_map(class_map, top, rows, columns))
     if lesion is not None:
-        figure.add_trace(
-            go.Contour(
-                z=lesion.astype("uint8"),
-                contours={"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"},
-                line={"color": LESION_COLOUR, "width": 1.5},
-                showscale=False,
-                hoverinfo="skip",
-            )
-        )
+        figure.add_trace(_outline(lesion))
     figure.update_xaxes(visible=False, range=[-0.5, columns - 0.5], constrain="domain")
     figure.update_yaxes(visible=False, range=[rows - 0.5, -0.5], scaleanchor="x", constrain="domain")
     return figure.update_layout(
@@ -84,4 +58,35 @@ def case_picture(
         **DARK,
         height=height,
         margin={"l": 0, "r": 0, "t": 34, "b": 0},
+    )
+
+
+def _heat_map(class_map: np.ndarray, top: float, rows: int, columns: int) -> go.Heatmap:
+    """The map over the square that an image of (rows, columns) pixels was padded to."""
+    h, w = class_map.shape
+    side = max(rows, columns)
+    upper, left, _, _ = square_to_image_box(rows, columns)
+    return go.Heatmap(
+        z=np.maximum(class_map, 0).astype("float32"),
+        x0=(side / w - 1) / 2 - left * side,
+        dx=side / w,
+        y0=(side / h - 1) / 2 - upper * side,
+        dy=side / h,
+        zsmooth="best",
+        colorscale=HEAT_MAP_COLOURS,
+        zmin=0,
+        zmax=top,
+        showscale=False,
+        hovertemplate="evidence %{z:.3f}<extra></extra>",
+    )
+
+
+def _outline(lesion: np.ndarray) -> go.Contour:
+    """The edge of a lesion."""
+    return go.Contour(
+        z=lesion.astype("uint8"),
+        contours={"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"},
+        line={"color": LESION_COLOUR, "width": 1.5},
+        showscale=False,
+        hoverinfo="skip",
     )
