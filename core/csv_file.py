@@ -6,9 +6,9 @@ the number of the line on which it begins (the first line is 1), and every refus
 ``docs/files.md`` says what is accepted:
 
 * UTF-8 and UTF-16, with or without a byte order mark. Any other encoding is refused, for a wrong guess changes names.
-* Commas, semicolons, tabs or bars between the fields; Excel's ``sep=;`` line; decimal commas where the separator is no
-  comma; quoted line breaks; empty rows; comment lines (``#``) before the header, and after it where they cannot be a
-  row; empty columns; the row names of R and the index of pandas.
+* Commas, semicolons, tabs, bars or blanks between the fields; Excel's ``sep=;`` line; decimal commas where the
+  separator is no comma; quoted line breaks; empty rows and columns; comment lines (``#``) before the header, and after
+  it where they cannot be a row; the row names of R and the index of pandas.
 * Column names are compared without capitals, blanks, points, hyphens and underscores.
 * A text that begins with a formula sign may have an apostrophe in front (:func:`safe_text`), which is taken off.
 * Titles above the header, second header rows (Qualtrics, REDCap) and repeated headers are refused with their rows.
@@ -31,7 +31,7 @@ from pathlib import Path
 from core.errors import ManifestError
 
 MAX_BYTES = 1024 * 1024 * 1024
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = (",", ";", "\t", "|", " ")  # blanks: R's write.table
 _SAVE_AS = "save it as 'CSV UTF-8' in the spreadsheet"
 _NOT_CSV = {b"PK\x03\x04": "an Excel workbook or zip file", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
             b"\x1f\x8b": "compressed with gzip", b"%PDF": "a PDF"}  # fmt: skip
@@ -232,14 +232,15 @@ def read_lines(path: str | Path) -> list[str]:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode(encoding, "replace")
-        raise ManifestError(
-            "the file is not UTF-8, perhaps Windows-1252 (Latin-1)" if encoding == "utf-8-sig" else "broken UTF-16",
-            file=path,
-            row=before.count("\n") + 1,
-            value=data[error.start : error.start + 1],
-            fix=f"{_SAVE_AS}, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv",
-        ) from error
+        row, value = (
+            data[: error.start].decode(encoding, "replace").count("\n") + 1,
+            data[error.start : error.start + 1],
+        )
+        problem, fix = f"the file begins as {encoding.upper()} and goes on as something else", _SAVE_AS
+        if encoding == "utf-8-sig":
+            problem = "the file is not UTF-8, perhaps Windows-1252 (Latin-1)"
+            fix += f", or: iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > '{path.stem}-utf8{path.suffix}'"
+        raise ManifestError(problem, file=path, row=row, value=value, fix=fix) from error
     if "\0" in text:
         row = text[: text.index("\0")].count("\n") + 1
         raise ManifestError("there is a NUL character in the file", file=path, row=row, fix=_SAVE_AS)
@@ -367,7 +368,7 @@ def _header_place(lines: Sequence[str], columns: Columns) -> tuple[int, str, lis
     if separator not in SEPARATORS:
         near = [line for line in lines[start : start + _TITLE_ROWS] if line.strip()]
         scored = {sign: max((len(_named(line, columns, sign)) for line in near), default=0) for sign in SEPARATORS}
-        separator = max(SEPARATORS, key=lambda sign: (scored[sign], near[0].count(sign) if near else 0))
+        separator = max(SEPARATORS, key=lambda sign: (scored[sign], near[0].count(sign) if near and sign != " " else 0))
     said = [f"comment above the header, left out: {rows_text(notes)}"] if notes else []
     return start, separator, said
 
@@ -381,6 +382,8 @@ def named_columns(lines: Sequence[str], columns: Columns) -> set[str]:
 def _named(line: str, columns: Columns, separator: str) -> set[str]:
     """Which columns a line names under a separator."""
     cells = next(csv.reader([line.strip("\r\n")[:20_000]], delimiter=separator, skipinitialspace=True), [])
+    if separator == " " and any(sign in cell for cell in cells for sign in SEPARATORS):
+        return set()
     return {columns.name_of(cell.strip()) for cell in cells} & set(columns.known) if len(cells) > 1 else set()
 
 
@@ -567,7 +570,7 @@ def _with_rows(table: CsvFile, body: Sequence[tuple[int, list[str]]], separator:
             rows.append(CsvRow(table.file, number, values, decimal))
             continue
         word = "few" if len(cells) < width else "many"
-        sign = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(separator, "a bar")
+        sign = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}.get(separator, "a blank")
         problems.append(
             ManifestError(
                 f"the row has too {word} fields: {len(cells)} instead of {width}", file=table.file, row=number,

@@ -92,7 +92,7 @@ def _table(path: str | Path) -> tuple[CsvFile, Sequence[str]]:
             row=max(1, len(lines)),
             fix="write rows such as -1,case1,0,1 and reader1,case1,A,0.7",
         )
-    separator = max(SEPARATORS, key=lines[first].count)
+    separator = max(SEPARATORS, key=lambda sign: lines[first].count(sign) if sign.strip(" ") else 0.5)
     cells = [cell.strip(' "\r\n') for cell in lines[first].split(separator)]
     is_named = any(COLUMNS.name_of(cell) in COLUMNS.known for cell in cells)
     if begin is None and (is_named or len(cells) != len(COLUMNS.known)):

@@ -207,6 +207,8 @@ class StudyRows:
             self._frame(table) for table in (self._answers, self._ratings, self._predictions)
         )
         self._refuse_partial(classes, predictions)
+        if not (predictions["label"] != "").any():
+            predictions = predictions.drop(columns="label")  # the most probable class, as in a study
         is_answered = (answers["label"] != "") | answers["is_unreadable"]
         rows = {"cases": case_rows, "reader_ratings": self._ratings.rows, "predictions": self._predictions.rows,
                 "readings": [self._answers.rows[at] for at in np.flatnonzero(is_answered)]}  # fmt: skip

@@ -173,3 +173,9 @@ def test_files_for_other_programs_are_one_per_cohort_and_class(exported: Path) -
     assert not (exported / files[0]).read_bytes().startswith(b"\xef\xbb\xbf")
     found = analyse_file(exported / "mrmcaov_internal_none.csv").analysis.to_tables()["auc"]
     assert found["value"].between(0, 1).all()
+
+
+def test_a_name_that_a_format_cannot_hold_leaves_nothing_behind(store: Repository, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot hold this name .*mrmcaov"):
+        export_study(store, STUDY, tmp_path / "out", (Layout.IMRMC,))
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """CSV files: other people's dialects are one table, what is wrong is located, what we write comes back."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,13 @@ DIALECTS = {
     "row names of write.table": "".join(
         (f'"{at}"\t' if at else "") + line.replace(",", "\t") + "\n" for at, line in enumerate(PLAIN.splitlines())
     ),
+    "write.table as it is": "".join(
+        (f'"{at}" ' if at else "") + " ".join(f'"{cell}"' for cell in line.split(",")) + "\n"
+        for at, line in enumerate(PLAIN.splitlines())
+    ),
+    "write.csv2": "".join(
+        f'"{at or ""}";' + line.replace(",", ";").replace(".", ",") + "\n" for at, line in enumerate(PLAIN.splitlines())
+    ),
     "empty columns at the end": "".join(f"{line},,\n" for line in PLAIN.splitlines()),
     "separators at the end of the rows alone": "".join(
         line + (",\n" if at else "\n") for at, line in enumerate(PLAIN.splitlines())
@@ -153,6 +161,14 @@ def test_what_cannot_be_read_is_located_with_a_fix(read, item):
     problem = read(content).problems[0]
     assert words in problem.problem
     assert (problem.row, bool(problem.fix), problem.file.endswith("file.csv")) == (row, True, True)
+
+
+def test_the_fix_of_another_encoding_works(tmp_path):
+    (tmp_path / "file.csv").write_bytes(PLAIN.replace("Ann", "M\u00fcller").encode("cp1252"))
+    fix = read_csv_file(tmp_path / "file.csv", COLUMNS).problems[0].fix
+    subprocess.run(fix.partition("or: ")[2], shell=True, check=True, cwd=tmp_path)  # noqa: S602  # as a person would
+    table = read_csv_file(tmp_path / "file-utf8.csv", COLUMNS)
+    assert {row.text("reader") for row in table.rows} == {"M\u00fcller", "Bob"}
 
 
 @pytest.mark.parametrize("item", ["a title", "a header in the middle", "Qualtrics", "labels below the names"])
