@@ -13,6 +13,7 @@ Predictive values depend on the prevalence in the study, and so do their differe
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
@@ -23,7 +24,15 @@ from scipy import stats
 
 from core.errors import StatisticsInputError
 from core.statistics.result import Estimate, Reported, TestResult, undefined_test
-from core.statistics.validation import BoolArray, check_confidence_level, check_same_length, check_truth
+from core.statistics.validation import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_confidence_level,
+    check_groups,
+    check_same_length,
+    check_truth,
+)
 
 ScoreTest = Literal["weighted", "generalised"]
 
@@ -42,6 +51,7 @@ def compare_predictive_values(
     second: ArrayLike,
     *,
     method: ScoreTest = "weighted",
+    patients: Sequence[Hashable] | np.ndarray | None = None,
     confidence_level: float = 0.95,
 ) -> PredictiveValueComparison:
     """Score tests of equal PPV and equal NPV over the same cases.
@@ -55,6 +65,9 @@ def compare_predictive_values(
     method : {"weighted", "generalised"}
         Kosinski's weighted generalised score statistic (default, better size), or Leisenring's generalised score
         statistic. The difference's interval is normal with the empirical variance over cases.
+    patients : sequence, shape (n_cases,), optional
+        Patient of each case, where a patient may have several: all calls of a patient are then the cluster of
+        Leisenring's statistic, whichever was asked for, and the variance is one between patients.
 
     Returns
     -------
@@ -72,39 +85,53 @@ def compare_predictive_values(
     one, two = check_truth(first, field="first"), check_truth(second, field="second")
     check_same_length(is_positive, one, fields="truth, first")
     check_same_length(is_positive, two, fields="truth, second")
+    group = None if patients is None else check_groups(patients, is_positive.size)
     return PredictiveValueComparison(
-        ppv=_compare(is_positive, one, two, "PPV", method, level),
-        npv=_compare(~is_positive, ~one, ~two, "NPV", method, level),
+        ppv=_compare(is_positive, one, two, "PPV", method, level, group),
+        npv=_compare(~is_positive, ~one, ~two, "NPV", method, level, group),
     )
 
 
 def _compare(
-    is_hit: BoolArray, first: BoolArray, second: BoolArray, what: str, method: ScoreTest, level: float
+    is_hit: BoolArray,
+    first: BoolArray,
+    second: BoolArray,
+    what: str,
+    method: ScoreTest,
+    level: float,
+    group: IntArray | None,
 ) -> TestResult:
     """Share of ``is_hit`` among the calls of each reader."""
-    name = f"{what}, {'Kosinski weighted score' if method == 'weighted' else 'Leisenring generalised score'}"
+    is_weighted = method == "weighted" and group is None
+    name = f"{what}, {'Kosinski weighted score' if is_weighted else 'Leisenring generalised score'}"
+    if group is not None:
+        name += ", patients as clusters"
     n_1, n_2 = int(first.sum()), int(second.sum())
     if n_1 == 0 or n_2 == 0:
         return undefined_test(f"A reader made no call, so there is no {what} to compare.", method=name)
     share_1, share_2 = float(is_hit[first].mean()), float(is_hit[second].mean())
     pooled = (share_1 * n_1 + share_2 * n_2) / (n_1 + n_2)
-    residual = is_hit - pooled
-    if method == "weighted":
+    residual: FloatArray = is_hit.astype(np.float64) - pooled
+    if is_weighted:
         shared = float(np.sum(residual[first & second] ** 2)) / (n_1 + n_2)
         variance = (pooled * (1.0 - pooled) - 2.0 * shared) * (1.0 / n_1 + 1.0 / n_2)
         distance = share_1 - share_2
     else:
         mean = n_2 / (n_1 + n_2)
-        per_case = residual * (first * -mean + second * (1.0 - mean))
-        distance, variance = float(per_case.sum()), float(np.sum(per_case**2))
+        per_unit = _sums(residual * (first * -mean + second * (1.0 - mean)), group)
+        distance, variance = float(per_unit.sum()), float(np.sum(per_unit**2))
     if variance <= 1e-15:
         return undefined_test("Both readers' calls leave no variance to test with.", method=name)
     statistic = distance**2 / variance
-    pull = first * (is_hit - share_1) / n_1 - second * (is_hit - share_2) / n_2
+    pull = _sums(first * (is_hit - share_1) / n_1 - second * (is_hit - share_2) / n_2, group)
     error = sqrt(float(np.sum(pull**2)))
     half = float(stats.norm.isf((1.0 - level) / 2.0)) * error
     gap = share_1 - share_2
-    estimate = Estimate(
-        gap, error or None, max(-1.0, gap - half), min(1.0, gap + half), level, "empirical variance over cases"
-    )
+    of = "empirical variance over " + ("cases" if group is None else "patients")
+    estimate = Estimate(gap, error or None, max(-1.0, gap - half), min(1.0, gap + half), level, of)
     return TestResult(statistic, float(stats.chi2.sf(statistic, 1)), name, 1.0, difference=estimate)
+
+
+def _sums(values: FloatArray, group: IntArray | None) -> FloatArray:
+    """One number a case, or a patient."""
+    return values if group is None else np.asarray(np.bincount(group, weights=values), dtype=np.float64)

@@ -10,6 +10,7 @@ from core.statistics import (
     auc_clustered,
     compare_aucs,
     compare_aucs_paired,
+    compare_predictive_values,
     delong_components,
     difference_paired_clustered,
     mcnemar,
@@ -195,6 +196,19 @@ def test_clustered_mcnemar_rejects_as_often_as_it_should():
     assert 0.02 < rejected["obuchowski"] / 400 < 0.085
     assert 0.02 < rejected["durkalski"] / 400 < 0.085
     assert rejected["naive"] / 400 > 0.12
+
+
+def test_predictive_values_between_patients():
+    """One case a patient is Leisenring's test; the same case twice says nothing new."""
+    rng = np.random.default_rng(12)
+    truth, one, two = rng.random((3, 120)) < np.array([[0.4], [0.5], [0.5]])
+    plain = compare_predictive_values(truth, one, two, method="generalised")
+    alone = compare_predictive_values(truth, one, two, patients=np.arange(120))
+    twice = compare_predictive_values(*(np.repeat(x, 2) for x in (truth, one, two)), patients=np.arange(240) // 2)
+    for found in (alone, twice):
+        assert found.ppv.p_value == pytest.approx(plain.ppv.p_value)
+        assert found.npv.difference.upper == pytest.approx(plain.npv.difference.upper)
+        assert "patients as clusters" in found.ppv.method
 
 
 def test_what_has_no_variance_between_patients_says_so():
