@@ -7,11 +7,13 @@ Cut-offs are fixed before the study and given to the analysis. Without any, ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from core.errors import StatisticsInputError
 from core.statistics.proportions import proportion, proportion_clustered
+from core.statistics.result import Estimate
 from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.data import FloatArray
 from core.study_analysis.results import CutoffResult, identity_of
@@ -66,8 +68,14 @@ def _of_class(
             if patients is not None and inside.any():
                 estimate = proportion_clustered(success[inside], patients[inside], confidence_level=level)
             else:
-                estimate = proportion(int((success & inside).sum()), int(inside.sum()), confidence_level=level)
+                estimate = _share(int((success & inside).sum()), int(inside.sum()), level)
             yield CutoffResult(identity_of(one), cohort.class_keys[index], cutoff, quantity, estimate)
+
+
+@lru_cache(maxsize=1 << 16)
+def _share(successes: int, n: int, level: float) -> Estimate:
+    """A proportion; many readers and cut-offs have the same counts."""
+    return proportion(successes, n, confidence_level=level)
 
 
 def _cutoffs(one: Participant, ratings: FloatArray, cutoffs: tuple[float, ...] | None) -> tuple[float, ...]:

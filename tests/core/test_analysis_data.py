@@ -46,7 +46,7 @@ def changed(table, row, column, value):
         ("readings", 8, "reading_seconds", -1.0, "must be 0 or more"),
         ("readings", 8, "reading_seconds", "fast", "is not a finite number"),
         ("cases", 8, "age_years", -3, "must be 0 or more"),
-        ("predictions", 9, "p_sat", float("nan"), "must lie between 0 and 1"),
+        ("predictions", 9, "p_sat", float("nan"), "is missing"),
         ("predictions", 9, "p_sat", 1.2, "must lie between 0 and 1"),
         ("predictions", 9, "case", "case-9999", "is not a case of this study"),
     ],
