@@ -15,7 +15,7 @@ from pages.widgets.comparison_views import draw_areas, draw_cutoffs, draw_matche
 from pages.widgets.drawn_tables import draw_download, draw_notes, draw_table
 from pages.widgets.guard import requires
 from pages.widgets.part_views import draw_calibration, draw_subgroups, draw_times
-from pages.widgets.results_data import Results, is_sealed, load_results, percent, pick_study
+from pages.widgets.results_data import Results, is_sealed, load_results, percent, pick_study, with_labels
 
 #: Order and titles of the views of this screen.
 VIEWS = (
@@ -48,7 +48,7 @@ def render(repository: Repository) -> None:
         view = st.segmented_control("View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params")
         default = "internal" if "internal" in cohorts else cohorts[0]
         cohort = st.segmented_control("Cohort", cohorts, default=default, required=True, key=f"cohort {study.key}")
-    tables = {name: _of_cohort(table, str(cohort)) for name, table in results.tables.items()}
+    tables = with_labels({name: _of_cohort(table, str(cohort)) for name, table in results.tables.items()})
     draw: dict[str, Callable[[Study, dict[str, pd.DataFrame]], None]] = {
         "Overview": _overview,
         "Classes": _classes,
@@ -88,7 +88,7 @@ def _overview(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     with st.container(horizontal=True):
         for row in accuracy.itertuples(index=False):
             limits = f"{percent(row.lower)} to {percent(row.upper)}, n = {row.n}"
-            st.metric(row.name, percent(row.value), limits, delta_color="off", delta_arrow="off", border=True)
+            st.metric(row.label, percent(row.value), limits, delta_color="off", delta_arrow="off", border=True)
     for model in summary.loc[summary["kind"] == "model", ["participant", "name"]].drop_duplicates().itertuples():
         mark = "" if study.is_declared(model.participant) else ":material/warning: "
         st.caption(f"{mark}{model.name}: {study.declaration(model.participant)}")
@@ -151,10 +151,10 @@ def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     auc = tables["auc"]
     per_class = tables["per_class"]
     chosen = per_class[(per_class["class"] == key) & per_class["quantity"].isin(["sensitivity", "specificity"])]
-    wide = chosen.pivot_table(index="name", columns="quantity", values="value", sort=False).reset_index()
+    wide = chosen.pivot_table(index="label", columns="quantity", values="value", sort=False).reset_index()
     operating = pd.DataFrame(
         {
-            "name": wide["name"],
+            "label": wide["label"],
             "false_positive_rate": 1 - wide["specificity"],
             "sensitivity": wide["sensitivity"],
         }
@@ -182,11 +182,11 @@ def _roc(study: Study, tables: dict[str, pd.DataFrame]) -> None:
 
 def _confusion(study: Study, tables: dict[str, pd.DataFrame]) -> None:
     rows = tables["confusion"]
-    names = list(dict.fromkeys(rows["name"]))
+    names = list(dict.fromkeys(rows["label"]))
     for start in range(0, len(names), 2):
         for column, name in zip(st.columns(2, gap="large"), names[start : start + 2], strict=False):
             with column:
-                figure = charts.confusion_chart(rows[rows["name"] == name], _labels(study, short=True), name)
+                figure = charts.confusion_chart(rows[rows["label"] == name], _labels(study, short=True), name)
                 st.plotly_chart(figure, config=charts.CHART_CONFIG, alt=f"Confusion matrix of {name}")
     draw_download(rows, "confusion.csv")
 

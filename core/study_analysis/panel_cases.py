@@ -57,7 +57,8 @@ def check_missing(missing: Missing | str) -> Missing:
         return Missing(missing)
     except ValueError as error:
         fix = "use " + " or ".join(Missing)
-        raise StatisticsInputError("is unknown", field="missing", value=missing, fix=fix) from error
+        problem = "is no way to compare readers where cases are missing"
+        raise StatisticsInputError(problem, field="missing", value=missing, fix=fix) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,8 +45,8 @@ QUANTITY_LABELS = {
 
 
 def participant_styles(table: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
-    """Name -> (colour, marker, dash), the same on every chart of a page."""
-    names = table[["name", "kind"]].drop_duplicates()
+    """Label -> (colour, marker, dash), the same on every chart of a page."""
+    names = table[["label", "kind"]].drop_duplicates()
     return {
         name: (PALETTE[i % len(PALETTE)], "diamond" if kind == "model" else "circle", DASHES[i % len(DASHES)])
         for i, (name, kind) in enumerate(names.itertuples(index=False))
@@ -85,10 +85,10 @@ def estimate_chart(rows: pd.DataFrame, styles: Mapping[str, tuple[str, str, str]
 
     Parameters
     ----------
-    rows : table with name, value, lower, upper, n, method; one row a participant
+    rows : table with label, value, lower, upper, n, method; one row a participant
     """
     figure = go.Figure()
-    for name, group in rows.groupby("name", sort=False):
+    for name, group in rows.groupby("label", sort=False):
         colour, marker, _ = styles[name]
         figure.add_trace(
             go.Scatter(
@@ -105,7 +105,7 @@ def estimate_chart(rows: pd.DataFrame, styles: Mapping[str, tuple[str, str, str]
             )
         )
     figure.update_yaxes(autorange="reversed")
-    return _frame(figure, height=90 + 44 * max(1, rows["name"].nunique()), title=title)
+    return _frame(figure, height=90 + 44 * max(1, rows["label"].nunique()), title=title)
 
 
 def per_class_chart(
@@ -115,14 +115,14 @@ def per_class_chart(
 
     Parameters
     ----------
-    rows : table with class, name, value, lower, upper, n; one row a participant and class
+    rows : table with class, label, value, lower, upper, n; one row a participant and class
     """
     figure = go.Figure()
-    names = list(dict.fromkeys(rows["name"]))
+    names = list(dict.fromkeys(rows["label"]))
     offsets = np.linspace(-0.28, 0.28, len(names)) if len(names) > 1 else [0.0]
     keys = list(class_labels)
     for offset, name in zip(offsets, names, strict=True):
-        group = rows[rows["name"] == name]
+        group = rows[rows["label"] == name]
         colour, marker, _ = styles[name]
         figure.add_trace(
             go.Scatter(
@@ -155,7 +155,7 @@ def roc_chart(
     ----------
     points : rows of ``roc_points`` for one cohort and class
     auc : rows of ``auc`` for the same
-    operating : table with name, false_positive_rate, sensitivity: where each participant's chosen class puts it
+    operating : table with label, false_positive_rate, sensitivity: where each participant's chosen class puts it
     average : rows of ``reader_average_roc`` for the same; drawn as one white line for each arm
     """
     figure = go.Figure()
@@ -169,8 +169,8 @@ def roc_chart(
             hoverinfo="skip",
         )
     )
-    areas = auc.set_index("name")
-    for name, group in points.groupby("name", sort=False):
+    areas = auc.set_index("label")
+    for name, group in points.groupby("label", sort=False):
         colour, marker, dash = styles[name]
         label = name
         if name in areas.index and pd.notna(areas.loc[name, "value"]):
@@ -205,17 +205,17 @@ def roc_chart(
             )
         )
     for row in operating.itertuples(index=False):
-        colour, marker, _ = styles[row.name]
+        colour, marker, _ = styles[row.label]
         figure.add_trace(
             go.Scatter(
                 x=[row.false_positive_rate],
                 y=[row.sensitivity],
                 mode="markers",
                 marker={"color": colour, "symbol": marker, "size": 12, "line": {"color": "white", "width": 1.5}},
-                legendgroup=row.name,
+                legendgroup=row.label,
                 showlegend=False,
                 hovertemplate="chosen class: sensitivity %{y:.3f}, 1 − specificity %{x:.3f}"
-                f"<extra>{row.name}</extra>",
+                f"<extra>{row.label}</extra>",
             )
         )
     figure.update_xaxes(title="1 − specificity", range=[-0.02, 1.02])

@@ -135,7 +135,7 @@ def draw_notes(table: pd.DataFrame) -> None:
 
 def draw_download(table: pd.DataFrame, name: str) -> None:
     """CSV of exactly the rows that are shown; the hash in its name tells an old download from a new one."""
-    file = csv_file(name, table)
+    file = csv_file(name, table.drop(columns="label", errors="ignore"))  # of the screen, not of the analysis
     st.download_button(
         "CSV",
         file.content,

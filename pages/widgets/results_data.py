@@ -75,6 +75,30 @@ def _results(study_key: str, counts: tuple[tuple[str, str, int], ...], _reposito
     return Results(analysis, analysis.to_tables())
 
 
+def with_labels(tables: Tables) -> dict[str, pd.DataFrame]:
+    """The tables of a cohort, those of single participants with a column ``label``: one for each reader in each arm.
+
+    A name alone would draw both arms of a reader, or two readers of one name, as one.
+    """
+    about = tables["missing"][["participant", "name", "arm"]]
+    has_arms = about.loc[about["arm"] != "", "arm"].nunique() > 1
+    is_shared = about.duplicated(["name", "arm"], keep=False)
+    label = {
+        (row.participant, row.arm): row.name
+        + (f" ({row.participant})" if shared else "")
+        + (f", {row.arm}" if has_arms and row.arm else "")
+        for row, shared in zip(about.itertuples(index=False), is_shared, strict=True)
+    }
+    found = {}
+    for name, table in tables.items():
+        found[name] = table
+        if {"participant", "name", "arm"} <= set(table.columns):
+            keys = zip(table["participant"], table["arm"], table["name"], strict=True)
+            labels = [label.get((key, arm), shown) for key, arm, shown in keys]
+            found[name] = table.assign(label=pd.Series(labels, index=table.index, dtype=object))
+    return found
+
+
 @st.cache_resource(max_entries=4, show_spinner="Loading class maps ...")
 def class_map_tops(study_key: str, model_sha256: str, n_predicted: int, _repository: Repository) -> np.ndarray:
     """Value of each class's map that is drawn brightest, shape (k,): 99th percentile of its maxima over all cases."""

@@ -1,11 +1,15 @@
 """Tables on screen: p values as journals print them, notes before numbers, nothing that Markdown would eat."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.analysis import analyse
+from pages.widgets import charts
 from pages.widgets.drawn_tables import estimate_text, p_text
+from pages.widgets.results_data import with_labels
 from tests.core.analysis_studies import simulated_study
 
 
@@ -62,7 +66,7 @@ def test_names_are_no_markup():
 
 
 def test_every_view_draws_what_the_analysis_gives():
-    tables = analyse(simulated_study(n_cases=60, readers=2, models=1, has_about=True)).to_tables()
+    tables = with_labels(analyse(simulated_study(n_cases=60, readers=2, models=1, has_about=True)).to_tables())
 
     def script(tables, labels):
         from pages.widgets.comparison_views import draw_areas, draw_cutoffs, draw_matched_points, draw_pairs
@@ -82,3 +86,37 @@ def test_every_view_draws_what_the_analysis_gives():
     drawn = [table.value for table in page.table]
     assert all(isinstance(table, pd.DataFrame) and len(table) for table in drawn)
     assert {"Difference (95 %)", "Brier score", "Median seconds (95 %)"} <= {name for t in drawn for name in t.columns}
+
+
+def two_arm_tables():
+    study = simulated_study(n_cases=60, readers=2, models=1, arms=("aided", "unaided"))
+    study = replace(study, reader_names={"reader-0": "Ann", "reader-1": "Ann"})
+    return with_labels(analyse(study).to_tables())
+
+
+def test_arms_and_namesakes_are_drawn_apart():
+    tables = two_arm_tables()
+    assert set(tables["summary"]["label"]) == {
+        "Ann (reader-0), aided", "Ann (reader-0), unaided", "Ann (reader-1), aided", "Ann (reader-1), unaided",
+        "model-0",
+    }  # fmt: skip
+    styles = charts.participant_styles(tables["summary"])
+    accuracy = tables["summary"][tables["summary"]["quantity"] == "accuracy"]
+    assert len(charts.estimate_chart(accuracy, styles, "").data) == 5
+    points = tables["roc_points"][tables["roc_points"]["class"] == "sat"]
+    areas = tables["auc"][tables["auc"]["class"] == "sat"]
+    none = pd.DataFrame({"label": [], "false_positive_rate": [], "sensitivity": []})
+    average = tables["reader_average_roc"][tables["reader_average_roc"]["class"] == "sat"]
+    figure = charts.roc_chart(points, areas, none, average, styles, "")
+    lines = [trace for trace in figure.data if trace.name and trace.name.startswith("Ann")]
+    assert len(lines) == 4
+    assert all((pd.Series(line.x).diff().dropna() >= 0).all() for line in lines), "one line, one curve"
+
+
+def test_a_confusion_matrix_holds_one_arm():
+    tables = two_arm_tables()
+    rows = tables["confusion"]
+    one = rows[rows["label"] == "Ann (reader-0), aided"]
+    assert one["count"].sum() == 60
+    figure = charts.confusion_chart(one, {key: key for key in ("graves", "normal", "sat", "tumor")}, "")
+    assert sum(int(cell) for row in figure.data[0].text for cell in row) == 60
