@@ -183,8 +183,8 @@ def _on_message(repository: Repository, study: Study, value: Any) -> None:
     if receipt.state is ReceiptState.REFUSED and message.answer is not None and _SHOWN in st.session_state:
         position = st.session_state[_SHOWN][2].presentation.position
         st.session_state[UNSAVED_NOTE] = (
-            f"Case {position}: {receipt.message} Your answer is kept in this browser tab; if the case can be answered "
-            "again, it comes back there as a draft."
+            f"Case {position} was not saved{receipt.message.removeprefix('Not saved')} Your answer is kept in this "
+            "browser tab; if the case can be answered again, it comes back there as a draft."
         )
 
 

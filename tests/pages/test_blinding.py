@@ -109,7 +109,7 @@ def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> Non
     assert set(header) == {
         "mode", "draft_key", "presentation_id", "position", "count", "done", "revision", "question", "classes",
         "confidence", "previous", "can_correct", "height", "width", "bits", "unit",
-        "spacing_mm", "view", "receipt",
+        "spacing_mm", "view", "receipt", "health",
     }  # fmt: skip
     np.testing.assert_array_equal(np.frombuffer(frame[4 + length :], "<u2").reshape(3, 4), pixels)
 

@@ -220,3 +220,16 @@ def test_a_lost_connection_takes_the_green_receipt_away(context: BrowserContext)
     bench.wait("offline")
     assert status.inner_text().startswith("No connection to the server.")
     assert status.get_attribute("data-tone") == "alert"
+
+
+def test_a_line_cut_without_a_word_is_found_by_the_pulse(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.page.clock.install()
+    bench.feed(2)
+    bench.wait("empty")
+    bench.page.route("**/_stcore/health", lambda route: route.abort())
+    bench.page.clock.run_for(5100)
+    bench.wait("offline")
+    bench.page.unroute("**/_stcore/health")
+    bench.page.clock.run_for(5100)
+    bench.wait("empty")

@@ -448,7 +448,7 @@ def test_when_the_study_closes_in_mid_case_the_reader_is_told_and_the_answer_com
     operator.set_state(STUDY, StudyState.CLOSED)
     for key in (*planned(1), "Enter"):
         page.keyboard.press(key)
-    expect(page.get_by_text("Case 2: Not saved: the study is not open any more")).to_be_visible()
+    expect(page.get_by_text("Case 2 was not saved: the study is not open any more")).to_be_visible()
     operator.set_state(STUDY, StudyState.OPEN)
     engine.dispose()
     page.reload()
@@ -473,7 +473,7 @@ def test_when_the_sign_in_ends_in_mid_case_the_reader_is_told_and_the_draft_is_b
     for key in (*planned(1), "Enter"):
         page.keyboard.press(key)
     expect(page.get_by_text("You are signed out")).to_be_visible()
-    expect(page.get_by_text("Case 2: Not saved: your sign-in has ended")).to_be_visible()
+    expect(page.get_by_text("Case 2 was not saved: your sign-in has ended")).to_be_visible()
     page.get_by_role("link", name="Sign in again").click()
     page.get_by_label("Login").fill(reader)
     page.get_by_label("Password").fill(PASSWORD)

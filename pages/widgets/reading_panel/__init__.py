@@ -21,6 +21,7 @@ import streamlit as st
 from core.errors import InputError
 from core.imaging import default_window
 from core.study import Answer, Presentation, Protocol
+from pages.door.addresses import address
 
 _FOLDER = Path(__file__).parent
 #: Key of the component in the session state.
@@ -117,6 +118,7 @@ def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None
         "spacing_mm": case.pixel_spacing_mm,
         "view": {"centre": (low + high) / 2, "width": high - low, "table": "inverse grey"},
         "receipt": None if receipt is None else asdict(receipt),
+        "health": address("/_stcore/health"),
     }
     text = json.dumps(header, ensure_ascii=False).encode()
     little_endian = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))

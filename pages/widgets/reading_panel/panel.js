@@ -6,6 +6,7 @@
 // receipt with the same submit_id comes back; sending it twice is harmless, for the store keeps one reading per id.
 
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
+const PULSE_MS = 5000; // how often the server is asked whether it is there
 const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
 
@@ -41,6 +42,7 @@ class Panel {
     this.isRefused = false; // the answer on the screen was refused; it stays as a draft
     this.isPaused = false;
     this.isOffline = false; // no connection to the server
+    this.isReachable = true; // what the last pulse said
     this.isDialogOpen = false; // a dialog of the page lies over the panel
     this.isClosed = false;
     this.draft = null;
@@ -397,10 +399,12 @@ class Panel {
     this.write();
   }
 
-  // Streamlit writes into the page how its connection stands. Its own dialog about a lost one would cover the image and
-  // make the form inert, so the panel closes it and says the same itself.
+  // Streamlit writes into the page how its connection stands; a line that is cut without a word is found by asking the
+  // server now and then. Streamlit's own dialog would cover the image and make the form inert, so the panel closes it
+  // and says the same itself.
   watchConnection() {
     const app = document.querySelector("[data-testid=stApp]");
+    const isConnected = () => app === null || app.dataset.testConnectionState === "CONNECTED";
     const look = () => {
       this.isDialogOpen = false;
       for (const dialog of document.querySelectorAll("[data-testid=stDialog]")) {
@@ -408,16 +412,29 @@ class Panel {
         else this.isDialogOpen = true;
       }
       if (this.header) this.write();
-      const isOffline = !navigator.onLine || (app !== null && app.dataset.testConnectionState !== "CONNECTED");
+      const isOffline = !navigator.onLine || !isConnected() || !this.isReachable;
       if (isOffline !== this.isOffline) this.tellConnection(isOffline);
     };
-    const observer = new MutationObserver(look);
+    const feelPulse = async () => {
+      if (!this.header || document.hidden) return;
+      const options = { cache: "no-store", signal: AbortSignal.timeout(PULSE_MS - 500) };
+      this.isReachable = await fetch(this.header.health, options).then((answer) => answer.ok, () => false);
+      if (!this.isClosed) look();
+    };
+    const observer = new MutationObserver((changes) => {
+      if (changes.some((change) => change.type === "attributes") && isConnected()) this.isReachable = true;
+      look();
+    });
     observer.observe(document.body, { childList: true });
     if (app) observer.observe(app, { attributeFilter: ["data-test-connection-state"] });
-    for (const type of ["online", "offline"]) window.addEventListener(type, look);
+    const pulse = setInterval(feelPulse, PULSE_MS);
+    window.addEventListener("online", feelPulse);
+    window.addEventListener("offline", look);
     this.unlisten.push(() => {
       observer.disconnect();
-      for (const type of ["online", "offline"]) window.removeEventListener(type, look);
+      clearInterval(pulse);
+      window.removeEventListener("online", feelPulse);
+      window.removeEventListener("offline", look);
     });
     look();
   }
