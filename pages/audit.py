@@ -10,7 +10,7 @@ import streamlit as st
 from actions.export_study import csv_file
 from core.study import Role
 from db import Repository
-from pages.widgets.guard import requires
+from pages.widgets.guard import requires, while_signed_in
 
 _MOST_PROBLEMS = 20
 
@@ -20,6 +20,13 @@ def render(repository: Repository) -> None:
     """Draw the audit screen."""
     st.header("Audit trail")
     _check(repository)
+    _events(repository)
+
+
+@st.fragment
+@while_signed_in
+def _events(repository: Repository) -> None:
+    """The events of one study or all; choosing a study does not check the store again."""
     keys = [study.key for study in repository.studies()]
     chosen = st.selectbox("Study", [None, *keys], format_func=lambda key: key or "All")
     table = pd.DataFrame(
@@ -49,7 +56,7 @@ def render(repository: Repository) -> None:
 
 
 def _check(repository: Repository) -> None:
-    """The check, made anew in every run, and the receipt to deposit."""
+    """The check, made anew at every visit, and the receipt to deposit."""
     with st.spinner("Checking every row against the trail ..."):
         check = repository.verify_audit()
     if check.is_intact:
