@@ -30,7 +30,7 @@ from training.classes import class_keys, disease_classes
 from training.run_folder import write_atomically
 
 #: Raised when the files of the cache change their meaning.
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 #: Problems listed in one message; the rest is counted.
 PROBLEMS_SHOWN = 10
 #: A class needs this many training cases before a fit makes sense.
