@@ -80,7 +80,11 @@ def _postgresql_engine(url: URL, busy_timeout_s: float) -> Engine:
         pool_size=_POOL_SIZE,
         max_overflow=_POOL_SIZE,
         pool_pre_ping=True,
-        connect_args={"options": f"{theirs} {options}" if theirs else options, "connect_timeout": 10},
+        connect_args={
+            "options": f"{theirs} {options}" if theirs else options,
+            "connect_timeout": 10,
+            "client_encoding": "utf8",  # whatever the database's is: what it cannot hold, it refuses
+        },
     )
 
     @event.listens_for(engine, "do_connect")

@@ -99,11 +99,17 @@ _NO_DATABASE = Cause(
 _NOT_ALLOWED = Cause(
     StoreError,
     "The role may not do this in the database. Nothing was saved. Fix: let the owner of the database grant the "
-    "rights, or connect as the owner of the tables.",
+    "rights (for a new store: GRANT CREATE ON SCHEMA public TO the role), or connect as the owner of the tables.",
+)
+_ENCODING = Cause(
+    StoreError,
+    "The database's encoding has no place for one of these characters. Nothing was saved. "
+    "Fix: keep the store in a database made with `createdb --encoding UTF8 --template template0`.",
 )
 
 #: SQLSTATE, or its first two characters, to error (PostgreSQL, appendix A).
 _BY_SQLSTATE: dict[str, Cause] = {
+    "22P05": _ENCODING,
     "23000": _APPEND_ONLY,  # what our triggers raise; broken constraints have codes of their own
     "23": _EXISTS,
     "25006": _READ_ONLY,

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from core.errors import ConflictError, SchemaVersionError, StoreBusyError, StoreDamagedError, StoreError
-from db import create_store, open_store, store_exists
+from core.study import Role
+from db import OPERATOR, Repository, create_store, open_store, store_exists
 from db.engine import connect_engine, writing
 from db.engine_failures import translated_failures
 from tests.stores import PrivateServer, private_server, why_no_postgresql
@@ -134,6 +135,20 @@ def test_a_read_only_role_and_a_closed_connection_are_named(server: PrivateServe
         pytest.raises(StoreBusyError, match="cannot be reached"), translated_failures(), engine.connect() as connection
     ):  # fmt: skip
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_database_of_another_encoding_refuses_what_it_cannot_hold(server: PrivateServer) -> None:
+    superuser = sa.create_engine(server.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with superuser.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    engine = create_store(server.url.set(database="latin"))
+    operator = Repository(engine, OPERATOR)
+    operator.create_person("ok", "Jürgen", Role.READER)
+    with pytest.raises(StoreError, match="UTF8"):
+        operator.create_person("x", "日本", Role.READER)
+    assert [person.display_name for person in operator.people()] == ["Jürgen"]
     engine.dispose()
 
 
