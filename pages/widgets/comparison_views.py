@@ -48,7 +48,7 @@ def draw_panel(tables: Tables, names: Mapping[str, str]) -> None:
         "Figure", metrics, default=metrics[0], required=True, format_func=FIGURES.__getitem__, key="panel figure"
     )
     means, mrmc = (table[table["metric"] == metric] for table in (means, mrmc))
-    draw_notes(pd.concat([table[table["is_leading"].astype(bool)] for table in (mrmc, means)]))
+    said: list[str] = []
     for table, title, columns, name in (
         (mrmc, "**Differences** (first − second)", _DIFFERENCE_COLUMNS, "mrmc"),
         (
@@ -63,6 +63,7 @@ def draw_panel(tables: Tables, names: Mapping[str, str]) -> None:
         leading = table[table["is_leading"].astype(bool)]
         scopes = " and ".join(dict.fromkeys(WORDS[scope] for scope in leading["scope"]))
         st.markdown(f"{title}: {scopes} (multi-reader multi-case analysis, Obuchowski-Rockette)")
+        said += draw_notes(leading, but=said)
         titles = {"estimate": "Difference (95 %)"} if name == "mrmc" else {"estimate": "Average (95 %)"}
         draw_table(leading, columns, names, titles)
         draw_download(table, f"{name}_{metric}.csv")

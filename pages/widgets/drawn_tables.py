@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -126,11 +126,24 @@ def draw_table(
         st.dataframe(shown, hide_index=True, width="stretch")
 
 
-def draw_notes(table: pd.DataFrame) -> None:
-    """What the rows of a table have to say, before their numbers: each sentence once."""
-    said = _shared_notes(table)
-    if said:
-        st.warning(said[0] if len(said) == 1 else "\n".join(f"- {note}" for note in said), icon=":material/info:")
+def draw_notes(table: pd.DataFrame, *, but: Collection[str] = ()) -> list[str]:
+    """What several rows of a table have to say, before their numbers; what only some say has a mark that they carry.
+
+    Parameters
+    ----------
+    table : rows of a table of the analysis
+    but : lines that stand on the screen already
+
+    Returns
+    -------
+    list of str
+        The lines, drawn or not.
+    """
+    lines = [f"{mark} {note}".strip() for note, mark in _shared_notes(table).items()]
+    drawn = [line for line in lines if line not in but]
+    if drawn:
+        st.warning(drawn[0] if len(drawn) == 1 else "\n".join(f"- {line}" for line in drawn), icon=":material/info:")
+    return lines
 
 
 def draw_download(table: pd.DataFrame, name: str) -> None:
@@ -174,8 +187,11 @@ def _with_joined_columns(table: pd.DataFrame, digits: int) -> pd.DataFrame:
         first, second = (table[f"{side}_name"] + _arms(table, side) for side in ("first", "second"))
         full["pair"] = first.where(table["second_name"] == "", first + " − " + second)
     if "notes" in table.columns:
-        shared = set(_shared_notes(table))
-        full["row_note"] = [". ".join(note for note in _split(cell) if note not in shared) for cell in table["notes"]]
+        marks = _shared_notes(table)
+        full["row_note"] = [
+            "; ".join(part for part in (marks.get(note, note) for note in _split(cell)) if part)
+            for cell in table["notes"]
+        ]
     return full
 
 
@@ -193,10 +209,13 @@ def _split(notes: str) -> list[str]:
     return [note for note in notes.split(" | ") if note]
 
 
-def _shared_notes(table: pd.DataFrame) -> list[str]:
-    """Notes of several rows, in the order of their first; of a table of one row, all."""
+def _shared_notes(table: pd.DataFrame) -> dict[str, str]:
+    """Notes of several rows, with the mark of those that do not hold for all; of a table of one row, all."""
     counts = Counter(note for cell in table["notes"] for note in _split(cell))
-    return [note for note, count in counts.items() if count > 1 or len(table) == 1]
+    of_some = [note for note, count in counts.items() if 1 < count < len(table)]
+    return {note: "" for note, count in counts.items() if count == len(table)} | {
+        note: f"[{number}]" for number, note in enumerate(of_some, start=1)
+    }
 
 
 def _texts(column: pd.Series, name: str, words: Mapping[str, str], digits: int) -> list[str]:

@@ -120,3 +120,17 @@ def test_a_confusion_matrix_holds_one_arm():
     assert one["count"].sum() == 60
     figure = charts.confusion_chart(one, {key: key for key in ("graves", "normal", "sat", "tumor")}, "")
     assert sum(int(cell) for row in figure.data[0].text for cell in row) == 60
+
+
+def notes_script(table):
+    from pages.widgets.drawn_tables import draw_notes, draw_table
+
+    draw_notes(table)
+    draw_table(table, ["name", "row_note"], {})
+
+
+def test_a_note_of_some_rows_has_a_mark_that_they_carry():
+    table = pd.DataFrame({"name": ["a", "b", "c"], "notes": ["all | some", "all | some | own", "all"]})
+    page = AppTest.from_function(notes_script, args=(table,)).run()
+    assert page.warning[0].value == "- all\n- [1] some"
+    assert page.table[0].value["Note"].tolist() == ["\\[1\\]", "\\[1\\]; own", ""]
