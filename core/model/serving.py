@@ -101,14 +101,13 @@ class TorchBackend:
                     batch = batch.pin_memory().to(self._device, non_blocking=True)
                 images = normalise(batch).contiguous(memory_format=torch.channels_last)
                 explained = explain(self._network, images)
-                return Raw(
-                    explained.logits.float().cpu().numpy(),
-                    explained.class_maps.float().cpu().numpy(),
-                    explained.features.float().cpu().numpy(),
-                )
+                parts = (explained.logits, explained.class_maps, explained.features)
+                flat = torch.cat([part.float().flatten() for part in parts]).cpu().numpy()  # one transfer for all
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory(str(error)) from error
+        ends = np.cumsum([part.numel() for part in parts])[:-1]
+        return Raw(*(piece.reshape(part.shape) for piece, part in zip(np.split(flat, ends), parts, strict=True)))
 
 
 def open_backend(

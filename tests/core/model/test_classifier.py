@@ -166,6 +166,26 @@ def test_augmentation_averages_six_versions(classifier: Classifier) -> None:
     assert _relative_difference(classifier.predict(mirrored).class_maps, plain.class_maps[..., ::-1]) > 0.05
 
 
+def test_pytorch_brings_a_batch_back_in_one_transfer(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits, maps and features of one batch, equal to ONNX Runtime's."""
+    verified = verify_file(small_checkpoint)
+    backend, reference = TorchBackend(verified, "cpu"), OnnxBackend(verified, 1)
+    prepared = np.random.default_rng(4).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    transfers: list[tuple[int, ...]] = []
+    move = torch.Tensor.cpu
+
+    def counted(tensor: torch.Tensor) -> torch.Tensor:
+        transfers.append(tuple(tensor.shape))
+        return move(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", counted)
+    found, expected = backend.run(prepared), reference.run(prepared)
+    assert len(transfers) == 1
+    for name in ("logits", "class_maps", "features"):
+        assert getattr(found, name).shape == getattr(expected, name).shape
+        assert _relative_difference(getattr(found, name), getattr(expected, name)) < 1e-5
+
+
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
 
