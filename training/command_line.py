@@ -14,8 +14,9 @@ from rich.table import Table
 
 from core.errors import ReadingRoomError, TrainingError
 from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES
+from core.model.card import read_card
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
-from training.classes import class_keys
+from training.classes import THYROID_KEYS, class_keys
 from training.conclusion import ship
 from training.cross_validation import (
     ablation_plans,
@@ -336,6 +337,9 @@ def evaluate(
     device: DeviceOption = "auto",
 ) -> None:
     """Score a checkpoint, or an ensemble, on cohorts it was not trained on, for example the external set."""
+    known = read_card(checkpoints[0]).classes
+    if data is None and known != THYROID_KEYS:
+        raise TrainingError(f"The model knows the classes {', '.join(known)}, and phantoms have others. Give --data.")
     source = data if data is not None else ensure_paper_phantoms(console)
     found = score_checkpoints(checkpoints, source, cohorts, is_augmented=augment, out=out, device=device)
     _show({"run": found["title"], **found})

@@ -30,6 +30,7 @@ from db import OPERATOR
 from db.store import create_store
 from tests.stores import repository_of
 from training.classes import THYROID_KEYS, class_keys, disease_classes
+from training.command_line import evaluate
 from training.dataset import Dataset, ImageSet, open_dataset
 from training.loop import Fit, class_weights
 from training.plan import RunPlan, store_plan
@@ -102,6 +103,8 @@ def test_a_field_goes_from_its_manifest_to_predictions_in_its_study(
     assert read_card(folder.model).classes == keys
     evaluated = score_checkpoints([folder.model], source, None, device="cpu", cache=tmp_path / "c")
     assert evaluated["scores"]["internal"]["confusion"] == scores["confusion"]
+    with pytest.raises(TrainingError, match="phantoms have others"):
+        evaluate([folder.model])
     assert write_report([folder.path], tmp_path / "report.md") == 1
     written = (tmp_path / "report.md").read_text()
     assert "paper's Table" not in written
