@@ -1,10 +1,10 @@
 """How often a colour picture is judged wrongly: ``python -m benchmarks.colour_tables [--phantoms 6]``.
 
-Phantoms, as exports of 256 pixels and as native counts of 128 or 256, are coloured by every table of matplotlib and by
-tables that the program does not know, with and without burnt-in text, and saved as PNG, palette PNG and JPEG of several
-qualities. A table is good when its luminance, over all its 256 colours, rises or falls but for 1.5 grey levels, and bad
-when it goes back by 12 or more; those in between are left out. Wrong is a bad one that is taken and a good one that is
-refused; the first would make hot dark.
+Phantoms, as exports of 256 pixels and as native counts of 128 or 256, are coloured by every table of matplotlib (the
+reversed ones have the same colours) and by tables that the program does not know, with and without burnt-in text, and
+saved as PNG, palette PNG and JPEG of several qualities. A table is good when its luminance, over all its 256 colours,
+rises or falls but for 1.5 grey levels, and bad when it goes back by 12 or more; those in between are left out. Wrong is
+a bad one that is taken and a good one that is refused; the first would make hot dark.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
 def _tables() -> dict[str, np.ndarray]:
     """Every table that is clearly good or bad, 256 colours each."""
     step = np.linspace(0, 1, 256)
-    found = {name: 255 * colormaps[name](step)[:, :3] for name in colormaps}
+    found = {name: 255 * colormaps[name](step)[:, :3] for name in colormaps if not name.endswith("_r")}
     for name, stops in UNKNOWN.items():
         colours = [[int(stop[place : place + 2], 16) for place in (1, 3, 5)] for stop in stops]
         places = np.linspace(0, 1, len(stops))

@@ -358,11 +358,11 @@ def _check_decoder(syntax: UID) -> None:
             "this transfer syntax cannot be decoded", field="TransferSyntaxUID", value=syntax.name, fix=fix
         ) from error
     if not decoder.is_available:
-        needed = "; ".join(decoder.missing_dependencies)
+        has_gdcm = any(needed.startswith("gdcm") for needed in decoder.missing_dependencies)
         raise ImageError(
             f"no decoder for {syntax.name} is installed",
             field="TransferSyntaxUID",
-            fix=f"{fix}, or install one of: {needed}",
+            fix=f"{fix}, or run 'python -m pip install python-gdcm' and import again" if has_gdcm else fix,
         )
 
 

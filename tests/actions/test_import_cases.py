@@ -137,9 +137,10 @@ def test_a_size_that_names_the_class_is_warned_of_stored_and_in_the_trail(store:
     assert "64 x 40: tumor 2" in report.warnings[0]
     assert [found.property for found in store.image_giveaways("draft")] == ["image size"]
     assert store.audit_trail("draft")[-1].detail["warnings"] == list(report.summary.warnings)
-    store.create_study("twice", Protocol(title="Twice"))
+    other = Repository(create_store(f"sqlite:///{tmp_path / 'other.sqlite3'}"), OPERATOR)
+    other.create_study("twice", Protocol(title="Twice"))
     text = manifest.read_text().splitlines()
     for part, lines in (("a", [row for row in text if ",tumor," not in row]), ("b", [text[0], text[4], text[8]])):
         (manifest.parent / f"{part}.csv").write_text("\n".join(lines))
-        report = import_cases(store, "twice", manifest.parent / f"{part}.csv")
+        report = import_cases(other, "twice", manifest.parent / f"{part}.csv")
     assert report.warnings[0].startswith("THE IMAGE SIZE GIVES THE CLASS AWAY")
