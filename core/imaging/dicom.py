@@ -272,7 +272,7 @@ def _frame_number(header: Dataset, frame: int | None, notes: list[str]) -> int:
             f"the file has {count} frames: " + "; ".join(_frame_names(header, count)),
             field="NumberOfFrames",
             value=count,
-            fix=f"add the column 'frame' to the manifest and write the frame's number, 1 to {count}",
+            fix=f"name one, 1 to {count}, in the column 'frame' of a manifest",
         )
     if not 1 <= frame <= count:
         raise ImageError(
@@ -291,12 +291,12 @@ def _frame_names(header: Dataset, count: int) -> list[str]:
     names = []
     for index in range(count):
         parts = []
-        for vector, word, sequence in (
-            ("DetectorVector", "detector", "DetectorInformationSequence"),
-            ("EnergyWindowVector", "energy window", "EnergyWindowInformationSequence"),
+        for vector, total, word, sequence in (
+            ("DetectorVector", "NumberOfDetectors", "detector", "DetectorInformationSequence"),
+            ("EnergyWindowVector", "NumberOfEnergyWindows", "energy window", "EnergyWindowInformationSequence"),
         ):
-            numbers = header.get(vector)
-            numbers = [numbers] if isinstance(numbers, int) else list(numbers or [])
+            numbers = header.get(vector) or (range(1, count + 1) if header.get(total) == count else [])
+            numbers = [numbers] if isinstance(numbers, int) else list(numbers)
             if len(numbers) != count or len(set(numbers)) < 2:
                 continue
             items = list(header.get(sequence) or [])

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -15,6 +16,8 @@ from actions.export_study import image_notes_table
 from actions.import_cases import import_cases
 from core.errors import ManifestError
 from core.imaging import encode_png
+from core.phantom import generate_case
+from core.phantom.dicom import dicom_bytes
 from core.study import Protocol
 from db import OPERATOR, Repository, create_store
 
@@ -144,3 +147,22 @@ def test_a_size_that_names_the_class_is_warned_of_stored_and_in_the_trail(store:
         (manifest.parent / f"{part}.csv").write_text("\n".join(lines))
         report = import_cases(other, "twice", manifest.parent / f"{part}.csv")
     assert report.warnings[0].startswith("THE IMAGE SIZE GIVES THE CLASS AWAY")
+
+
+def test_a_static_of_two_detectors_is_refused_with_a_fix_that_works(store: Repository, tmp_path: Path) -> None:
+    """Anterior and posterior in one file: the manifest names the frame, each view can be a case."""
+    phantom = generate_case(("two-frames", 1), "normal", centre="C1")
+    data = pydicom.dcmread(io.BytesIO(dicom_bytes(phantom, "dummy")))
+    data.NumberOfFrames, data.NumberOfDetectors, data.DetectorVector = 2, 2, [1, 2]
+    data.PixelData = phantom.counts.astype("<u2").tobytes() + phantom.counts[:, ::-1].astype("<u2").tobytes()
+    data.save_as(tmp_path / "scan.dcm")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("image,case,patient,class,cohort\nscan.dcm,a,p,normal,internal\n")
+    with pytest.raises(ManifestError, match=r"2 frames: 1 \(detector 1\); 2 \(detector 2\).*name one, 1 to 2"):
+        import_cases(store, "draft", manifest)
+    rows = ["image,frame,case,patient,class,cohort", "scan.dcm,1,a,p,normal,internal", "scan.dcm,2,b,p,normal,internal"]
+    manifest.write_text("\n".join(rows))
+    import_cases(store, "draft", manifest)
+    assert np.array_equal(store.case_image("draft", "a").pixels, phantom.counts)
+    assert np.array_equal(store.case_image("draft", "b").pixels, phantom.counts[:, ::-1])
+    assert "one frame of several taken (2 (detector 2) of 2)" in store.cases("draft")[1].image_notes

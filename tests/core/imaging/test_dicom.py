@@ -146,6 +146,9 @@ def test_frames_of_two_energy_windows_are_named(tmp_path, data):
     del data.EnergyWindowInformationSequence
     assert "1 (energy window 1); 2 (energy window 2)" in refusal(tmp_path, data)[0]
     del data.EnergyWindowVector
+    data.NumberOfEnergyWindows = 2
+    assert "1 (energy window 1); 2 (energy window 2)" in refusal(tmp_path, data)[0]
+    del data.NumberOfEnergyWindows
     assert refusal(tmp_path, data)[0] == "the file has 2 frames: 1; 2"
 
 
