@@ -216,7 +216,7 @@ def _cohort(
         class_patients=_class_patients(cohort),
         marginal_tests=marginal_tests(cohort),
         operating_points=operating_points(cohort, level),
-        reader_average_roc=reader_averages(cohort),
+        reader_average_roc=reader_averages(cohort, missing),
         predictive_values=predictive_comparisons(cohort, level),
         dbm=pseudovalue_results(cohort, level, missing),
         calibration=calibration_results(cohort, level),

@@ -318,6 +318,7 @@ TABLES: tuple[ResultTable, ...] = (
     ResultTable("reader_average_roc", _reader_average_roc, (
         COHORT, _ARM, _CLASS, count("n_readers", "one.curve.n_readers"),
         count("n_hard_labels", "one.curve.n_hard_labels"), number("area", "one.curve.area"), *_POINT,
+        count("n", "one.n_cases"), text("notes", lambda row: joined_notes(*row.one.notes)),
     )),
     ResultTable("predictive_values", _predictive_values, (
         *PAIR, _CLASS, _QUANTITY, *_SIDE_VALUES, *ESTIMATE, *_TEST, _P_HOLM,

@@ -250,6 +250,8 @@ class ReaderAverage:
     arm: str
     class_key: str
     curve: ReaderAveragedRoc
+    n_cases: int  # that were used
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -285,3 +285,12 @@ def test_chi_squared_of_three_arms_has_its_degrees_of_freedom_in_df1():
     assert overall["df1"] == 2
     assert np.isnan(overall["df2"])
     assert np.isnan(found.loc[("A", "B", "RRRC")]["overall_statistic"])
+
+
+def test_the_averaged_curve_is_of_the_readers_and_cases_of_the_panel_mean():
+    tables = analyse(two_class_study(is_lacking=three_read_only_the_hard_half)).to_tables()
+    mean = tables["panel_means"].query("metric == 'auc' and scope == 'FRRC'").iloc[0]
+    curve = tables["reader_average_roc"]
+    assert set(curve["n"]) == {mean["n"]} == {100}
+    assert curve["area"].iloc[0] == pytest.approx(mean["value"], abs=1e-12)
+    assert "left out" in curve["notes"].iloc[0]
