@@ -180,6 +180,21 @@ def test_keys_and_clicks_made_before_the_image_are_dropped_however_late_they_arr
     assert "not taken" in bench.seen()["hint"]
 
 
+def test_what_is_typed_in_one_go_answers_no_image_that_came_in_the_middle(context: BrowserContext) -> None:
+    bench = Bench(context)
+    _sent(bench)
+    bench.press("1")
+    bench.feed(3, ReceiptState.SAVED)
+    bench.wait("empty")
+    bench.press("q", "Enter", "2", "w", "Enter")
+    assert bench.seen()["answer"] == '[[],""]'
+    assert bench.seen()["hint"] == "Typed before this image: not taken. Wait a moment, then answer."
+    bench.page.wait_for_timeout(700)
+    bench.press("3", "r", "Enter")
+    assert [message["class_key"] for message in bench.sent()] == ["normal", "sat"]
+    assert bench.sent()[-1]["display_state"]["keys_dropped_before_image"] == 6
+
+
 def test_without_a_receipt_for_three_seconds_the_answer_is_called_not_saved_yet(context: BrowserContext) -> None:
     bench = Bench(context)
     bench.page.clock.install()

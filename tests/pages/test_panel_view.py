@@ -69,7 +69,9 @@ def test_nothing_is_cut_scrolls_or_moves_at_any_size(size: tuple[int, int], cont
     bench.feed(3, ReceiptState.SAVED)
     bench.wait("empty")
     assert faults(bench) == []
+    bench.page.wait_for_timeout(700)
     bench.press("?")
+    assert bench.state() == "sheet"
     assert faults(bench) == []
     bench.press("Escape", "p")
     assert faults(bench) == []

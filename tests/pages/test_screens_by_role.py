@@ -124,6 +124,29 @@ def test_a_sign_out_elsewhere_ends_this_tab_at_its_next_run(
     assert not page.header
 
 
+@pytest.mark.parametrize("login", ["reader-1", COORDINATOR])
+def test_while_the_store_is_out_of_reach_every_screen_says_so_and_is_back_with_it(
+    login: str, store: Repository, signed_in_as: Callable[[str | None], str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in_as(login)
+    page = run_navigation()
+    heading = [title.value for title in page.header]
+
+    def refuse() -> None:
+        raise StoreDamagedError("the path of the store")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(resources, "store_engine", refuse)
+        page.run()
+        assert not page.exception
+        assert not page.header
+        assert ["not available" in text.value for text in page.error] == [True]
+        fresh = run_navigation()
+        assert ["not available" in text.value for text in fresh.error] == [True]
+    page.run()
+    assert [title.value for title in page.header] == heading
+
+
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.address)
 def test_a_sign_in_that_ends_while_a_screen_is_drawn_shows_signed_out_and_no_traceback(
     screen: Screen,

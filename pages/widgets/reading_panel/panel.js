@@ -6,6 +6,7 @@
 // receipt with the same submit_id comes back; sending it twice is harmless, for the store keeps one reading per id.
 
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
+const BURST_MS = 600; // keys that follow each other faster belong together: typed ahead, they are dropped together
 const PULSE_MS = 5000; // how often the server is asked whether it is there
 const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
@@ -38,6 +39,8 @@ class Panel {
     this.isDrawn = false; // the image of this case is on the screen
     this.drawnAt = Infinity; // since when, on the clock of the events; what was typed or pressed before is dropped
     this.pressedAt = 0; // when the pointer last went down
+    this.lastAt = 0; // when the last key or click was made
+    this.isBurst = false; // keys were typed before the image, and there was no pause since
     this.hasReceipt = false; // the receipt has come, the next image has not
     this.isRefused = false; // the answer on the screen was refused; it stays as a draft
     this.isPaused = false;
@@ -116,7 +119,7 @@ class Panel {
       this.hasReceipt = false;
       this.drawnAt = performance.now();
       this.startClock();
-      if (this.dropped) this.hint(`Typed before this image: not taken (${this.dropped}).`);
+      if (this.dropped) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
       else if (kept && header.mode === "read" && (kept.class_key || kept.confidence || kept.comment)) {
         this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
       }
@@ -226,9 +229,13 @@ class Panel {
     return names[name] || (/^(class|step) /.test(name) ? "choose" : "view");
   }
 
-  // Follow the table for one key or click; `madeAt` is when it was made, which may lie before the image was drawn.
+  // Follow the table for one key or click; `madeAt` is when it was made, which may lie before the image was drawn. Of
+  // keys that were typed in one go, no part answers the next image: half of an answer meant for it would be mixed up.
   press(name, madeAt) {
-    const state = madeAt < this.drawnAt && this.isDrawn ? "drawing" : this.state();
+    if (madeAt - this.lastAt >= BURST_MS) this.isBurst = false;
+    this.lastAt = madeAt;
+    const isEarly = this.isDrawn && (madeAt < this.drawnAt || (this.isBurst && this.pending === null));
+    const state = isEarly ? "drawing" : this.state();
     this[deedOf(state, this.intent(name))](name);
     if (!this.isClosed) this.write();
   }
@@ -236,12 +243,15 @@ class Panel {
   nothing() {}
 
   drop() {
-    this.dropped += 1;
-    this.hint("Typed before the image: not taken.");
+    if (this.isDrawn) this.draft.dropped += 1;
+    else this.dropped += 1;
+    this.isBurst = true;
+    this.hint("Typed before this image: not taken. Wait a moment, then answer.");
   }
 
   lock() {
     this.dropped += 1;
+    this.isBurst = true;
     this.hint(this.pending.kind === "answer" ? "Not taken: the answer is being saved as it stands here."
       : "Not taken: waiting for the server.");
   }
