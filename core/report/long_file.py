@@ -54,7 +54,7 @@ def read_long(table: CsvFile, options: FileOptions) -> ReadingsFile:
             if other != column:
                 raise ManifestError(f"the column names the class of column '{other}' again", file=table.file,
                                     row=table.header_row, field=column, fix="keep one of the two")  # fmt: skip
-    rows = StudyRows(table.file, options, named)
+    rows = StudyRows(table.file, options, named, header_row=table.header_row)
     for row in table.rows:
         kind = (row.text("kind") or "reader").casefold()
         if kind not in {"reader", "model", "case"}:

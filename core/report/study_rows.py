@@ -59,6 +59,8 @@ class StudyRows:
         Classes that the file's columns name, in order; they are classes whatever they are called.
     columns : mapping
         Where a table's column has another name in the file, for messages: ``{"truth": "score"}``.
+    header_row : int
+        Line that names the columns.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class StudyRows:
         options: FileOptions,
         named_classes: Sequence[str] = (),
         columns: Mapping[str, str] | None = None,
+        header_row: int = 1,
     ) -> None:
         self.file, self.options, self.columns = file, options, dict(columns or {})
         self.notes: list[str] = []
@@ -81,7 +84,7 @@ class StudyRows:
                 self._given.setdefault(spelling_key(name), disease.key)
         self._keys: set[str] = set(self._given) | {spelling_key(name) for name in self._named}
         for name in self._named:
-            self._names["class"].add(name, 1)
+            self._names["class"].add(name, header_row)
         self._cases: dict[str, list[tuple[CsvRow, dict[str, Any]]]] = {}
         self._truths: set[str] = set()
         self._without_truth: list[CsvRow] = []
@@ -300,13 +303,14 @@ class StudyRows:
                           for key, value in written.items()}  # fmt: skip
                 fields["truth"] = self._class(written["truth"])
                 first_row, first = found.setdefault(fields["case"], (row, fields))
-                for column in fields:
-                    if fields[column] != first[column]:
-                        where = f"row {first_row.number}"
+                for column in {**first, **fields}:
+                    was, value = first.get(column), fields.get(column)
+                    if was != value:
                         raise row.error(
                             self.columns.get(column, column),
-                            f"case {written['case']!r} had another {column} ({first[column]!r}) in {where}",
-                            written[column], f"write it one way, or give two cases two names ({_SAME})",
+                            f"case {written['case']!r} had {f'another {column}, {was!r},' if was else f'no {column}'} "
+                            f"in row {first_row.number}",
+                            written.get(column) or "", f"write it one way, or give two cases two names ({_SAME})",
                         )  # fmt: skip
         return pd.DataFrame([fields for _, fields in found.values()]), [row for row, _ in found.values()]
 

@@ -292,6 +292,15 @@ def test_ids_are_kept_exactly(folder):
     assert [row.patient for row in read(folder, csv_text(rows))] == odd
 
 
+def test_ids_that_an_export_made_safe_come_back(folder):
+    """The apostrophe that goes before a formula sign is taken off again; others stay."""
+    rows = good_rows()
+    for row, case in zip(rows, ["'-001", "'+2", "'=3", "'@4", "''=1", "'quoted", "-5", "=6"], strict=True):
+        row["case"] = case
+    found = [row.case for row in read(folder, csv_text(rows))]
+    assert found == ["-001", "+2", "=3", "@4", "'=1", "'quoted", "-5", "=6"]
+
+
 def test_labels_may_have_outer_blanks_capitals_and_aliases(folder):
     """Item 16: the label is looked up, so blanks around it cannot do harm."""
     rows = good_rows()

@@ -264,7 +264,7 @@ def test_any_study_comes_back_from_any_dialect(
         ("mrmcaov", "1,a,c2,0,2", "1,a,c2,0,inf", 3, "rating", "is not a number"),
         ("mrmcaov", "1,a,c2,0,2", "1,a,c2,NA,2", 3, "truth", "must be 0 or 1"),
         ("mrmcaov", "1,a,c2,0,2", "1,a,c2,2,2", 3, "truth", "must be 0 or 1"),
-        ("mrmcaov", "2,b,c1,0,1", "2,b,c1,1,1", 14, "truth", "another truth .'negative'. in row 2"),
+        ("mrmcaov", "2,b,c1,0,1", "2,b,c1,1,1", 14, "truth", "another truth, 'negative', in row 2"),
         ("mrmcaov", "1,a,c2,0,2", "1,a,c1,0,2", 3, "reader, treatment, case", "stands in row 2"),
         ("mrmcaov", "1,a,c2,0,2", ",a,c2,0,2", 3, "reader", "is empty"),
         ("mrmcaov", "rating\n", "score\n", 1, "rating", "column is missing"),
@@ -274,7 +274,7 @@ def test_any_study_comes_back_from_any_dialect(
         ("long", "sat,tumor,2", "NA,tumor,2", 3, "truth", "no reference standard"),
         ("long", "label,confidence", "label,confidance", 1, "confidance", "unknown column"),
         ("long", "reader,r1,c2", "human,r1,c2", 3, "kind", "unknown kind"),
-        ("long", "reader,r1,c2", "reader,r1,c1", 3, "truth", "another truth .'graves'. in row 2"),
+        ("long", "reader,r1,c2", "reader,r1,c1", 3, "truth", "another truth, 'graves', in row 2"),
         ("long", "reader,r1,c3", "reader,,c3", 4, "reader", "is empty"),
         ("long", "reader,r1,c3,unaided,tumor,tumor,5", "model,m,c3,,tumor,,", 4, "p_graves", "probability of every"),
     ],
@@ -375,3 +375,14 @@ def test_level_and_margin_reach_the_tables(study, tmp_path):
     result.render(console)
     assert "Within the margin?" in console.file.getvalue()
     assert "Intervals at 90 %" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [("", "A", "had no centre in row 2"), ("A", "", "had another centre, 'A', in row 2"), ("A", "B", "another centre")],
+)
+def test_what_a_row_says_about_its_case_is_the_same_in_each(write, first, second, words):
+    path = write(f"reader,case,truth,label,centre\nr1,c1,a,a,{first}\nr1,c2,b,a,\nr2,c1,a,b,{second}\n")
+    with pytest.raises(ManifestError, match=words) as caught:
+        read_data(path)
+    assert (caught.value.row, caught.value.field) == (4, "centre")
