@@ -22,7 +22,7 @@ from pages.door import addresses, sign_in
 from pages.door.screen_failure import show_failure
 from pages.door.security import SecurityMiddleware
 from pages.screens import SCREENS
-from pages.widgets.resources import signing_key, store_engine, store_watch
+from pages.widgets.resources import notary, signing_key, store_engine, store_watch
 
 
 @asynccontextmanager
@@ -43,6 +43,7 @@ try:  # what is wrong is said before the first visitor comes
     addresses.configure(get_settings(), frozenset(screen.address for screen in SCREENS))
     store_engine()
     signing_key()
+    notary().check()
 except ReadingRoomError as error:
     sys.stderr.write(f"Error ({error.code}): {error}\n")
     sys.exit(2)

@@ -46,13 +46,24 @@ class Notary:
         """Whether anything was ever signed in this folder."""
         return self._key_file.exists()
 
+    def check(self) -> None:
+        """Say at the start what would stop every deed: a key that cannot be read.
+
+        Raises
+        ------
+        SettingsError
+            Naming the file.
+        """
+        if self.has_key:
+            self.sign("")
+
     def sign(self, text: str) -> str:
         """Signature, 64 hexadecimal digits."""
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
     def is_signed(self, text: str, signature: str) -> bool:
         """Whether the signature was made with this folder's key."""
-        return hmac.compare_digest(self.sign(text), signature)
+        return hmac.compare_digest(self.sign(text).encode(), signature.encode("utf-8", "replace"))
 
     def keep_head(self, head: AuditHead, hash_of: Callable[[int], str | None]) -> None:
         """Write down where the trail ends now; a folder that takes no file stops nobody's reading.

@@ -148,8 +148,9 @@ def seal_of_part(
         case _:
             raise KeyError(part)
     columns = columns_of(*tables) if like is None else sealed_columns(like)
-    rows = db_session.execute(sa.select(*columns).select_from(source).where(where).execution_options(yield_per=100))
-    return seal(columns, rows)
+    query = sa.select(*columns).select_from(source).where(where).execution_options(yield_per=100)
+    with db_session.execute(query) as rows:
+        return seal(columns, rows)
 
 
 def seals_of_study(db_session: Session, study: StudyRow, *, before_event: int, model_sha256: str | None) -> Seal:

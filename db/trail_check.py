@@ -54,6 +54,7 @@ class Ledger:
 
     studies: dict[str, StudyLedger] = field(default_factory=lambda: defaultdict(StudyLedger))
     people: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)  # login -> role, simulated, active
+    is_complete: bool = True  # False: an event could not be read, and what it said is not known
 
     def enter(self, event: AuditEvent) -> None:
         """Take in one event; those that say nothing of rows are passed over."""
@@ -84,6 +85,14 @@ class Ledger:
             study.orders = dict(detail["orders"])
 
 
+def readable(checks: Iterator[str], what: str) -> Iterator[str]:
+    """What was found, and as one more finding a value on which reading failed: this program never wrote it."""
+    try:
+        yield from checks
+    except (ValueError, TypeError, KeyError, AttributeError) as failure:
+        yield f"{what} hold a value that this program never writes ({type(failure).__name__})"
+
+
 def read_trail(
     events: Iterable[AuditEvent],
     ledger: Ledger,
@@ -104,6 +113,7 @@ def read_trail(
     for head in known_heads:
         wanted[head.n_events].add(head.hash)
     last, has_signatures, is_broken = 0, False, False
+    ledger.is_complete = False
     for event, problem in chain_problem(events):
         last = event.sequence
         if problem is not None and not is_broken:
@@ -119,6 +129,7 @@ def read_trail(
             ledger.enter(event)
         except (KeyError, TypeError, ValueError, AttributeError):  # only an event that somebody wrote by hand
             yield f"event {event.sequence} does not say what an event '{event.action}' must say"
+    ledger.is_complete = True
     for sequence in sorted(wanted):
         if sequence:
             yield (
@@ -159,11 +170,14 @@ def check_studies(db_session: Session, ledger: Ledger) -> Iterator[str]:
             yield f"study '{key}' was marked as {'' if study.is_synthetic else 'not '}synthetic past the trail"
         if study.state != said.state:
             yield f"study '{key}' is {study.state}, the trail says {said.state}"
-        yield from _check_protocols(db_session, study, said)
-        yield from _check_sealings(db_session, study, said)
-        yield from _check_orders(db_session, study, said)
-        yield from _check_readings(db_session, study, said)
-        yield from _check_predictions(db_session, study, said)
+        for what, check in (
+            ("protocols", _check_protocols),
+            ("sealed rows", _check_sealings),
+            ("orders", _check_orders),
+            ("readings", _check_readings),
+            ("predictions", _check_predictions),
+        ):
+            yield from readable(check(db_session, study, said), f"the {what} of study '{key}'")
 
 
 def _check_protocols(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
@@ -220,7 +234,7 @@ def _check_orders(db_session: Session, study: StudyRow, said: StudyLedger) -> It
 def _check_readings(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
     """Every reading against the event that was written with it."""
     left = dict(said.readings)
-    rows = db_session.execute(
+    query = (
         sa.select(ReadingRow, PersonRow.login, PresentationRow.position)
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
@@ -228,13 +242,15 @@ def _check_readings(db_session: Session, study: StudyRow, said: StudyLedger) -> 
         .order_by(ReadingRow.sequence)
         .execution_options(yield_per=500)
     )
-    for row, login, position in rows:
-        what = f"the reading of '{login}' at place {position}, revision {row.revision}, in study '{study.study_key}'"
-        sealed = left.pop((login, position, row.revision), None)
-        if sealed is None:
-            yield f"{what} was not entered in the trail: it is forged"
-        elif seal_of_reading(row, sealed_columns(sealed)) != sealed:
-            yield f"{what} was changed"
+    of_study = f"in study '{study.study_key}'"
+    with db_session.execute(query) as rows:
+        for row, login, position in rows:
+            what = f"the reading of '{login}' at place {position}, revision {row.revision}, {of_study}"
+            sealed = left.pop((login, position, row.revision), None)
+            if sealed is None:
+                yield f"{what} was not entered in the trail: it is forged"
+            elif seal_of_reading(row, sealed_columns(sealed)) != sealed:
+                yield f"{what} was changed"
     for login, position, revision in sorted(left):
         yield (
             f"the reading of '{login}' at place {position}, revision {revision}, in study '{study.study_key}' "
@@ -252,12 +268,9 @@ def _check_predictions(db_session: Session, study: StudyRow, said: StudyLedger) 
             yield f"predictions in study '{study.study_key}' were not entered in the trail: they are forged"
     for sequence, (model, sealed) in said.predictions.items():
         columns = sealed_columns(sealed)
-        rows = db_session.execute(
-            sa.select(*columns)
-            .where(*of_study, PredictionRow.event_sequence == sequence)
-            .execution_options(yield_per=100)
-        )
-        found = seal(columns, rows)
+        query = sa.select(*columns).where(*of_study, PredictionRow.event_sequence == sequence)
+        with db_session.execute(query.execution_options(yield_per=100)) as rows:
+            found = seal(columns, rows)
         if found != sealed:
             yield (
                 f"the predictions of model {model[:12]} in study '{study.study_key}' are not those of event {sequence} "
@@ -274,11 +287,11 @@ def check_guards(db_session: Session) -> Iterator[str]:
     if is_postgresql:
         db_session.execute(sa.text("SET LOCAL lock_timeout = '5s'"))  # TRUNCATE waits for every reader
     for table in (Base.metadata.tables[name] for name in APPEND_ONLY):
-        first = db_session.execute(sa.select(table).limit(1)).first()
+        key = next(iter(table.primary_key))
+        first = db_session.execute(sa.select(key).limit(1)).first()
         if first is None:
             continue
-        key = next(iter(table.primary_key))
-        this = key == first._mapping[key.name]
+        this = key == first[0]
         tries: dict[str, sa.Executable] = {
             "UPDATE": sa.update(table).where(this).values({key.name: key}),
             "DELETE": sa.delete(table).where(this),

@@ -249,6 +249,22 @@ def test_simulated_readers_refuse_a_study_that_is_not_synthetic(terminal: Termin
     assert "--synthetic" in refused
 
 
+def test_backup_restore_receipt_and_check_from_the_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.sqlite3"
+    saved = terminal.run("backup", str(backup))
+    receipt = re.search(r"Receipt: (\d+:[0-9a-f]{64})", saved).group(1)
+    assert "exists" in terminal.run("backup", str(backup), status=2)
+    terminal.run("study", "create", "made-after-the-backup")
+    assert "--replace" in terminal.run("restore", str(backup), status=2)
+    assert "lies at" in terminal.run("restore", str(backup), "--replace")
+    assert "made-after-the-backup" not in terminal.run("study", "list")
+    checked = terminal.run("audit", "verify", "--receipt", receipt)
+    assert "the store is as it says" in checked
+    assert terminal.run("audit", "receipt").strip() in checked
+    forged = f"{receipt.split(':')[0]}:{'0' * 64}"
+    assert "TOUCHED" in terminal.run("audit", "verify", "--receipt", forged, status=1)
+
+
 def _commands(app: typer.Typer, prefix: str = "") -> list[str]:
     """Full names of all commands."""
     names = [

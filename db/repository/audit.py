@@ -13,7 +13,7 @@ from db.audit import event_of, stored_end
 from db.records import AuditCheck, AuditEvent, AuditHead
 from db.repository.access import RepositoryBase, allowed
 from db.tables import AuditEventRow
-from db.trail_check import Ledger, check_guards, check_people, check_studies, read_trail
+from db.trail_check import Ledger, check_guards, check_people, check_studies, read_trail, readable
 
 
 class AuditRepository(RepositoryBase):
@@ -61,9 +61,11 @@ class AuditRepository(RepositoryBase):
         with self._reading() as db_session:
             ledger = Ledger()
             signed = None if notary is None else notary.is_signed
-            problems += read_trail(_events(db_session), ledger, is_signed=signed, known_heads=heads)
-            problems += check_people(db_session, ledger)
-            problems += check_studies(db_session, ledger)
+            trail = read_trail(_events(db_session), ledger, is_signed=signed, known_heads=heads)
+            problems += readable(trail, "the events of the trail")
+            if ledger.is_complete:
+                problems += readable(check_people(db_session, ledger), "the people")
+                problems += readable(check_studies(db_session, ledger), "the studies")
             head = stored_end(db_session)
         with self._writing() as db_session:
             problems += check_guards(db_session)
@@ -88,8 +90,9 @@ class AuditRepository(RepositoryBase):
 def _events(db_session: Session) -> Iterator[AuditEvent]:
     """All events, a part at a time."""
     query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence).execution_options(yield_per=500)
-    for row in db_session.scalars(query):
-        yield event_of(row)
+    with db_session.execute(query) as rows:
+        for (row,) in rows:
+            yield event_of(row)
 
 
 def _head_of(receipt: str) -> AuditHead:

@@ -179,6 +179,15 @@ CHANGES: dict[str, tuple[str, str]] = {
         "DELETE FROM audit_event WHERE sequence > (SELECT max(sequence) - 1 FROM audit_event)",
         "its end was cut off",
     ),
+    "an event that is no JSON": ("UPDATE audit_event SET detail = 'garbage' WHERE sequence = 6", "events of the trail"),
+    "a signature that is no text of ours": (
+        "UPDATE audit_event SET signature = 'é' WHERE sequence = 6",
+        "event 6 is not signed",
+    ),
+    "a protocol that is no JSON": ("UPDATE protocol_version SET protocol = '{{'", "the protocols of study"),
+    "an answer's display that is no JSON": ("UPDATE reading SET display_state = '['", "the readings of study"),
+    "probabilities that are none": ("UPDATE prediction SET probabilities = 'x'", "the predictions of study"),
+    "cohorts that are none": ("UPDATE study_member SET cohorts = 'x'", "the orders of study"),
     "a signature": ("UPDATE audit_event SET signature = NULL WHERE sequence = 6", "event 6 is not signed"),
 }  # fmt: skip
 
