@@ -20,7 +20,7 @@ from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
 from pages.door import addresses, sign_in
 from pages.door.screen_failure import show_failure
-from pages.door.security import SecurityMiddleware
+from pages.door.security import RESERVED, SecurityMiddleware
 from pages.screens import SCREENS
 from pages.widgets.resources import notary, signing_key, store_engine, store_watch
 
@@ -40,7 +40,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
 try:  # what is wrong is said before the first visitor comes
     configure_threads(get_settings().threads or None)
     keep_caches_in(get_settings().cache_folder)
-    addresses.configure(get_settings(), frozenset(screen.address for screen in SCREENS))
+    addresses.configure(get_settings(), RESERVED | {screen.address for screen in SCREENS})
     store_engine()
     signing_key()
     notary().check()

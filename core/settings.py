@@ -67,6 +67,13 @@ class Settings(BaseSettings):
         (), description="addresses or networks of proxies whose X-Forwarded-For counts, with commas between them"
     )
 
+    @field_validator("data_dir", "database_url")
+    @classmethod
+    def _in_utf8(cls, given: Path | str) -> Path | str:
+        if any("\ud800" <= letter <= "\udfff" for letter in str(given)):  # how Python hands on other bytes
+            raise ValueError("holds bytes that are no UTF-8; rename the folder, or set the variable in UTF-8")
+        return given
+
     @field_validator("base_path")
     @classmethod
     def _with_one_slash_before(cls, text: str) -> str:

@@ -6,6 +6,7 @@ make a piece of the password the name of a host, which messages show. No message
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote
@@ -30,10 +31,10 @@ _DRIVERS = {
 }
 _POSTGRESQL = re.compile(
     r"(?:(?P<username>[^:@/?#]*)(?::(?P<password>[^@/?#]*))?@)?"
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:,@/?#]*))(?::(?P<port>[0-9]*))?"
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:,@/?#]*))(?::(?P<port>[0-9]{0,9}))?"
     r"(?:/(?P<database>[^@/?#]*))?(?:\?(?P<query>[^@#]*))?"
 )
-_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 
 def store_url(settings: Settings) -> URL:
@@ -82,10 +83,10 @@ def parsed_url(url: str | URL) -> URL:
 
 def _sqlite_url(driver: str, path: str) -> URL:
     """URL of a file."""
-    if path in ("", ":memory:") or path.startswith("file:"):
+    if path in ("", ":memory:") or path.startswith("file:") or "\0" in path:
         raise SettingsError("a SQLite store is a file", field=_FIELD, fix=_FORMS)
     if not Path(path).is_absolute():
-        absolute = Path(path).expanduser().absolute()
+        absolute = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  # Path's own raises where there is no home
         raise SettingsError(
             "the path of a SQLite store must be absolute, or another working folder would mean another store",
             field=_FIELD,

@@ -198,6 +198,7 @@ def test_one_address_is_one_store_whatever_the_working_folder(tmp_path: Path) ->
      ("study create s", "DATABASE_URL", "postgresql://rr:hunter2@127.0.0.1:1/rr"),
      ("streamlit run", "DATABASE_URL", "postgresql://rr:hunter2@127.0.0.1:port/rr"),
      ("streamlit run", "DATA_DIR", "/dev/null/data"), ("streamlit run", "DATADIR", "data"),
+     ("streamlit run", "BASE_PATH", "/results/x"), ("streamlit run", "BASE_PATH", "/static"),
      ("python -m training recipe", "DATADIR", "data"), ("reproduce-paper", "THREADS", "many")],
 )  # fmt: skip
 def test_a_wrong_setting_ends_every_door_in_words(command: str, name: str, value: str, tmp_path: Path) -> None:

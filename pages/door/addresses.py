@@ -7,7 +7,6 @@ Streamlit's options ``server.baseUrlPath`` and ``server.allowedHosts`` are the t
 from __future__ import annotations
 
 import gc
-import os
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -42,14 +41,15 @@ def configure(settings: Settings, own_paths: frozenset[str]) -> None:
         raise SettingsError(
             "the base path begins like an address of the app", field="READING_ROOM_BASE_PATH", fix="use another name"
         )
-    hosts = [*config.get_option("server.allowedHosts"), *settings.allowed_hosts]
-    for option, value, text in (
-        ("server.baseUrlPath", base, base),
-        ("server.allowedHosts", hosts, ",".join(hosts)),
-    ):
-        if value:
-            os.environ[config.get_config_options()[option].env_var] = text  # for when Streamlit reads its file again
-            config.set_option(option, value)
+
+    def apply() -> None:
+        hosts = list(config.get_option("server.allowedHosts"))
+        config.set_option("server.allowedHosts", hosts + [host for host in settings.allowed_hosts if host not in hosts])
+        if base:
+            config.set_option("server.baseUrlPath", base)
+
+    apply()
+    config.on_config_parsed(apply, force_connect=True)  # again whenever the file was touched and is read anew
     for server in gc.get_objects():
         if type(server) is uvicorn.Config:  # it would believe any forwarded address that comes from this machine
             server.proxy_headers = False

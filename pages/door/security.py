@@ -64,6 +64,11 @@ COORDINATOR_PREFIXES = (
     "/_stcore/script-health-check",
 )
 
+#: First parts of all these paths: what a base path may not begin with.
+RESERVED = frozenset(
+    path.split("/")[1] for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *COORDINATOR_PREFIXES, "/component/")
+)
+
 _FIXED_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

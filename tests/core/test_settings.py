@@ -79,6 +79,11 @@ def test_the_home_folder_may_be_written_as_a_tilde(given, tmp_path: Path) -> Non
     assert given(READING_ROOM_DATA_DIR="~/study data", HOME=str(tmp_path)).data_folder == tmp_path / "study data"
 
 
+def test_a_folder_whose_name_is_no_utf8_is_refused(given) -> None:
+    with pytest.raises(SettingsError, match="UTF-8"):
+        given(READING_ROOM_DATA_DIR="/tmp/lat\udcfc1")  # noqa: S108  # never made
+
+
 def test_a_data_folder_that_cannot_be_made_is_named(given, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     read = given(READING_ROOM_DATA_DIR=str(tmp_path / "file" / "data"))

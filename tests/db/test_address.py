@@ -37,7 +37,9 @@ def test_a_sqlite_url_is_percent_encoded_whatever_the_version_of_sqlalchemy(name
     assert sqlite_path(parsed_url(url)) == tmp_path / name  # reading it again changes nothing
 
 
-@pytest.mark.parametrize("url", ["sqlite:///study.sqlite3", "sqlite:///./a/b.sqlite3", "sqlite:///~/a b.sqlite3"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:///study.sqlite3", "sqlite:///./a/b.sqlite3", "sqlite:///~/a b.sqlite3", "sqlite:///~nobody-here/x"]
+)
 def test_a_relative_path_is_refused_with_the_absolute_one(url: str, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -52,6 +54,7 @@ def test_a_relative_path_is_refused_with_the_absolute_one(url: str, monkeypatch,
 @pytest.mark.parametrize(
     "url",
     ["not a url", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x", "sqlite:/abs", "sqlite:////a?b",
+     "sqlite:////a%00b", "sqlite://~nobody/x",
      "mysql://u:hunter2@host/db", "postgresql+psycopg2://u:hunter2@host/db", "hunter2"],
 )  # fmt: skip
 def test_a_url_that_is_no_store_is_a_setting_to_mend(url: str) -> None:
@@ -104,7 +107,8 @@ def test_a_raw_password_is_refused_without_showing_a_piece_of_it(form: str, at: 
     "address",
     ["rr:hunter2@host:port/rr", "rr:hunter2@host:99999/rr", "rr:hunter2@host:0/rr", "rr:hunter2@::1/rr",
      "rr:hunter2@[::1/rr", "rr:hunter2@h1:1,h2:2/rr", "rr:hunter2", "rr:hunter2@host/rr#x",
-     "rr:hunter2@host/a/b@c", "rr:hunt%zzer2@host/rr"],
+     "rr:hunter2@host/a/b@c", "rr:hunt%zzer2@host/rr", "rr:hunt%00er2@host/rr",
+     "rr:hunter2@host:" + "1" * 5000],
 )  # fmt: skip
 def test_other_mistakes_in_a_url_are_refused_alike(address: str) -> None:
     with pytest.raises(SettingsError) as refused:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +21,7 @@ from core.settings import get_settings
 from pages.door.security import SESSION_COOKIE
 from tests.pages.conftest import Wire, chromium_path
 from tests.pages.prefix_proxy import prefix_proxy
-from tests.pages.reading_server import PASSWORD, ReadingServer
+from tests.pages.reading_server import PASSWORD, ROOT, ReadingServer
 from tests.pages.test_door import sign_in_by_form, websocket_status
 
 NAME = "reading.hospital"
@@ -221,6 +224,23 @@ def test_the_way_after_the_sign_in_stays_below_the_path(target: str, where: str,
         page = session.get(f"{named_server.url}{BASE}/sign-in", params={"next": target}, timeout=10)
         assert re.search(r'name="next" value="([^"]*)"', page.text)[1] == where  # type: ignore[index]
         assert f'action="{BASE}/sign-in"' in page.text
+
+
+def test_the_settings_stay_when_streamlit_reads_its_file_again(named_server: ReadingServer) -> None:
+    """It does so when the file is touched; here in a process of its own, which nobody else shares."""
+    program = """
+from core.settings import get_settings
+from pages.door import addresses
+from streamlit import config
+addresses.configure(get_settings(), frozenset())
+config.get_config_options(force_reparse=True)
+print(addresses.base_path(), addresses.is_host_allowed("reading.hospital"), addresses.is_host_allowed("localhost:1"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60,
+        env={**os.environ, **named_server.environment},
+    )  # fmt: skip
+    assert done.stdout.split() == [BASE, "True", "True"]
 
 
 def test_the_path_without_its_final_slash_leads_to_it_under_any_scheme(named_server: ReadingServer) -> None:
