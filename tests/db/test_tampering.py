@@ -456,3 +456,14 @@ def test_simulated_and_corrected_readings_are_sealed_too(room: Room, engine: Eng
     saved = [event for event in room.coordinator.audit_trail() if event.action == "reading.save"]
     assert [event.detail["reader"] for event in saved] == ["sim"] * 10 + ["ann"]
     assert {event.actor for event in saved[:10]} == {"chief"}
+
+
+@pytest.mark.postgresql
+def test_a_long_reader_of_a_table_neither_stops_the_check_nor_is_stopped_by_it(postgresql, tmp_path: Path) -> None:
+    """PostgreSQL: a dump holds every table; trying TRUNCATE waits a moment and gives way."""
+    engine = open_store(postgresql.new_store(tmp_path))
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    with engine.connect() as dump:
+        dump.exec_driver_sql("LOCK TABLE reading, audit_event, prediction IN ACCESS SHARE MODE")
+        assert sealed.problems() == ""
+    engine.dispose()
