@@ -56,8 +56,8 @@ def _reading_advice(study: Study) -> None:
     """What to know before the first case; stays in view for the later ones."""
     st.write(f"**{study.protocol.question}**")
     st.caption(
-        "Digits choose the diagnosis, Q W E R T the confidence, Enter saves and goes on; **?** shows all keys. "
-        "Every answer is saved at once: you may stop after any case and go on later from the same place."
+        "Every choice shows its key, Enter saves and goes on, **?** shows all keys. An answer is saved when its "
+        "receipt comes: you may stop after any case and go on later from the same place."
     )
 
 
