@@ -273,10 +273,10 @@ def page(replicates: int, seed: int) -> str:
                 for method in ("wilson", "clopper-pearson", "agresti-coull", "jeffreys")
             )
             lines.append(f"| {n} | {probability:.2f} | {cells} |")
-    return "\n".join([*lines, *_more(replicates, rng)]) + "\n"
+    return "\n".join([*lines, *_more(replicates, seed, rng)]) + "\n"
 
 
-def _more(replicates: int, rng: np.random.Generator) -> list[str]:
+def _more(replicates: int, seed: int, rng: np.random.Generator) -> list[str]:
     """The tables of :mod:`benchmarks.coverage`."""
     return [
         "",
@@ -325,12 +325,13 @@ def _more(replicates: int, rng: np.random.Generator) -> list[str]:
         "",
         "## Coverage of agreement with sparse double reading, in %, nominal 95%",
         "",
-        "Three readers, 80% right, two classes; some cases are read by one of them, the others by two. An interval",
-        "that is undefined, as with perfect agreement, counts as one that does not cover.",
+        "Three readers, 80% right, two classes; some cases are read by one of them, the others by two. Last column:",
+        "kappa without an interval, because all agree or all name one class; such studies are left out. Below 15 cases",
+        "read twice a note says that the interval is likely too narrow.",
         "",
         *coverage.table(
-            ("read twice", "read once", "percent", "Fleiss' kappa", "Gwet's AC1", "Krippendorff's alpha"),
-            coverage.sparse_agreement(replicates, rng),
+            ("read twice", "read once", "percent", "Fleiss' kappa", "Gwet's AC1", "Krippendorff's alpha", "no kappa"),
+            coverage.sparse_agreement(replicates, np.random.default_rng([seed, 1])),
         ),
         "",
         "## Coverage of what is said about probabilities, in %, nominal 95%",
@@ -339,7 +340,7 @@ def _more(replicates: int, rng: np.random.Generator) -> list[str]:
         "",
         *coverage.table(
             ("slope, shift", "cases", "Brier score", "calibration error", "calibration slope", "net benefit at 0.3"),
-            coverage.probabilities(replicates, rng),
+            coverage.probabilities(replicates, np.random.default_rng([seed, 2])),
         ),
         "",
         "## Coverage of a model's sensitivity at the readers' specificity, in %, nominal 95%",
@@ -348,7 +349,7 @@ def _more(replicates: int, rng: np.random.Generator) -> list[str]:
         "",
         *coverage.table(
             ("positive / negative", "readers' point", "true difference", "one reader", "panel of five"),
-            coverage.matched_points(replicates, rng),
+            coverage.matched_points(replicates, np.random.default_rng([seed, 3])),
         ),
     ]
 

@@ -233,13 +233,15 @@ def sparse_agreement(replicates: int, rng: np.random.Generator) -> Iterator[Row]
     whole = readings(0, 60_000)
     true = {name: measure(whole, (0, 1)).estimate.value for name, measure in measures.items()}
     for n_once, n_twice in ((0, 30), (10, 30), (60, 30), (60, 12), (60, 6)):
-        tallies = {name: Tally() for name in measures}
+        tallies, none = {name: Tally() for name in measures}, 0
         for _ in range(replicates):
             labels = readings(n_once, n_twice)
             for name, measure in measures.items():
                 found = measure(labels, (0, 1)).estimate
-                tallies[name].add(found.lower, found.upper, true[name])
-        yield [str(n_twice), str(n_once), *(str(tally) for tally in tallies.values())]
+                none += name == "Fleiss" and found.lower is None
+                if found.lower is not None:
+                    tallies[name].add(found.lower, found.upper, true[name])
+        yield [str(n_twice), str(n_once), *(str(tally) for tally in tallies.values()), f"{100 * none / replicates:.1f}"]
 
 
 # ------------------------------------------------------------------------------------------------- probabilities

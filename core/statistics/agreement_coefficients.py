@@ -27,7 +27,7 @@ Gwet (2014), Handbook of Inter-Rater Reliability, 4th ed., Advanced Analytics.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
 
@@ -47,6 +47,9 @@ from core.statistics.validation import (
 )
 
 Weights = Literal["identity", "linear", "quadratic"]
+
+#: With fewer cases read by two or more, Student's t covers clearly less than 95% (docs/calibration.md); a note says so.
+FEW_CASES = 15
 
 
 @dataclass(frozen=True)
@@ -299,6 +302,8 @@ def t_interval(
             else "The linearised variance over the cases is 0."
         )
         return Estimate(value, None, None, None, level, name, State.DEGENERATE, reason, notes, paired)
+    if paired < FEW_CASES:
+        notes = (*notes, f"only {paired} cases were read by two or more: the interval is likely too narrow")
     error = sqrt(variance)
     half = float(special.stdtrit(n - 1, (1.0 + level) / 2.0)) * error
     lower, upper = max(lowest, value - half), min(1.0, value + half)
@@ -306,8 +311,19 @@ def t_interval(
 
 
 def percent_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:
-    """:func:`percent_agreement` of readings that are already counted."""
-    return _coefficient(table, "percent agreement", confidence_level, lambda t: (0.0, np.zeros(t.n)), lowest=0.0)
+    """:func:`percent_agreement` of readings that are already counted.
+
+    Where every case says 1 (or 0) it is degenerate and has an exact one-sided bound: if the true value were lower than
+    (1 - level) ** (1 / n), n cases that all agree would be rarer than 1 - level.
+    """
+    found = _coefficient(table, "percent agreement", confidence_level, lambda t: (0.0, np.zeros(t.n)), lowest=0.0)
+    estimate = found.estimate
+    if estimate.state is not State.DEGENERATE or estimate.value not in (0.0, 1.0) or not estimate.n:
+        return found
+    bound = (1.0 - estimate.confidence_level) ** (1.0 / estimate.n)
+    lower, upper = (bound, 1.0) if estimate.value == 1.0 else (0.0, 1.0 - bound)
+    note = f"exact one-sided {100.0 * estimate.confidence_level:g}% bound from {estimate.n} cases"
+    return replace(found, estimate=replace(estimate.with_note(note), lower=lower, upper=upper))
 
 
 def fleiss_of(table: ReadingTable, confidence_level: float) -> AgreementCoefficient:

@@ -6,8 +6,8 @@ difference of two numbers between 0 and 1 (AUCs, sensitivities).
 Conventions: a difference lies between -1 and 1; its limits are made on Fisher's scale, atanh, on which they cannot
 leave that range, by the delta method. Near 0 they are Wald's, value plus or minus quantile times standard error, but
 for a hair. Where they hold 0 and Wald's limit does not, Wald's limit is taken, so that the interval always says what
-the test of no difference says. Wald's own limits stand beside them in the estimate. In simulation the limits cover as
-often as Wald's or more often (docs/calibration.md).
+the test of no difference says. Wald's own limits stand beside them in the estimate. In simulation the limits cover
+about as often as Wald's, and more often where cases are few and the difference is large (docs/calibration.md).
 
 >>> found = difference_estimate(0.5, 0.3, 1.96, 0.95, "example")
 >>> print(f"{found.lower:.3f} to {found.upper:.3f}; Wald {found.wald_lower:.3f} to {found.wald_upper:.3f}")

@@ -310,12 +310,22 @@ def test_a_few_hard_cases_read_twice_stay_within_the_range():
         found = coefficient(labels, ("a", "b")).estimate
         assert found.n == 6
         assert -1.0 <= found.lower <= found.value <= found.upper <= 1.0
+        assert found.notes[-1] == "only 6 cases were read by two or more: the interval is likely too narrow"
         if coefficient is not krippendorff_alpha:
-            assert found.notes == ("class shares of the 6 cases that two or more read; 54 cases were read once",)
+            assert found.notes[0] == "class shares of the 6 cases that two or more read; 54 cases were read once"
     assert percent_agreement(labels, ("a", "b")).estimate.value == pytest.approx(2 / 6)
     assert percent_agreement(labels, ("a", "b")).estimate.lower >= 0.0
     twice = labels[27:33]
     assert fleiss_kappa(labels, ("a", "b")).estimate.value == fleiss_kappa(twice, ("a", "b")).estimate.value
+
+
+def test_percent_agreement_at_its_end_has_an_exact_bound():
+    """At the bound, twenty cases that all agree are a 5% event."""
+    agreeing = percent_agreement([["a", "a"]] * 10 + [["b", "b"]] * 10, ("a", "b")).estimate
+    assert (agreeing.state, agreeing.upper) == (State.DEGENERATE, 1.0)
+    assert agreeing.lower == pytest.approx(0.05 ** (1 / 20))
+    never = percent_agreement([["a", "b"]] * 20, ("a", "b")).estimate
+    assert (never.lower, never.upper) == (0.0, pytest.approx(1.0 - 0.05 ** (1 / 20)))
 
 
 def test_three_thousand_sparse_panels_stay_within_the_range():
