@@ -37,10 +37,9 @@ def remarks(pixels: np.ndarray) -> list[str]:
         shown = f"{share:.1%} of the pixels are {common}, the highest value is {high}"
         is_black = (high if is_flat else common) <= _BLACK
         return [f"{'BLACK' if is_black else 'CONSTANT'} FRAME: there is nothing to read ({shown})"]
-    if pixels.dtype == np.uint8:
-        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        if np.median(edge) > 127 and np.median(edge) > np.median(pixels[pixels != common]):
-            return ["bright background: high counts are dark (inverse grey), kept as in the file"]
+    edge = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))
+    if edge > (255 if pixels.dtype == np.uint8 else high) / 2 and edge > np.median(pixels[pixels != common]):
+        return ["bright background: high counts are dark (inverse grey), kept as in the file"]
     return []
 
 
