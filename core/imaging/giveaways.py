@@ -20,6 +20,7 @@ P_VALUE = 0.01  # below which a property is said to go with the class ...
 MIN_CRAMERS_V = 0.1  # ... if the association is at least this strong; thousands of cases make a trifle significant
 MAX_VALUES = 12  # a property with more values than this is a measurement
 _RESAMPLES = 9999
+_WORTH_SIMULATING = 0.1  # chi-squared's p, above which Fisher's is never below 0.01
 _FIXES = {
     "centre": "take classes from every centre, or say in the paper that the centre goes with the class",
     "scanner": "take classes from every scanner, or say in the paper that the scanner goes with the class",
@@ -126,11 +127,12 @@ def _judge(name: str, scope: str, values: Sequence[str], truth: Sequence[str]) -
     table = np.array([[cells[row, column] for column in columns] for row in rows])
     chi_squared, p_value, _, expected = stats.chi2_contingency(table, correction=False)
     cramers_v = float(np.sqrt(chi_squared / table.sum() / (min(table.shape) - 1)))
-    if expected.min() < 5:
+    own = table * (table == table.sum(axis=1, keepdims=True)) * (table == table.sum(axis=0))  # one value = one class
+    has_own = bool((own >= 2).any())
+    if expected.min() < 5 and (has_own or p_value < _WORTH_SIMULATING):
         method = stats.MonteCarloMethod(n_resamples=_RESAMPLES, rng=np.random.default_rng(0))
         p_value = stats.fisher_exact(table, method=None if table.shape == (2, 2) else method).pvalue
-    own = table * (table == table.sum(axis=1, keepdims=True)) * (table == table.sum(axis=0))  # one value = one class
-    if not (own >= 2).any() and not (p_value < P_VALUE and cramers_v >= MIN_CRAMERS_V):
+    if not has_own and not (p_value < P_VALUE and cramers_v >= MIN_CRAMERS_V):
         return None
     return Giveaway(
         property=name,
