@@ -32,6 +32,7 @@ class StoreWatch:
     def __init__(self, repository: Repository, every_s: float = EVERY_S) -> None:
         self._repository = repository
         self._every_s = every_s
+        self.found: tuple[str, ...] = ()  # by the last look
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
 
@@ -61,6 +62,7 @@ class StoreWatch:
             return ()
         for problem in problems:
             _log.error("the check of the store found: %s", problem)
+        self.found = problems
         return problems
 
     def _run(self) -> None:

@@ -64,6 +64,6 @@ def _check(repository: Repository) -> None:
         st.success(text, icon=":material/verified:")
     else:
         problems = "\n".join(f"- {problem}" for problem in check.problems[:_MOST_PROBLEMS])
-        st.error(f"{len(check.problems)} things were touched past the trail:\n{problems}", icon=":material/gpp_bad:")
+        st.error(f"Touched past the trail (findings: {len(check.problems)}):\n{problems}", icon=":material/gpp_bad:")
     st.caption("Receipt to deposit where nobody of this institution can change it:")
     st.code(check.head.receipt, language=None, wrap_lines=True)

@@ -8,6 +8,7 @@ from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.guard import requires
 from pages.widgets.movement import go_to
+from pages.widgets.resources import store_watch
 
 _STATE_TEXT = {
     StudyState.DRAFT: (":gray-badge[draft]", "Cases and readers are being prepared."),
@@ -63,6 +64,9 @@ def _reading_advice(study: Study) -> None:
 
 def _coordinator_overview(repository: Repository) -> None:
     st.header("Studies")
+    found = store_watch().found
+    if found:
+        st.error(f"Rows were changed past the audit trail (findings: {len(found)}). The Audit screen names them.")
     studies = repository.studies()
     if not studies:
         st.info(

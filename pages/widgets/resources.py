@@ -29,6 +29,7 @@ def repository(actor: Person | None, token: str | None = None) -> Repository:
     return Repository(store_engine(), actor, token=token, notary=notary(), session_hours=settings.session_hours)
 
 
+@lru_cache(maxsize=1)
 def store_watch() -> StoreWatch:
     """Who looks at the store while the server lives."""
     return StoreWatch(Repository(store_engine(), OPERATOR, notary=notary()))

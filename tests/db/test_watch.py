@@ -48,4 +48,5 @@ def test_the_watch_looks_by_itself_and_tells_what_was_touched(
     watch.stop()
     watch._thread.join(20)
     assert "the reference standard of study 'demo' is not what was sealed" in caplog.text
+    assert watch.found
     read_next(room.ann)  # a touched row is told, and stops nobody
