@@ -430,7 +430,8 @@ def _header_problems(
     folded.update(name for name in names if name.startswith(columns.prefixes or ("\0",)))
     for place, name in enumerate(names):
         if not name:
-            at, cell = next((number, cells[place]) for number, cells in body if cells[place : place + 1] != [""])
+            holding = ((number, cells[place]) for number, cells in body if len(cells) > place and cells[place].strip())
+            at, cell = next(holding, (row, ""))
             problems.append(ManifestError(f"column {place + 1} has no name and holds values", file=file, row=at,
                                           value=cell, fix=f"name it in row {row}, or empty it"))  # fmt: skip
         elif folded[_folded(name)] > 1 or folded[name] > 1:

@@ -386,3 +386,38 @@ def test_what_a_row_says_about_its_case_is_the_same_in_each(write, first, second
     with pytest.raises(ManifestError, match=words) as caught:
         read_data(path)
     assert (caught.value.row, caught.value.field) == (4, "centre")
+
+
+SEEDS = [
+    MRMCAOV.encode(),
+    LONG.encode(),
+    MRMCAOV.replace(",", ";").encode(),
+    b"text\nNR: 1\nBEGIN DATA:\n-1,c1,0,0\n-1,c2,0,1\nr,c1,a,1\nr,c2,a,2\n",
+    b"kind,reader,case,truth,label,confidence,p_a,p_b,centre,repeat,is_unreadable\nreader,r,c1,a,a,3,,,x,1,\n"
+    b"reader,r,c2,b,a,2,,,x,1,true\nmodel,m,c1,a,,,0.5,0.5,x,,\ncase,,c3,b,,,,,,,\n",
+]
+PIECES = [
+    *(b",;|#'=.\"\n\r\t\0"[at : at + 1] for at in range(11)), b"NA", b"0", b"-1", b"1e999", b"BEGIN DATA:", b"sep=;",
+    b"nan", b"reader", b"p_", b"rating_x", b"1.0", b"#NAME?", b"\xff\xfe", b"\xa0", b"\xc3\xa9", b"\xef\xbb\xbf",
+]  # fmt: skip
+DAMAGE = st.tuples(
+    st.floats(0, 1),
+    st.integers(0, 9),
+    st.sampled_from(PIECES),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.sampled_from(SEEDS), damage=st.lists(DAMAGE, min_size=1, max_size=5))
+def test_any_damage_is_an_error_with_a_fix_or_a_study(write, seed, damage):
+    """Bytes cut out and put in anywhere: no crash, and every refusal says what to do."""
+    content = bytearray(seed)
+    for share, cut, piece in damage:
+        place = int(share * len(content))
+        content[place : place + cut] = piece
+    fix = "none was needed"
+    try:
+        read_data(write(bytes(content)))
+    except InputError as error:
+        fix = error.fix
+    assert fix
