@@ -86,6 +86,13 @@ class StudyData:
         object.__setattr__(self, "reader_ratings", _checked_ratings(self.reader_ratings, keys, known))
         object.__setattr__(self, "readings", _checked_readings(self.readings, keys, known, self.reader_ratings))
         object.__setattr__(self, "predictions", _checked_predictions(self.predictions, keys, known))
+        for reader, years in self.reader_years.items():
+            is_number = isinstance(years, int | float) and not isinstance(years, bool)
+            if not is_number or not np.isfinite(years) or years < 0:
+                raise StatisticsInputError(
+                    f"must be a number of 0 or more for reader {reader}", field="reader_years", value=years,
+                    fix="leave the reader out where the years are not known",
+                )  # fmt: skip
         if self.assignments is not None:
             object.__setattr__(
                 self, "assignments", _checked_table(self.assignments, "assignments", ("reader", "case", "arm"), known)

@@ -44,7 +44,7 @@ def _opponents(
         of_arm = [one for one in readers if one.arm == arm]
         if len(of_arm) < SMALLEST_PANEL:
             continue
-        for panel in reader_panels(cohort, of_arm, [arm], model.is_rated):
+        for panel in reader_panels(cohort, of_arm, [arm], model):
             if isinstance(panel, ReaderPanel) and panel.kind == "labels":
                 chosen = panel.choose(Figure.ACCURACY, None, Missing.COMMON)
                 kept = [panel.answers[arm, panel.readers[place]].labels for place in chosen.readers]

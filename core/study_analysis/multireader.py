@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Generic, TypeVar
 
-import numpy as np
-
 from core.statistics.mrmc import ClassResult, compare_arms, over_classes
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
@@ -110,7 +108,7 @@ def panel_means(
         of_arm = [one for one in readers if one.arm == arm]
         if len(of_arm) < SMALLEST_PANEL:
             continue
-        for panel in reader_panels(cohort, of_arm, [arm], np.ones(len(cohort.cases), dtype=bool)):
+        for panel in reader_panels(cohort, of_arm, [arm]):
             if isinstance(panel, NoPanel):
                 continue
             for item in figure_results(panel, missing, compare_arms_at(confidence_level), of_arms):
@@ -190,7 +188,7 @@ def _model_against_panel(
             covariance=COVARIANCE, confidence_level=level,
         )  # fmt: skip
 
-    for panel in reader_panels(cohort, readers, [arm], predicted):
+    for panel in reader_panels(cohort, readers, [arm], model):
         if isinstance(panel, NoPanel):
             continue  # nobody of this arm has such answers: there is no panel to compare with
 
@@ -234,7 +232,7 @@ def _arms(
     """Arms of the panel against each other; of several arms that nobody read in completely, one row with the reason."""
     chosen = [one for one in readers if one.arm in arms]
     only_overall = len(arms) > 2 and len(arms_to_compare(readers)) > 1
-    for panel in reader_panels(cohort, chosen, arms, np.ones(len(cohort.cases), dtype=bool)):
+    for panel in reader_panels(cohort, chosen, arms):
         if isinstance(panel, NoPanel):
             yield from _undefined_arms(cohort, panel, arms)
             continue
@@ -353,11 +351,16 @@ def told_both_ways(
     told = []
     for row in own:
         twin = other.get(_key(row))
-        if twin is not None and (twin.n_cases, twin.n_readers, twin.test) != (row.n_cases, row.n_readers, row.test):
+        if twin is not None and _result(twin) != _result(row):
             note = f"{_way(missing.other, twin)}: {_told(twin.test)}"
             row = replace(row, test=replace(row.test, notes=(*row.test.notes, note)))
         told.append(row)
     return told
+
+
+def _result(row: MrmcResult) -> tuple[object, ...]:
+    """What must be the same for two ways to agree; notes may differ."""
+    return (row.n_cases, row.n_readers, row.first_value, row.second_value, row.test.statistic, row.test.p_value)
 
 
 def leading_first(n_readers: int) -> list[Scope]:

@@ -71,7 +71,14 @@ class PanelCases:
     notes: tuple[str, ...]
 
 
-def panel_cases(answered: BoolArray, groups: Sequence[BoolArray], names: Sequence[str], missing: Missing) -> PanelCases:
+def panel_cases(
+    answered: BoolArray,
+    groups: Sequence[BoolArray],
+    names: Sequence[str],
+    missing: Missing,
+    *,
+    is_against_model: bool = False,
+) -> PanelCases:
     """Choose readers and cases by the rule above.
 
     Parameters
@@ -83,13 +90,15 @@ def panel_cases(answered: BoolArray, groups: Sequence[BoolArray], names: Sequenc
     names : sequence of str
         Readers, for the notes.
     missing : Missing
+    is_against_model : bool
+        Whether a model answered every case: a figure of its own then uses also those that no reader answered.
     """
     reads: BoolArray = np.any(answered, axis=2)  # (arm, reader)
     lacks = reads[:, :, None] & ~answered
     kept, notes = _with_a_figure(answered, reads, groups, names)
+    some: BoolArray = np.any(answered[:, kept], axis=(0, 1)) | is_against_model
     if not lacks[:, kept].any() or missing is Missing.PER_CURVE:
-        cases: BoolArray = np.any(answered[:, kept], axis=(0, 1))
-        return PanelCases(tuple(kept), cases, not lacks[:, kept][:, :, cases].any(), tuple(notes))
+        return PanelCases(tuple(kept), some, not lacks[:, kept][:, :, some].any(), tuple(notes))
     kept, costly = _without_the_costliest(lacks, kept)
     notes += [
         f"left out: {names[reader]}, without whom {after} instead of {before} cases are common"
@@ -103,8 +112,8 @@ def panel_cases(answered: BoolArray, groups: Sequence[BoolArray], names: Sequenc
             f"only {int(common.sum())} cases were answered by all, so every figure uses the cases that its reader has: "
             "readers with harder cases look worse"
         )
-        return PanelCases(tuple(kept), np.asarray(answered[:, kept].any(axis=(0, 1))), False, tuple(notes))
-    dropped = int(answered.any(axis=(0, 1)).sum() - common.sum())
+        return PanelCases(tuple(kept), np.any(answered[:, kept], axis=(0, 1)) | is_against_model, False, tuple(notes))
+    dropped = int((answered.any(axis=(0, 1)) | is_against_model).sum() - common.sum())
     if dropped:
         notes.append(f"{dropped} cases that not all of them answered are left out")
     return PanelCases(tuple(kept), common, True, tuple(notes))

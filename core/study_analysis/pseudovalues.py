@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 
-import numpy as np
-
 from core.statistics.dbm import DorfmanBerbaumMetz, dorfman_berbaum_metz
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import TestResult, undefined_test
@@ -53,7 +51,7 @@ def pseudovalue_results(
     for arms in comparisons:
         only_overall = len(arms) > 2 and len(comparisons) > 1
         chosen = [one for one in readers if one.arm in arms]
-        for panel in reader_panels(cohort, chosen, arms, np.ones(len(cohort.cases), dtype=bool)):
+        for panel in reader_panels(cohort, chosen, arms):
             if isinstance(panel, NoPanel):
                 continue  # Obuchowski-Rockette's row has the reason
 

@@ -35,6 +35,7 @@ class ReaderPanel:
     kind: str  # "ratings", "decisions" (an AUC of hard labels) or "labels"
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
+    is_against_model: bool  # which answered every case within
 
     @cached_property
     def answered(self) -> BoolArray:
@@ -69,7 +70,7 @@ class ReaderPanel:
         elif positive is not None:
             one = of_class[keys.index(str(positive))]
             groups = {Figure.AUC: [one, ~one], Figure.SENSITIVITY: [one]}.get(figure, [~one])
-        return panel_cases(self.answered, groups, self.shown, missing)
+        return panel_cases(self.answered, groups, self.shown, missing, is_against_model=self.is_against_model)
 
     def study(self, chosen: PanelCases) -> ReaderStudy:
         """Dense arrays over arms, the readers and the cases that were chosen; NaN where there is no reading."""
@@ -109,22 +110,27 @@ class NoPanel:
 
 
 def reader_panels(
-    cohort: CohortArrays, readers: Sequence[Participant], arms: Sequence[str], within: BoolArray
+    cohort: CohortArrays, readers: Sequence[Participant], arms: Sequence[str], model: Participant | None = None
 ) -> Iterator[ReaderPanel | NoPanel]:
-    """A panel of ratings (or else of hard labels) for the AUC, and one of labels for the other figures."""
+    """A panel of ratings (or else of hard labels) for the AUC, and one of labels for the other figures.
+
+    Against a model only the cases that it answered count.
+    """
+    within = np.ones(len(cohort.cases), dtype=bool) if model is None else model.is_answered
+    is_against_model = model is not None
     rated = [one for one in readers if one.ratings is not None and (one.is_rated & within).any()]
     labelled = [one for one in readers if (one.labels[within] >= 0).any()]
     if len({one.key for one in rated}) >= SMALLEST_PANEL:
-        yield _panel(cohort, readers, rated, arms, within, "ratings", (Figure.AUC,))
+        yield _panel(cohort, readers, rated, arms, within, "ratings", (Figure.AUC,), is_against_model)
     elif len({one.key for one in labelled}) >= SMALLEST_PANEL:
-        yield _panel(cohort, readers, labelled, arms, within, "decisions", (Figure.AUC,))
+        yield _panel(cohort, readers, labelled, arms, within, "decisions", (Figure.AUC,), is_against_model)
     if len({one.key for one in labelled}) >= SMALLEST_PANEL:
-        yield _panel(cohort, readers, labelled, arms, within, "labels", LABEL_FIGURES)
+        yield _panel(cohort, readers, labelled, arms, within, "labels", LABEL_FIGURES, is_against_model)
 
 
 def _panel(
     cohort: CohortArrays, readers: Sequence[Participant], usable: Sequence[Participant], arms: Sequence[str],
-    within: BoolArray, kind: str, figures: tuple[Figure, ...],
+    within: BoolArray, kind: str, figures: tuple[Figure, ...], is_against_model: bool,
 ) -> ReaderPanel | NoPanel:  # fmt: skip
     """Those of ``usable`` who read in every arm; where nobody read in two, all of them."""
     arms_of: dict[str, set[str]] = {}
@@ -142,7 +148,7 @@ def _panel(
         return NoPanel(figures, "Nobody read in every arm although some read in several: see the pairs of arms.")
     notes += _left_out(readers, usable, kept, arms, kind)
     answers = {(one.arm, one.key): one for one in usable if one.key in kept}
-    return ReaderPanel(cohort, tuple(arms), tuple(kept), answers, within, kind, figures, tuple(notes))
+    return ReaderPanel(cohort, tuple(arms), tuple(kept), answers, within, kind, figures, tuple(notes), is_against_model)
 
 
 def _left_out(

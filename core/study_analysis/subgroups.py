@@ -91,7 +91,7 @@ def _of_band(
         nothing = undefined_estimate(reason, confidence_level=level, method="Obuchowski-Rockette FRRC")
         yield SubgroupResult(who, EXPERIENCE, band, "all", "accuracy", 1, nothing)
         return
-    for panel in reader_panels(cohort, readers, [who.arm], np.ones(len(cohort.cases), dtype=bool)):
+    for panel in reader_panels(cohort, readers, [who.arm]):
         if isinstance(panel, NoPanel):
             continue
         for item in figure_results(panel, missing, compare_arms_at(level), of_arms):

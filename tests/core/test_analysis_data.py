@@ -70,6 +70,12 @@ def test_unreadable_as_text_is_what_the_text_says(study, word, other):
     assert data.readings["is_unreadable"].tolist() == [row == 3 for row in range(len(flags))]
 
 
+@pytest.mark.parametrize("years", [-1, float("nan"), "ten", True])
+def test_years_of_experience_must_be_a_number(study, years):
+    with pytest.raises(StatisticsInputError, match="0 or more for reader reader-0"):
+        replace(study, reader_years={"reader-0": years})
+
+
 def test_duplicate_reading_is_named(study):
     twice = pd.concat([study.readings, study.readings.iloc[[4]]])
     with pytest.raises(StatisticsInputError, match="appears twice") as caught:

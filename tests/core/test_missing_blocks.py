@@ -12,7 +12,7 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.errors import StatisticsInputError
-from core.statistics import compare_aucs_paired
+from core.statistics import auc, compare_aucs_paired
 from core.statistics.mrmc import ReaderStudy, compare_arms, compare_model_with_readers
 from core.study import DiseaseClass
 from core.study_analysis.panel_cases import Missing, panel_cases
@@ -294,3 +294,22 @@ def test_the_averaged_curve_is_of_the_readers_and_cases_of_the_panel_mean():
     assert set(curve["n"]) == {mean["n"]} == {100}
     assert curve["area"].iloc[0] == pytest.approx(mean["value"], abs=1e-12)
     assert "left out" in curve["notes"].iloc[0]
+
+
+def test_a_design_without_common_cases_is_told_once():
+    found = mrmc(two_class_study(is_lacking=lambda arm, reader, hard, rng: np.arange(hard.size) // 2 % 4 != reader))
+    row = found.loc[("net", "readers, unaided", "FRRC")]
+    assert row["state"] == "estimated"
+    assert "only 0 cases were answered by all" in row["notes"]
+    assert "instead" not in row["notes"], "both ways are one"
+
+
+def test_per_curve_keeps_every_case_of_the_model():
+    study = two_class_study(is_lacking=lambda arm, reader, hard, rng: ~hard)
+    truth, _, model, _ = arrays(study, ["unaided"])
+    rows = {way: mrmc(study, missing=way).loc[("net", "readers, unaided", "FRRC")] for way in ("common", "per-curve")}
+    hard = np.arange(200) >= 100
+    assert rows["common"]["first_value"] == pytest.approx(auc(truth[hard] == "malignant", model[hard]))
+    assert rows["per-curve"]["first_value"] == pytest.approx(auc(truth == "malignant", model))
+    assert (rows["common"]["n"], rows["per-curve"]["n"]) == (100, 200)
+    assert "100 cases that not all of them answered are left out" in rows["common"]["notes"]
