@@ -132,7 +132,8 @@ def _rows(
     elif isinstance(value, int | float | np.number):
         yield label, {"quantity": label, "value": value}
     elif is_dataclass(value):
-        arms = getattr(value, "arms", arms)
+        own_arms = getattr(value, "arms", ())
+        arms = own_arms if own_arms and all(isinstance(arm, str) for arm in own_arms) else arms
         for part in fields(value):
             if part.name not in known and part.name != "confidence_level":
                 name = () if part.name in ("test", "estimate", "result") else (part.name.replace("_", " "),)
