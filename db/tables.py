@@ -221,7 +221,7 @@ class CaseImageRow(Base):
     view_number: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[str] = mapped_column(ForeignKey("image.image_id"), index=True)
     pixel_spacing_mm: Mapped[float | None]
-    file_format: Mapped[str | None]  # "JPEG", "PNG", "DICOM"; none when it was imported before 0.3
+    file_format: Mapped[str | None]  # "JPEG", "PNG", "DICOM"; none: from no file, or stored before this was kept
     notes: Mapped[list[str]] = mapped_column(server_default="[]")  # what reading the file changed or found odd
 
 
