@@ -258,6 +258,7 @@ def test_a_correction_is_a_new_revision_and_the_next_case_follows(
     wait_for_case(page, 3)
     page.keyboard.press("u")
     expect(page.locator("[data-part=notice]")).to_contain_text("Correcting case 2")
+    expect(page.locator(".room")).to_have_attribute("data-state", "correcting")
     expect(page.get_by_role("radio", name="Normal")).to_be_checked()
     for key in ("4", "Enter"):
         page.keyboard.press(key)
@@ -518,5 +519,6 @@ def test_the_end_names_the_last_receipt_and_promises_no_results(
     expect(page.get_by_text("go to its coordinator, not to this screen")).to_be_visible()
     page.get_by_role("button", name="Correct my last answer").click()
     expect(page.locator("[data-part=notice]")).to_have_text(f"Correcting case {N_CASES}")
+    expect(page.locator(".room")).to_have_attribute("data-state", "correcting")
     page.keyboard.press("Escape")
     wait_for_end(page)
