@@ -425,35 +425,38 @@ def _header_problems(
     file: str, row: int, names: Sequence[str], body: Sequence[tuple[int, list[str]]], columns: Columns
 ) -> list[ManifestError]:
     """Columns that are missing, unknown, twice there, or have values and no name."""
-    problems = []
-    folded = Counter(_folded(name) for name in names if not name.startswith(columns.prefixes or ("\0",)))
-    folded.update(name for name in names if name.startswith(columns.prefixes or ("\0",)))
-    for place, name in enumerate(names):
-        if not name:
-            holding = ((number, cells[place]) for number, cells in body if len(cells) > place and cells[place].strip())
-            at, cell = next(holding, (row, ""))
-            problems.append(ManifestError(f"column {place + 1} has no name and holds values", file=file, row=at,
-                                          value=cell, fix=f"name it in row {row}, or empty it"))  # fmt: skip
-        elif folded[_folded(name)] > 1 or folded[name] > 1:
-            if name not in names[:place]:
-                problems.append(
-                    ManifestError(
-                        "the column stands in the header twice", file=file, row=row, field=name, fix="keep one"
-                    )
-                )
-        elif not columns.has_others and not columns.is_known(name):
-            near = difflib.get_close_matches(_folded(name), [_folded(one) for one in columns.known], n=1)
-            meant = next((one for one in columns.known if near and _folded(one) == near[0]), None)
-            known = ", ".join((*columns.known, *(f"{prefix}<class>" for prefix in columns.prefixes)))
-            fix = f"did you mean '{meant}'?" if meant else f"rename or remove it; known columns are {known}"
-            problems.append(ManifestError("unknown column", file=file, row=row, field=name, fix=fix))
-    problems += [
-        ManifestError("the column is missing", file=file, row=row, field=name,
-                      fix=f"add the column '{name}'; the file has {', '.join(names)}")
-        for name in columns.required
-        if name not in names
-    ]  # fmt: skip
+
+    def wrong(problem: str, field: str | None, fix: str, at: int = row, value: str | None = None) -> None:
+        problems.append(ManifestError(problem, file=file, row=at, field=field, value=value, fix=fix))
+
+    problems: list[ManifestError] = []
+    is_class = {name: name.startswith(columns.prefixes or ("\0",)) for name in names}
+    written = Counter(name if is_class[name] else _folded(name) for name in names)
+    unknown = [name for name in names if name and not columns.has_others and not columns.is_known(name)]
+    for name in dict.fromkeys(names):
+        if name and written[name if is_class[name] else _folded(name)] > 1:
+            wrong("the column stands in the header twice", name, "keep one")
+    for name in columns.required:
+        if name not in names:
+            near = _nearest(name, unknown)
+            add = f"add the column; the file has {', '.join(names)}"
+            wrong("the column is missing", name, f"rename the column '{near}' to '{name}'" if near else add)
+    for name in dict.fromkeys(unknown):
+        near = _nearest(name, columns.known)
+        known = ", ".join((*columns.known, *(f"{prefix}<class>" for prefix in columns.prefixes)))
+        wrong("unknown column", name, f"did you mean '{near}'?" if near else f"rename or remove it; known: {known}")
+    for place in (place for place, name in enumerate(names) if not name):
+        holding = ((number, cells[place]) for number, cells in body if len(cells) > place and cells[place].strip())
+        at, cell = next(holding, (row, ""))
+        wrong(f"column {place + 1} has no name and holds values", None, f"name it in row {row}, or empty it", at, cell)
     return problems
+
+
+def _nearest(name: str, others: Sequence[str]) -> str | None:
+    """The one of other names that is nearly this one."""
+    folded = {_folded(other): other for other in others}
+    near = difflib.get_close_matches(_folded(name), list(folded), n=1, cutoff=0.7)
+    return folded[near[0]] if near else None
 
 
 # ------------------------------------------------------------------------------------------------------ the rows

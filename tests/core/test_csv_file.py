@@ -206,6 +206,15 @@ def test_unknown_columns_are_refused_unless_they_may_be_there(read):
     assert read("case,truth,P_Graves\n1,0,0.5\n", STRICT).columns == ("case", "truth", "p_Graves")
 
 
+def test_the_fix_of_a_misspelt_column_names_it(read):
+    for header, field, fix in (
+        ("Case ID,truth", "case", "rename the column 'Case ID' to 'case'"),
+        ("case,reference", "truth", "add the column; the file has case, reference"),
+    ):
+        problem = read(f"{header}\n1,0\n", STRICT).problems[0]
+        assert (problem.row, problem.field, problem.fix) == (1, field, fix)
+
+
 def test_missing_codes():
     assert all(is_missing_code(code) for code in ("", " ", "NA", "nan", "N/A", ".", "NULL", "None", "<NA>", "#N/A"))
     assert not any(is_missing_code(code) for code in ("0", "normal", "NAD", "-1", "999"))
