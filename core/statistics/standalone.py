@@ -163,6 +163,7 @@ def compare_model_with_readers(
     positive: Hashable | None = None,
     covariance: Covariance | str = Covariance.JACKKNIFE,
     confidence_level: float = 0.95,
+    is_matched: bool = False,
 ) -> StandaloneComparison:
     """Compare a stand-alone model with the readers of one arm.
 
@@ -182,6 +183,9 @@ def compare_model_with_readers(
         As in :meth:`core.statistics.reader_study.ReaderStudy.figures`.
     covariance : Covariance or str
         "jackknife", "delong" or "unbiased".
+    is_matched : bool
+        Whether each reader is held against the model's figure on this reader's own cases; the model's figure is then
+        the average of these. It matters only where readers lack cases: otherwise the model's figure is that on all.
 
     Raises
     ------
@@ -197,14 +201,18 @@ def compare_model_with_readers(
     level, method = check_confidence_level(confidence_level), check_covariance(covariance)
     panel = _panel(study, arm)
     joined = _with_model(panel, model, model_ratings, model_labels)
-    figures = joined.figures(figure, positive=positive)
+    figures = (_model_once_a_reader(joined) if is_matched else joined).figures(figure, positive=positive)
     matrix = figures.curves.covariance(method)
     values = figures.curves.values
-    # Differences model - reader and their covariance over cases; the model is the first curve.
-    to_differences = np.hstack([np.ones((values.size - 1, 1)), -np.eye(values.size - 1)])
+    # Differences model - reader and their covariance over cases; the model has the first curve, or the first half.
+    n_readers = len(panel.readers)
+    n_models = values.size - n_readers
+    of_model = np.eye(n_readers) if is_matched else np.ones((n_readers, 1))
+    to_differences = np.hstack([of_model, -np.eye(n_readers)])
     differences = to_differences @ values
     covariances = to_differences @ matrix @ to_differences.T
-    notes = _notes(joined, figures.n_missing, str(figure))
+    n_missing = figures.n_missing // 2 if is_matched else figures.n_missing
+    notes = _notes(joined, n_missing, str(figure))
     return StandaloneComparison(
         figures.curves.metric,
         method,
@@ -212,8 +220,8 @@ def compare_model_with_readers(
         model,
         panel.readers,
         interval_estimate(
-            float(values[0]),
-            float(matrix[0, 0]),
+            float(values[:n_models].mean()),
+            float(matrix[:n_models, :n_models].mean()),
             None,
             level,
             method.value,
@@ -221,9 +229,17 @@ def compare_model_with_readers(
             is_mean=True,
             n=figures.curves.n_cases,
         ),
-        values[1:].copy(),
+        values[n_models:].copy(),
         _said(
-            _scope(scope, differences, covariances, values[1:], matrix[1:, 1:], level, figures.curves.n_cases)
+            _scope(
+                scope,
+                differences,
+                covariances,
+                values[n_models:],
+                matrix[n_models:, n_models:],
+                level,
+                figures.curves.n_cases,
+            )
             for scope in Scope
         ),
         tuple(
@@ -240,7 +256,7 @@ def compare_model_with_readers(
         float(np.mean(np.diag(covariances))),
         _off_diagonal(covariances),
         _reader_variance(differences, covariances),
-        figures.n_missing,
+        n_missing,
         notes,
     )
 
@@ -314,6 +330,30 @@ def _with_model(panel: ReaderStudy, model: str, ratings: ArrayLike | None, label
         readers=(name, *panel.readers),
         cases=panel.cases,
         patients=panel.patient,
+    )
+
+
+def _model_once_a_reader(joined: ReaderStudy) -> ReaderStudy:
+    """The model, first of the readers, once for each of the others, on the cases of that one."""
+
+    def doubled(rows: FloatArray | None) -> FloatArray | None:
+        """Axis -2 runs over the readers."""
+        if rows is None:
+            return None
+        readers = rows[..., 1:, :]
+        of_model = np.where(np.isnan(readers), np.nan, rows[..., :1, :])
+        return np.concatenate([of_model, readers], axis=-2)
+
+    model, *readers = joined.readers
+    return ReaderStudy.from_dense(
+        [joined.classes[index] for index in joined.truth],
+        ratings=doubled(joined.ratings),
+        labels=doubled(joined.labels),
+        classes=joined.classes,
+        arms=joined.arms,
+        readers=(*(f"{model} on the cases of {reader}" for reader in readers), *readers),
+        cases=joined.cases,
+        patients=joined.patient,
     )
 
 

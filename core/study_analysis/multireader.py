@@ -185,7 +185,7 @@ def _model_against_panel(
             labels = model.labels[predicted][choice.cases]
         return compare_model_with_readers(
             study, model=model.name, model_ratings=ratings, model_labels=labels, figure=figure, positive=positive,
-            covariance=COVARIANCE, confidence_level=level,
+            covariance=COVARIANCE, confidence_level=level, is_matched=choice.is_matched,
         )  # fmt: skip
 
     for panel in reader_panels(cohort, readers, [arm], model):

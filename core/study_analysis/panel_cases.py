@@ -7,8 +7,9 @@ all. So a comparison of several readers takes the cases that all of them answere
 2. A reader who alone costs the others more than half of their common cases is left out, the costliest first.
 3. What remains is compared on the cases that every reader answered in every arm compared (and the model predicted).
 4. Where that is less than a tenth of what the reader with the fewest cases answered, the design is one without common
-   cases (readers or arms with cases of their own, split plots, scattered gaps): every figure then uses the cases that
-   its reader has, as ``Missing.PER_CURVE`` always does and MRMCaov does, and a note says so.
+   cases (readers or arms with cases of their own, split plots, scattered gaps). Each reader is then held against a
+   model on the cases of this reader; arms are compared with every figure on the cases that its reader has, as
+   ``Missing.PER_CURVE`` always does and MRMCaov does. A note says so.
 
 The choice looks at who answered what, never at the answers. Who and what was left out stands in the notes.
 """
@@ -69,6 +70,7 @@ class PanelCases:
     cases: BoolArray  # (n_cases,) cases used
     is_common: bool  # everybody kept answered all of them
     notes: tuple[str, ...]
+    is_matched: bool = False  # for want of common cases each reader meets the model on the cases of this reader
 
 
 def panel_cases(
@@ -108,11 +110,14 @@ def panel_cases(
     fewest = int(answered[:, kept].sum(axis=2)[reads[:, kept]].min())
     if common.sum() < SMALLEST_SHARE * fewest:
         kept, notes = _with_a_figure(answered, reads, groups, names)
-        notes.append(
-            f"only {int(common.sum())} cases were answered by all, so every figure uses the cases that its reader has: "
-            "readers with harder cases look worse"
+        instead = (
+            "each reader is compared with the model on the cases that this reader answered"
+            if is_against_model
+            else "every figure uses the cases that its reader has: readers with harder cases look worse"
         )
-        return PanelCases(tuple(kept), np.any(answered[:, kept], axis=(0, 1)) | is_against_model, False, tuple(notes))
+        notes.append(f"only {int(common.sum())} cases were answered by all, so {instead}")
+        cases: BoolArray = np.any(answered[:, kept], axis=(0, 1))
+        return PanelCases(tuple(kept), cases, False, tuple(notes), is_matched=is_against_model)
     dropped = int((answered.any(axis=(0, 1)) | is_against_model).sum() - common.sum())
     if dropped:
         notes.append(f"{dropped} cases that not all of them answered are left out")

@@ -296,9 +296,29 @@ def test_the_averaged_curve_is_of_the_readers_and_cases_of_the_panel_mean():
     assert "left out" in curve["notes"].iloc[0]
 
 
-def test_a_design_without_common_cases_is_told_once():
-    found = mrmc(two_class_study(is_lacking=lambda arm, reader, hard, rng: np.arange(hard.size) // 2 % 4 != reader))
-    row = found.loc[("net", "readers, unaided", "FRRC")]
+def test_without_common_cases_each_reader_meets_the_model_on_the_own_ones():
+    """Two read the easy half and two the hard one: per curve the model's figure would be on other cases than theirs."""
+    study = two_class_study(is_lacking=lambda arm, reader, hard, rng: hard if reader < 2 else ~hard)
+    truth, dense, model, _ = arrays(study, ["unaided"])
+    pairs = []
+    for rating in dense[0]:
+        own = ~np.isnan(rating)
+        pairs.append(compare_aucs_paired(truth[own] == "malignant", model[own], rating[own]).difference.value)
+    row = mrmc(study).loc[("net", "readers, unaided", "FRRC")]
+    assert row["state"] == "estimated"
+    assert row["value"] == pytest.approx(np.mean(pairs))
+    assert row["first_value"] - row["second_value"] == pytest.approx(row["value"])
+    assert "compared with the model on the cases that this reader answered" in row["notes"]
+    per_curve = mrmc(study, missing="per-curve").loc[("net", "readers, unaided", "FRRC")]
+    assert per_curve["value"] != pytest.approx(row["value"])
+    assert f"difference {per_curve['value']:+.3f}" in row["notes"]
+
+
+def test_arms_without_common_cases_are_told_once():
+    study = two_class_study(
+        arms=("aided", "unaided"), is_lacking=lambda arm, reader, hard, rng: np.arange(hard.size) // 2 % 4 != reader
+    )
+    row = mrmc(study).loc[("aided", "unaided", "FRRC")]
     assert row["state"] == "estimated"
     assert "only 0 cases were answered by all" in row["notes"]
     assert "instead" not in row["notes"], "both ways are one"

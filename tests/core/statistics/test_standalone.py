@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
+from core.statistics.auc_comparison import compare_aucs_paired
 from core.statistics.delong import delong_components
 from core.statistics.mrmc import ReaderStudy, compare_arms, compare_model_per_class, compare_model_with_readers
 from core.statistics.result import State
@@ -183,3 +184,34 @@ def test_bad_arguments_are_named() -> None:
     few = np.where(np.arange(40) < 39, np.nan, model)
     with pytest.raises(UndefinedStatisticError, match="model"):
         compare_model_with_readers(panel, model_ratings=few)
+
+
+def test_matched_is_the_same_where_every_reader_read_every_case():
+    rng = np.random.default_rng(5)
+    truth = np.arange(60) % 2 == 1
+    study = ReaderStudy.from_dense(truth, ratings=rng.normal(size=(1, 4, 60)) + truth)
+    model = rng.normal(size=60) + 1.5 * truth
+    one, two = (compare_model_with_readers(study, model_ratings=model, is_matched=way) for way in (False, True))
+    for scope in ("RRRC", "FRRC", "RRFC"):
+        assert one.scope(scope).test.p_value == pytest.approx(two.scope(scope).test.p_value, rel=1e-9)
+        assert one.scope(scope).panel.upper == pytest.approx(two.scope(scope).panel.upper, rel=1e-9)
+    assert one.model_figure.standard_error == pytest.approx(two.model_figure.standard_error, rel=1e-9)
+    assert one.notes == two.notes
+
+
+def test_matched_readers_of_their_own_cases_are_independent_pairs():
+    """Two readers without a common case: the variance of the mean difference is a quarter of the sum of DeLong's."""
+    rng = np.random.default_rng(6)
+    truth = np.arange(80) % 2 == 1
+    ratings = rng.normal(size=(1, 2, 80)) + truth
+    ratings[0, 0, 40:] = ratings[0, 1, :40] = np.nan
+    model = rng.normal(size=80) + 1.5 * truth
+    study = ReaderStudy.from_dense(truth, ratings=ratings)
+    found = compare_model_with_readers(study, model_ratings=model, covariance="delong", is_matched=True)
+    halves = [
+        compare_aucs_paired(truth[part], model[part], ratings[0, reader, part]).difference
+        for reader, part in enumerate((slice(0, 40), slice(40, 80)))
+    ]
+    difference = found.scope("FRRC").test.difference
+    assert difference.value == pytest.approx(np.mean([half.value for half in halves]))
+    assert difference.standard_error**2 == pytest.approx(sum(half.standard_error**2 for half in halves) / 4)
