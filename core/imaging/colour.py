@@ -78,8 +78,10 @@ def grey_of_colour(channels: np.ndarray, notes: list[str], *, is_lossless: bool)
     if np.mean(strength > _NOISE) < _FEW and np.count_nonzero(strength > _STRONG) < 4:
         notes.append("faint colour left out: the picture is grey")
         return grey
-    is_grey = _is_grey_with_marks(luminance, strength)
-    table = _known_tables()[0][0] if is_grey else _recognised(channels)
+    table = _recognised(channels)
+    if (table is None or not table.follows_counts) and _is_grey_with_marks(luminance, strength):
+        table = _known_tables()[0][0]
+    is_grey = table is not None and table.name == "grey"
     if table is not None and not table.follows_counts:
         problem = f"the colour table ('{table.name}' or one like it) is not brighter where there are more counts"
         raise ImageError(f"{problem}, so hot would become dark", value=table.name, fix=_FIX)
@@ -91,7 +93,7 @@ def grey_of_colour(channels: np.ndarray, notes: list[str], *, is_lossless: bool)
         problem = "the hottest pixels have another colour than the rest of the scale, so hot would become dark"
         raise ImageError(problem, value=f"{is_off.mean():.1%} of the pixels", fix=_FIX)
     has_blocks = np.mean(ndimage.binary_opening(is_off, np.ones((3, 3)))) > _MAX_CONFLICT  # wider than a letter's line
-    if table is None or (not is_grey and (is_overflow or has_blocks)):
+    if table is None or (not is_grey and (has_blocks or (is_overflow and is_lossless))):
         conflict = _conflict(luminance, chroma, 1 if is_lossless else 3)
         if conflict > _MAX_CONFLICT:
             problem = "pixels of one brightness have different colours, so hot would become dark"
