@@ -195,7 +195,7 @@ def obuchowski_rockette(
 
 
 def _usable_readers(figures: ReaderFigures) -> tuple[ReaderFigures, list[str]]:
-    """Readers with all arms where some readers have several arms; a note says who is left out."""
+    """Readers with a figure in every arm, where some readers have several arms; a note says who is left out."""
     if figures.reader_pattern is not ReaderPattern.PARTIAL:
         return figures, []
     is_complete = np.all(figures.curve >= 0, axis=0)
@@ -221,7 +221,7 @@ def _usable_readers(figures: ReaderFigures) -> tuple[ReaderFigures, list[str]]:
         figures.n_missing,
         figures.n_patients,
     )
-    return usable, ["Left out for having no readings in some arm: " + ", ".join(left_out) + "."]
+    return usable, ["Left out for having no figure in some arm: " + ", ".join(left_out) + "."]
 
 
 class _Layout:

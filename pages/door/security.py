@@ -49,6 +49,8 @@ SIGN_IN_HEADER = b"x-reading-room-sign-in"
 #: Behind the base path; ``address(SIGN_IN_PATH)`` is what a browser asks for.
 SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
+#: The start page by its name; Streamlit knows it as "/" only and would put "Page not found" over it.
+START_PATH = "/home"
 
 #: Open to everybody, under any host name.
 FREE_PATHS = frozenset({"/_stcore/health", "/favicon.png"})
@@ -158,7 +160,7 @@ class SecurityMiddleware:
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
             return
-        if scope["type"] == "http" and scope["path"] == base_path():
+        if scope["type"] == "http" and (scope["path"] == base_path() or path == START_PATH):
             # Starlette's own way to the final slash names a scheme, which a proxy may have changed.
             await RedirectResponse(address("/"), status_code=307)(scope, receive, send)
             return

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from pages.door.security import SESSION_COOKIE, SecurityMiddleware
+from pages.door.security import SESSION_COOKIE, START_PATH, SecurityMiddleware
 from pages.door.sign_in import safe_target
 from pages.screens import SCREENS
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServer
@@ -62,6 +62,14 @@ def websocket_status(server: ReadingServer, cookie: str | None, **headers: str) 
             return 101
     except InvalidStatus as refusal:
         return refusal.response.status_code
+
+
+def test_the_start_page_by_its_name_is_the_start_page(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    answer = signed_in(COORDINATOR).get(f"{server.url}{START_PATH}", allow_redirects=False, timeout=10)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/")
+    assert f"/{SCREENS[0].address}" == START_PATH
 
 
 @pytest.mark.parametrize("path", ["", *(screen.address for screen in SCREENS), "navigation", "screens", "widgets"])
