@@ -205,6 +205,7 @@ class StudyRows:
         """
         self._refuse_without_truth()
         classes = self._classes()
+        self._refuse_foreign_labels()
         cases, case_rows = self._case_table()
         answers, ratings, predictions = (
             self._frame(table) for table in (self._answers, self._ratings, self._predictions)
@@ -267,6 +268,18 @@ class StudyRows:
             names = ",".join(dict.fromkeys([value, *self._names["class"].names()]))
             fix += f"; if {value!r} is a class, say so: --classes {names}"
         raise first.error(column, "the case has no reference standard", value or None, fix)
+
+    def _refuse_foreign_labels(self) -> None:
+        """Answers in other words than the reference standard, every one of them: all would count as wrong."""
+        true = dict.fromkeys(self._class(text) for text in sorted(self._truths))
+        if self._keys or len(true) < 2 or not self._label_rows or any(self._class(x) in true for x in self._label_rows):
+            return
+        label, row = next(iter(self._label_rows.items()))
+        raise row.error(
+            self.columns.get("label", "label"), "no answer names a class of the reference standard", label,
+            f"write truth and label in the same words (truth has {', '.join(true)}); if they are other classes all the "
+            "same, name every one: --classes " + ",".join(self._names["class"].names()),
+        )  # fmt: skip
 
     def _class(self, written: str) -> str:
         """Key of a class as written."""
@@ -380,7 +393,8 @@ class StudyRows:
             stray = [f"{key!r} (row {row.number})" for key, row in only.items() if key not in true]
             if stray:
                 notes.append(f"in no reference standard, yet answered: {', '.join(stray)}; if that says that nothing "
-                             "was answered, name it with --missing")  # fmt: skip
+                             "was answered, name it with --missing; if it is a class in other words, write it as truth "
+                             "does")  # fmt: skip
         if len(classes) == 2 and self.options.positive is None:
             notes.append(f"of the two classes {classes[1].key!r} is positive; choose with --positive")
         return notes

@@ -47,6 +47,7 @@ from core.statistics.validation import check_confidence_level, check_count
 #: Default cap of a search; the same as in RJafroc.
 MOST_CASES = 2000
 MOST_READERS = 200
+_SCALE = "write five points of an AUC or a share as 0.05"
 
 
 @dataclass(frozen=True)
@@ -441,11 +442,11 @@ def design_powers(
     minus the margin.
     """
     _check_probability(significance_level, "significance_level")
-    if not np.isfinite(difference):
-        raise StatisticsInputError("must be a finite number", field="difference", value=difference)
+    if not -1.0 < difference < 1.0:
+        raise StatisticsInputError("must lie between -1 and 1", field="difference", value=difference, fix=_SCALE)
     if margin is not None:
         if not 0.0 <= margin < 1.0:
-            raise StatisticsInputError("must be at least 0 and below 1", field="margin", value=margin)
+            raise StatisticsInputError("must be at least 0 and below 1", field="margin", value=margin, fix=_SCALE)
         noncentrality = (difference + margin) / np.sqrt(variance)
         tail = significance_level / 2.0
         critical = stats.norm.isf(tail) if df is None else stats.t.isf(tail, df)
@@ -481,9 +482,13 @@ def check_design(scope: Scope, readers: NDArray[np.int64], cases: NDArray[np.int
     """Refuse random readers with fewer than two of them, and fewer than two cases."""
     fewest = 1 if scope is Scope.FRRC else 2
     if readers.min() < fewest:
-        raise StatisticsInputError(f"must be at least {fewest}", field="n_readers", value=int(readers.min()))
+        raise StatisticsInputError(
+            f"must be at least {fewest}", field="n_readers", value=int(readers.min()), fix="plan with more readers"
+        )
     if cases.min() < 2:
-        raise StatisticsInputError("must be at least 2", field="n_cases", value=int(cases.min()))
+        raise StatisticsInputError(
+            "must be at least 2", field="n_cases", value=int(cases.min()), fix="plan with more cases"
+        )
 
 
 def first_that_reaches(tried: tuple[Power, ...], wanted: float, given: str, cap: str) -> SampleSize:
@@ -515,7 +520,7 @@ def _smallest(is_enough: Callable[[int], bool], start: int = 1) -> int:
 def _check_probability(value: float, field: str) -> None:
     """A number strictly between 0 and 1."""
     if not 0.0 < value < 1.0:
-        raise StatisticsInputError("must lie between 0 and 1", field=field, value=value)
+        raise StatisticsInputError("must lie between 0 and 1", field=field, value=value, fix="write 80 % as 0.8")
 
 
 def _check_half_width(half_width: float) -> None:

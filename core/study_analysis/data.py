@@ -254,9 +254,12 @@ def _checked_readings(
     )
     readings["label"] = label
     readings["confidence"] = _numbers(readings, "readings", "confidence")
+    too_low = readings["confidence"] <= 0
+    code = f"{readings.loc[too_low, 'confidence'].iloc[0]:g}" if too_low.any() else ""
     _refuse(
-        readings["confidence"] <= 0, "readings", "confidence", readings["confidence"], "must be above 0",
-        "use a scale whose lowest step is 1; in a file, name a code that means missing: --missing confidence=0",
+        too_low, "readings", "confidence", readings["confidence"], "must be above 0",
+        "add one number to every confidence, so that the lowest is 1; if in a file it is a code that means missing: "
+        f"--missing confidence={code}",
     )  # fmt: skip
     _refuse_duplicates(readings, "readings", ["reader", "case", "arm", "repeat"])
     return readings

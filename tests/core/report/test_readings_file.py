@@ -18,7 +18,7 @@ from scipy import stats
 from core.analysis import analyse
 from core.errors import InputError, ManifestError, NotFoundError, UndefinedStatisticError
 from core.report.file_analysis import analyse_file
-from core.report.file_options import FileOptions
+from core.report.file_options import FileOptions, named_classes
 from core.report.readings_file import read_readings_file, readings_files
 from core.spelling import spelling_key
 from core.study import DiseaseClass
@@ -290,6 +290,35 @@ def test_wrong_cell_is_located(write, layout, old, new, row, field, words):
         read_data(path, layout)
     assert caught.value.file == str(path)
     assert (caught.value.row, caught.value.field) == (row, field)
+
+
+FOREIGN = """reader,case,truth,label,confidence
+r1,a,FALSE,0,-1
+r1,b,TRUE,1,0
+r1,c,FALSE,1,3
+r1,d,TRUE,1,4
+"""
+
+
+def test_labels_in_other_words_than_the_reference_standard_are_refused(write):
+    with pytest.raises(ManifestError, match="no answer names a class of the reference standard") as refused:
+        read_data(write(FOREIGN))
+    assert (refused.value.row, refused.value.field, refused.value.value) == (2, "label", "0")
+    assert "truth has FALSE, TRUE" in refused.value.fix
+    named = refused.value.fix.rsplit("--classes ", 1)[1]
+    codes = ("confidence=-1", "confidence=0")
+    assert len(read_data(write(FOREIGN), classes=named_classes(named), missing=codes).readings) == 4
+    assert len(read_data(write(FOREIGN.replace("d,TRUE,1", "d,TRUE,TRUE")), missing=codes).readings) == 4
+
+
+def test_the_missing_code_of_a_confidence_that_is_offered_works_when_followed(write):
+    text, codes = FOREIGN.replace("FALSE", "0").replace("TRUE", "1"), ()
+    for code in ("-1", "0"):
+        with pytest.raises(ManifestError, match="must be above 0") as refused:
+            read_data(write(text), missing=codes)
+        assert refused.value.fix.endswith(f"--missing confidence={code}")
+        codes += (refused.value.fix.rsplit("--missing ", 1)[1],)
+    assert read_data(write(text), missing=codes).readings["confidence"].isna().sum() == 2
 
 
 def test_label_outside_the_given_classes_is_located(write, study):

@@ -176,6 +176,18 @@ def test_arguments_out_of_range_are_refused(call: object) -> None:
         call()  # type: ignore[operator]  # every entry is a function
 
 
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [({"difference": 5.0}, "difference"), ({"difference": -1.0}, "difference"), ({"margin": 5.0}, "margin"),
+     ({"power": 80.0}, "power"), ({"significance_level": 5.0}, "significance_level"), ({"n_readers": 1}, "n_readers")],
+)  # fmt: skip
+def test_points_and_percent_are_refused_with_the_scale(changed: dict[str, float], field: str) -> None:
+    with pytest.raises(StatisticsInputError) as refused:
+        cases_for_power(COMPONENTS, **{"n_readers": 5, "difference": 0.05} | changed)
+    assert refused.value.field == field
+    assert refused.value.fix
+
+
 def test_components_that_leave_no_variance_are_undefined() -> None:
     with pytest.raises(UndefinedStatisticError, match="Cov1"):
         mrmc_power(
