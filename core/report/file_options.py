@@ -28,7 +28,8 @@ class FileOptions:
         key = spelling_key(text)
         for code in self.missing:
             of_column, _, code_of_column = code.rpartition("=")
-            if key == spelling_key(code) or (column == of_column.strip() and key == spelling_key(code_of_column)):
+            is_of_column = spelling_key(column) == spelling_key(of_column)
+            if key == spelling_key(code) or (is_of_column and key == spelling_key(code_of_column)):
                 return True
         return False
 

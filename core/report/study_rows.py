@@ -90,6 +90,7 @@ class StudyRows:
         self._without_truth: list[CsvRow] = []
         self._label_rows: dict[str, CsvRow] = {}
         self._missing: Counter[tuple[str, str]] = Counter()
+        self._left_out: set[tuple[str, str]] = set()  # names that a code of --missing took away
         self._is_missing: dict[tuple[str, str], bool] = {}  # looked up once
         self._n_rows: Counter[str] = Counter()
         self._doubtful: dict[tuple[str, str], CsvRow] = {}
@@ -132,6 +133,7 @@ class StudyRows:
         """A name as written, also where it is spelled like a missing code, which is then said; "" where it is empty."""
         value = row.text(column)
         if not value or self.options.is_named_missing(column, value):
+            self._left_out.add((column, value))
             return ""
         if is_missing_code(value):
             self._doubtful.setdefault((column, value), row)
@@ -375,6 +377,12 @@ class StudyRows:
             if any(codes) and sum(codes.values()) < self._n_rows[column]:
                 told = ", ".join(f"{code or 'empty'!s} {n}" for code, n in sorted(codes.items()))
                 notes.append(f"{column}: {sum(codes.values())} of {self._n_rows[column]} values are missing ({told})")
+        found = {*self._missing, *self._left_out}
+        notes += [
+            f"--missing {code}: no value of the file is missing by it; check the code and the column's name"
+            for code in self.options.missing
+            if not any(FileOptions(missing=(code,)).is_named_missing(*place) for place in found)
+        ]
         notes += [
             f"{column}: {value!r} (row {row.number}) is taken as a name; if it says that nothing was given, add "
             f"--missing {column}={value}"

@@ -321,6 +321,14 @@ def test_the_missing_code_of_a_confidence_that_is_offered_works_when_followed(wr
     assert read_data(write(text), missing=codes).readings["confidence"].isna().sum() == 2
 
 
+def test_a_missing_code_that_meets_nothing_is_said(write):
+    file = write(LONG)
+    for code, is_met in [("Confidence=4", True), ("4", True), ("conf=4", False), ("confidence=9", False), ("9", False)]:
+        read = read_readings_file(file, None, FileOptions(missing=(code,)))
+        assert any(note.startswith(f"--missing {code}: no value") for note in read.notes) is not is_met, code
+        assert read.data.readings["confidence"].isna().sum() == is_met
+
+
 def test_label_outside_the_given_classes_is_located(write, study):
     path = write(LONG.replace("graves,graves,4", "graves,cyst,4"))
     with pytest.raises(ManifestError, match="unknown class") as caught:
