@@ -116,13 +116,12 @@ def store_or_new() -> Repository:
 
 def one_study(repository: Repository, key: str) -> str:
     """The named study, or the only one there is."""
-    if key:
-        return repository.study(key).key
     keys = [study.key for study in repository.studies()]
-    if len(keys) == 1:
-        return keys[0]
+    if key in keys or (not key and len(keys) == 1):
+        return key or keys[0]
+    problem = f"There is no study '{key}'" if key else "There are several studies"
     raise NotFoundError(
-        f"{'There are several studies' if keys else 'There is no study yet'}. Fix: "
+        f"{problem if keys else 'There is no study yet'}. Fix: "
         + (f"add --study with one of {', '.join(keys)}." if keys else "run 'python manage.py study create KEY'.")
     )
 

@@ -220,10 +220,16 @@ def _comparison(
 ) -> tuple[tuple[str, str, str, str], MrmcResult]:
     """The one comparison of the pilot that was asked for; averages over classes before single classes."""
     found: dict[tuple[str, str, str, str], MrmcResult] = {}
+    figures: dict[str, None] = {}
     for cohort in analysis.cohorts:
         for row in cohort.mrmc:
-            if (row.analysis, row.metric, row.scope) == (wanted, figure, Scope.RRRC.value) and row.components:
+            if (row.analysis, row.scope) != (wanted, Scope.RRRC.value) or not row.components:
+                continue
+            figures.setdefault(row.metric)
+            if row.metric == figure:
                 found.setdefault((cohort.cohort, row.class_key, row.first_name, row.second_name), row)
+    if figures and figure not in figures:
+        raise NotFoundError(f"{file} has no figure {figure!r} to plan from. Fix: use --figure {' or '.join(figures)}.")
     kept = {
         key: row
         for key, row in found.items()

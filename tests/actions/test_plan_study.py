@@ -100,7 +100,7 @@ def test_what_cannot_be_planned_from_says_what_there_is(pilot) -> None:
     path, _, _ = pilot
     with pytest.raises(NotFoundError, match="readers, unaided"):
         pilot_components(Compared.PANEL, path, FileOptions(positive="yes"), first="another net")
-    with pytest.raises(NotFoundError, match="no such comparison"):
+    with pytest.raises(NotFoundError, match=r"no figure 'f1' to plan from\. Fix: use --figure auc or accuracy or sens"):
         pilot_components(Compared.ARMS, path, FileOptions(positive="yes"), figure="f1")
     with pytest.raises(InputError, match="r-readers"):
         published_components(Compared.PANEL, auc=0.8, positive_share=0.5, reader_sd=0.03, correlations={"r_model": 0.4})
