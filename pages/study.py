@@ -65,7 +65,7 @@ def _progress(repository: Repository, study: Study) -> None:
             hide_index=True,
             width="stretch",
             column_config={
-                "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+                "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
                 "Last saved, UTC": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
                 "Median s": st.column_config.NumberColumn(format="%.1f"),
             },
