@@ -750,6 +750,23 @@ def audit_receipt() -> None:
     say(store().audit_head().receipt)
 
 
+@app.command("audit-blinding")
+def audit_blinding_(
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the report as JSON into this file")] = None,
+) -> None:
+    """Plant canaries in a throw-away study, read it in a real browser, search what came; exit status 1 for a hit."""
+    from actions.audit_blinding import audit_blinding
+
+    if json_file is not None and not json_file.parent.is_dir():  # told before the half minute, not after it
+        raise InputError("there is no such folder", field="--json", value=str(json_file.parent), fix="make it first")
+    with progress_bar() as report:
+        done = audit_blinding(progress=report)
+    say(done.to_text(), markup=False)
+    if json_file is not None:
+        json_file.write_text(json.dumps(done.to_dict(), indent=2) + "\n", encoding="utf-8")
+    raise typer.Exit(0 if done.is_blind else 1)
+
+
 def main() -> None:
     """Run a command; an expected error ends with its own words and status 2, without a traceback."""
     try:

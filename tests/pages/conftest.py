@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, WebSocket, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from actions.browser import CHROMIUM_ARGUMENTS, Wire, chromium_path
 from db.records import ReadingRecord
 from tests.pages.reading_server import N_READERS, PASSWORD, ReadingServer, build_study, readings_of
-
-_CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_CHROMIUM_ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +90,9 @@ def playwright() -> Iterator[Playwright]:
         yield running
 
 
-def chromium_path() -> str:
+def chromium_or_skip() -> str:
     """Where Chromium is; a test that needs it is skipped where it is not."""
-    path = next((found for name in _CHROMIUM_NAMES if (found := shutil.which(name))), None)
+    path = chromium_path()
     if path is None:
         pytest.skip("no Chromium on this machine")
     return path
@@ -107,35 +101,9 @@ def chromium_path() -> str:
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """A real headless Chromium."""
-    running = playwright.chromium.launch(executable_path=chromium_path(), args=_CHROMIUM_ARGUMENTS)
+    running = playwright.chromium.launch(executable_path=chromium_or_skip(), args=CHROMIUM_ARGUMENTS)
     yield running
     running.close()
-
-
-@dataclass
-class Wire:
-    """Everything that one browser context received, and every address it asked for."""
-
-    received: list[bytes] = field(default_factory=list)
-    addresses: list[str] = field(default_factory=list)
-    console: list[str] = field(default_factory=list)
-
-    def attach(self, page: Page) -> None:
-        """Record a tab from now on."""
-
-        def keep(frame: str | bytes) -> None:
-            self.received.append(frame if isinstance(frame, bytes) else frame.encode())
-
-        def on_websocket(socket: WebSocket) -> None:
-            socket.on("framereceived", keep)
-
-        page.on("websocket", on_websocket)
-        page.on("request", lambda request: self.addresses.append(request.url))
-        page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
-
-    def all(self) -> bytes:
-        return b"\n".join(self.received)
 
 
 @pytest.fixture

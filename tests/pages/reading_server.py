@@ -1,35 +1,24 @@
-"""A real server process on a real SQLite file, and what a test plants in its study."""
+"""A real server process on a real SQLite file, and what stands in its study."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 from argon2.profiles import CHEAPEST
 
+from actions.app_process import AppProcess
 from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
 from db import OPERATOR, Repository, create_store, open_store
 from db.password_hashing import Passwords
 from db.records import ReadingRecord
 
+ReadingServer = AppProcess  # as the tests call it
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Words that stand in the store and must never reach a reader. The truth is told by position: see ``truth_of``.
-CANARIES = (
-    "canary-case", "canary-patient", "canary-file", "canary-centre", "canary-scanner", "canary-cohort",
-)  # fmt: skip
 PASSWORD = "a long enough password"
 COORDINATOR = "coordinator"
 STUDY = "demo"
@@ -92,58 +81,3 @@ def readings_of(store_url: str, login: str) -> list[ReadingRecord]:
         found = [reading for reading in operator.readings(STUDY) if reading.reader == login]
         engine.dispose()
     return sorted(found, key=lambda reading: reading.sequence)
-
-
-@dataclass
-class ReadingServer:
-    """``streamlit run streamlit_app.py`` in a process of its own, on one port for its whole life."""
-
-    folder: Path
-    store_url: str
-    port: int = 0
-    environment: dict[str, str] = field(default_factory=dict)  # beside this process's
-    log: Path = field(init=False)
-    _process: subprocess.Popen[bytes] | None = None
-
-    def __post_init__(self) -> None:
-        self.log = self.folder / "server.log"
-        if not self.port:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start and wait until it answers."""
-        environment = {
-            **os.environ,
-            **self.environment,
-            "READING_ROOM_DATA_DIR": str(self.folder),
-            "READING_ROOM_DATABASE_URL": self.store_url,
-            "OMP_NUM_THREADS": "1",
-        }
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={self.port}"],
-                cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"the server stopped:\n{self.log.read_text()}")
-            try:
-                with urlopen(f"{self.url}/_stcore/health", timeout=2):  # noqa: S310  # our own address
-                    return
-            except (URLError, OSError):
-                time.sleep(0.1)
-        raise RuntimeError(f"the server did not answer:\n{self.log.read_text()}")
-
-    def kill(self, how: int = signal.SIGKILL) -> None:
-        """End the process; by default as a power cut would."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(timeout=20)
-            self._process = None

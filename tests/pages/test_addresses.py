@@ -19,7 +19,7 @@ from playwright.sync_api import Playwright
 from core.errors import SettingsError
 from core.settings import get_settings
 from pages.door.security import SESSION_COOKIE
-from tests.pages.conftest import Wire, chromium_path
+from tests.pages.conftest import Wire, chromium_or_skip
 from tests.pages.prefix_proxy import prefix_proxy
 from tests.pages.reading_server import PASSWORD, ROOT, ReadingServer
 from tests.pages.test_door import sign_in_by_form, websocket_status
@@ -176,7 +176,7 @@ def test_the_app_works_below_a_path_whether_the_proxy_keeps_or_strips_it(
 ) -> None:
     """Sign-in, deep link, reading, reload, another screen, sign-out; every address and cookie below the path."""
     browser = playwright.chromium.launch(
-        executable_path=chromium_path(), args=["--no-sandbox", f"--host-resolver-rules=MAP {NAME} 127.0.0.1"]
+        executable_path=chromium_or_skip(), args=["--no-sandbox", f"--host-resolver-rules=MAP {NAME} 127.0.0.1"]
     )
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(20_000)

@@ -3,70 +3,118 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, expect
+from typer.testing import CliRunner
 
-from core.study import THYROID_CLASSES, Answer, Arm, Presentation, Protocol
-from pages.screens import SCREENS
+import manage
+from actions.audit_blinding import BlindingReport, Hit
+from actions.browser import Wire
+from core.errors import InputError
+from core.study import Answer, Arm, Presentation, Protocol
 from pages.widgets.reading_panel import PanelCase, pack_frame
-from tests.pages.conftest import Wire
-from tests.pages.reading_server import CANARIES, ReadingServer
+from tests.pages.conftest import chromium_or_skip
+from tests.pages.reading_server import ROOT, ReadingServer
 from tests.pages.test_reading_by_keyboard import type_answers, wait_for_case
 
-_TEXT_OF_ALL = """() => {
-  const texts = [];
-  const walk = (root) => root.querySelectorAll("*").forEach((element) => {
-    texts.push(element.outerHTML);
-    if (element.shadowRoot) { texts.push(element.shadowRoot.innerHTML); walk(element.shadowRoot); }
-  });
-  walk(document);
-  return texts.join("\\n");
-}"""
+#: Leak of ``tests/pages/leaky_build.py``: kind, channel, spelling.
+LEAKS = (
+    ("file name", "websocket frame", "plain"),
+    ("case id", "server log", "plain"),
+    ("patient id", "HTTP address and headers", "hexadecimal"),
+    ("scanner", "HTTP body", "HTML escapes, HTML escapes"),
+    ("model output", "websocket frame", "digits"),
+    ("other reader's comment", "page, fields and storages", "base64, zlib"),
+    ("class truth", "websocket frame", "the key of one class stands out"),
+    ("class truth", "websocket frame", "the sizes of frames do not overlap"),
+)
+_AUDIT_OF_LEAKY_BUILD = """
+import json, sys
+from actions.audit_blinding import audit_blinding
+print(json.dumps(audit_blinding(launcher=("-m", "tests.pages.leaky_build")).to_dict()))
+"""
 
 
-def canaries_in(text: bytes) -> list[str]:
-    return [canary for canary in CANARIES if canary.encode() in text]
+@pytest.fixture(scope="module")
+def leaky_report() -> dict[str, Any]:
+    """Of a build that leaks in every way at once."""
+    chromium_or_skip()
+    done = subprocess.run(
+        [sys.executable, "-c", _AUDIT_OF_LEAKY_BUILD], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.browser
-def test_no_planted_word_reaches_a_reader_on_any_screen(
-    server: ReadingServer, reader: str, sign_in: Callable[..., Page], wire: Wire
-) -> None:
-    bodies: list[bytes] = []
+def test_the_audit_finds_nothing_in_the_app(tmp_path: Path) -> None:
+    """Every planted word, over every screen and error of a reader, by the command as a coordinator runs it."""
+    chromium_or_skip()
+    command = [sys.executable, "manage.py", "audit-blinding", "--json", str(tmp_path / "report.json")]
+    # What is set for another store counts for nothing, and that store is never touched.
+    environment = {**os.environ, "READING_ROOM_DATA_DIR": str(tmp_path / "mine"), "READING_ROOM_BASE_PATH": "/mine"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert (done.returncode, "Hits: 0" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert not (tmp_path / "mine" / "reading_room.sqlite3").exists()
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["is_blind"] is True
+    assert report["n_cases"] == 12
+    assert len(report["frame_bytes"]) == 3
+    assert {"file name", "folder", "EXIF artist", "PNG text", "DICOM comment", "other reader's comment"} <= set(
+        report["planted"]
+    )
+    searched = {each["channel"]: each["n_bytes"] for each in report["searched"]}
+    assert searched["websocket frame"] > 12 * 128 * 128  # the pixels of every case went past
+    assert all(searched[channel] for channel in {channel for _, channel, _ in LEAKS})
 
-    def keep(response: Response) -> None:
-        bodies.append(json.dumps([response.url, dict(response.headers)]).encode())
-        if "/static/" not in response.url and response.status == 200:
-            bodies.append(response.body())
 
-    page = sign_in(server, reader, "/read")
-    page.on("response", keep)
-    page.reload()
-    wait_for_case(page, 1)
-    before = wire.all()
-    # No class stands out in what a case sends: the truth cannot be told from the words in the frames.
-    assert len({before.count(f'"{disease.key}"'.encode()) for disease in THYROID_CLASSES}) == 1
-    assert b'"graves"' in before
-    type_answers(page, range(3))
-    wait_for_case(page, 4)
-    page.keyboard.press("u")
-    expect(page.locator("[data-part=notice]")).to_be_visible()
-    doms = [page.evaluate(_TEXT_OF_ALL).encode()]
-    for screen in SCREENS:
-        page.goto(f"{server.url}/{screen.address}")
-        page.wait_for_selector(".room-foot .who")
-        page.wait_for_timeout(300)
-        doms.append(page.evaluate(_TEXT_OF_ALL).encode())
-    everything = b"\n".join([*wire.received, *bodies, *doms, *(line.encode() for line in wire.console)])
-    assert b"Thyroid demo study" in everything  # what is searched is what was received
-    assert canaries_in(everything) == []
-    assert canaries_in(server.log.read_bytes()) == []
+@pytest.mark.browser
+@pytest.mark.parametrize(("kind", "channel", "spelling"), LEAKS)
+def test_the_audit_finds_each_leak(leaky_report: dict[str, Any], kind: str, channel: str, spelling: str) -> None:
+    hits = [(hit["kind"], hit["channel"], hit["spelling"]) for hit in leaky_report["hits"]]
+    assert (kind, channel, spelling) in hits
+    assert leaky_report["is_blind"] is False
+
+
+@pytest.mark.browser
+def test_the_audit_finds_no_leak_that_is_not_there(leaky_report: dict[str, Any]) -> None:
+    assert {hit["kind"] for hit in leaky_report["hits"]} == {kind for kind, _, _ in LEAKS}
+
+
+def test_a_hit_ends_the_command_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    hit = Hit("file name", "websocket frame", "reading", "plain", "qzjxvabcdefghij")
+    found = BlindingReport(datetime.now(UTC), 1.0, {"file name": 1}, ("reading",), (), 12, {}, (hit,))
+    monkeypatch.setattr("actions.audit_blinding.audit_blinding", lambda **_: found)
+    result = CliRunner().invoke(manage.app, ["audit-blinding"])
+    assert result.exit_code == 1
+    assert "file name: qzjxvabcdefghij (plain) in websocket frame, reading" in result.output
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_audit(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such folder"):
+        CliRunner().invoke(manage.app, ["audit-blinding", "--json", str(tmp_path / "no" / "a")], catch_exceptions=False)
+
+
+def test_a_missing_chromium_is_told_with_its_fix(tmp_path: Path) -> None:
+    """In a process of its own: only one Playwright runs in each."""
+    environment = {**os.environ, "PATH": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
+    command = [sys.executable, "manage.py", "audit-blinding"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "python -m playwright install chromium" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.browser
@@ -94,7 +142,7 @@ def test_an_unforeseen_failure_shows_and_sends_nothing_of_the_case(
         connection.execute("UPDATE image SET png = ?", (b"canary-file",))
     page = sign_in(own_server, reader, "/read")
     expect(page.get_by_text("This screen could not be shown")).to_be_visible()
-    assert canaries_in(wire.all() + page.evaluate(_TEXT_OF_ALL).encode()) == []
+    assert b"canary-file" not in wire.all() + page.content().encode()
     assert b"Traceback" not in wire.all()
     assert b"read.py" not in wire.all()
     assert b"PNG" not in wire.all()

@@ -1,0 +1,428 @@
+"""Does anything reach a reader that a reader must not learn? The real app, a real browser, and canaries everywhere.
+
+The app runs in a process of its own on a temporary store. A reader signs in, reads, corrects, is refused, meets a
+closed study, a damaged image and a store that is gone, asks for every other address, and signs out; everything that the
+browser received meanwhile is searched. A class cannot be a canary, because a reader is shown all classes: no case has
+the class that the reader answers, so in every frame the other classes must stand equally often.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actions.app_process import AppProcess
+from actions.browser import Heard, Wire, headless_chromium
+from actions.plant_canaries import N_CASES, READER, STUDY, PlantedStudy, plant_study
+from core.canaries import CanarySearch, spellings
+from core.errors import ReadingRoomError
+from core.progress import OnProgress
+from core.settings import PROJECT_FOLDER, Settings
+from core.study import StudyState
+from db import OPERATOR, Notary, Repository, open_store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+TRUTH = "class truth"
+SERVER_LOG = "server log"
+#: Addresses beside the screens that a curious reader may try.
+_CURIOUS = (
+    "nothing-here", "media/", "media/0.png", "_stcore/metrics", "_stcore/host-config", "_stcore/upload_file/a/b",
+    "_stcore/script-health-check", "component/reading_panel/panel.js", "app/static/store.sqlite3", "static/none.js",
+    "../store.sqlite3", "%2e%2e/store.sqlite3", "docs", "openapi.json",
+)  # fmt: skip
+_READY = ".room:is([data-state=empty], [data-state=chosen], [data-state=refused], [data-state=correcting])"
+_FRAME_OF_CASE = re.compile(rb'"mode": "read".*?"position": (\d+),')
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Something that reached the reader."""
+
+    kind: str  # what it is: "file name", "patient id", "class truth", ...
+    channel: str  # "websocket frame", "HTTP body", "server log", ...
+    place: str  # what the reader was doing
+    spelling: str  # "plain", "base64", ..., or what tells the class
+    text: str
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How much of one channel was searched."""
+
+    channel: str
+    n_items: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class BlindingReport:
+    """What was planted, what was searched, and what was found."""
+
+    at: datetime  # UTC
+    seconds: float
+    planted: dict[str, int]  # kind -> number of canaries
+    places: tuple[str, ...]  # what the reader did, in order
+    searched: tuple[Searched, ...]
+    n_cases: int  # whose class was compared by frame
+    frame_bytes: dict[str, list[int]]  # "class 2" -> smallest and largest frame of a case
+    hits: tuple[Hit, ...]
+
+    @property
+    def is_blind(self) -> bool:
+        return not self.hits
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "at": self.at.isoformat(timespec="seconds"), "is_blind": self.is_blind}
+
+    def to_text(self) -> str:
+        """For people."""
+        lines = [f"Planted: {sum(self.planted.values())} canaries in {len(self.planted)} places"]
+        lines += [f"  {kind}: {n}" for kind, n in self.planted.items()]
+        lines += ["", f"The reader's way, {self.seconds:.0f} seconds:", *(f"  {place}" for place in self.places)]
+        lines += ["", "Searched, in plain and in every spelling that docs/trust.md lists:"]
+        lines += [f"  {each.channel}: {each.n_items:,}, {each.n_bytes:,} bytes" for each in self.searched]
+        lines += ["", f"Class by frame: {self.n_cases} cases, no class may stand out by a word or by the frame's size"]
+        lines += [f"  {name}: {low:,} to {high:,} bytes" for name, (low, high) in self.frame_bytes.items()]
+        lines += ["", f"Hits: {len(self.hits)}"]
+        lines += [f"  {hit.kind}: {hit.text} ({hit.spelling}) in {hit.channel}, {hit.place}" for hit in self.hits]
+        return "\n".join(lines)
+
+
+def audit_blinding(
+    *, launcher: tuple[str, ...] = ("-m", "streamlit"), progress: OnProgress | None = None
+) -> BlindingReport:
+    """Plant, serve, read, search; everything lies in a temporary folder that is gone afterwards.
+
+    Parameters
+    ----------
+    launcher : tuple of str
+        What Python runs to serve the app; another one serves a changed build. Settings are the defaults in any case.
+    progress : callable, optional
+        ``progress(done, total, what)``.
+
+    Raises
+    ------
+    ReadingRoomError
+        If Playwright or Chromium is missing, the app does not start, or a step of the way does not come to its end.
+    """
+    begun, at = time.monotonic(), datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="audit-blinding-") as folder, headless_chromium() as browser:
+        planted = plant_study(Path(folder))
+        app = AppProcess(planted.folder, planted.store_url, environment=_default_settings(), launcher=launcher)
+        wire = Wire()
+        walk = _Walk(browser, app, planted, wire, progress or (lambda done, total, what: None))
+        try:
+            app.start()
+            walk.go()
+        finally:
+            app.kill()
+        log = [Heard(SERVER_LOG, "the whole walk", app.log.read_bytes())]
+        n_cases, frame_bytes, size_hits = _compare_sizes(planted, wire)
+        hits = [*_search(planted, [*wire.heard, *log]), *size_hits]
+    return BlindingReport(
+        at=at,
+        seconds=time.monotonic() - begun,
+        planted=dict(Counter(canary.kind for canary in planted.canaries)),
+        places=tuple(walk.places),
+        searched=_searched([*wire.heard, *log]),
+        n_cases=n_cases,
+        frame_bytes=frame_bytes,
+        hits=tuple(hits),
+    )
+
+
+def _default_settings() -> dict[str, str]:
+    """Every setting as if nobody had set it, also in ``.env``; one that cannot be empty is named with its default."""
+    names = {f"READING_ROOM_{name.upper()}": "" for name in Settings.model_fields}
+    return {**names, "READING_ROOM_IS_COOKIE_SECURE": "false", "READING_ROOM_DEVICE": "cpu"}
+
+
+# --- the reader's way -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Walk:
+    """One reader, from the sign-in page to the sign-out, past everything that can go wrong."""
+
+    browser: Browser
+    app: AppProcess
+    planted: PlantedStudy
+    wire: Wire
+    progress: OnProgress
+
+    def __post_init__(self) -> None:
+        self.places: list[str] = []
+        self.steps: tuple[tuple[str, Callable[[Page], None]], ...] = (
+            ("not signed in", self._outside),
+            ("signing in", self._sign_in),
+            ("start page", self._home),
+            ("reading", self._read),
+            ("correcting", self._correct),
+            ("refused: answered in another tab", self._refused),
+            ("closed study", self._closed),
+            ("damaged image", self._damaged),
+            ("store out of reach", self._outage),
+            ("reading to the end", self._read_on),
+            ("screens of others by address", self._screens),
+            ("other addresses", self._addresses),
+            ("signed out", self._sign_out),
+        )
+
+    def go(self) -> None:
+        """Every step, with a look at the page after each."""
+        from playwright.sync_api import Error
+
+        context = self.browser.new_context(viewport={"width": 1280, "height": 800})
+        context.set_default_timeout(30_000)
+        page = context.new_page()
+        self.wire.attach(page, with_http=True)
+        for number, (place, step) in enumerate(self.steps):
+            self.progress(number, len(self.steps), "blinding audit")
+            self.wire.place = place
+            self.places.append(place)
+            try:
+                step(page)
+                self.wire.look(page)
+            except Error as error:
+                raise ReadingRoomError(
+                    f"The audit came to a stop at '{place}': {str(error).strip().splitlines()[0]} Fix: try again when "
+                    "the machine has less to do; if it stops there again, the app does not show what it should."
+                ) from error
+        self.progress(len(self.steps), len(self.steps), "blinding audit")
+        context.close()
+
+    def _open(self, page: Page, path: str) -> None:
+        """A screen of the app, drawn."""
+        page.goto(f"{self.app.url}/{path}")
+        page.wait_for_selector(".room-foot .who")
+        page.wait_for_selector("[data-test-script-state=notRunning]")
+        self.wire.look(page)
+
+    def _outside(self, page: Page) -> None:
+        for path in ("", "read", "results", *_CURIOUS):
+            page.goto(f"{self.app.url}/{path}")
+            self.wire.look(page)
+        self._fill_in(page, "not the password")
+        page.wait_for_selector("[role=alert]")
+
+    def _fill_in(self, page: Page, password: str) -> None:
+        page.goto(f"{self.app.url}/sign-in")
+        page.get_by_label("Login").fill(READER)
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+
+    def _sign_in(self, page: Page) -> None:
+        self._fill_in(page, self.planted.password)
+        page.wait_for_selector(".room-foot .who")
+
+    def _home(self, page: Page) -> None:
+        page.get_by_role("button", name=re.compile("[Rr]ead")).first.wait_for()
+
+    def _read(self, page: Page) -> None:
+        self._open(page, "read")
+        for position in (1, 2):
+            self._answer(page, position)
+        _wait_for_case(page, 3)
+
+    def _answer(self, page: Page, position: int) -> None:
+        """The first class, which no case has, and some words."""
+        _wait_for_case(page, position)
+        page.keyboard.press("c")
+        page.keyboard.type("a comment")
+        page.keyboard.press("Escape")
+        for key in ("1", "e", "Enter"):
+            page.keyboard.press(key)
+
+    def _correct(self, page: Page) -> None:
+        page.keyboard.press("u")
+        page.wait_for_selector(".room[data-state=correcting]")
+        self.wire.look(page)
+        page.keyboard.press("q")
+        page.keyboard.press("Enter")
+        _wait_for_case(page, 3)
+
+    def _refused(self, page: Page) -> None:
+        other = page.context.new_page()
+        self.wire.attach(other, with_http=True)
+        self._open(other, "read")
+        self._answer(other, 3)
+        _wait_for_case(other, 4)
+        other.close()
+        page.bring_to_front()
+        self._answer(page, 3)
+        page.get_by_text("answered in another window").wait_for()
+
+    def _closed(self, page: Page) -> None:
+        _wait_for_case(page, 4)
+        with self._study_closed():
+            self._answer(page, 4)
+            page.get_by_text(re.compile("No study is open")).first.wait_for()
+            self._open(page, "read")
+            self._open(page, "home")
+
+    @contextmanager
+    def _study_closed(self) -> Iterator[None]:
+        engine = open_store(self.planted.store_url)
+        operator = Repository(engine, OPERATOR, notary=Notary(self.planted.folder))
+        operator.set_state(STUDY, StudyState.CLOSED)
+        yield
+        operator.set_state(STUDY, StudyState.OPEN)
+        engine.dispose()
+
+    def _damaged(self, page: Page) -> None:
+        """No image can be read while one screen is drawn; what that failure says is not for readers."""
+        with closing(sqlite3.connect(self.planted.store_path)) as connection:
+            images = connection.execute("SELECT png, image_id FROM image").fetchall()
+            with connection:
+                connection.execute("UPDATE image SET png = ?", (self.planted.word("damaged image").encode(),))
+            self._open(page, "read")
+            page.get_by_text("This screen could not be shown").wait_for()
+            self.wire.look(page)
+            with connection:
+                connection.executemany("UPDATE image SET png = ? WHERE image_id = ?", images)
+
+    def _outage(self, page: Page) -> None:
+        self._open(page, "read")
+        _wait_for_case(page, 4)
+        aside = self.planted.store_path.with_suffix(".aside")
+        self.planted.store_path.rename(aside)
+        self._answer(page, 4)
+        page.locator("[data-part=status]", has_text=re.compile("store|[Nn]ot saved")).wait_for()
+        self.wire.look(page)
+        aside.rename(self.planted.store_path)
+        self._open(page, "read")
+
+    def _read_on(self, page: Page) -> None:
+        for position in range(5 if _is_at(page, 5) else 4, N_CASES + 1):
+            self._answer(page, position)
+        page.get_by_text("All cases are read").wait_for()
+        self.wire.look(page)
+        page.get_by_role("button", name="Correct my last answer").click()
+        page.wait_for_selector(".room[data-state=correcting]")
+
+    def _screens(self, page: Page) -> None:
+        """Every file of ``pages/`` as an address: all screens, and some that are none."""
+        for name in sorted(path.stem for path in (PROJECT_FOLDER / "pages").glob("[a-z]*.py")):
+            self._open(page, f"{name}?study={STUDY}")
+
+    def _addresses(self, page: Page) -> None:
+        for path in _CURIOUS:
+            answer = page.context.request.get(f"{self.app.url}/{path}", max_redirects=0)
+            self.wire.keep("HTTP address and headers", repr([answer.url, answer.headers_array]).encode())
+            self.wire.keep("HTTP body", answer.body())
+
+    def _sign_out(self, page: Page) -> None:
+        self._open(page, "home")
+        other = page.context.new_page()
+        self.wire.attach(other, with_http=True)
+        self._open(other, "read")
+        page.goto(f"{self.app.url}/sign-out")
+        if page.url.endswith("/sign-out"):
+            page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Password").wait_for()
+        self.wire.look(page)
+        other.reload()
+        other.wait_for_load_state()
+        self.wire.look(other)
+        page.go_back()
+        page.wait_for_load_state()
+
+
+def _wait_for_case(page: Page, position: int) -> None:
+    """Until the image of a case is on the screen and may be answered."""
+    page.locator("[data-part=position]", has_text=f"Case {position} of {N_CASES}").wait_for()
+    page.locator(_READY).wait_for()
+
+
+def _is_at(page: Page, position: int) -> bool:
+    page.locator(_READY).wait_for()
+    return f"Case {position} of" in page.locator("[data-part=position]").inner_text()
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+
+def _search(planted: PlantedStudy, heard: list[Heard]) -> list[Hit]:
+    """Every canary and every class that stands out, once for each channel and place."""
+    search = CanarySearch(planted.canaries)
+    where: dict[bytes, dict[tuple[str, str], None]] = defaultdict(dict)
+    for each in heard:
+        where[each.content][each.channel, each.place] = None
+    hits: dict[Hit, None] = {}
+    for content, places in where.items():
+        texts = list(spellings(content))
+        found = [(find.canary.kind, find.spelling, find.canary.text) for find in search.find(texts)]
+        found += [(TRUTH, how, word) for how, word in _standing_out(planted, texts)]
+        for channel, place in places:
+            hits |= dict.fromkeys(Hit(kind, channel, place, spelling, text) for kind, spelling, text in found)
+    # Whoever runs the server reads its log, and knows where the data folder lies.
+    return [hit for hit in hits if (hit.channel, hit.kind) != (SERVER_LOG, "data folder")]
+
+
+def _standing_out(planted: PlantedStudy, texts: list[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
+    """Keys and labels of a class that the reader never answered, if they stand there more often than another's."""
+    for name in ("key", "label"):
+        words = [getattr(disease, name).lower() for disease in planted.classes[1:]]
+        counts = [sum(text.lower().count(word.encode()) for _, text in texts) for word in words]
+        if len(set(counts)) > 1:
+            yield f"the {name} of one class stands out", words[counts.index(max(counts))]
+
+
+def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, list[int]], list[Hit]]:
+    """Number of cases seen, smallest and largest frame of a case per class; a hit where two have no size in common.
+
+    Raises
+    ------
+    ReadingRoomError
+        If not every case was seen in a frame, for then nothing was compared.
+    """
+    truth_at = _truth_by_position(planted)
+    frames = [(int(match[1]), len(frame)) for frame in wire.received if (match := _FRAME_OF_CASE.search(frame))]
+    seen = {position for position, _ in frames}
+    if len(seen) != N_CASES:
+        raise ReadingRoomError(
+            f"The audit saw the frames of {len(seen)} of {N_CASES} cases, so it proves nothing. Fix: the format of the "
+            "panel's frames has changed; adapt actions/audit_blinding.py to it."
+        )
+    sizes: dict[str, list[int]] = defaultdict(list)
+    for position, length in frames:
+        sizes[truth_at[position]].append(length)
+    names = {disease.key: f"class {number}" for number, disease in enumerate(planted.classes, 1)}
+    ranges = {names[key]: [min(found), max(found)] for key, found in sorted(sizes.items(), key=lambda e: names[e[0]])}
+    hits = [
+        Hit(TRUTH, "websocket frame", "reading", "the sizes of frames do not overlap", f"{first} and {second}")
+        for first, (_, high) in ranges.items()
+        for second, (low, _) in ranges.items()
+        if high < low
+    ]
+    return len(seen), ranges, hits
+
+
+def _truth_by_position(planted: PlantedStudy) -> dict[int, str]:
+    """The class of the audited reader's first, second, ... case; asked of the store after the reading."""
+    engine = open_store(planted.store_url)
+    operator = Repository(engine, OPERATOR, notary=Notary(planted.folder))
+    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+        operator.set_state(STUDY, state)
+    found = {each.position: planted.truth_of[each.case] for each in operator.readings(STUDY) if each.reader == READER}
+    engine.dispose()
+    return found
+
+
+def _searched(heard: list[Heard]) -> tuple[Searched, ...]:
+    """Number and bytes by channel."""
+    channels = dict.fromkeys(each.channel for each in heard)
+    found = {name: [len(each.content) for each in heard if each.channel == name] for name in channels}
+    return tuple(Searched(name, len(lengths), sum(lengths)) for name, lengths in found.items())

@@ -1,0 +1,69 @@
+"""The app with one leak of each class, for the blinding audit to find: ``python -m tests.pages.leaky_build run ...``.
+
+Each leak goes another way and is spelt in another manner.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sqlite3
+import sys
+import zlib
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from streamlit.web.cli import main as run_streamlit
+
+from core.settings import get_settings
+from core.study import Protocol
+from db import store_url
+from pages.door import security, sign_in
+from pages.widgets import reading_panel
+from pages.widgets.reading_panel import PanelCase, PanelReceipt
+
+
+@cache
+def ask(question: str, *values: object) -> tuple:
+    """First row that the store answers, past every lock; asked once, for the store will be out of reach."""
+    with closing(sqlite3.connect(f"file:{store_url(get_settings()).database}?mode=ro", uri=True)) as connection:
+        return connection.execute(question, values).fetchone()
+
+
+def leak() -> None:
+    """Patch the app."""
+    pack, policy, page = reading_panel.pack_frame, security.content_security_policy(), sign_in.plain_page
+
+    def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None) -> bytes:
+        file, name, truth, output = ask(
+            "SELECT source_name, case_key, class_key, probabilities FROM study_case JOIN presentation USING (case_id) "
+            "JOIN reference_standard USING (case_id) JOIN prediction USING (case_id) WHERE presentation_id = ?",
+            case.presentation.presentation_id,
+        )
+        (comment,) = ask("SELECT comment FROM reading WHERE comment LIKE 'qzjxv%'")
+        logging.getLogger("reading_room").warning("showing %s", name)  # case id: server log
+        told = f"{file} {truth} {json.loads(output)[0]:.7f}"  # in the frame
+        told += " " + base64.b64encode(zlib.compress(f"said: {comment}".encode())).decode()
+        rows = 200 * protocol.class_keys.index(truth)  # images of one class are larger
+        case = replace(case, pixels=np.pad(case.pixels, ((0, rows), (0, 0))))
+        return pack(case, replace(protocol, question=f"{protocol.question} {told}"), receipt)
+
+    def leaky_policy() -> str:
+        (patient,) = ask("SELECT patient_key FROM patient")
+        return f"{policy}; report-uri /{patient.encode().hex()}"  # HTTP header
+
+    def leaky_page(title: str, lead: str, **options: object) -> object:
+        (scanner,) = ask("SELECT scanner FROM study_case")
+        return page(title, lead + "".join(f"&#{ord(letter)};" for letter in scanner), **options)  # HTTP body
+
+    reading_panel.pack_frame = pack_frame
+    security.content_security_policy = leaky_policy
+    sign_in.plain_page = leaky_page
+
+
+if __name__ == "__main__":
+    leak()
+    sys.exit(run_streamlit())
