@@ -20,7 +20,7 @@ from rich.table import Table
 
 from core.errors import InputError, NotFoundError, ReadingRoomError
 from core.report.layout import Layout
-from core.runtime import configure_threads, keep_caches_in
+from core.runtime import available_cores, configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import THYROID_CLASSES, Protocol, Role, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, shown_address, store_exists, store_url
@@ -436,7 +436,7 @@ def phantoms(
     plans = paper_cohorts(study=name) if paper else small_cohorts(sizes, study=name)
     with progress_bar() as report:
         manifest = write_cohorts(
-            plans, folder, image_format=image_format.value, workers=workers or os.cpu_count() or 1, progress=report
+            plans, folder, image_format=image_format.value, workers=workers or available_cores(), progress=report
         )
     say(f"Wrote {manifest}. Next: python manage.py import {manifest}")
 
@@ -620,7 +620,7 @@ def analyse(
 
 @app.command()
 def plan(
-    difference: Annotated[float, typer.Option(help="true difference: second arm or model better by this")],
+    difference: Annotated[float, typer.Option(help="true difference: first arm minus second, or model minus panel")],
     compare: Annotated[str, typer.Option(help="arms: two arms of a panel; panel: a model with a panel")] = "arms",
     readers: Annotated[list[int] | None, typer.Option(help="number of readers; repeat (4, 6, 8, 12)")] = None,
     cases: Annotated[list[int] | None, typer.Option(help="number of cases; repeat (50, 100, 200, 400)")] = None,

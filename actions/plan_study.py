@@ -13,7 +13,15 @@ from core.errors import InputError, NotFoundError
 from core.report.file_analysis import analyse_file
 from core.report.file_options import FileOptions
 from core.statistics.panel_planning import PanelComponents, cases_for_panel_power, panel_power
-from core.statistics.planning import OrComponents, Power, SampleSize, auc_error_variance, cases_for_power, mrmc_power
+from core.statistics.planning import (
+    OrComponents,
+    Power,
+    SampleSize,
+    auc_error_variance,
+    cases_for_power,
+    check_probability,
+    mrmc_power,
+)
 from core.statistics.scope import FEW_READERS, Scope
 
 #: Name of a component in an analysis -> name in planning.
@@ -79,7 +87,7 @@ def plan_study(
     readers, cases : sequence of int
         Numbers to try.
     difference : float
-        True difference: second arm or model better by this much.
+        True difference: first arm minus second, or model minus panel.
     margin : float, optional
         Plan for non-inferiority with this margin.
     power, scope, significance_level
@@ -159,6 +167,7 @@ def published_components(
             "are needed beside the AUC", field="correlations", value=", ".join(absent), fix=f"for example {options}"
         )
     n_cases = 100
+    check_probability(positive_share, "positive_share")
     n_positive = min(max(round(positive_share * n_cases), 1), n_cases - 1)
     error = auc_error_variance(auc, n_positive, n_cases - n_positive)
     chosen = {name: float(correlations[name] or 0.0) for name in wanted}
@@ -207,9 +216,10 @@ def pilot_components(
     if any(name not in given for name in names):
         raise NotFoundError(f"{file} does not give all variance components. Fix: a pilot needs two readers or more.")
     value = None if row.test.difference is None else row.test.difference.value
+    own = "undefined" if value is None else f"{value:+.3f}"
     notes = (
         f"pilot: cohort {of_cohort}, {figure} of {of_class}, {one} against {other}, {row.n_readers} readers, "
-        f"{row.n_cases} cases; its own difference was {value or 0.0:+.3f}: plan with one that matters, not with that",
+        f"{row.n_cases} cases; its own difference was {own}: plan with one that matters, not with that",
         "planned cases have the pilot's share of positive cases",
     )
     return kind(**{name: given[name] for name in names}, n_cases=row.n_cases), notes

@@ -7,6 +7,7 @@ import io
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pydicom
@@ -61,7 +62,7 @@ class PlantedStudy:
 
     @property
     def store_url(self) -> str:
-        return f"sqlite:///{self.store_path}"
+        return f"sqlite:///{quote(str(self.store_path))}"
 
     def word(self, kind: str) -> str:
         """A new word, planted by whoever asked for it."""

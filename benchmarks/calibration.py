@@ -49,11 +49,6 @@ class Rate:
         """Observed share."""
         return self.count / self.n
 
-    @property
-    def simulation_error(self) -> float:
-        """Standard error of the share that the number of replicates leaves."""
-        return float(np.sqrt(self.share * (1 - self.share) / self.n))
-
     def __str__(self) -> str:
         return f"{100 * self.share:.1f}"
 
@@ -284,8 +279,9 @@ def _more(replicates: int, seed: int, rng: np.random.Generator) -> list[str]:
         "",
         "Paired curves over the same cases, DeLong's variance. The limits are made on Fisher's scale (atanh);",
         "Wald's stand beside them in every result; MOVER of two logit intervals was tried and not chosen, for it",
-        "fails where one AUC is near 1. Last columns: how often Wald's limits leave the range of -1 to 1, and",
-        "studies without any variance, which are left out.",
+        "fails in small studies and where both AUCs are near 1. Where only one is near 1 it covers better than the",
+        "default, which falls to 87% with 15 + 15 cases. Last columns: how often Wald's limits leave the range of",
+        "-1 to 1, and studies without any variance, which are left out.",
         "",
         *coverage.table(
             ("AUCs", "positive / negative", "atanh (default)", "Wald", "MOVER", "Wald leaves the range", "no variance"),

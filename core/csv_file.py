@@ -41,7 +41,7 @@ MISSING_CODES = frozenset(
 )
 #: A cell that begins with one of these is a formula to a spreadsheet.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_SAFE_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_SAFE_FORMULA = re.compile(f"'*[{re.escape(''.join(FORMULA_STARTS))}]")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 _ROW_NAMES = {"", "unnamed0", "1", "rownames"}  # folded headers that pandas, readr and R give to row names
 _HEADER_ROWS = 3  # rows after the header that may be more header; further down they are data

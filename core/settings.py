@@ -23,6 +23,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
+from core.runtime import threads_in_force
 
 #: The folder of the checkout; relative paths in settings start here, wherever the command was called from.
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
@@ -120,7 +121,7 @@ class Settings(BaseSettings):
     @property
     def thread_count(self) -> int:
         """Threads for the model, at least one."""
-        return self.threads or (os.cpu_count() or 1)
+        return self.threads or threads_in_force()
 
     def signing_key(self) -> bytes:
         """Key that signs sign-in forms; made once and kept in the data folder if none is set."""

@@ -102,7 +102,7 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
     partial = path.with_name(path.name + ".partial")
     shutil.copyfile(backup, partial)
     partial.chmod(0o600)
-    upgrade(f"sqlite:///{partial}")  # a backup of an earlier version is brought up to date
+    upgrade(_url_of(partial))  # a backup of an earlier version is brought up to date
     done = _checked(partial)
     set_aside = _set_aside(path) if path.exists() else None
     partial.replace(path)
@@ -126,18 +126,25 @@ def _path_of(url: str | URL) -> Path:
     return path
 
 
+def _url_of(path: Path) -> URL:
+    """Address of a SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path.absolute()))
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30)
 
 
 def _checked(path: Path) -> Backup:
     """Open a copy as the program would, read every page, hold every row against its trail; leave one file."""
-    engine = open_store(f"sqlite:///{path}")
+    engine = open_store(_url_of(path))
     check = Repository(engine, OPERATOR).verify_audit()
     engine.dispose()
     with closing(_connect(path, "rw")) as copy:
         copy.execute("PRAGMA journal_mode=DELETE").close()
-    return Backup(path, check.head, hashlib.sha256(path.read_bytes()).hexdigest(), check.problems)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Backup(path, check.head, digest, check.problems)
 
 
 def _set_aside(path: Path) -> Path:

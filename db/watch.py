@@ -6,7 +6,7 @@ import logging
 import threading
 
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from core.errors import StoreDamagedError, StoreError
 from db.engine import check_integrity, connect_engine
@@ -34,7 +34,9 @@ class StoreWatch:
         self._every_s = every_s
         self.found: tuple[str, ...] = ()  # by the last look
         self._ended = threading.Event()
+        self._refusal = ""  # why no transaction may write now
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
+        event.listen(repository.engine, "begin", self._refuse_writing)
 
     def start(self) -> None:
         """Begin to look."""
@@ -45,7 +47,7 @@ class StoreWatch:
         self._ended.set()
 
     def look(self) -> tuple[str, ...]:
-        """Look once; what was found is logged as well, and a damaged file takes no reading from now on."""
+        """Look once and log what was found; a damaged file takes no reading until a look finds it whole."""
         engine = self._repository.engine
         try:
             fresh = connect_engine(engine.url)  # a connection of the pool may still hold the page as it was
@@ -53,9 +55,10 @@ class StoreWatch:
                 check_integrity(fresh)
             finally:
                 fresh.dispose()
+            self._refusal = ""
             problems = self._repository.verify_audit().problems
         except StoreDamagedError as damaged:
-            refuse_writing(engine, str(damaged))
+            self._refusal = str(damaged)  # nothing is acknowledged that the file may not hold
             problems = (str(damaged),)
         except StoreError as failure:
             _log.warning("the store could not be checked: %s", failure)
@@ -74,11 +77,7 @@ class StoreWatch:
                 _log.exception("the check of the store failed")
             self._ended.wait(self._every_s)
 
-
-def refuse_writing(engine: Engine, reason: str) -> None:
-    """Let no transaction of this process write any more: nothing is acknowledged that the file may not hold."""
-
-    @event.listens_for(engine, "begin")
-    def refuse(connection: Connection) -> None:
-        if connection.get_execution_options().get("is_writer", False):
-            raise StoreDamagedError(reason)
+    def _refuse_writing(self, connection: Connection) -> None:
+        """Stand before every transaction of this process."""
+        if self._refusal and connection.get_execution_options().get("is_writer", False):
+            raise StoreDamagedError(self._refusal)

@@ -66,7 +66,7 @@ def _coordinator_overview(repository: Repository) -> None:
     st.header("Studies")
     found = store_watch().found
     if found:
-        st.error(f"Rows were changed past the audit trail (findings: {len(found)}). The Audit screen names them.")
+        st.error(f"The check of the store found (findings: {len(found)}): {found[0]}")
     studies = repository.studies()
     if not studies:
         st.info(

@@ -21,7 +21,7 @@ from tests.pages.reading_server import phantom_pixels
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKED = ROOT / "tests" / "without_torch"
 #: What only training and registering need, by the name on the package index.
-NOT_FOR_THE_WEB = {"torch", "torchvision", "lightning-fabric", "grad-cam", "onnx", "matplotlib"}
+NOT_FOR_THE_WEB = {"torch", "torchvision", "lightning-fabric", "grad-cam", "onnx"}
 #: Modules that are about PyTorch's networks; nothing of the web process imports them.
 NEED_TORCH = {"architectures", "checkpoint", "fine_resnet", "gradcam", "onnx_export", "package_maps"}
 

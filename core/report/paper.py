@@ -137,8 +137,8 @@ def reproduce_paper() -> PaperReproduction:
 NOTES: tuple[str, ...] = (
     "The AUC intervals of Tables 4 and 5 follow from AUC·N successes out of N (MedCalc's binomial exact). A hard-label "
     "AUC is not a binomial proportion of N, and the interval is too narrow: in simulation at the paper's sizes it "
-    "covers 87-91 % instead of 95 %. The default elsewhere in this program is DeLong's variance on the logit scale, "
-    "which covers 94.7-95.5 % there.",
+    "covers 86-91 % instead of 95 %. The default elsewhere in this program is DeLong's variance on the logit scale, "
+    "which covers 95-96 % there.",
     "A physician's AUC is (sensitivity + specificity) / 2: one operating point, not a curve. Comparing it with the AUC "
     "of a model's probabilities by DeLong's test compares two different things.",
     "The kappa that the paper calls Fleiss' is Cohen's kappa between one rater and the reference standard: Cohen's "

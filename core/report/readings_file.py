@@ -32,11 +32,11 @@ def read_readings_file(
     ManifestError
         For the first thing that is wrong, naming file, row, column, value and what to do.
     """
-    options, told = options or FileOptions(), layout_of(path)
-    chosen = told if layout is None else _layout(layout)
+    chosen = layout_of(path) if layout is None else _layout(layout)
     try:
-        return _read(path, chosen, options)
+        return _read(path, chosen, options or FileOptions())
     except ManifestError as error:
+        told = layout_of(path)
         if chosen is told:
             raise
         raise ManifestError(error.problem, file=error.file, row=error.row, field=error.field, value=error.value,

@@ -20,7 +20,7 @@ def binary_truth(row: CsvRow, column: str, *, fix: str = "0 is not diseased, 1 i
     """Class key of a field of 0 and 1 (or R's FALSE and TRUE)."""
     value = row.required(column, fix="write 0 or 1; the reference standard may not be missing")
     number = _WORDS.get(value.casefold())
-    if number is None and value.casefold() not in ("nan", "inf"):
+    if number is None:
         try:
             number = float(value)
         except ValueError:

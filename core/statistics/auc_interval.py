@@ -4,9 +4,10 @@ Measures: :func:`auc_estimate`, :func:`hard_label_auc`, :func:`auc_clustered` (p
 :func:`auc_binomial_exact` (to reproduce papers).
 
 Conventions: as in :mod:`core.statistics.delong`. The default interval is DeLong's on the logit scale: in simulation it
-covers 94.7-95.5% at the sizes of this field, where the binomial-exact interval on AUC times N covers 87-91% for hard
-labels (it takes the AUC for a proportion of N cases). That one is here to reproduce papers that used MedCalc, and
-says so. AUC = 1 has no DeLong variance: it keeps its value, is named degenerate, and carries an exact one-sided bound.
+covers 95-96% for hard labels and 93-96% for ratings at the sizes of this field (docs/calibration.md), where the
+binomial-exact interval on AUC times N covers 86-91% for hard labels (it takes the AUC for a proportion of N cases).
+That one is here to reproduce papers that used MedCalc, and says so. AUC = 1 has no DeLong variance: it keeps its
+value, is named degenerate, and carries an exact one-sided bound.
 
 >>> print(auc_estimate([0, 0, 0, 1, 1, 1], [1, 2, 3, 2, 4, 5]))
 0.8333 (95% 0.2485 to 0.9869), n = 6; DeLong, logit scale

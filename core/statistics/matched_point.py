@@ -61,7 +61,7 @@ class MatchedPoint(Reported):
     reader_value: float | None  # the readers' other quantity
     model: Estimate  # the model's other quantity there
     difference: Estimate  # model minus readers
-    threshold: float | None  # a case is positive above it; between two thresholds, the higher one
+    threshold: float | None  # positive above it; between two, the higher (matched on sensitivity: the lower)
     n_readers: int
     n_left_out: int  # cases that the model or a reader did not answer
 

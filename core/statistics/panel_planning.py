@@ -172,7 +172,9 @@ def cases_for_panel_power(
     ``most_cases`` caps the search; when it is hit, ``is_reached`` is False and ``reason`` says so.
     """
     readers, most = check_count(n_readers, field="n_readers"), check_count(most_cases, field="most_cases")
-    cases = np.arange(2, max(most, 2) + 1)
+    cases = np.arange(2, most + 1)
+    if cases.size == 0:
+        raise StatisticsInputError("is too small", field="most_cases", value=most_cases)
     tried = (np.full(cases.size, readers), cases)
     found = _powers(components, *tried, difference, margin, check_scope(scope), significance_level)
     return first_that_reaches(found, power, f"{readers} readers", f"{most} cases")
@@ -191,9 +193,12 @@ def readers_for_panel_power(
 ) -> SampleSize:
     """Fewest readers with which so many cases reach the wanted power; see :func:`cases_for_panel_power`."""
     cases, most = check_count(n_cases, field="n_cases"), check_count(most_readers, field="most_readers")
-    readers = np.arange(2, max(most, 2) + 1)
+    chosen = check_scope(scope)
+    readers = np.arange(1 if chosen is Scope.FRRC else 2, most + 1)
+    if readers.size == 0:
+        raise StatisticsInputError("is too small for this scope", field="most_readers", value=most_readers)
     tried = (readers, np.full(readers.size, cases))
-    found = _powers(components, *tried, difference, margin, check_scope(scope), significance_level)
+    found = _powers(components, *tried, difference, margin, chosen, significance_level)
     return first_that_reaches(found, power, f"{cases} cases", f"{most} readers")
 
 

@@ -303,7 +303,7 @@ def auc_error_variance(auc: float, n_positive: int, n_negative: int, *, method: 
     ----------
     Obuchowski and McClish (1997), Stat. Med. 16:1529-1542. Hanley and McNeil (1982), Radiology 143:29-36.
     """
-    _check_probability(auc, "auc")
+    check_probability(auc, "auc")
     positive, negative = check_count(n_positive, field="n_positive"), check_count(n_negative, field="n_negative")
     if positive < 1 or negative < 1:
         raise StatisticsInputError(
@@ -376,8 +376,8 @@ def cases_for_auc(
     method : str
         As in :func:`auc_error_variance`.
     """
-    _check_probability(auc, "auc")
-    _check_probability(positive_share, "positive_share")
+    check_probability(auc, "auc")
+    check_probability(positive_share, "positive_share")
     _check_half_width(half_width)
     z = float(stats.norm.isf((1 - check_confidence_level(confidence_level)) / 2))
 
@@ -441,7 +441,7 @@ def design_powers(
     Without a margin the test is two-sided. With one it is one-sided at half of the level: that the difference is above
     minus the margin.
     """
-    _check_probability(significance_level, "significance_level")
+    check_probability(significance_level, "significance_level")
     if not -1.0 < difference < 1.0:
         raise StatisticsInputError("must lie between -1 and 1", field="difference", value=difference, fix=_SCALE)
     if margin is not None:
@@ -496,7 +496,7 @@ def first_that_reaches(tried: tuple[Power, ...], wanted: float, given: str, cap:
 
     All are tried: with few readers the degrees of freedom fall as cases are added, so power need not grow.
     """
-    _check_probability(wanted, "power")
+    check_probability(wanted, "power")
     best = max(tried, key=lambda design: design.power)
     for design in tried:
         if design.power >= wanted:
@@ -517,7 +517,7 @@ def _smallest(is_enough: Callable[[int], bool], start: int = 1) -> int:
     return high
 
 
-def _check_probability(value: float, field: str) -> None:
+def check_probability(value: float, field: str) -> None:
     """A number strictly between 0 and 1."""
     if not 0.0 < value < 1.0:
         raise StatisticsInputError("must lie between 0 and 1", field=field, value=value, fix="write 80 % as 0.8")

@@ -7,7 +7,8 @@ Conventions: a difference lies between -1 and 1; its limits are made on Fisher's
 leave that range, by the delta method. Near 0 they are Wald's, value plus or minus quantile times standard error, but
 for a hair. Where they hold 0 and Wald's limit does not, Wald's limit is taken, so that the interval always says what
 the test of no difference says. Wald's own limits stand beside them in the estimate. In simulation the limits cover
-about as often as Wald's, and more often where cases are few and the difference is large (docs/calibration.md).
+about as often as Wald's, and more often where cases are few and the difference is large; both fall to 87% where one AUC
+is 0.99 and cases are 15 + 15 (docs/calibration.md).
 
 >>> found = difference_estimate(0.5, 0.3, 1.96, 0.95, "example")
 >>> print(f"{found.lower:.3f} to {found.upper:.3f}; Wald {found.wald_lower:.3f} to {found.wald_upper:.3f}")
@@ -19,8 +20,6 @@ Fisher (1921), Metron 1:3-32 (atanh). Qin and Hotilovac (2008), Stat. Methods Me
 """
 
 from __future__ import annotations
-
-from math import exp
 
 from scipy import special
 
@@ -42,7 +41,7 @@ def logit_limits(value: float, half: float, low: float, high: float) -> tuple[fl
     if not 0.0 < share < 1.0:
         return max(low, value - half), min(high, value + half)
     centre, step = float(special.logit(share)), half / width / (share * (1.0 - share))
-    return low + width * _expit(centre - step), low + width * _expit(centre + step)
+    return low + width * float(special.expit(centre - step)), low + width * float(special.expit(centre + step))
 
 
 def difference_limits(value: float, half: float) -> tuple[float, float]:
@@ -90,8 +89,3 @@ def difference_estimate(
         wald_lower=value - half,
         wald_upper=value + half,
     )
-
-
-def _expit(x: float) -> float:
-    """Inverse logit; the sign of the exponent is chosen so that it cannot overflow."""
-    return 1.0 / (1.0 + exp(-x)) if x >= 0.0 else exp(x) / (1.0 + exp(x))

@@ -23,13 +23,13 @@ from core.statistics.roc import (
 )
 from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
 from core.study_analysis.data import FloatArray
+from core.study_analysis.performance import CLUSTER_NOTE
 from core.study_analysis.results import OperatingPointResult, identity_of
 
 #: The fixed specificity, the fixed sensitivity, and the lower end of the partial AUC's range of specificity.
 FIXED = 0.9
 CHOSEN_HERE = "the threshold was chosen on these cases, so sensitivity and specificity are optimistic"
 NO_INTERVAL = "read off the curve: no interval without a bootstrap"
-CLUSTER_NOTE = "some patients have several cases: the interval takes cases as independent"
 YOUDEN = "Youden point"
 
 

@@ -42,23 +42,25 @@ def cutoff_results(
     cohort: CohortArrays, confidence_level: float, cutoffs: tuple[float, ...] | None = None
 ) -> tuple[CutoffResult, ...]:
     """Every participant with ratings, class and cut-off, in this order; Wilson's intervals."""
+    scale = max((float(np.abs(one.ratings[:, one.is_rated]).max()) for one in cohort.participants
+                 if one.kind == "reader" and one.ratings is not None and one.is_rated.any()), default=0.0)  # fmt: skip
     return tuple(
         result
         for one in cohort.participants
         if one.ratings is not None and one.is_rated.any()
         for index in cohort.curve_classes
-        for result in _of_class(cohort, one, one.ratings[index][one.is_rated], index, confidence_level, cutoffs)
+        for result in _of_class(cohort, one, one.ratings[index][one.is_rated], index, confidence_level, cutoffs, scale)
     )
 
 
 def _of_class(
     cohort: CohortArrays, one: Participant, ratings: FloatArray, index: int, level: float,
-    cutoffs: tuple[float, ...] | None,
+    cutoffs: tuple[float, ...] | None, scale: float,
 ) -> Iterator[CutoffResult]:  # fmt: skip
     """The cut-offs of one curve."""
     truth = cohort.truth[one.is_rated] == index
     patients = None if cohort.patients_if_clustered is None else cohort.patients_if_clustered[one.is_rated]
-    for cutoff in _cutoffs(one, ratings, cutoffs):
+    for cutoff in _cutoffs(one, ratings, cutoffs, scale):
         called = ratings >= cutoff
         shares = {
             "sensitivity": (called, truth), "specificity": (~called, ~truth), "ppv": (truth, called),
@@ -78,10 +80,12 @@ def _share(successes: int, n: int, level: float) -> Estimate:
     return proportion(successes, n, confidence_level=level)
 
 
-def _cutoffs(one: Participant, ratings: FloatArray, cutoffs: tuple[float, ...] | None) -> tuple[float, ...]:
-    """Those that lie within the participant's scale."""
+def _cutoffs(
+    one: Participant, ratings: FloatArray, cutoffs: tuple[float, ...] | None, scale: float
+) -> tuple[float, ...]:
+    """Those within the scale: 0 to 1 of a model, as far as any reader went of every reader."""
     if cutoffs is not None:
-        lowest, highest = (0.0, 1.0) if one.kind == "model" else (float(ratings.min()), float(ratings.max()))
+        lowest, highest = (0.0, 1.0) if one.kind == "model" else (-scale, scale)
         return tuple(cutoff for cutoff in cutoffs if lowest <= cutoff <= highest)
     if one.kind == "model":
         return OF_PROBABILITIES

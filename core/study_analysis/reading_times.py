@@ -6,9 +6,8 @@ import numpy as np
 
 from core.statistics.median import median_estimate
 from core.study_analysis.arrays import CohortArrays
+from core.study_analysis.performance import CLUSTER_NOTE
 from core.study_analysis.results import ReadingTimeResult, identity_of
-
-CLUSTER_NOTE = "some patients have several cases: the interval takes cases as independent"
 
 
 def reading_times(cohort: CohortArrays, confidence_level: float) -> tuple[ReadingTimeResult, ...]:

@@ -51,12 +51,7 @@ def draw_panel(tables: Tables, names: Mapping[str, str]) -> None:
     said: list[str] = []
     for table, title, columns, name in (
         (mrmc, "**Differences** (first − second)", _DIFFERENCE_COLUMNS, "mrmc"),
-        (
-            means,
-            "**Average over the readers**",
-            ["arm", "class", "row_note", "n_readers", "n", "estimate"],
-            "panel_means",
-        ),
+        (means, "**Average over the readers**", _MEAN_COLUMNS, "panel_means"),
     ):
         if table.empty:
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actions.plan_study import Compared, pilot_components, plan_study, published_components, typed_components
-from core.errors import InputError, NotFoundError
+from core.errors import InputError, NotFoundError, StatisticsInputError
 from core.report.file_options import FileOptions
 from core.statistics.mrmc import compare_arms, compare_model_with_readers
 from core.statistics.panel_planning import PanelComponents, panel_power
@@ -104,3 +104,12 @@ def test_what_cannot_be_planned_from_says_what_there_is(pilot) -> None:
         pilot_components(Compared.ARMS, path, FileOptions(positive="yes"), figure="f1")
     with pytest.raises(InputError, match="r-readers"):
         published_components(Compared.PANEL, auc=0.8, positive_share=0.5, reader_sd=0.03, correlations={"r_model": 0.4})
+
+
+@pytest.mark.parametrize("share", [1.5, -3.0, 0.0, float("nan")])
+def test_a_share_of_positive_cases_is_never_cut_in_silence(share: float) -> None:
+    with pytest.raises(StatisticsInputError, match="positive_share"):
+        published_components(
+            Compared.PANEL, auc=0.8, positive_share=share, reader_sd=0.03,
+            correlations={"r_model": 0.4, "r_readers": 0.4},
+        )  # fmt: skip

@@ -116,6 +116,17 @@ def test_given_cutoffs_stay_within_each_scale(study):
         analyse(study, cutoffs=[float("nan")])
 
 
+def test_a_cutoff_fixed_before_the_study_has_a_row_for_who_never_reached_it(study):
+    shy = study.readings.copy()
+    shy.loc[shy["reader"] == "reader-0", "confidence"] = shy.loc[shy["reader"] == "reader-0", "confidence"].clip(
+        upper=2
+    )
+    found = analyse(replace(study, readings=shy), cutoffs=[4]).to_tables()["rating_cutoffs"]
+    rows = found.query("participant == 'reader-0' and quantity == 'sensitivity'")
+    assert len(rows) > 0
+    assert set(rows["value"]) == {0.0}
+
+
 def test_matched_points_equal_direct_calls(study, tables, probabilities):
     truth, probability = probabilities
     order = study.predictions.merge(study.cases[["case"]], on="case")["case"].tolist()

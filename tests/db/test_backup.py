@@ -21,6 +21,17 @@ def _path(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
+@pytest.mark.parametrize("name", ["plain.sqlite3", "a%20b?c#d.sqlite3"])
+def test_a_backup_takes_any_path_also_a_relative_one(
+    name: str, sqlite_url: str, repository_on, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository_on(sqlite_url)
+    monkeypatch.chdir(tmp_path)
+    done = back_up(sqlite_url, Path("copies") / name, notary=Notary(tmp_path / "data"))
+    assert done.problems == ()
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == [name]
+
+
 def _dump(path: Path) -> list[str]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         return list(connection.iterdump())

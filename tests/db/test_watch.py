@@ -35,6 +35,21 @@ def test_a_page_that_is_damaged_under_a_running_server_stops_acknowledgements(sq
     assert room.ann.my_progress(STUDY).n_done == 1  # reading what is readable goes on
 
 
+def test_a_store_that_was_away_for_a_look_takes_readings_again_after_the_next(sqlite_url: str, repository_on) -> None:
+    room: Room = repository_on(sqlite_url)
+    watch = StoreWatch(room.operator)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    away = path.with_name("away")
+    path.rename(away)
+    assert watch.look()
+    away.rename(path)
+    with pytest.raises(StoreDamagedError):
+        read_next(room.ann)
+    assert watch.look() == ()
+    read_next(room.ann)
+    assert room.ann.my_progress(STUDY).n_done == 1
+
+
 def test_the_watch_looks_by_itself_and_tells_what_was_touched(
     engine: Engine, room: Room, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-NOT_INSTALLED = ("torch", "torchvision", "lightning_fabric", "pytorch_grad_cam", "onnx", "matplotlib")
+NOT_INSTALLED = ("torch", "torchvision", "lightning_fabric", "pytorch_grad_cam", "onnx")
 
 
 class _Missing:

@@ -50,6 +50,10 @@ def test_search_returns_the_first_design_that_reaches_the_power():
     assert powers[0] < 0.8 <= powers[1]
     readers = readers_for_panel_power(COMPONENTS, n_cases=n, difference=0.0, margin=0.06)
     assert readers.design.n_readers <= 8
+    alone = readers_for_panel_power(COMPONENTS, n_cases=2000, difference=0.2, scope="FRRC")
+    assert alone.design.n_readers == 1
+    with pytest.raises(StatisticsInputError, match="most_readers"):
+        readers_for_panel_power(COMPONENTS, n_cases=100, difference=0.2, most_readers=1)
     never = cases_for_panel_power(COMPONENTS, n_readers=2, difference=0.0, margin=0.02, most_cases=500)
     assert not never.is_reached
     assert "500 cases" in never.reason
