@@ -1,17 +1,17 @@
 """One tree of errors, each with a message fit for the person who reads it.
 
 ReadingRoomError
-├── InputError                what somebody handed in is wrong: file, row, field, value and the fix are named
+├── InputError                what somebody handed in is wrong: file, row, field, value, fix; a ValueError
 │   ├── ManifestError         a manifest or a readings file
 │   ├── ImageError            an image file that cannot be taken
 │   ├── SettingsError         an environment variable or a line of .env
-│   └── StatisticsInputError  arguments of core.statistics (also a ValueError)
+│   └── StatisticsInputError  arguments of core.statistics
 ├── UndefinedStatisticError   the data do not define the number (no positive case, one reader, ...)
 ├── AccessError               this person may not see or do this
 │   └── SignedOutError        the sign-in behind the deed has ended: signed out, expired, password or account changed
+├── NotFoundError             no such study, case, reader, model, table
+├── ConflictError             somebody else changed it first, or it exists already
 ├── StoreError                the database
-│   ├── NotFoundError         no such study, case, reader, model
-│   ├── ConflictError         somebody else changed it first, or it exists already
 │   ├── StoreBusyError        not saved; try again
 │   ├── StoreDamagedError     the file is missing, replaced, or fails its integrity check
 │   └── SchemaVersionError    the schema is older or newer than this program
@@ -134,13 +134,13 @@ class StoreError(ReadingRoomError):
     code = "store"
 
 
-class NotFoundError(StoreError):
+class NotFoundError(ReadingRoomError):
     """No such study, case, reader, model or presentation."""
 
     code = "not-found"
 
 
-class ConflictError(StoreError):
+class ConflictError(ReadingRoomError):
     """It exists already, or somebody else changed it first; nothing was written."""
 
     code = "conflict"

@@ -40,7 +40,7 @@ _URL = "READING_ROOM_DATABASE_URL"
 class Cause(NamedTuple):
     """What one code means."""
 
-    error: type[StoreError]
+    error: type[StoreError] | type[ConflictError]
     text: str
 
 
@@ -176,7 +176,7 @@ def translated_failures() -> Iterator[None]:
         raise StoreBusyError("The store is busy: no free connection. Nothing was saved; try again.") from failure
 
 
-def _in_our_words(failure: exc.DBAPIError) -> StoreError:
+def _in_our_words(failure: exc.DBAPIError) -> StoreError | ConflictError:
     """Choose the error for one failure; messages name no data."""
     known = _known(getattr(failure.orig, "sqlstate", None), getattr(failure.orig, "sqlite_errorcode", None))
     if known is None and isinstance(failure, exc.IntegrityError):
@@ -197,7 +197,7 @@ def _known(sqlstate: str | None, sqlite_code: int | None) -> Cause | None:
     return None
 
 
-def refused_connection(failure: Exception, parameters: Mapping[str, Any]) -> StoreError:
+def refused_connection(failure: Exception, parameters: Mapping[str, Any]) -> StoreError | ConflictError:
     """Why PostgreSQL let nobody in.
 
     Parameters

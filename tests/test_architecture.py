@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -138,3 +141,20 @@ def test_every_file_that_the_architecture_names_exists() -> None:
 def test_a_file_that_was_renamed_is_seen() -> None:
     said = "`db/repository/sign_in.py` `db/repository_people.py` `access.py` `gone.py` `db/rooms/` `reading_order`"
     assert files_that_are_gone(said) == ["db/repository_people.py", "gone.py", "db/rooms/"]
+
+
+@pytest.mark.parametrize("module", ["core.model.serving", "manage", "training.command_line", "db", "actions.models"])
+def test_telemetry_is_off_before_onnxruntime_is_imported(module: str) -> None:
+    """Also where no network namespace can be made, so that tests/test_offline.py skips."""
+    program = f"""
+import os, sys
+class Look:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            assert os.environ.get("ORT_DISABLE_TELEMETRY") == "1"
+sys.meta_path.insert(0, Look())
+import {module}
+import onnxruntime
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)

@@ -119,7 +119,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_commands_are_silent(demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo / "data", tmp_path / "data")
-    for number, arguments in enumerate((["predict", "--study", "demo"], ["results", "--study", "demo"])):
+    out = tmp_path / "data" / "out"
+    commands = (
+        ["predict", "--study", "demo"], ["results", "--study", "demo"], ["export", str(out), "--study", "demo"],
+        ["analyse", str(out / "analysis.csv")], ["audit", "verify"],
+        ["backup", str(tmp_path / "data" / "copy.sqlite3")],
+    )  # fmt: skip
+    for number, arguments in enumerate(commands):
         # each in a home of its own, on one data folder
         folder = tmp_path / str(number)
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]

@@ -129,6 +129,20 @@ def test_case_07_second_header_rows_are_refused():
     assert (caught.value.row, caught.value.fix) == (3, "delete rows 2 to 3")
 
 
+def test_case_08_sparse_double_reading_stays_within_its_range():
+    """Six cases read twice, four of them in disagreement; Krippendorff's 1 - Do/De = 1 - (4/6) / (32/66) by hand."""
+    found = tables("n04_sparse_double.csv")["agreement"].query("scope == 'between'").set_index("statistic")
+    assert set(found["n"]) == {6}
+    assert found.loc["percent_agreement", "value"] == pytest.approx(1 / 3)
+    assert found.loc["fleiss_kappa", "value"] == pytest.approx(-0.5)
+    assert found.loc["krippendorff_alpha", "value"] == pytest.approx(1 - (4 / 6) / (32 / 66))
+    known = found[found["lower"].notna()]
+    assert ((known["lower"] <= known["value"]) & (known["value"] <= known["upper"])).all()
+    lowest = known.index.map(lambda name: 0.0 if name == "percent_agreement" else -1.0)
+    assert (known["lower"] >= lowest).all()
+    assert (known["upper"] <= 1.0).all()
+
+
 @pytest.mark.parametrize("name", ["m12_rwritecsv", "m13_semicolon_comma", "m13b_semicolon", "m15b_trailing_empty_rows",
                                   "m20_comment"])  # fmt: skip
 def test_case_09_files_of_r_and_excel_give_the_same_numbers(name):
