@@ -19,10 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from core.errors import InputError, NotFoundError, ReadingRoomError
+from core.protocol import THYROID_CLASSES, Protocol
 from core.report.layout import Layout
 from core.runtime import available_cores, configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
-from core.study import THYROID_CLASSES, Protocol, Role, StudyState
+from core.study import Role, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, shown_address, store_exists, store_url
 
 if TYPE_CHECKING:

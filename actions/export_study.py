@@ -66,7 +66,7 @@ def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
             "arm": str(each.arm),
             "class": each.class_key,
             "class_label": protocol.label(each.class_key),
-            "confidence_label": protocol.confidence_labels[each.confidence - 1],
+            "confidence_label": protocol.scale.word(each.confidence),
             "saved_at": each.saved_at.isoformat(),
             "display_state": json.dumps(each.display_state, sort_keys=True),
         }

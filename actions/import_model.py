@@ -13,10 +13,10 @@ from core.errors import InputError, ManifestError
 from core.imaging.manifest import ManifestErrors
 from core.model.foreign import ANSWERS, PIXELS, SUM_TOLERANCE, Declaration, ForeignModel
 from core.model.uncertainty import entropy
+from core.protocol import DiseaseClass, class_key
 from core.report.file_options import named_classes
 from core.settings import get_settings
 from core.spelling import spelling_key
-from core.study import DiseaseClass, class_key
 from db import Repository
 from db.records import CasePrediction, ModelVersion
 

@@ -20,7 +20,8 @@ from actions.models import declare_model
 from core.canaries import Canary, new_number, new_word
 from core.phantom import PhantomCase, generate_case
 from core.phantom.dicom import dicom_bytes
-from core.study import Answer, DiseaseClass, Protocol, Role, StudyState
+from core.protocol import DiseaseClass, Protocol
+from core.study import Answer, Role, StudyState
 from db import OPERATOR, Notary, Repository, create_store
 
 N_CASES = 12
@@ -230,5 +231,5 @@ def _answer(planted: PlantedStudy, door: Repository, operator: Repository, login
 def _create_other_study(planted: PlantedStudy, operator: Repository) -> None:
     """A study that the audited reader does not take part in."""
     classes = tuple(DiseaseClass(word, word, word) for word in (planted.word("other study's class") for _ in range(2)))
-    protocol = Protocol(planted.word("other study's title"), planted.word("other study's question"), classes)
+    protocol = Protocol(planted.word("other study's title"), planted.word("other study's question"), classes=classes)
     operator.create_study(planted.word("other study's key"), protocol, is_synthetic=True)

@@ -17,7 +17,8 @@ from actions.simulate_readers import simulate_readers
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.phantom import small_cohorts, write_cohorts
 from core.progress import OnProgress
-from core.study import Protocol, Role, StudyState
+from core.protocol import Protocol, ReadingOrder
+from core.study import Role, StudyState
 from db import Repository
 
 #: The unsealed study and the open one.
@@ -72,7 +73,9 @@ def prepare_demo(
             repository.create_study(RESULTS_STUDY, Protocol(title=title), is_synthetic=True)
         if READING_STUDY not in existing:
             title = "Demo: 24 synthetic thyroid scintigrams to read"
-            repository.create_study(READING_STUDY, Protocol(title=title, order_seed=seed), is_synthetic=True)
+            repository.create_study(
+                READING_STUDY, Protocol(title=title, order=ReadingOrder(seed=seed)), is_synthetic=True
+            )
         for key, sizes, number in ((RESULTS_STUDY, RESULTS_CASES, 1), (READING_STUDY, READING_CASES, 2)):
             if repository.study(key).state is StudyState.DRAFT and not repository.cohorts(key):
                 plans = small_cohorts(sizes, study=f"{key}-{seed + number}")

@@ -19,8 +19,8 @@ from typing import Any
 from actions.import_cases import import_cases
 from core.imaging import load_image, load_mask, read_manifest
 from core.phantom import small_cohorts, write_cohorts
+from core.protocol import Protocol
 from core.runtime import in_order
-from core.study import Protocol
 from db import OPERATOR, Repository, create_store
 
 CLASSES, COHORTS = 4, 3

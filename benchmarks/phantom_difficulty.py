@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
 
 from core.phantom import PhantomCase, generate_case, plan_members, small_cohorts
-from core.study import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES
 
 CLASS_KEYS = [disease.key for disease in THYROID_CLASSES]
 

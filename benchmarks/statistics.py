@@ -200,7 +200,7 @@ def whole_analysis() -> None:
     import pandas as pd
 
     from core.analysis import StudyData, analyse
-    from core.study import THYROID_CLASSES
+    from core.protocol import THYROID_CLASSES
 
     rng = np.random.default_rng(5)
     keys = [disease.key for disease in THYROID_CLASSES]

@@ -22,8 +22,8 @@ from typing import Any
 import pandas as pd
 
 from core.errors import NotFoundError
+from core.protocol import DiseaseClass
 from core.statistics.validation import check_confidence_level
-from core.study import DiseaseClass
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
 from core.study_analysis.data import StudyData
 from core.study_analysis.json_form import json_form

@@ -1,4 +1,5 @@
-"""The words of a reader study as frozen dataclasses, and the rules that hold between them.
+"""The words of a reader study as frozen dataclasses, and the rules that hold between them; its plan is in
+:mod:`core.protocol`.
 
 A **case** is what is read once; a **patient** may have several cases and a case one or more **images** (views).
 A **presentation** is one case put before one reader in one arm at one place of that reader's order; a **reading**
@@ -10,7 +11,6 @@ Nothing here knows the database or the screen, and nothing here but :class:`Refe
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,15 +19,13 @@ from enum import StrEnum
 import numpy as np
 
 from core.errors import InputError
-from core.spelling import spelling_key
+from core.protocol import Arm, Protocol
 
 #: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
 READING_ORDER_ALGORITHM = "pcg64-sha256-v2"
 
 #: No reading of one case takes longer, seconds; a clock that says so is wrong.
 LONGEST_READING_S = 24 * 3600
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Role(StrEnum):
@@ -53,92 +51,6 @@ STATE_MOVES: dict[StudyState, tuple[StudyState, ...]] = {
     StudyState.CLOSED: (StudyState.OPEN, StudyState.UNSEALED),
     StudyState.UNSEALED: (),
 }
-
-
-class Arm(StrEnum):
-    """Whether the reader sees the model's answer."""
-
-    UNAIDED = "unaided"
-    AIDED = "aided"
-
-
-@dataclass(frozen=True)
-class DiseaseClass:
-    """One possible answer."""
-
-    key: str  # stable name in files and the store, for example "sat"
-    label: str  # name on screen, for example "Subacute thyroiditis"
-    short_label: str  # name in narrow tables, for example "SAT"
-    aliases: tuple[str, ...] = ()  # other names accepted at import
-
-
-#: The four classes of Zhao et al. 2023, in the order of their Table 2; the order of every probability vector.
-THYROID_CLASSES: tuple[DiseaseClass, ...] = (
-    DiseaseClass("graves", "Graves' disease", "Graves", ("graves disease", "graves' disease", "gd")),
-    DiseaseClass("normal", "Normal", "Normal", ("normality", "normal thyroid")),
-    DiseaseClass("sat", "Subacute thyroiditis", "SAT", ("subacute thyroiditis", "thyroiditis")),
-    DiseaseClass("tumor", "Tumor", "Tumor", ("tumour", "thyroid tumor", "thyroid tumour", "nodule")),
-)
-
-
-def class_key(text: str, classes: Sequence[DiseaseClass] = THYROID_CLASSES) -> str:
-    """Key of the class that ``text`` names (key, label, short label or alias) by the rule of :mod:`core.spelling`.
-
-    Raises
-    ------
-    InputError
-        If no class has that name; the message lists the accepted keys.
-    """
-    wanted = spelling_key(text)
-    for disease in classes:
-        names = (disease.key, disease.label, disease.short_label, *disease.aliases)
-        if wanted in {spelling_key(name) for name in names}:
-            return disease.key
-    raise InputError(
-        "unknown class",
-        field="class",
-        value=text,
-        fix="use one of " + ", ".join(disease.key for disease in classes),
-    )
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is fixed before the first reading. Stored as a version; a study that is open uses exactly one."""
-
-    title: str
-    question: str = "Which diagnosis does this thyroid scintigram show?"
-    classes: tuple[DiseaseClass, ...] = THYROID_CLASSES
-    arms: tuple[Arm, ...] = (Arm.UNAIDED,)
-    confidence_labels: tuple[str, ...] = ("guess", "low", "moderate", "high", "certain")  # rating 1, 2, ... n
-    may_revise: bool = True  # may a reader correct the last saved answer while the study is open
-    order_seed: int = 20230601  # seed of every reader's own order
-    model_sha256: str | None = None  # the model that meets the readers, decided before the first reading
-
-    def __post_init__(self) -> None:
-        if not self.title.strip():
-            raise InputError("a study needs a title", field="title", value=self.title)
-        if len(self.classes) < 2:
-            raise InputError("a study needs at least two classes", field="classes", value=len(self.classes))
-        if len({disease.key for disease in self.classes}) != len(self.classes):
-            raise InputError("class keys must differ", field="classes")
-        if not self.arms:
-            raise InputError("a study needs at least one arm", field="arms")
-        if len(self.confidence_labels) < 2:
-            raise InputError("a confidence scale needs at least two steps", field="confidence_labels")
-        if not -(2**63) <= self.order_seed < 2**63:
-            raise InputError("a seed has at most 64 bits", field="order_seed", value=self.order_seed)
-        if self.model_sha256 is not None and _SHA256.fullmatch(self.model_sha256) is None:
-            raise InputError("not a SHA-256 in small hexadecimal digits", field="model", value=self.model_sha256)
-
-    @property
-    def class_keys(self) -> tuple[str, ...]:
-        """Keys in protocol order, which is the order of every probability vector."""
-        return tuple(disease.key for disease in self.classes)
-
-    def label(self, key: str) -> str:
-        """Screen name of a class key."""
-        return next(disease.label for disease in self.classes if disease.key == key)
 
 
 @dataclass(frozen=True)
@@ -217,7 +129,7 @@ class Answer:
     """What a reader decided about one presentation."""
 
     class_key: str
-    confidence: int  # 1 ... len(protocol.confidence_labels)
+    confidence: int  # 1 ... protocol.scale.n_steps
     comment: str = ""
     is_unreadable: bool = False  # technically inadequate: counted, never analysed as an answer
     reading_seconds: float | None = None  # image shown to save, hidden tab excluded; measured in the browser
@@ -258,7 +170,7 @@ def check_answer(answer: Answer, protocol: Protocol) -> None:
             value=answer.class_key,
             fix="use one of " + ", ".join(protocol.class_keys),
         )
-    top = len(protocol.confidence_labels)
+    top = protocol.scale.n_steps
     if isinstance(answer.confidence, bool) or not isinstance(answer.confidence, int):
         raise InputError("the confidence must be a whole number", field="confidence", value=answer.confidence)
     if not 1 <= answer.confidence <= top:
@@ -283,7 +195,7 @@ def reading_order(case_ids: Sequence[str], *, study: str, seed: int, reader: str
     study : str
         Key of the study: the same reader meets the same cases in another order in another study.
     seed : int
-        ``Protocol.order_seed``.
+        ``Protocol.order.seed``.
     reader : str
         Stable reader id; two readers get independent orders.
     arm : Arm

@@ -19,8 +19,9 @@ import numpy as np
 from core.errors import InputError
 from core.imaging import ImageFacts, content_sha256, count_notes, encode_png, find_giveaways
 from core.progress import OnProgress
+from core.protocol import Protocol
 from core.runtime import in_order
-from core.study import CaseRecord, Protocol
+from core.study import CaseRecord
 from db.records import ImportSummary
 
 

@@ -1,26 +1,27 @@
-"""A protocol as JSON and back; every version of it is stored whole."""
+"""A protocol as it stands in the store, and back; every version of it is stored whole."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from core.study import Arm, DiseaseClass, Protocol
+from core.protocol import Protocol
+from core.protocol_file import protocol_from_plain, protocol_to_plain
 
-
-def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
-    """Plain values that :func:`protocol_from_json` takes back."""
-    plain = asdict(protocol)
-    plain["arms"] = [str(arm) for arm in protocol.arms]
-    return plain
+protocol_to_json = protocol_to_plain
 
 
 def protocol_from_json(plain: dict[str, Any]) -> Protocol:
     """The protocol that was stored; a version from before a field existed gets that field's default."""
+    return protocol_from_plain(_from_before_designs(plain) if "arms" in plain else plain)
+
+
+def _from_before_designs(plain: dict[str, Any]) -> dict[str, Any]:
+    """What versions up to 0.1 stored: arms, one ordinal scale, one seed, corrections of the last answer or none."""
     values = dict(plain)
-    values["classes"] = tuple(
-        DiseaseClass(**{**disease, "aliases": tuple(disease["aliases"])}) for disease in values["classes"]
-    )
-    values["arms"] = tuple(Arm(arm) for arm in values["arms"])
-    values["confidence_labels"] = tuple(values["confidence_labels"])
-    return Protocol(**values)
+    arms = tuple(values.pop("arms"))
+    values["design"] = "crossover" if len(arms) > 1 else arms[0]
+    values["washout_days"] = 0
+    values["scale"] = {"kind": "ordinal", "words": values.pop("confidence_labels")}
+    values["going_back"] = "last" if values.pop("may_revise") else "never"
+    values["order"] = {"seed": values.pop("order_seed")}
+    return values

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
-from core.study import Answer, Arm, Person, Presentation
+from core.protocol import Arm
+from core.study import Answer, Person, Presentation
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from core.errors import (
     StoreBusyError,
     StoreError,
 )
-from core.study import Arm, Role, Study, StudyState
+from core.protocol import Arm
+from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.guard import UNSAVED_NOTE, requires
 from pages.widgets.reading_panel import (

@@ -13,8 +13,9 @@ import pytest
 
 from actions.models import register_model
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.protocol import Protocol
 from core.settings import get_settings
-from core.study import CaseRecord, Protocol
+from core.study import CaseRecord
 from db import OPERATOR, Repository, create_store
 from tests.pages.reading_server import phantom_pixels
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from core.csv_file import Columns, read_csv_file
 from core.errors import TrainingError
 from core.imaging.manifest import ManifestErrors
+from core.protocol import THYROID_CLASSES, DiseaseClass
 from core.report.file_options import class_order, named_classes
 from core.spelling import Spellings, spelling_key
-from core.study import THYROID_CLASSES, DiseaseClass
 
 THYROID_KEYS = tuple(disease.key for disease in THYROID_CLASSES)
 #: A model has at least and at most so many classes.

@@ -24,8 +24,8 @@ from core.imaging import folder_cases, load_image, manifest_cases
 from core.imaging.manifest import ManifestRow, named_files
 from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
 from core.progress import OnProgress
+from core.protocol import DiseaseClass
 from core.runtime import available_cores
-from core.study import DiseaseClass
 from training.classes import class_keys, disease_classes
 from training.run_folder import write_atomically
 

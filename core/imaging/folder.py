@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import InputError, ManifestError
 from core.imaging.manifest import CaseStream, ManifestErrors, ManifestRow, ManifestRows
 from core.progress import OnProgress
-from core.study import THYROID_CLASSES, DiseaseClass, class_key
+from core.protocol import THYROID_CLASSES, DiseaseClass, class_key
 
 _IGNORED = {"thumbs.db", "desktop.ini"}
 

@@ -23,9 +23,10 @@ from core.imaging.image import LoadedImage, load_image
 from core.imaging.mask import load_mask
 from core.imaging.notes import metadata_note
 from core.progress import OnProgress
+from core.protocol import THYROID_CLASSES, DiseaseClass, class_key
 from core.runtime import in_order
 from core.spelling import Spellings, spelling_key
-from core.study import THYROID_CLASSES, CaseRecord, DiseaseClass, class_key
+from core.study import CaseRecord
 
 REQUIRED_COLUMNS = ("image", "case", "patient", "class", "cohort")
 OPTIONAL_COLUMNS = ("frame", "centre", "scanner", "age", "sex", "exclusion_reason", "lesion_mask")

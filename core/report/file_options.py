@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from core.csv_file import is_missing_code
 from core.errors import InputError
+from core.protocol import THYROID_CLASSES, DiseaseClass
 from core.spelling import spelling_key
-from core.study import THYROID_CLASSES, DiseaseClass
 
 
 @dataclass(frozen=True)

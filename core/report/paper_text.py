@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from core.protocol import THYROID_CLASSES
 from core.report.paper import CheckedCell, PaperReproduction, Verdict
-from core.study import THYROID_CLASSES
 
 _MARK = {
     Verdict.REPRODUCED: "[green]✓[/]",

@@ -14,9 +14,9 @@ import pandas as pd
 
 from core.csv_file import CsvRow, is_missing_code, rows_text
 from core.errors import ManifestError, StatisticsInputError
+from core.protocol import DiseaseClass
 from core.report.file_options import FileOptions, class_order, with_positive
 from core.spelling import Spellings, spelling_key
-from core.study import DiseaseClass
 from core.study_analysis.data import StudyData
 
 MOST_CLASSES = 100  # more are a column that holds no classes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.csv_file import CsvRow
-from core.study import DiseaseClass
+from core.protocol import DiseaseClass
 from core.study_analysis.arrays import CohortArrays
 
 #: The two classes of a file that only knows diseased and not.

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.errors import StatisticsInputError
-from core.study import DiseaseClass
+from core.protocol import DiseaseClass
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

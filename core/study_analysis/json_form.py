@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.study import DiseaseClass
+from core.protocol import DiseaseClass
 from core.study_analysis.results import CohortAnalysis
 
 #: Name and version of the object; the version grows when a key changes its meaning.

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, NotFoundError, SignedOutError
-from core.study import Person, Protocol, Role, Study, StudyState
+from core.protocol import Protocol
+from core.study import Person, Role, Study, StudyState
 from db.audit import Deed, append_events
 from db.engine import reading, writing
 from db.engine_failures import translated_failures

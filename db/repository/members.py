@@ -10,7 +10,8 @@ from statistics import median
 import sqlalchemy as sa
 
 from core.errors import ConflictError, InputError
-from core.study import READING_ORDER_ALGORITHM, Arm, Role, StudyState
+from core.protocol import Arm
+from core.study import READING_ORDER_ALGORITHM, Role, StudyState
 from db.records import ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
 from db.repository.orders import make_order
@@ -69,7 +70,7 @@ class MemberRepository(RepositoryBase):
                 raise ConflictError(f"'{login}' takes part in study '{study_key}' already.")
             member.cohorts = list(dict.fromkeys(cohorts))
             member.arms = [str(arm) for arm in chosen]
-            member.order_seed = protocol.order_seed
+            member.order_seed = protocol.order.seed
             member.order_algorithm = READING_ORDER_ALGORITHM
             db_session.flush()
             count = make_order(db_session, row, protocol, person, member.cohorts, chosen)
@@ -81,7 +82,7 @@ class MemberRepository(RepositoryBase):
                 cohorts=member.cohorts,
                 arms=member.arms,
                 n_presentations=count,
-                order_seed=protocol.order_seed,
+                order_seed=protocol.order.seed,
                 order_algorithm=READING_ORDER_ALGORITHM,
                 order=seal_of_order(db_session, row, person.person_id),
             )

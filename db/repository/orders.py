@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
-from core.study import READING_ORDER_ALGORITHM, Arm, Protocol, reading_order
+from core.protocol import Arm, Protocol
+from core.study import READING_ORDER_ALGORITHM, reading_order
 from db.repository.access import new_id
 from db.tables import CaseRow, CohortRow, PersonRow, PresentationRow, StudyMemberRow, StudyRow
 
@@ -57,7 +58,7 @@ def make_order(
         (arm, case)
         for arm in arms
         for case in reading_order(
-            list(case_ids), study=study.study_key, seed=protocol.order_seed, reader=person.login, arm=arm
+            list(case_ids), study=study.study_key, seed=protocol.order.seed, reader=person.login, arm=arm
         )
     ]
     db_session.execute(
@@ -92,6 +93,6 @@ def make_all_orders(db_session: Session, study: StudyRow, protocol: Protocol) ->
     for member, person in list(members):
         arms = [Arm(arm) for arm in member.arms if Arm(arm) in protocol.arms] or list(protocol.arms)
         member.arms = [str(arm) for arm in arms]
-        member.order_seed = protocol.order_seed
+        member.order_seed = protocol.order.seed
         member.order_algorithm = READING_ORDER_ALGORITHM
         make_order(db_session, study, protocol, person, member.cohorts, arms)

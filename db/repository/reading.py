@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.imaging import decode_png
-from core.study import Answer, Arm, Presentation, Receipt, Role, Study, StudyState, check_answer
+from core.protocol import Arm
+from core.study import Answer, Presentation, Receipt, Role, Study, StudyState, check_answer
 from db.records import MyProgress, ReadingImage, SavedReading
 from db.repository.access import RepositoryBase, allowed, new_id
 from db.seals import entry_of_reading

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, NotFoundError
 from core.imaging import decode_png
-from core.study import Arm, ReferenceStandard, Role, StudyState
+from core.protocol import Arm
+from core.study import ReferenceStandard, Role, StudyState
 from db.records import CasePrediction, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
 from db.repository.model import prediction_of

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, NotFoundError
 from core.progress import OnProgress
-from core.study import Answer, Arm, Presentation, Role, StudyState, check_answer
+from core.protocol import Arm
+from core.study import Answer, Presentation, Role, StudyState, check_answer
 from db.records import OrderedCase
 from db.repository.access import RepositoryBase, allowed, folded_login, new_id, require_state, require_synthetic
 from db.repository.reading import reading_row

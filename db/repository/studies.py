@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
-from core.study import STATE_MOVES, Protocol, Role, Study, StudyState
+from core.protocol import Protocol
+from core.study import STATE_MOVES, Role, Study, StudyState
 from db.audit import chain_end
 from db.protocols import protocol_to_json
 from db.repository.access import RepositoryBase, allowed, new_id, require_state

@@ -10,7 +10,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.study import Protocol, Role
+from core.protocol import Protocol
+from core.study import Role
 from db.repository.access import allowed
 from db.repository.results import ResultsRepository, in_cohorts
 from db.tables import (

@@ -18,10 +18,11 @@ from actions.export_study import csv_file, export_study
 from core.analysis import analyse
 from core.csv_file import FORMULA_STARTS, Columns, original_text, read_csv_file
 from core.errors import ConflictError
+from core.protocol import Design, DiseaseClass, Protocol
 from core.report.file_analysis import analyse_file
 from core.report.layout import Layout
 from core.report.readings_file import read_readings_file
-from core.study import Answer, Arm, CaseRecord, DiseaseClass, Protocol, Role, StudyState
+from core.study import Answer, CaseRecord, Role, StudyState
 from db import OPERATOR, CasePrediction, Repository, create_store
 from db.password_hashing import Passwords
 from tests.stores import repository_of
@@ -82,7 +83,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
         return repository_of(engine, actor, passwords=Passwords(CHEAPEST))  # type: ignore[arg-type]
 
     operator, rng = acting(OPERATOR), np.random.default_rng(3)
-    protocol = Protocol(title="Odd", classes=CLASSES, arms=(Arm.UNAIDED, Arm.AIDED))
+    protocol = Protocol(title="Odd", classes=CLASSES, design=Design.CROSSOVER)
     operator.create_study(STUDY, protocol, is_synthetic=True)
     names = ODD + [f"c{number:02d}" for number in range(20)]
     keys = list(protocol.class_keys)

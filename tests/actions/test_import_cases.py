@@ -18,7 +18,7 @@ from core.errors import ManifestError
 from core.imaging import encode_png
 from core.phantom import generate_case
 from core.phantom.dicom import dicom_bytes
-from core.study import Protocol
+from core.protocol import Protocol
 from db import OPERATOR, Repository, create_store
 
 PICTURES = [np.random.default_rng(seed).integers(0, 200, (40, 48), np.uint8) for seed in range(8)]

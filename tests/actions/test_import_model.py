@@ -16,8 +16,9 @@ from core.errors import CheckpointError, ConflictError, InputError, ModelError
 from core.imaging import ManifestErrors
 from core.model.checkpoint import load_checkpoint
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.protocol import Protocol
 from core.settings import get_settings
-from core.study import CaseRecord, Protocol, StudyState
+from core.study import CaseRecord, StudyState
 from db import OPERATOR, Repository, create_store
 from tests.pages.reading_server import phantom_pixels
 

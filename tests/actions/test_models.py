@@ -24,8 +24,9 @@ from core.model.architectures import build
 from core.model.checkpoint import ModelCard, save_checkpoint
 from core.model.classifier import Ensemble
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.protocol import THYROID_CLASSES, Protocol
 from core.settings import get_settings
-from core.study import THYROID_CLASSES, CaseRecord, Protocol, StudyState
+from core.study import CaseRecord, StudyState
 from db import OPERATOR, Repository, create_store
 
 KEYS = tuple(disease.key for disease in THYROID_CLASSES)

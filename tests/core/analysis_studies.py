@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from core.analysis import StudyData
-from core.study import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES
 
 KEYS = [disease.key for disease in THYROID_CLASSES]
 

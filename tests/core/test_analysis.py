@@ -15,6 +15,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from core.analysis import COLUMNS, StudyData, analyse
 from core.errors import NotFoundError
+from core.protocol import THYROID_CLASSES, DiseaseClass
 from core.statistics.auc_comparison import compare_aucs_paired
 from core.statistics.auc_interval import HARD_LABEL_NOTE, auc_estimate
 from core.statistics.cohen_kappa import cohen_kappa, kappa_of_table
@@ -25,7 +26,6 @@ from core.statistics.proportion_difference import difference_paired, paired_coun
 from core.statistics.proportions import proportion
 from core.statistics.reader_study import ReaderStudy
 from core.statistics.result import State
-from core.study import THYROID_CLASSES, DiseaseClass
 from core.study_analysis.accuracy_pairs import accuracy_tests
 from tests.core.analysis_studies import KEYS, simulated_study
 

@@ -7,7 +7,7 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.errors import StatisticsInputError
-from core.study import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES
 from tests.core.analysis_studies import simulated_study
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.errors import StatisticsInputError
+from core.protocol import DiseaseClass
 from core.statistics.auc_comparison import compare_aucs_paired
 from core.statistics.contingency_tests import mcnemar_clustered
 from core.statistics.decision_curve import decision_curve
@@ -17,7 +18,6 @@ from core.statistics.mrmc import ReaderStudy, compare_arms, compare_model_with_r
 from core.statistics.probability_calibration import brier_score, expected_calibration_error, logistic_recalibration
 from core.statistics.proportion_difference import difference_paired_clustered
 from core.statistics.roc import operating_point_at
-from core.study import DiseaseClass
 from core.study_analysis.arrays import band_of
 from tests.core.analysis_studies import KEYS, simulated_study
 

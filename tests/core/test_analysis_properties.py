@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from core.analysis import StudyData, analyse
-from core.study import DiseaseClass
+from core.protocol import DiseaseClass
 
 NO_SHRINKING = (Phase.explicit, Phase.generate)  # a study takes a second; shrinking one takes minutes
 

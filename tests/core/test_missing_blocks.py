@@ -12,9 +12,9 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.errors import StatisticsInputError
+from core.protocol import DiseaseClass
 from core.statistics import auc, compare_aucs_paired
 from core.statistics.mrmc import ReaderStudy, compare_arms, compare_model_with_readers
-from core.study import DiseaseClass
 from core.study_analysis.panel_cases import Missing, panel_cases
 
 CLASSES = (DiseaseClass("benign", "Benign", "B"), DiseaseClass("malignant", "Malignant", "M"))

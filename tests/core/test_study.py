@@ -14,17 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import kruskal, kstest
 
 from core.errors import InputError
-from core.study import (
-    THYROID_CLASSES,
-    Answer,
-    Arm,
-    Protocol,
-    Study,
-    StudyState,
-    check_answer,
-    class_key,
-    reading_order,
-)
+from core.protocol import THYROID_CLASSES, Arm, Protocol, class_key
+from core.study import Answer, Study, StudyState, check_answer, reading_order
 
 PROTOCOL = Protocol(title="Study")
 #: Made once with algorithm "pcg64-sha256-v2".
@@ -39,8 +30,9 @@ CASE_IDS = st.lists(st.text("abcdefgh0123456789-", min_size=1, max_size=8), uniq
         ("title", " "),
         ("classes", THYROID_CLASSES[:1]),
         ("classes", (*THYROID_CLASSES, THYROID_CLASSES[0])),
-        ("arms", ()),
-        ("confidence_labels", ("sure",)),
+        ("washout_days", -1),
+        ("blank_seconds", float("nan")),
+        ("margin", 5.0),
         ("model_sha256", SHA256[:12]),
         ("model_sha256", SHA256.upper()),
         ("model_sha256", ""),

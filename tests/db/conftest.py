@@ -12,7 +12,8 @@ import pytest
 from argon2.profiles import CHEAPEST
 from sqlalchemy.engine import Engine
 
-from core.study import Answer, CaseRecord, Person, Protocol, Role, StudyState
+from core.protocol import Protocol
+from core.study import Answer, CaseRecord, Person, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from db.password_hashing import Passwords
 from tests.stores import PostgresqlStores, SqliteStores, postgresql_stores, repository_of, why_no_postgresql

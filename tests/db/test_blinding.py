@@ -14,7 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from core.errors import AccessError, ReadingRoomError, SignedOutError
-from core.study import Answer, Person, Protocol, Role, StudyState
+from core.protocol import Protocol
+from core.study import Answer, Person, Role, StudyState
 from db import SESSION_HOURS, Repository
 from db.tables import Base
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next

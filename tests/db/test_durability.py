@@ -9,7 +9,8 @@ from multiprocessing.connection import Connection
 
 import sqlalchemy as sa
 
-from core.study import Answer, Person, Protocol, Role, StudyState
+from core.protocol import Protocol
+from core.study import Answer, Person, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from db.tables import PresentationRow, ReadingRow
 from tests.db.conftest import STUDY, make_cases

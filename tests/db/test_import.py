@@ -12,7 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from core.errors import ConflictError, InputError
-from core.study import CaseRecord, Protocol, StudyState
+from core.protocol import Protocol
+from core.study import CaseRecord, StudyState
 from db import OPERATOR, Repository, open_store
 from db.tables import CaseRow, ImageRow
 from tests.db.conftest import STUDY, Room, make_cases

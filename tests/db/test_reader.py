@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, ReadingRoomError
-from core.study import Answer, Arm, Protocol, Role, StudyState, reading_order
+from core.protocol import Arm, GoingBack, Protocol
+from core.study import Answer, Role, StudyState, reading_order
 from db import Repository
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 
@@ -28,7 +29,7 @@ def test_the_order_is_the_seeded_one_of_this_reader_and_no_other(room: Room) -> 
         shown[login] = [
             next(case.case for case in room.cases if np.array_equal(case.pixels, image)) for image in pixels
         ]
-        expected = reading_order(included, study=STUDY, seed=protocol.order_seed, reader=login, arm=Arm.UNAIDED)
+        expected = reading_order(included, study=STUDY, seed=protocol.order.seed, reader=login, arm=Arm.UNAIDED)
         assert shown[login] == expected
     assert shown["ann"] != shown["ben"]
 
@@ -113,7 +114,7 @@ def test_only_the_last_answer_may_be_corrected(room: Room) -> None:
 
 
 def test_a_protocol_may_forbid_corrections(room: Room, repository) -> None:
-    room.coordinator.create_study("strict", Protocol(title="Strict", may_revise=False))
+    room.coordinator.create_study("strict", Protocol(title="Strict", going_back=GoingBack.NEVER))
     room.coordinator.import_cases("strict", make_cases(2, start=50))
     room.coordinator.add_reader("strict", "ann", cohorts=["internal"])
     room.coordinator.set_state("strict", StudyState.OPEN)

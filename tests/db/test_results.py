@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
-from core.study import THYROID_CLASSES, Answer, Protocol, Role, StudyState
+from core.protocol import THYROID_CLASSES, Protocol
+from core.study import Answer, Role, StudyState
 from db import OPERATOR, CasePrediction, Repository
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 

@@ -8,7 +8,8 @@ from sqlalchemy.engine import Engine
 
 from actions.simulate_readers import simulate_readers
 from core.errors import AccessError, ConflictError, InputError
-from core.study import Answer, Protocol, Role, StudyState
+from core.protocol import Protocol
+from core.study import Answer, Role, StudyState
 from db.engine import writing
 from db.tables import Base, StudyRow
 from tests.db.conftest import STUDY, Room, make_cases

@@ -10,16 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.errors import ConflictError, InputError, NotFoundError
-from core.study import (
-    READING_ORDER_ALGORITHM,
-    STATE_MOVES,
-    THYROID_CLASSES,
-    Arm,
-    Protocol,
-    Role,
-    StudyState,
-    reading_order,
-)
+from core.protocol import THYROID_CLASSES, Arm, Design, GoingBack, Protocol, ReadingOrder, Scale
+from core.study import READING_ORDER_ALGORITHM, STATE_MOVES, Role, StudyState, reading_order
 from db.protocols import protocol_from_json, protocol_to_json
 from db.tables import ProtocolVersionRow
 from tests.db.conftest import STUDY, Clock, Room, make_cases, read_next
@@ -28,10 +20,10 @@ PROTOCOL = Protocol(
     title="Näme",
     question="Which?",
     classes=THYROID_CLASSES[:3],
-    arms=(Arm.UNAIDED, Arm.AIDED),
-    confidence_labels=("low", "high"),
-    may_revise=False,
-    order_seed=2**62,
+    design=Design.CROSSOVER,
+    scale=Scale(words=("low", "high")),
+    going_back=GoingBack.NEVER,
+    order=ReadingOrder(seed=2**62),
 )
 
 
@@ -118,10 +110,10 @@ def test_keys_are_short_names_and_taken_once(room: Room) -> None:
 
 def test_a_new_protocol_version_makes_the_orders_again(room: Room) -> None:
     cases = make_cases(12, start=30)
-    room.coordinator.create_study("second", Protocol(title="T", order_seed=1))
+    room.coordinator.create_study("second", Protocol(title="T", order=ReadingOrder(seed=1)))
     room.coordinator.import_cases("second", cases)
     room.coordinator.add_reader("second", "ann", cohorts=["internal"])
-    changed = room.coordinator.update_protocol("second", Protocol(title="T", order_seed=2))
+    changed = room.coordinator.update_protocol("second", Protocol(title="T", order=ReadingOrder(seed=2)))
     assert changed.protocol_version == 2
     member = room.coordinator.members("second")[0]
     assert (member.order_seed, member.order_algorithm) == (2, READING_ORDER_ALGORITHM)
@@ -154,7 +146,7 @@ def test_cases_imported_after_a_reader_was_added_are_in_the_order(room: Room) ->
 def test_a_reader_reads_the_chosen_cohorts_arms_and_no_excluded_case(room: Room) -> None:
     cases = make_cases(4, start=30) + make_cases(3, cohort="external", start=40)
     cases[0] = replace(cases[0], exclusion_reason="motion")
-    room.coordinator.create_study("second", Protocol(title="T", arms=(Arm.UNAIDED, Arm.AIDED)))
+    room.coordinator.create_study("second", Protocol(title="T", design=Design.CROSSOVER))
     room.coordinator.import_cases("second", cases)
     member = room.coordinator.add_reader("second", "ann", cohorts=["internal"])
     assert (member.n_presentations, member.arms) == (6, (Arm.UNAIDED, Arm.AIDED))

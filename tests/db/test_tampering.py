@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import ConflictError, InputError
-from core.study import Answer, Protocol, Role, StudyState
+from core.protocol import Protocol
+from core.study import Answer, Role, StudyState
 from db import OPERATOR, AuditHead, CasePrediction, Notary, Repository, open_store
 from db.audit import event_hash
 from db.engine import writing
@@ -116,7 +117,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "cohort renamed": ("UPDATE cohort SET name = 'external'", "cases"),
     "patient renamed": ("UPDATE patient SET patient_key = patient_key || 'x'", "cases"),
     "protocol in place": (
-        "UPDATE protocol_version SET protocol = replace(protocol, '\"may_revise\":true', '\"may_revise\":false')",
+        "UPDATE protocol_version SET protocol = replace(protocol, '\"may_comment\":true', '\"may_comment\":false')",
         "protocol",
     ),
     "protocol declares another model": (

@@ -18,8 +18,8 @@ from functools import cache
 import numpy as np
 from streamlit.web.cli import main as run_streamlit
 
+from core.protocol import Protocol
 from core.settings import get_settings
-from core.study import Protocol
 from db import store_url
 from pages.door import security, sign_in
 from pages.widgets import reading_panel

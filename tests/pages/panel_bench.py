@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import BrowserContext, Page
 
-from core.study import Answer, Arm, DiseaseClass, Presentation, Protocol
+from core.protocol import Arm, DiseaseClass, Protocol, Scale
+from core.study import Answer, Presentation
 from pages.widgets.reading_panel import PanelCase, PanelReceipt, ReceiptState, pack_frame
 from tests.pages.reading_server import ROOT, phantom_pixels
 
@@ -48,7 +49,7 @@ def protocol_of(n_classes: int = 4, n_steps: int = 5) -> Protocol:
     if (n_classes, n_steps) == (4, 5):
         return Protocol("Panel")
     classes = tuple(DiseaseClass(f"class-{i}", f"Diagnosis {i}", f"D{i}") for i in range(1, n_classes + 1))
-    return Protocol("Panel", classes=classes, confidence_labels=tuple(f"step {i}" for i in range(1, n_steps + 1)))
+    return Protocol("Panel", classes=classes, scale=Scale(words=tuple(f"step {i}" for i in range(1, n_steps + 1))))
 
 
 class Bench:

@@ -11,7 +11,8 @@ import numpy as np
 from argon2.profiles import CHEAPEST
 
 from actions.app_process import AppProcess
-from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
+from core.protocol import THYROID_CLASSES, Protocol
+from core.study import CaseRecord, Role, StudyState
 from db import OPERATOR, Repository, create_store, open_store
 from db.password_hashing import Passwords
 from db.records import ReadingRecord

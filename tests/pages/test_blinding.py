@@ -23,7 +23,8 @@ import manage
 from actions.audit_blinding import BlindingReport, Hit
 from actions.browser import Wire
 from core.errors import InputError
-from core.study import Answer, Arm, Presentation, Protocol
+from core.protocol import Arm, Protocol
+from core.study import Answer, Presentation
 from pages.widgets.reading_panel import PanelCase, pack_frame
 from tests.pages.conftest import chromium_or_skip
 from tests.pages.reading_server import ROOT, ReadingServer

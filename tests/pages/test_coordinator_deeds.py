@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 from actions.models import load_classifier, predict_cohort, register_ensemble, register_model
 from core.model.checkpoint import load_checkpoint, save_checkpoint
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.protocol import THYROID_CLASSES, Protocol
 from core.settings import get_settings
-from core.study import THYROID_CLASSES, CaseRecord, Protocol, Role, StudyState
+from core.study import CaseRecord, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from pages.widgets import guard, resources
 from tests.pages.reading_server import COORDINATOR, N_CASES, PASSWORD, STUDY

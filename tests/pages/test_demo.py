@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from core.study import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES
 from tests.pages.reading_server import ROOT, ReadingServer
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from core.study import THYROID_CLASSES, StudyState
+from core.protocol import THYROID_CLASSES
+from core.study import StudyState
 from db import OPERATOR, Repository, open_store
 from db.records import ReadingRecord
 from tests.pages.reading_server import N_CASES, PASSWORD, STUDY, ReadingServer

@@ -24,8 +24,9 @@ from core.errors import InputError, ManifestError, ModelError, TrainingError
 from core.imaging import ManifestErrors
 from core.model.architectures import Network
 from core.model.checkpoint import read_card
+from core.protocol import THYROID_CLASSES, DiseaseClass, Protocol
 from core.settings import get_settings
-from core.study import THYROID_CLASSES, DiseaseClass, Protocol, StudyState
+from core.study import StudyState
 from db import OPERATOR
 from db.store import create_store
 from tests.stores import repository_of

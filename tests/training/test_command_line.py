@@ -24,7 +24,7 @@ from core.model.augmented import Augmented
 from core.model.checkpoint import load_checkpoint
 from core.model.classifier import Classifier, Ensemble
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
-from core.study import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES
 from training.command_line import app
 from training.conclusion import ship
 from training.cross_validation import ablation_plans, comparison_plans, cross_validation_plans, mean_and_sd

@@ -19,7 +19,7 @@ from core.imaging import load_image
 from core.model.preprocessing import prepare, prepare_mask
 from core.phantom import generate_case
 from core.phantom.dicom import dicom_bytes
-from core.study import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES
 from training.dataset import Dataset, check_classes, check_no_leak, open_dataset
 
 Change = Callable[[list[dict[str, str]], Path], None]

@@ -20,7 +20,8 @@ import streamlit as st
 
 from core.errors import InputError
 from core.imaging import default_window
-from core.study import Answer, Presentation, Protocol
+from core.protocol import Protocol
+from core.study import Answer, Presentation
 from pages.door.addresses import address
 
 _FOLDER = Path(__file__).parent
@@ -108,7 +109,7 @@ def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None
         "revision": case.revision,
         "question": protocol.question,
         "classes": [{"key": disease.key, "label": disease.label} for disease in protocol.classes],
-        "confidence": list(protocol.confidence_labels),
+        "confidence": list(protocol.scale.words),
         "previous": previous,
         "can_correct": case.can_correct,
         "height": pixels.shape[0],

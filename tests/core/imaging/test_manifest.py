@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import ManifestError
 from core.imaging import ManifestErrors, encode_png, manifest_cases, read_folder, read_manifest
-from core.study import THYROID_CLASSES, DiseaseClass
+from core.protocol import THYROID_CLASSES, DiseaseClass
 
 COLUMNS = ["image", "case", "patient", "class", "centre", "scanner", "cohort", "age", "sex", "exclusion_reason"]
 CLASSES = ["graves", "normal", "sat", "tumor"]

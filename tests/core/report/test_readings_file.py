@@ -17,11 +17,11 @@ from scipy import stats
 
 from core.analysis import analyse
 from core.errors import InputError, ManifestError, NotFoundError, UndefinedStatisticError
+from core.protocol import DiseaseClass
 from core.report.file_analysis import analyse_file
 from core.report.file_options import FileOptions, named_classes
 from core.report.readings_file import read_readings_file, readings_files
 from core.spelling import spelling_key
-from core.study import DiseaseClass
 from core.study_analysis.data import StudyData
 from tests.core.analysis_studies import simulated_study
 
