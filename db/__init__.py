@@ -18,6 +18,7 @@ from db.records import (
     ReaderProgress,
     ReadingImage,
     ReadingRecord,
+    ReadingView,
     SavedReading,
     StudyMember,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "ReaderProgress",
     "ReadingImage",
     "ReadingRecord",
+    "ReadingView",
     "Repository",
     "SavedReading",
     "StudyMember",

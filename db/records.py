@@ -12,12 +12,21 @@ from core.study import Answer, Person, Presentation
 
 
 @dataclass(frozen=True)
-class ReadingImage:
-    """The pixels of one presentation, and all that a reader may know of them."""
+class ReadingView:
+    """One picture of a presentation, and all that a reader may know of it."""
 
-    pixels: np.ndarray  # (height, width), uint8 or uint16
-    bits: int  # 8 or 16
-    pixel_spacing_mm: float | None
+    pixels: np.ndarray  # (height, width), uint8 or uint16; in colour (height, width, 3), uint8
+    unit: str  # of the pixels: "counts", "grey" or "colour"
+    name: str = ""  # such as "anterior"; empty where the manifest has no views
+    pixel_spacing_mm: float | None = None
+    left_side: str | None = None  # where the patient's left lies: "image-left" or "image-right"; None: not known
+
+
+@dataclass(frozen=True)
+class ReadingImage:
+    """What one presentation shows: every view of the case, in the order of the manifest, at least one."""
+
+    views: tuple[ReadingView, ...]
 
 
 @dataclass(frozen=True)

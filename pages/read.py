@@ -127,7 +127,7 @@ def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
     progress = repository.my_progress(study.key)
     last = repository.last_reading(study.key) if study.protocol.may_revise else None
     if last is not None and st.session_state.get(_CORRECTING) == last.presentation.presentation_id:
-        image = repository.presentation_image(last.presentation.presentation_id)
+        image = repository.presentation_image(last.presentation.presentation_id).views[0]
         return PanelCase(
             last.presentation, image.pixels, progress.n_done, last.revision, last.answer, True, image.pixel_spacing_mm
         )
@@ -135,7 +135,7 @@ def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
     presentation = repository.next_presentation(study.key)
     if presentation is None:
         return None
-    image = repository.presentation_image(presentation.presentation_id)
+    image = repository.presentation_image(presentation.presentation_id).views[0]
     return PanelCase(
         presentation,
         image.pixels,

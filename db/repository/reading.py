@@ -13,7 +13,7 @@ from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.imaging import decode_png
 from core.protocol import Arm
 from core.study import Answer, Presentation, Receipt, Role, Study, StudyState, check_answer
-from db.records import MyProgress, ReadingImage, SavedReading
+from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
 from db.repository.access import RepositoryBase, allowed, new_id
 from db.seals import entry_of_reading
 from db.tables import CaseImageRow, ImageRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
@@ -95,9 +95,14 @@ class ReadingRepository(RepositoryBase):
             found = db_session.execute(
                 sa.select(ImageRow.png, ImageRow.bits, CaseImageRow.pixel_spacing_mm)
                 .join(CaseImageRow, CaseImageRow.image_id == ImageRow.image_id)
-                .where(CaseImageRow.case_id == presentation.case_id, CaseImageRow.view_number == 1)
-            ).one()
-        return ReadingImage(pixels=decode_png(found.png), bits=found.bits, pixel_spacing_mm=found.pixel_spacing_mm)
+                .where(CaseImageRow.case_id == presentation.case_id)
+                .order_by(CaseImageRow.view_number)
+            ).all()
+        views = (
+            ReadingView(decode_png(png), "counts" if bits == 16 else "grey", pixel_spacing_mm=spacing)
+            for png, bits, spacing in found
+        )
+        return ReadingImage(tuple(views))
 
     @allowed(Role.READER)
     def last_reading(self, study_key: str) -> SavedReading | None:

@@ -24,7 +24,7 @@ def test_the_order_is_the_seeded_one_of_this_reader_and_no_other(room: Room) -> 
         while (presentation := reader.next_presentation(STUDY)) is not None:
             assert presentation.position == len(pixels) + 1
             assert presentation.count == len(included)
-            pixels.append(reader.presentation_image(presentation.presentation_id).pixels)
+            pixels.append(reader.presentation_image(presentation.presentation_id).views[0].pixels)
             read_next(reader)
         shown[login] = [
             next(case.case for case in room.cases if np.array_equal(case.pixels, image)) for image in pixels
@@ -36,8 +36,8 @@ def test_the_order_is_the_seeded_one_of_this_reader_and_no_other(room: Room) -> 
 
 def test_pixels_come_back_bit_for_bit_with_their_depth(room: Room) -> None:
     presentation = room.ann.next_presentation(STUDY)
-    image = room.ann.presentation_image(presentation.presentation_id)
-    assert image.bits == 16
+    (image,) = room.ann.presentation_image(presentation.presentation_id).views
+    assert (image.unit, image.name, image.left_side) == ("counts", "", None)
     assert image.pixels.dtype == np.uint16
     assert image.pixel_spacing_mm == 2.4
     assert any(np.array_equal(image.pixels, case.pixels) for case in room.cases)
@@ -279,7 +279,9 @@ def test_the_same_cases_in_a_second_study_come_in_another_order(room: Room) -> N
         room.coordinator.set_state(key, StudyState.OPEN)
         shown = []
         while (place := room.ann.next_presentation(key)) is not None:
-            shown.append(tuple(room.ann.presentation_image(place.presentation_id).pixels[0] - (key == "third")))
+            shown.append(
+                tuple(room.ann.presentation_image(place.presentation_id).views[0].pixels[0] - (key == "third"))
+            )
             room.ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id=f"{key}-{place.position}")
         orders.append(shown)
     assert sorted(orders[0]) == sorted(orders[1])

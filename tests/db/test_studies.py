@@ -122,7 +122,7 @@ def test_a_new_protocol_version_makes_the_orders_again(room: Room) -> None:
     keys = [case.case for case in cases]
     expected = reading_order(keys, study="second", seed=2, reader="ann", arm=Arm.UNAIDED)[0]
     assert expected != reading_order(keys, study="second", seed=1, reader="ann", arm=Arm.UNAIDED)[0]
-    shown = room.ann.presentation_image(first.presentation_id).pixels
+    shown = room.ann.presentation_image(first.presentation_id).views[0].pixels
     assert (shown == next(case.pixels for case in cases if case.case == expected)).all()
     with pytest.raises(ConflictError):
         room.coordinator.update_protocol("second", Protocol(title="T"))
