@@ -146,19 +146,9 @@ _NOT_IN_TERMINAL = (
 
 def show_frame(title: str, frame: pd.DataFrame) -> None:
     """A table of the analysis with its interval in one column; all columns and digits are in CSV and JSON."""
-    import pandas as pd
+    from core.number_text import shown_table
 
-    def cell(value: Any) -> str:
-        if pd.isna(value):  # None, NaN and NA alike
-            return ""
-        return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-    shown = frame.astype(object).map(cell)
-    if {"value", "lower", "upper"} <= set(frame.columns):
-        interval = shown["value"] + " (" + shown["lower"] + " to " + shown["upper"] + ")"
-        place = list(shown.columns).index("value")
-        shown = shown.drop(columns=["value", "lower", "upper"])
-        shown.insert(place, "value (95 % interval)", interval.where(frame["lower"].notna(), frame["value"].map(cell)))
+    shown = shown_table(frame)
     hidden = (*_NOT_IN_TERMINAL, *(("first", "second") if "first_name" in shown.columns else ()))
     kept = [name for name in shown.columns if name not in hidden and (shown[name] != "").any()]
     show_table(title, kept, shown[kept].to_numpy().tolist())

@@ -109,7 +109,7 @@ def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
     ]
     assert in_csv == [pytest.approx(by_hand, abs=1e-12)]
     printed = terminal.run("results", "--study", "road", "--table", "summary")
-    assert f"{by_hand:.4f}" in printed
+    assert f"{by_hand:.3f} (" in printed
     assert "declared in protocol version 2" in printed
     everything = json.loads(terminal.run("results", "--study", "road", "--json"))
     assert everything["cohorts"]

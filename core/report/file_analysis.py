@@ -14,6 +14,7 @@ from rich.table import Table
 
 from core.analysis import StudyAnalysis, analyse
 from core.errors import NotFoundError
+from core.number_text import cell_text
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
 from core.report.readings_file import layout_of, read_readings_file
@@ -116,14 +117,13 @@ def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
     """Every column of a table that says something, value and interval in one."""
-    if set(_INTERVAL) <= set(table.columns):
+    if "estimate" in table.columns:
         place = list(table.columns).index("value")
-        shown = _with_interval(table)
-        table = shown.drop(columns=list(_INTERVAL))
+        table = table.drop(columns=list(_INTERVAL))
         table.insert(place, "estimate", table.pop("estimate"))
     notes = table["notes"] if "notes" in table.columns else pd.Series("", index=table.index)
-    return table.drop(columns=["cohort", *[name for name in table.columns if not (table[name].map(_cell) != "").any()]],
-                      errors="ignore").assign(notes=notes)  # fmt: skip
+    silent = [name for name in table.columns if all(cell_text(value, "") == "" for value in table[name])]
+    return table.drop(columns=["cohort", *silent], errors="ignore").assign(notes=notes)
 
 
 def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
@@ -147,36 +147,34 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
     )
     return [
         ("Answers", tables["missing"][[*who, "n_expected", "n_answered", "n_missing", "n_unreadable", "notes"]]),
-        ("Overall", _with_interval(summary)[[*who, "quantity", "n", "estimate", "method", "notes"]]),
-        ("Per class", _with_interval(tables["per_class"])[[*who, "class", "quantity", "n", "estimate", "notes"]]),
-        ("AUC", _with_interval(tables["auc"])[[*who, "class", "n", "estimate", "method", "notes"]]),
+        ("Overall", summary[[*who, "quantity", "n", "estimate", "method", "notes"]]),
+        ("Per class", tables["per_class"][[*who, "class", "quantity", "n", "estimate", "notes"]]),
+        ("AUC", tables["auc"][[*who, "class", "n", "estimate", "method", "notes"]]),
         (
             "Accuracy of two on the same cases (first - second)",
-            _with_interval(pairs)[["first", "second", "n", "estimate", "p_exact", "p_holm", "p_chi_squared", "notes"]],
+            pairs[["first", "second", "n", "estimate", "p_exact", "p_holm", "p_chi_squared", "notes"]],
         ),
         (
             "AUC of two on the same cases (first - second)",
-            _with_interval(curves)[["first", "second", "class", "n", "estimate", "p_value", "p_holm", "notes"]],
+            curves[["first", "second", "class", "n", "estimate", "p_value", "p_holm", "notes"]],
         ),
         (
             "Agreement between readers",
-            _with_interval(tables["agreement"])[
+            tables["agreement"][
                 ["arm", "scope", "first", "second", "statistic", "n_readers", "n", "estimate", "notes"]
             ],
         ),
         (
             "Average of the readers of an arm",
-            _with_interval(means)[["figure", "scope", "arm", "n_readers", "n", "estimate", "df", "notes"]],
+            means[["figure", "scope", "arm", "n_readers", "n", "estimate", "df", "notes"]],
         ),
         (
             "Several readers, several cases (first - second)",
-            _with_interval(panels)[
-                ["figure", "scope", "first", "second", "n_readers", "n", "estimate", "df2", "p_value", "notes"]
-            ],
+            panels[["figure", "scope", "first", "second", "n_readers", "n", "estimate", "df2", "p_value", "notes"]],
         ),
         (
             "Within the margin? (first - second)",
-            _with_interval(margins)[
+            margins[
                 [
                     "figure",
                     "scope",
@@ -194,11 +192,11 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
         ),
         (
             "Calibration of probabilities",
-            _with_interval(tables["calibration"])[["name", "class", "quantity", "n", "estimate", "p_value", "notes"]],
+            tables["calibration"][["name", "class", "quantity", "n", "estimate", "p_value", "notes"]],
         ),
         (
             "Seconds by answer",
-            _with_interval(tables["reading_times"])[[*who, "answer", "n", "estimate", "notes"]],
+            tables["reading_times"][[*who, "answer", "n", "estimate", "notes"]],
         ),
     ]
 
@@ -206,21 +204,6 @@ def _views(tables: dict[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
 def _arm(arms: pd.Series) -> pd.Series:
     """Arm in brackets, nothing for a model."""
     return arms.map(lambda arm: f" ({arm})" if arm else "")
-
-
-def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
-    """A column "estimate" of value and interval."""
-    texts = [_estimate_text(*row) for row in table[list(_INTERVAL)].itertuples(index=False, name=None)]
-    return table.assign(estimate=pd.Series(texts, index=table.index, dtype=object))
-
-
-def _estimate_text(value: float | None, lower: float | None, upper: float | None) -> str:
-    """0.961 (0.940-0.974); an undefined number is said in words."""
-    if value is None or pd.isna(value):
-        return "undefined"
-    if lower is None or upper is None or pd.isna(lower) or pd.isna(upper):
-        return f"{value:.4f}"
-    return f"{value:.4f} ({lower:.4f} to {upper:.4f})"
 
 
 def _as_table(title: str, frame: pd.DataFrame) -> Table:
@@ -235,12 +218,5 @@ def _as_table(title: str, frame: pd.DataFrame) -> Table:
             no_wrap=column in {"estimate", "p_value", "p_holm", "p_exact", "df", "df2", "quantity", "figure"},
         )
     for row in frame.itertuples(index=False, name=None):
-        shown.add_row(*(escape(_cell(value)) for value in row))
+        shown.add_row(*(escape(cell_text(value, str(name))) for name, value in zip(frame.columns, row, strict=True)))
     return shown
-
-
-def _cell(value: object) -> str:
-    """A cell as text; numbers with four significant digits."""
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.number_text import estimate_text
 from core.statistics.result import Estimate, TestResult
 from core.study_analysis.results import CohortAnalysis
 
@@ -92,6 +93,8 @@ ESTIMATE = (
     number("confidence_level", "estimate.confidence_level"),
     text("method", "estimate.method"),
     text("state", lambda row: row.estimate.state.value),
+    #: as people read it; the same string on every screen, in every file and in the report
+    text("estimate", lambda row: estimate_text(row.estimate.value, row.estimate.lower, row.estimate.upper)),
 )
 #: Limits by standard error alone, which may leave the range of a difference; beside those of the estimate.
 WALD = (number("wald_lower", "estimate.wald_lower"), number("wald_upper", "estimate.wald_upper"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from pages.widgets.drawn_tables import WORDS, draw_download, draw_notes, draw_table, estimate_text
+from pages.widgets.drawn_tables import WORDS, draw_download, draw_notes, draw_table
 
 Tables = Mapping[str, pd.DataFrame]
 #: Figures of the multi-reader analysis, in the order in which they are shown.
@@ -82,8 +82,7 @@ def draw_areas(tables: Tables, labels: Mapping[str, str], names: Mapping[str, st
     """The AUC of every participant, one column a class or average."""
     rows = tables["auc"]
     st.markdown("**AUC of every class, and the averages over the classes by name** (95 %)")
-    full = rows.assign(text=_interval_texts(rows))
-    wide = full.pivot_table(index=["name", "arm"], columns="class", values="text", aggfunc="first", sort=False)
+    wide = rows.pivot_table(index=["name", "arm"], columns="class", values="estimate", aggfunc="first", sort=False)
     columns = [key for key in (*labels, "macro", "weighted", "micro", "hand_till") if key in wide.columns]
     titles = {key: labels.get(key, WORDS.get(key, key)) for key in columns}
     draw_table(wide.reset_index(), ["name", "arm", *columns], names, titles)
@@ -112,9 +111,8 @@ def draw_cutoffs(tables: Tables, names: Mapping[str, str], class_key: str) -> No
     if rows.empty:
         return
     with st.expander("Sensitivity, specificity and predictive values by rating cut-off"):
-        full = rows.assign(text=_interval_texts(rows))
         keys = ["name", "arm", "cutoff"]
-        wide = full.pivot_table(index=keys, columns="quantity", values="text", aggfunc="first", sort=False)
+        wide = rows.pivot_table(index=keys, columns="quantity", values="estimate", aggfunc="first", sort=False)
         wide = wide.reset_index()
         draw_table(wide, [*keys, "sensitivity", "specificity", "ppv", "npv"], names, _CUTOFF_TITLES)
         draw_download(rows, f"rating_cutoffs_{class_key}.csv")
@@ -123,8 +121,3 @@ def draw_cutoffs(tables: Tables, names: Mapping[str, str], class_key: str) -> No
 _CUTOFF_TITLES = {
     "sensitivity": "Sensitivity (95 %)", "specificity": "Specificity (95 %)", "ppv": "PPV (95 %)", "npv": "NPV (95 %)",
 }  # fmt: skip
-
-
-def _interval_texts(rows: pd.DataFrame) -> list[str]:
-    """Estimates with their intervals."""
-    return [estimate_text(*row) for row in rows[["value", "lower", "upper"]].itertuples(index=False, name=None)]

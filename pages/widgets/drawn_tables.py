@@ -15,6 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from actions.export_study import csv_file
+from core.number_text import cell_text
 
 #: Column of the analysis -> title on screen.
 TITLES = {
@@ -101,25 +102,21 @@ def draw_table(
     columns: Sequence[str],
     names: Mapping[str, str],
     titles: Mapping[str, str] | None = None,
-    *,
-    digits: int = 3,
 ) -> None:
     """Draw some columns of a table, keys replaced by names.
 
     Parameters
     ----------
     table : rows of a table of the analysis
-    columns : which columns, in this order; "estimate" is value, lower and upper, "pair" the names of both, "row_note"
+    columns : which columns, in this order; "pair" is the names of both, "row_note"
         the note of this row alone; those that the table lacks or that are empty are left out
     names : class and participant keys -> names
     titles : columns -> what they are called here, where that differs from :data:`TITLES`
-    digits : int
-        After the decimal point.
     """
-    full = _with_joined_columns(table, digits)
+    full = _with_joined_columns(table)
     kept = [name for name in columns if name in full.columns and not _is_empty(full[name])]
     words, called = {**WORDS, **names}, {**TITLES, **(titles or {})}
-    shown = pd.DataFrame({called.get(name, name): _texts(full[name], name, words, digits) for name in kept})
+    shown = pd.DataFrame({called.get(name, name): _texts(full[name], name, words) for name in kept})
     if len(shown) <= WHOLE_UP_TO:
         st.table(shown.map(_plain).rename(columns=_plain), hide_index=True, border="horizontal")
     else:
@@ -161,28 +158,9 @@ def draw_download(table: pd.DataFrame, name: str) -> None:
     )
 
 
-def p_text(p: float | None) -> str:
-    """A p value as journals print it."""
-    if p is None or pd.isna(p):
-        return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def estimate_text(value: float | None, lower: float | None, upper: float | None, digits: int = 3) -> str:
-    """0.845 (0.780 to 0.900); an undefined number is said in words."""
-    if value is None or pd.isna(value):
-        return "undefined"
-    limits = "" if pd.isna(lower) or pd.isna(upper) else f" ({lower:.{digits}f} to {upper:.{digits}f})"
-    return f"{value:.{digits}f}{limits}".replace("-", "−")
-
-
-def _with_joined_columns(table: pd.DataFrame, digits: int) -> pd.DataFrame:
-    """The table with its estimate, its pair and its own notes as one column each."""
+def _with_joined_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its pair and its own notes as one column each."""
     full = table.copy()
-    if {"value", "lower", "upper"} <= set(table.columns):
-        limits = table[["value", "lower", "upper"]].itertuples(index=False, name=None)
-        texts = [estimate_text(value, lower, upper, digits) for value, lower, upper in limits]
-        full["estimate"] = pd.Series(texts, index=table.index, dtype=object)
     if "first_name" in table.columns:
         first, second = (table[f"{side}_name"] + _arms(table, side) for side in ("first", "second"))
         full["pair"] = first.where(table["second_name"] == "", first + " − " + second)
@@ -218,17 +196,13 @@ def _shared_notes(table: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _texts(column: pd.Series, name: str, words: Mapping[str, str], digits: int) -> list[str]:
+def _texts(column: pd.Series, name: str, words: Mapping[str, str]) -> list[str]:
     """Cells as texts."""
 
     def cell(value: Any) -> str:
         if isinstance(value, str):
             return words.get(value, value)
-        if value is None or pd.isna(value):
-            return ""
-        if name.startswith("p_"):
-            return p_text(float(value))
-        return f"{value:.{digits}f}".replace("-", "−") if isinstance(value, float) else str(value)
+        return cell_text(value, name)
 
     return [cell(value) for value in column.tolist()]
 

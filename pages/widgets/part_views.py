@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.widgets import charts
-from pages.widgets.drawn_tables import WORDS, draw_download, draw_notes, draw_table, estimate_text
+from pages.widgets.drawn_tables import WORDS, draw_download, draw_notes, draw_table
 
 Tables = Mapping[str, pd.DataFrame]
 VARIABLES = {
@@ -47,8 +47,8 @@ def draw_calibration(tables: Tables, labels: Mapping[str, str], names: Mapping[s
         title = f"Net benefit of calling {labels[str(key)]}"
         st.plotly_chart(charts.decision_chart(decisions, title), config=charts.CHART_CONFIG, alt=title)
         draw_download(decisions, f"decision_curves_{key}.csv")
-    full = rows.assign(text=[estimate_text(*row) for row in _limits(rows)])
-    wide = full.pivot_table(index="class", columns="quantity", values="text", aggfunc="first", sort=False).reset_index()
+    wide = rows.pivot_table(index="class", columns="quantity", values="estimate", aggfunc="first", sort=False)
+    wide = wide.reset_index()
     quantities = [name for name in ("brier", "ece", "slope", "intercept", "in_the_large") if name in wide.columns]
     draw_table(wide, ["class", *quantities], names, {name: WORDS[name] for name in quantities})
     draw_download(rows, "calibration.csv")
@@ -111,8 +111,3 @@ def draw_times(tables: Tables, names: Mapping[str, str]) -> None:
     )
     draw_download(rows, "reading_times.csv")
     st.caption("The limits are two of the times, by the binomial distribution: no shape of the times is assumed.")
-
-
-def _limits(rows: pd.DataFrame) -> list[tuple[float, float, float]]:
-    """Value, lower and upper of every row."""
-    return list(rows[["value", "lower", "upper"]].itertuples(index=False, name=None))

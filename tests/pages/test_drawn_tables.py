@@ -7,8 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.analysis import analyse
+from core.number_text import estimate_text, p_text
 from pages.widgets import charts
-from pages.widgets.drawn_tables import estimate_text, p_text
 from pages.widgets.results_data import with_labels
 from tests.core.analysis_studies import simulated_study
 
