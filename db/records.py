@@ -20,6 +20,7 @@ class ReadingView:
     name: str = ""  # such as "anterior"; empty where the manifest has no views
     pixel_spacing_mm: float | None = None
     left_side: str | None = None  # where the patient's left lies: "image-left" or "image-right"; None: not known
+    origin: tuple[int, int] = (0, 0)  # row and column of the first pixel that is not padding; for the server only
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From image files to arrays, and from arrays to the bytes that are stored and shown."""
 
+from core.imaging.canvas import Canvas, laid_on
 from core.imaging.folder import folder_cases, read_folder
 from core.imaging.giveaways import Giveaway, ImageFacts, find_giveaways
 from core.imaging.image import LoadedImage, load_image, load_images
@@ -17,6 +18,7 @@ from core.imaging.png import content_sha256, decode_png, encode_png
 from core.imaging.render import default_window, render_uint8
 
 __all__ = [
+    "Canvas",
     "CaseStream",
     "Giveaway",
     "ImageFacts",
@@ -32,6 +34,7 @@ __all__ = [
     "find_giveaways",
     "folder_cases",
     "is_loud",
+    "laid_on",
     "load_image",
     "load_images",
     "load_mask",

@@ -6,11 +6,13 @@ statement.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
-from core.imaging import decode_png
+from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm
 from core.study import Answer, Presentation, Receipt, Role, Study, StudyState, check_answer
 from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
@@ -79,7 +81,9 @@ class ReadingRepository(RepositoryBase):
 
     @allowed(Role.READER)
     def presentation_image(self, presentation_id: str) -> ReadingImage:
-        """Pixels of one of the reader's own presentations; that they were sent stands in the audit trail.
+        """All views of one of the reader's own presentations; that they were sent stands in the audit trail.
+
+        Every presentation of this reader has pictures of one size and number format: :mod:`core.imaging.canvas`.
 
         Raises
         ------
@@ -92,17 +96,15 @@ class ReadingRepository(RepositoryBase):
             presentation, study = self._own(db_session, presentation_id)
             _require_open(study)
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
+            canvases = self._canvases(db_session, study)
             found = db_session.execute(
-                sa.select(ImageRow.png, ImageRow.bits, CaseImageRow.pixel_spacing_mm)
-                .join(CaseImageRow, CaseImageRow.image_id == ImageRow.image_id)
+                sa.select(CaseImageRow.view_number, CaseImageRow.pixel_spacing_mm)
+                .add_columns(ImageRow.height, ImageRow.width, ImageRow.png)
+                .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
                 .where(CaseImageRow.case_id == presentation.case_id)
                 .order_by(CaseImageRow.view_number)
             ).all()
-        views = (
-            ReadingView(decode_png(png), "counts" if bits == 16 else "grey", pixel_spacing_mm=spacing)
-            for png, bits, spacing in found
-        )
-        return ReadingImage(tuple(views))
+        return ReadingImage(tuple(_view(canvases[each.view_number], each) for each in found))
 
     @allowed(Role.READER)
     def last_reading(self, study_key: str) -> SavedReading | None:
@@ -231,6 +233,27 @@ class ReadingRepository(RepositoryBase):
             count = self._count(db_session, study)
             return [_presentation_of(row, count) for row in db_session.scalars(self._unread(study).limit(limit))]
 
+    def _canvases(self, db_session: Session, study: StudyRow) -> dict[int, Canvas]:
+        """What the pictures of each view have in common among all that this reader reads in the study."""
+        rows = db_session.execute(
+            sa.select(
+                CaseImageRow.view_number,
+                sa.func.max(ImageRow.height),
+                sa.func.max(ImageRow.width),
+                sa.func.max(ImageRow.bits),
+                sa.func.min(ImageRow.bits),
+            )
+            .select_from(PresentationRow)
+            .join(CaseImageRow, CaseImageRow.case_id == PresentationRow.case_id)
+            .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+            .where(*self._mine(study))
+            .group_by(CaseImageRow.view_number)
+        )
+        return {
+            view: Canvas(height, width, bits, "counts" if fewest_bits == 16 else "grey")
+            for view, height, width, bits, fewest_bits in rows
+        }
+
     def _count(self, db_session: Session, study: StudyRow) -> int:
         """Presentations in this reader's order."""
         return db_session.scalar(sa.select(sa.func.count()).select_from(PresentationRow).where(*self._mine(study))) or 0
@@ -260,6 +283,16 @@ def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revisio
         is_unreadable=answer.is_unreadable,
         reading_seconds=answer.reading_seconds,
         display_state=dict(answer.display_state),
+    )
+
+
+def _view(canvas: Canvas, found: sa.Row[Any]) -> ReadingView:
+    """One picture as every reader sees it."""
+    return ReadingView(
+        pixels=laid_on(canvas, decode_png(found.png)),
+        unit=canvas.unit,
+        pixel_spacing_mm=found.pixel_spacing_mm,
+        origin=canvas.origin(found.height, found.width),
     )
 
 
