@@ -554,6 +554,8 @@ def results(
     if as_json:
         typer.echo(json.dumps(analysis.to_dict(), indent=2))
         return
+    for each in analysis.cohorts:
+        say(f"{each.cohort}: {' '.join(each.answer)}", markup=False)
     tables = analysis.to_tables()
     for name in table or ["cases", "missing", "summary", "auc", "mcnemar"]:
         if name not in tables:

@@ -16,7 +16,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -25,7 +25,9 @@ from core.errors import NotFoundError
 from core.protocol import DiseaseClass
 from core.statistics.validation import check_confidence_level
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
+from core.study_analysis.case_description import CaseDescription, describe_cases
 from core.study_analysis.data import StudyData
+from core.study_analysis.headline import headline
 from core.study_analysis.json_form import json_form
 from core.study_analysis.margin_verdicts import check_margin, margin_results
 from core.study_analysis.marginal_tests import marginal_tests
@@ -66,6 +68,7 @@ __all__ = [
     "COLUMNS",
     "AgreementResult",
     "AucComparison",
+    "CaseDescription",
     "ClassPerformance",
     "CohortAnalysis",
     "Identity",
@@ -95,6 +98,7 @@ class StudyAnalysis:
     cohorts: tuple[CohortAnalysis, ...]
     notes: tuple[str, ...]
     missing: Missing = Missing.COMMON
+    description: CaseDescription = field(kw_only=True)
 
     def cohort(self, name: str) -> CohortAnalysis:
         """One cohort.
@@ -111,7 +115,7 @@ class StudyAnalysis:
 
     def to_tables(self) -> dict[str, pd.DataFrame]:
         """Tidy tables by name; columns in :data:`COLUMNS`, meaning in ``docs/statistics.md``."""
-        return tables(self.cohorts)
+        return tables(self.cohorts, self.description)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe object with all digits; keys in ``docs/statistics.md``."""
@@ -174,9 +178,10 @@ def analyse(
     if data.simulated:
         names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
-    return StudyAnalysis(
-        tuple(data.classes), level, tuple(_cohort(one, level, margin, way, steps) for one in arrays), tuple(notes), way
-    )
+    found = [_cohort(one, level, margin, way, steps) for one in arrays]
+    answered = tuple(replace(one, answer=headline(one, declared=data.declared_model)) for one in found)
+    description = describe_cases(data)
+    return StudyAnalysis(tuple(data.classes), level, answered, tuple(notes), way, description=description)
 
 
 def _cohort(

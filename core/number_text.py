@@ -41,9 +41,18 @@ def estimate_text(value: Number, lower: Number, upper: Number, digits: int = DIG
 
 def percent_text(value: Number, lower: Number = None, upper: Number = None, digits: int = PERCENT_DIGITS) -> str:
     """94.4 % (92.1 to 96.1) of a proportion between 0 and 1."""
+    return _in_hundredths(value, lower, upper, "%", digits)
+
+
+def points_text(value: Number, lower: Number = None, upper: Number = None, digits: int = PERCENT_DIGITS) -> str:
+    """8.4 points (5.3 to 11.6) of a difference of two proportions, between -1 and 1."""
+    return _in_hundredths(value, lower, upper, "points", digits)
+
+
+def _in_hundredths(value: Number, lower: Number, upper: Number, unit: str, digits: int) -> str:
     if value is None or _is_missing(value):
         return UNDEFINED
-    text = f"{number_text(100 * value, digits)} %"
+    text = f"{number_text(100 * value, digits)} {unit}"
     if lower is None or upper is None or _is_missing(lower) or _is_missing(upper):
         return text
     return f"{text} ({number_text(100 * lower, digits)} to {number_text(100 * upper, digits)})"
@@ -54,6 +63,12 @@ def p_text(p: Number) -> str:
     if p is None or _is_missing(p):
         return ""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_words(p: Number) -> str:
+    """Of a p value in a sentence: p < 0.001, p = 0.034; "" where there is none."""
+    text = p_text(p)
+    return text and (f"p {text}" if text[0] == "<" else f"p = {text}")
 
 
 def cell_text(value: Any, column: str) -> str:

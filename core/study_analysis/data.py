@@ -58,6 +58,8 @@ class StudyData:
         cohort in an arm was asked to read all of that cohort.
     reader_years : mapping, optional
         Reader key to years of experience, for subgroups of readers.
+    declared_model : str, optional
+        Key of the model that the protocol named before reading: it meets the readers, and is what an aided reader saw.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class StudyData:
     reader_ratings: pd.DataFrame | None = None
     assignments: pd.DataFrame | None = None
     reader_years: Mapping[str, float] = field(default_factory=dict)
+    declared_model: str | None = None
 
     def __post_init__(self) -> None:
         keys = self.class_keys

@@ -41,6 +41,7 @@ def json_form(
                 "n_patients": one.n_patients,
                 "class_counts": dict(one.class_counts),
                 "excluded_counts": dict(one.excluded_counts),
+                "answer": list(one.answer),
                 "notes": list(one.notes),
             }
             for one in cohorts

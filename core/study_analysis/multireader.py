@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Generic, TypeVar
 
+from core.number_text import p_words
 from core.statistics.mrmc import ClassResult, compare_arms, over_classes
 from core.statistics.obuchowski_rockette import ObuchowskiRockette
 from core.statistics.reader_study import Figure, ReaderStudy
@@ -385,18 +386,13 @@ def _told(test: TestResult) -> str:
     """Difference, interval and p value in one line."""
     difference = test.difference
     if difference is None or difference.value is None:
-        return f"undefined ({test.reason})" if test.p_value is None else _p_text(test.p_value)
+        return f"undefined ({test.reason})" if test.p_value is None else p_words(test.p_value)
     limits = ""
     if difference.lower is not None and difference.upper is not None:
         limits = f" ({difference.lower:+.3f} to {difference.upper:+.3f})"
     return f"difference {difference.value:+.3f}{limits}" + (
-        "" if test.p_value is None else f", {_p_text(test.p_value)}"
+        "" if test.p_value is None else f", {p_words(test.p_value)}"
     )
-
-
-def _p_text(p: float) -> str:
-    """A p value for a sentence."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def defined(values: Mapping[str, float | None]) -> dict[str, float]:

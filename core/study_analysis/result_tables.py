@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.study_analysis.case_description import CaseDescription
 from core.study_analysis.results import BETWEEN_PATIENTS, CohortAnalysis, PairComparison
 from core.study_analysis.table_columns import (
     COHORT,
@@ -32,9 +33,10 @@ from core.study_analysis.table_columns import (
 )
 
 
-def tables(cohorts: Sequence[CohortAnalysis]) -> dict[str, pd.DataFrame]:
+def tables(cohorts: Sequence[CohortAnalysis], description: CaseDescription) -> dict[str, pd.DataFrame]:
     """Every table of :data:`TABLES`, with rows in the order of the results; an empty table keeps its columns."""
-    return {table.name: table.frame(cohorts) for table in TABLES}
+    found = {table.name: table.frame(cohorts) for table in TABLES}
+    return found | {table.name: table.frame([description]) for table in CASE_TABLES}
 
 
 # -------------------------------------------------------------------------------------------------- one participant
@@ -359,5 +361,34 @@ TABLES: tuple[ResultTable, ...] = (
     )),
 )  # fmt: skip
 
+
+def _each(of: Callable[[CaseDescription], Sequence[Any]]) -> Callable[[CaseDescription], Iterator[Row]]:
+    """A row for every item of a description of the cases."""
+    return lambda description: (Row(one=one) for one in of(description))
+
+
+_OF_COHORT = text("cohort", "one.cohort")
+_N_CASES = count("n_cases", "one.n_cases")
+
+#: The tables of all cases, answered or not.
+CASE_TABLES: tuple[ResultTable, ...] = (
+    ResultTable("flow", _each(lambda found: found.flow), (
+        text("step", "one.step"), _OF_COHORT, text("what", "one.what"), _N_CASES, count("n_patients", "one.n_patients"),
+    )),
+    ResultTable("baseline", _each(lambda found: found.baseline), (
+        _OF_COHORT, text("variable", "one.variable"), text("level", "one.level"), count("n", "one.n"),
+        count("of", "one.of"), number("share", "one.share"), number("value", "one.value"), number("lower", "one.lower"),
+        number("upper", "one.upper"), number("spread", "one.spread"),
+    )),
+    ResultTable("groups_by_class", _each(lambda found: found.groups), (
+        _OF_COHORT, text("variable", "one.variable"), text("level", "one.level"), _CLASS, _N_CASES,
+    )),
+    ResultTable("shared_patients", _each(lambda found: found.shared_patients), (
+        text("first", "one.first"), text("second", "one.second"),
+        count("n_patients", lambda row: len(row.one.patients)),
+        text("patients", lambda row: " | ".join(row.one.patients)),
+    )),
+)  # fmt: skip
+
 #: Table name -> its columns, in order.
-COLUMNS = {table.name: tuple(column.name for column in table.columns) for table in TABLES}
+COLUMNS = {table.name: tuple(column.name for column in table.columns) for table in (*TABLES, *CASE_TABLES)}

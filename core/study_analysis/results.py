@@ -395,6 +395,7 @@ class CohortAnalysis:
     matched_points: tuple[MatchedPointResult, ...] = ()
     subgroups: tuple[SubgroupResult, ...] = ()
     reading_times: tuple[ReadingTimeResult, ...] = ()
+    answer: tuple[str, ...] = ()  # the result in sentences to quote, by core.study_analysis.headline
 
     def participant(self, key: str, arm: str = "") -> ParticipantAnalysis:
         """A reader in an arm, or a model.

@@ -16,7 +16,6 @@ import pandas as pd
 
 from core.number_text import estimate_text
 from core.statistics.result import Estimate, TestResult
-from core.study_analysis.results import CohortAnalysis
 
 Row = SimpleNamespace
 Place = str | Callable[[Row], Any]
@@ -36,12 +35,12 @@ class ResultTable:
     """One table: which rows a cohort gives, and the columns of a row."""
 
     name: str
-    rows: Callable[[CohortAnalysis], Iterator[Row]]
+    rows: Callable[[Any], Iterator[Row]]  # of a cohort's analysis, or of the description of the cases
     columns: tuple[Column, ...]
 
-    def frame(self, cohorts: Sequence[CohortAnalysis]) -> pd.DataFrame:
-        """The rows of all cohorts; an empty table keeps its columns."""
-        rows = [row for cohort in cohorts for row in self.rows(cohort)]
+    def frame(self, sources: Sequence[Any]) -> pd.DataFrame:
+        """The rows of all sources; an empty table keeps its columns."""
+        rows = [row for source in sources for row in self.rows(source)]
         return pd.DataFrame(
             {column.name: pd.Series([column.get(row) for row in rows], dtype=column.dtype) for column in self.columns}
         )

@@ -91,6 +91,7 @@ class StudyDataRepository(ResultsRepository):
                     for person in people
                     if person.years_of_experience is not None
                 },
+                declared_model=protocol.model_sha256,
             )
 
 

@@ -1,0 +1,169 @@
+"""The answer of a cohort in sentences that a physician can quote, made from the numbers of the analysis alone.
+
+The screen, the report and the command line print these sentences; none of them words a result by itself. Up to
+:data:`MOST_BY_NAME` readers of an arm are named one by one, more as their average with the scope that leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from core.number_text import p_words, percent_text, points_text
+from core.statistics.result import Estimate
+from core.statistics.scope import Scope
+from core.study_analysis.results import CohortAnalysis, MrmcResult, PairComparison, ParticipantAnalysis
+
+#: So many readers of an arm are told one by one.
+MOST_BY_NAME = 3
+ACCURACY = "accuracy"
+
+_POPULATION = {
+    Scope.RRRC.value: "for readers like these, on cases like these",
+    Scope.FRRC.value: "for these readers, on cases like these",
+    Scope.RRFC.value: "for readers like these, on these cases",
+}
+
+
+def headline(cohort: CohortAnalysis, *, declared: str | None = None) -> tuple[str, ...]:
+    """The answer in sentences, models against readers first, then aided against unaided reading.
+
+    Parameters
+    ----------
+    cohort : CohortAnalysis
+        One cohort of a study.
+    declared : str, optional
+        Key of the model that the protocol named before reading. It alone is told; without one every model is.
+
+    Returns
+    -------
+    tuple of str
+        At least one sentence; numbers that are undefined are called so.
+    """
+    models = [one for one in cohort.participants if one.kind == "model" and one.n_cases]
+    models = [one for one in models if one.key == declared] or models
+    readers = [one for one in cohort.participants if one.kind == "reader" and one.n_cases]
+    if not models and not readers:
+        return ("Nobody has answered a case of this cohort.",)
+    arms = sorted({one.arm for one in readers}, key=lambda arm: (arm != "unaided", arm))
+    first_arm = [one for one in readers if arms and one.arm == arms[0]]
+    said_arm = f", reading {arms[0]}" if len(arms) > 1 else ""
+    sentences = [_against(cohort, model, first_arm, said_arm) for model in models]
+    if not models and len(first_arm) <= MOST_BY_NAME:
+        parts = [_was_right(one, cohort, is_first=place == 0) for place, one in enumerate(first_arm)]
+        sentences = [_sentence(parts)]
+    elif not models:
+        sentences = [_sentence([_panel(cohort, first_arm, is_first=True)])]
+    return (*sentences, *_between_arms(cohort, arms))
+
+
+def _against(cohort: CohortAnalysis, model: ParticipantAnalysis, readers: list[ParticipantAnalysis], arm: str) -> str:
+    """A model, and the readers of one arm beside it; ``arm`` says which, where there are several."""
+    parts = [f"the model {_was_right(model, cohort, is_first=True)}"]
+    if not readers:
+        parts.append("no reader has answered a case of this cohort")
+    elif len(readers) <= MOST_BY_NAME:
+        for reader in readers:
+            pair = _pair(cohort, model, reader)
+            gap = "" if pair is None else f", difference {_difference(pair, model, reader)}"
+            parts.append(_was_right(reader, cohort, model.n_cases) + arm + gap)
+    else:
+        row = _mrmc(cohort, "model_vs_panel", model.key, readers[0].arm)
+        parts.append(_panel(cohort, readers) + arm + _panel_difference(row))
+    return _sentence(parts)
+
+
+def _was_right(
+    one: ParticipantAnalysis, cohort: CohortAnalysis, n_said: int | None = None, *, is_first: bool = False
+) -> str:
+    """Name, share of right answers and its interval; how many cases, where that was not said yet."""
+    accuracy = one.quantities.get(ACCURACY)
+    if accuracy is None:
+        return f"{one.name} gave ratings without a choice of class on {one.n_cases} cases"
+    share = _share(accuracy, level=cohort.confidence_level if is_first else None)
+    cases = "" if n_said == accuracy.n else f" of {accuracy.n} cases"
+    return f"{one.name} {'was right ' if is_first else ''}in {share}{cases}"
+
+
+def _share(estimate: Estimate, level: float | None = None) -> str:
+    """94.4 % (92.1 to 96.1); the first of a sentence says what the brackets hold."""
+    text = percent_text(estimate.value, estimate.lower, estimate.upper)
+    return text if level is None else text.replace("(", f"({100 * level:g} % interval ", 1)
+
+
+def _difference(pair: PairComparison, first: ParticipantAnalysis, second: ParticipantAnalysis) -> str:
+    """8.4 points (5.3 to 11.6; p < 0.001), and on which cases where not on all of both."""
+    gap, test = pair.difference, pair.leading_test
+    text = _with_p(points_text(gap.value, gap.lower, gap.upper), None if test is None else test.p_value)
+    is_all = pair.n_common == first.n_cases == second.n_cases
+    return text if is_all else f"{text} on the {pair.n_common} cases that both answered"
+
+
+def _panel(cohort: CohortAnalysis, readers: Sequence[ParticipantAnalysis], *, is_first: bool = False) -> str:
+    """The average over the readers of an arm."""
+    means = [one for one in cohort.panel_means if (one.metric, one.arm) == (ACCURACY, readers[0].arm)]
+    mean = next((one for one in means if one.is_leading), None)
+    n_readers = len(readers) if mean is None else mean.n_readers
+    if mean is None or mean.estimate.value is None:
+        return f"the {n_readers} readers have no average share of right answers"
+    share = _share(mean.estimate, cohort.confidence_level if is_first else None)
+    return f"the {n_readers} readers {'were right ' if is_first else ''}on average in {share}"
+
+
+def _panel_difference(row: MrmcResult | None) -> str:
+    """The difference from a panel with the population that its interval speaks of."""
+    gap = None if row is None else row.test.difference
+    if row is None or gap is None or gap.value is None:
+        return ""
+    text = _with_p(points_text(gap.value, gap.lower, gap.upper), row.test.p_value)
+    return f", difference {text} {_POPULATION[row.scope]}"
+
+
+def _with_p(text: str, p: float | None) -> str:
+    """A difference with its p value inside the brackets of its interval."""
+    words = p_words(p)
+    return f"{text[:-1]}; {words})" if words and text.endswith(")") else text
+
+
+def _between_arms(cohort: CohortAnalysis, arms: Sequence[str]) -> Iterator[str]:
+    """Aided against unaided reading: on average over the readers, or of single readers where there is no panel."""
+    if not {"aided", "unaided"} <= set(arms):
+        return
+    row = _mrmc(cohort, "arms", "aided")
+    if row is not None and row.second == "unaided" and row.first_value is not None:
+        who = f"the {row.n_readers} readers were right on average in {percent_text(row.first_value)}"
+        parts = [f"with the model in view {who} of {row.n_cases} cases"]
+        yield _sentence([*parts, f"without it in {percent_text(row.second_value)}{_panel_difference(row)}"])
+        return
+    for pair in cohort.comparisons:
+        if (
+            pair.table is not None
+            and pair.first.key == pair.second.key
+            and (pair.first.arm, pair.second.arm) == ("aided", "unaided")
+        ):
+            aided, unaided = (cohort.participant(one.key, one.arm) for one in (pair.first, pair.second))
+            shares = [_share(one.quantities[ACCURACY]) for one in (aided, unaided)]
+            parts = [f"with the model in view {aided.name} was right in {shares[0]}", f"without it in {shares[1]}"]
+            yield _sentence([*parts, f"difference {_difference(pair, aided, unaided)}"])
+
+
+def _pair(cohort: CohortAnalysis, model: ParticipantAnalysis, reader: ParticipantAnalysis) -> PairComparison | None:
+    """The comparison of a model with a reader, where both chose classes."""
+    for pair in cohort.comparisons:
+        if pair.table is not None and (pair.first, pair.second) == (model.identity, reader.identity):
+            return pair
+    return None
+
+
+def _mrmc(cohort: CohortAnalysis, analysis: str, first: str, arm: str = "") -> MrmcResult | None:
+    """The leading row on accuracy of a multi-reader comparison."""
+    for row in cohort.mrmc:
+        if (row.analysis, row.metric, row.first, row.arm, row.is_leading) == (analysis, ACCURACY, first, arm, True):
+            return row
+    return None
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    """Parts with a semicolon between them, as a sentence."""
+    text = "; ".join(parts)
+    is_name = not text.startswith(("the ", "with "))  # a name keeps its own letters
+    return f"{text if is_name else text[:1].upper() + text[1:]}."
