@@ -58,17 +58,20 @@ def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
     columns = [
         "sequence", "reader", "display_name", "is_simulated", "case", "cohort", "arm", "position", "revision",
         "is_current", "class", "class_label", "confidence", "confidence_label", "is_unreadable", "comment",
-        "reading_seconds", "saved_at", "display_state", "reading_id",
+        "reading_seconds", "gross_seconds", "active_seconds", "first_seconds", "server_seconds", "is_time_doubtful",
+        "is_typed_ahead", "saved_at", "display_state", "client_events", "reading_id",
     ]  # fmt: skip
     rows = [
         {
             **{name: getattr(each, name) for name in columns if hasattr(each, name)},
+            **vars(each.times),
             "arm": str(each.arm),
             "class": each.class_key,
             "class_label": protocol.label(each.class_key),
             "confidence_label": protocol.scale.word(each.confidence),
             "saved_at": each.saved_at.isoformat(),
             "display_state": json.dumps(each.display_state, sort_keys=True),
+            "client_events": json.dumps(each.client_events),
         }
         for each in repository.readings(study_key)
     ]

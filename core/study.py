@@ -18,14 +18,12 @@ from enum import StrEnum
 
 import numpy as np
 
+from core.client_events import LONGEST_READING_S, ClientEvent
 from core.errors import InputError
 from core.protocol import Arm, Protocol
 
 #: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
 READING_ORDER_ALGORITHM = "pcg64-sha256-v2"
-
-#: No reading of one case takes longer, seconds; a clock that says so is wrong.
-LONGEST_READING_S = 24 * 3600
 
 
 class Role(StrEnum):
@@ -134,6 +132,7 @@ class Answer:
     is_unreadable: bool = False  # technically inadequate: counted, never analysed as an answer
     reading_seconds: float | None = None  # image shown to save, hidden tab excluded; measured in the browser
     display_state: dict[str, object] = field(default_factory=dict)  # window, zoom, colour table at the moment of saving
+    events: tuple[ClientEvent, ...] = ()  # what the browser saw while the case was on its screen
 
 
 @dataclass(frozen=True)

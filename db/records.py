@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from core.client_events import ClientEvent, ReadingTimes
 from core.protocol import Arm
 from core.study import Answer, Person, Presentation
 
@@ -190,9 +191,12 @@ class ReadingRecord:
     confidence: int
     comment: str
     is_unreadable: bool
-    reading_seconds: float | None
+    reading_seconds: float | None  # as the panel counted
     saved_at: datetime
     display_state: dict[str, object] = field(default_factory=dict)
+    client_events: tuple[ClientEvent, ...] = ()
+    server_seconds: float | None = None  # image sent to answer received, on the server's clock
+    times: ReadingTimes = field(default_factory=ReadingTimes)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json(),
         list[str]: Json(),
         list[float]: Json(),
+        list[Any]: Json(),
     }
 
 
@@ -292,6 +293,7 @@ class ReadingRow(Base):
     is_unreadable: Mapped[bool]
     reading_seconds: Mapped[float | None]
     display_state: Mapped[dict[str, Any]]
+    client_events: Mapped[list[Any]] = mapped_column(server_default="[]")  # core.client_events, as the panel sent them
     saved_at: Mapped[datetime]
 
 

@@ -95,7 +95,8 @@ class StudyRows:
         self._n_rows: Counter[str] = Counter()
         self._doubtful: dict[tuple[str, str], CsvRow] = {}
         self._answers = _Table(("reader", "arm", "case", "repeat", "label", "confidence", "is_unreadable",
-                                "reading_seconds"), ["reader", "arm", "case", "repeat"])  # fmt: skip
+                                "reading_seconds", "is_time_doubtful", "is_typed_ahead"),
+                               ["reader", "arm", "case", "repeat"])  # fmt: skip
         self._ratings = _Table(("reader", "arm", "case", "class", "rating"), ["reader", "arm", "case", "class"])
         self._predictions = _Table(("model", "case", "label"), ["model", "case"])
 
@@ -175,7 +176,7 @@ class StudyRows:
     def add_reading(
         self, row: CsvRow, reader: str, case: str, arm: str, *, label: str = "", confidence: float = np.nan,
         repeat: float = 1.0, is_unreadable: bool = False, reading_seconds: float = np.nan,
-        ratings: Mapping[str, float] | None = None,
+        ratings: Mapping[str, float] | None = None, is_time_doubtful: bool = False, is_typed_ahead: bool = False,
     ) -> None:  # fmt: skip
         """One answer; without label, ratings and unreadable it says that the case was put before the reader."""
         self._names["reader"].add(reader, row.number)
@@ -184,7 +185,8 @@ class StudyRows:
             self._label_rows.setdefault(label, row)
         for name, value in (ratings or {}).items():
             self._ratings.add(row, (reader, arm, case, name, value))
-        self._answers.add(row, (reader, arm, case, repeat, label, confidence, is_unreadable, reading_seconds))
+        self._answers.add(row, (reader, arm, case, repeat, label, confidence, is_unreadable, reading_seconds,
+                                is_time_doubtful, is_typed_ahead))  # fmt: skip
 
     def add_prediction(
         self, row: CsvRow, model: str, case: str, probabilities: Mapping[str, float], label: str = ""

@@ -144,6 +144,7 @@ def _with_rating_only_readings(data: StudyData) -> pd.DataFrame:
     if known is not None:
         rated = rated[~pd.MultiIndex.from_frame(rated).isin(known)]
     extra = rated.assign(label="", confidence=np.nan, repeat=1.0, is_unreadable=False, reading_seconds=np.nan)
+    extra = extra.assign(is_time_doubtful=False, is_typed_ahead=False)
     return pd.concat([data.readings, extra], ignore_index=True) if len(data.readings) else extra
 
 
@@ -223,8 +224,8 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
     labels = np.full(n, -1, dtype=np.int64)
     labels[at] = pd.Index(keys).get_indexer(usable["label"])  # -1 where only a rating was given
     seconds = np.full(n, np.nan)
-    seconds[at] = usable["reading_seconds"].to_numpy(np.float64)
-    notes: list[str] = []
+    seconds[at] = usable["reading_seconds"].where(~usable["is_time_doubtful"]).to_numpy(np.float64)
+    notes = _notes_on_flags(usable)
     ratings = _given_ratings(data, reader, arm, position, labels)
     if ratings is None:
         ratings = _confidence_ratings(usable["confidence"].to_numpy(np.float64), labels, at, len(keys), notes)
@@ -238,6 +239,17 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
         int((rows["repeat"] > 1).sum()), tuple(notes), None if np.isnan(seconds).all() else seconds,
         data.reader_years.get(reader),
     )  # fmt: skip
+
+
+def _notes_on_flags(usable: pd.DataFrame) -> list[str]:
+    """What must be said of answers whose clock or moment is in doubt."""
+    n_doubtful, n_ahead = int(usable["is_time_doubtful"].sum()), int(usable["is_typed_ahead"].sum())
+    notes = []
+    if n_doubtful:
+        notes.append(f"{n_doubtful} of {len(usable)} reading times contradict the server's clock and are left out")
+    if n_ahead:
+        notes.append(f"{n_ahead} of {len(usable)} answers were typed before their image was drawn")
+    return notes
 
 
 def _confidence_ratings(

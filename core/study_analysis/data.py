@@ -43,8 +43,8 @@ class StudyData:
         ``centre``, ``scanner``, ``sex``, ``age_years``.
     readings : DataFrame
         ``reader``, ``case``, ``arm``, ``label`` (class key), ``confidence`` (above 0, or missing), optionally
-        ``repeat`` (1, 2, ...), ``is_unreadable`` and ``reading_seconds`` (0 or more). One row per reader, case, arm
-        and repeat.
+        ``repeat`` (1, 2, ...), ``is_unreadable``, ``reading_seconds`` (0 or more), ``is_time_doubtful`` (the time is
+        not analysed) and ``is_typed_ahead`` (counted). One row per reader, case, arm and repeat.
     predictions : DataFrame
         ``model``, ``case``, ``p_<class key>`` for every class, optionally ``label`` (else the most probable class).
     reader_names, model_names : mapping, optional
@@ -232,7 +232,8 @@ def _checked_readings(
         (readings["repeat"] < 1) | (readings["repeat"] % 1 != 0), "readings", "repeat", readings["repeat"],
         "must be 1, 2, 3 ...",
     )  # fmt: skip
-    readings["is_unreadable"] = _flags(readings, "readings", "is_unreadable")
+    for flag in ("is_unreadable", "is_time_doubtful", "is_typed_ahead"):
+        readings[flag] = _flags(readings, "readings", flag)
     has_seconds = "reading_seconds" in readings.columns
     readings["reading_seconds"] = _numbers(readings, "readings", "reading_seconds") if has_seconds else np.nan
     _refuse(

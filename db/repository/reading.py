@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from core.client_events import read_events
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm
@@ -283,6 +284,7 @@ def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revisio
         is_unreadable=answer.is_unreadable,
         reading_seconds=answer.reading_seconds,
         display_state=dict(answer.display_state),
+        client_events=[list(event) for event in read_events(answer.events)],
     )
 
 
@@ -310,6 +312,7 @@ def _answer_of(row: ReadingRow) -> Answer:
         is_unreadable=row.is_unreadable,
         reading_seconds=row.reading_seconds,
         display_state=dict(row.display_state),
+        events=tuple((name, ms) for name, ms in row.client_events),
     )
 
 

@@ -12,6 +12,7 @@ from core.errors import AccessError, NotFoundError
 from core.imaging import decode_png
 from core.protocol import Arm
 from core.study import ReferenceStandard, Role, StudyState
+from db.reading_clocks import reading_clocks
 from db.records import CasePrediction, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
 from db.repository.model import prediction_of
@@ -69,6 +70,7 @@ class ResultsRepository(RepositoryBase):
             )
             if only_current:
                 query = query.where(ReadingRow.revision == newest.c.revision)
+            clocks = reading_clocks(db_session, study)
             return [
                 ReadingRecord(
                     reading_id=reading.reading_id,
@@ -89,6 +91,9 @@ class ResultsRepository(RepositoryBase):
                     reading_seconds=reading.reading_seconds,
                     saved_at=reading.saved_at,
                     display_state=dict(reading.display_state),
+                    client_events=tuple((name, ms) for name, ms in reading.client_events),
+                    server_seconds=clocks[reading.sequence].server_seconds,
+                    times=clocks[reading.sequence].times,
                 )
                 for reading, presentation, person, case, cohort, last_revision in db_session.execute(query)
             ]

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.protocol import Protocol
 from core.study import Role
+from db.reading_clocks import reading_clocks
 from db.repository.access import allowed
 from db.repository.results import ResultsRepository, in_cohorts
 from db.tables import (
@@ -135,7 +136,7 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
             ReadingRow.class_key,
             ReadingRow.confidence,
             ReadingRow.is_unreadable,
-            ReadingRow.reading_seconds,
+            ReadingRow.sequence,
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(
@@ -148,8 +149,14 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
         .where(PresentationRow.study_id == study.study_id, *in_cohorts(cohorts))
         .order_by(ReadingRow.sequence)
     )
-    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "reading_seconds"]
-    return pd.DataFrame(list(rows), columns=columns)
+    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence"]
+    readings = pd.DataFrame(list(rows), columns=columns)
+    clocks = reading_clocks(db_session, study)
+    times = [clocks[sequence].times for sequence in readings.pop("sequence")]
+    readings["reading_seconds"] = pd.Series([one.active_seconds for one in times], dtype=float)
+    readings["is_time_doubtful"] = pd.Series([one.is_time_doubtful for one in times], dtype=bool)
+    readings["is_typed_ahead"] = pd.Series([one.is_typed_ahead for one in times], dtype=bool)
+    return readings
 
 
 def _assignments(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
+from core.client_events import kept_claim, read_events
 from core.errors import InputError
 from core.imaging import default_window
 from core.protocol import Protocol
@@ -29,7 +30,6 @@ _FOLDER = Path(__file__).parent
 PANEL_KEY = "reading_panel"
 #: Largest accepted comment, in characters; the panel's text field has the same limit.
 MAX_COMMENT_LENGTH = 2000
-_MOST_SECONDS = 10**9
 
 
 class ReceiptState(StrEnum):
@@ -153,16 +153,15 @@ def read_message(value: Any) -> PanelMessage:
             raise InputError("the comment holds characters that no store takes", field="comment")
         if len(comment) > MAX_COMMENT_LENGTH:
             raise InputError("the comment is too long", field="comment", fix=f"use {MAX_COMMENT_LENGTH} characters")
-        seconds = value.get("reading_seconds")
-        if isinstance(seconds, int) and abs(seconds) > _MOST_SECONDS:
-            raise InputError("the reading time is not possible", field="reading_seconds")
+        seconds, events = kept_claim(value.get("reading_seconds"), read_events(value.get("events")))
         answer = Answer(
             class_key=take("class_key", str),
             confidence=take("confidence", int),
             comment=comment,
             is_unreadable=take("is_unreadable", bool),
-            reading_seconds=float(seconds) if isinstance(seconds, (int, float)) else None,
+            reading_seconds=seconds,
             display_state=take("display_state", dict),
+            events=events,
         )
     submit_id, presentation_id = take("submit_id", str), take("presentation_id", str)
     if not _is_storable(submit_id + presentation_id):
