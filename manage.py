@@ -570,9 +570,7 @@ def results(
 def export(
     folder: Annotated[Path, typer.Argument(help="new folder for the files")],
     study: StudyOption = "",
-    layout: Annotated[
-        list[Layout] | None, typer.Option(help="files for other programs as well: mrmcaov, imrmc; repeat for both")
-    ] = None,
+    layout: Annotated[list[Layout] | None, typer.Option(help="files for other programs as well; repeat")] = None,
 ) -> None:
     """Write readings, predictions, reference standard, every table of the analysis, and a file for `analyse`."""
     from actions.export_study import export_study
@@ -585,11 +583,15 @@ def export(
 
 @app.command()
 def analyse(
-    file: Annotated[Path, typer.Argument(help="readings of any study, with the reference standard")],
+    file: Annotated[
+        list[Path],
+        typer.Argument(help="readings with the reference standard; or a file per reader, or their folder"),
+    ],
     layout: Annotated[Layout | None, typer.Option(help="which columns the file has; told by them if left out")] = None,
     classes: Annotated[str, typer.Option(help="names in order, separated by commas, or: thyroid")] = "",
     positive: Annotated[str, typer.Option(help="which of two classes is diseased; the second if left out")] = "",
     missing: Annotated[list[str] | None, typer.Option(help="more missing codes: CODE or COLUMN=CODE")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="what the files call a column: OURS=THEIRS; repeat")] = None,
     confidence_level: Annotated[float, typer.Option(help="of every interval")] = 0.95,
     margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
     missing_cases: MissingCasesOption = "common",
@@ -597,11 +599,11 @@ def analyse(
     table: Annotated[list[str] | None, typer.Option("--table", "-t", help="print this table whole; repeat")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
-    """Analyse a file of readings without a database: ours, MRMCaov's or iMRMC's (docs/files.md)."""
+    """Analyse files of readings without a database: ours, MRMCaov's, iMRMC's, RJafroc's (docs/files.md)."""
     from core.report.file_analysis import analyse_file
     from core.report.file_options import FileOptions, named_classes
 
-    options = FileOptions(named_classes(classes), positive or None, tuple(missing or ()))
+    options = FileOptions(named_classes(classes), positive or None, tuple(missing or ()), tuple(column or ()))
     result = analyse_file(
         file, layout, options, confidence_level=confidence_level, margin=margin, missing=missing_cases, cutoffs=cutoff
     )

@@ -59,6 +59,7 @@ class Columns:
     optional: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()  # "p_" allows "p_<anything>", the rest kept as written
     has_others: bool = False  # other columns are left alone instead of being refused
+    called: tuple[tuple[str, str], ...] = ()  # (what the file calls a column, its name here), said by a person
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -67,6 +68,9 @@ class Columns:
 
     def name_of(self, written: str) -> str:
         """The name that a header cell means; the cell itself when it means none."""
+        for theirs, name in self.called:
+            if _folded(theirs) == _folded(written):
+                return name
         for name in self.known:
             if _folded(name) == _folded(written):
                 return name

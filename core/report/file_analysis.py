@@ -17,7 +17,8 @@ from core.errors import NotFoundError
 from core.number_text import cell_text
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
-from core.report.readings_file import layout_of, read_readings_file
+from core.report.readings_file import files_of, layout_of, read_readings_file
+from core.study_analysis.data import StudyData
 
 _INTERVAL = ("value", "lower", "upper")
 _QUANTITY_ORDER = ("accuracy", "balanced_accuracy", "kappa", "macro_sensitivity", "macro_specificity", "macro_f1")
@@ -30,7 +31,8 @@ class FileAnalysis:
     path: str
     layout: str
     analysis: StudyAnalysis
-    notes: tuple[str, ...] = ()  # about the file: what was left out, taken as one, kept apart or assumed
+    notes: tuple[str, ...]  # about the file: what was left out, taken as one, kept apart or assumed
+    data: StudyData
 
     def to_dict(self) -> dict[str, Any]:
         """The analysis' object with ``file`` (name without folder), ``layout`` and ``file_notes`` in front."""
@@ -76,14 +78,17 @@ class FileAnalysis:
 
 
 def analyse_file(
-    path: str | Path, layout: Layout | str | None = None, options: FileOptions | None = None, **analysis: Any
+    path: str | Path | Sequence[Path],
+    layout: Layout | str | None = None,
+    options: FileOptions | None = None,
+    **analysis: Any,
 ) -> FileAnalysis:
     """Analyse a file of readings without a database.
 
     Parameters
     ----------
-    path : path
-        A file with the reference standard in it.
+    path : path or sequence of path
+        A file with the reference standard in it; or a folder or several files, one for each reader.
     layout : Layout or str, optional
         Absent: told by the names of the columns.
     options : FileOptions, optional
@@ -96,12 +101,14 @@ def analyse_file(
     ManifestError
         For the first thing that is wrong with the file.
     """
-    chosen = layout_of(path) if layout is None else layout
-    read = read_readings_file(path, chosen, options)
+    read = read_readings_file(path, layout, options)
+    paths = files_of(path)
+    chosen = layout or (Layout.LONG if len(paths) > 1 else layout_of(paths[0], options))
     notes = read.notes
     if analysis.get("margin") is not None and not len(read.data.predictions):
         notes += ("a margin is for a model against readers, and the file holds no model",)
-    return FileAnalysis(str(path), str(chosen), analyse(read.data, **analysis), notes)
+    name = str(paths[0]) if len(paths) == 1 else f"{paths[0].parent} ({len(paths)} files)"
+    return FileAnalysis(name, str(chosen), analyse(read.data, **analysis), notes, read.data)
 
 
 def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.csv_file import is_missing_code
+from core.csv_file import Columns, is_missing_code
 from core.errors import InputError
 from core.protocol import THYROID_CLASSES, DiseaseClass
 from core.spelling import spelling_key
@@ -18,6 +18,7 @@ class FileOptions:
     classes: tuple[DiseaseClass, ...] | None = None  # in order; None: those that the file names
     positive: str | None = None  # of two classes the one that curves and sensitivity are of
     missing: tuple[str, ...] = ()  # more missing codes, CODE or COLUMN=CODE
+    columns: tuple[str, ...] = ()  # what the file calls ours, OURS=THEIRS; columns that nobody named are left alone
 
     def is_missing(self, column: str, text: str) -> bool:
         """Whether a value of a column says that nothing was given."""
@@ -32,6 +33,24 @@ class FileOptions:
             if key == spelling_key(code) or (is_of_column and key == spelling_key(code_of_column)):
                 return True
         return False
+
+
+def columns_for(options: FileOptions, columns: Columns) -> Columns:
+    """The columns of a layout under the names that a person gave; what nobody named is then left alone.
+
+    Raises
+    ------
+    InputError
+        If a name is no OURS=THEIRS, or OURS is no column.
+    """
+    called = []
+    for text in options.columns:
+        ours, sign, theirs = (part.strip() for part in text.partition("="))
+        if not sign or not theirs or not columns.is_known(columns.name_of(ours)):
+            raise InputError("is no OURS=THEIRS with a column of ours", field="--column", value=text,
+                             fix="write for example label=Diagnosis; ours are " + ", ".join(columns.known))  # fmt: skip
+        called.append((theirs, columns.name_of(ours)))
+    return replace(columns, called=tuple(called), has_others=columns.has_others or bool(called))
 
 
 def named_classes(text: str) -> tuple[DiseaseClass, ...] | None:

@@ -12,14 +12,17 @@ A row of a reader without label and ratings is a case that was put before the re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core.csv_file import Columns, CsvFile, CsvRow, csv_bytes
+from core.csv_file import Columns, CsvFile, CsvRow, csv_bytes, read_csv_file
 from core.errors import ManifestError
-from core.report.file_options import FileOptions
+from core.report.file_options import FileOptions, columns_for
 from core.report.study_rows import ReadingsFile, StudyRows
 from core.spelling import spelling_key
 from core.study_analysis.data import StudyData
@@ -32,20 +35,92 @@ _FLAGS = ("is_time_doubtful", "is_typed_ahead")
 _MORE = ("reading_seconds", *_FLAGS, *_ABOUT_CASE, "age_years", *_ABOUT_READER)
 COLUMNS = Columns(("case", "truth"), tuple(name for name in (*_ANSWER, *_MORE) if name not in ("case", "truth")),
                   prefixes=("p_", "rating_"))  # fmt: skip
+#: What the reference standard's file may say of a case.
+_OF_CASE = ("truth", "patient", "cohort", "exclusion_reason", *_ABOUT_CASE, "age_years")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t"), ("false", "no", "0", "0.0", "f", "")
 
 
 # ------------------------------------------------------------------------------------------------------ in
-def read_long(table: CsvFile, options: FileOptions) -> ReadingsFile:
-    """A table of :data:`COLUMNS` as a study."""
+def read_long(path: str | Path, options: FileOptions) -> ReadingsFile:
+    """A file of :data:`COLUMNS` as a study."""
+    table = read_csv_file(path, columns_for(options, COLUMNS))
     if any(problem.field == "reading_id" for problem in table.problems):
         raise ManifestError("this is the list of all readings of an export", file=table.file, row=1,
                             fix="analyse the file 'analysis.csv' beside it")  # fmt: skip
     _refuse_wide(table)
     table.raise_first()
-    if not any(column == "label" or column.startswith(COLUMNS.prefixes) for column in table.columns):
+    return _study_of(table, options)
+
+
+def read_long_files(paths: Sequence[Path], options: FileOptions) -> ReadingsFile:
+    """Several files as one study: one for each reader or model, and the reference standard in one of them or in each.
+
+    A file without the column ``reader`` holds the answers of one reader, whom its name names. A file with ``truth``
+    and without answers is the reference standard: what it says of a case (class, patient, cohort, ...) holds in the
+    other files where they say nothing.
+
+    Raises
+    ------
+    ManifestError
+        For the first thing that is wrong, naming the file.
+    """
+    wanted = columns_for(options, replace(COLUMNS, required=("case",), optional=("truth", *COLUMNS.optional)))
+    tables = [read_csv_file(path, wanted) for path in paths]
+    for table in tables:
+        table.raise_first()
+    reference = [table for table in tables if not _has_answers(table)]
+    for table in reference:
+        if "truth" not in table.columns:
+            raise ManifestError("no column holds answers, and none the reference standard", file=table.file,
+                                row=table.header_row, field="label",
+                                fix="say what the file calls it: --column label=THEIRS")  # fmt: skip
+    told = _reference_rows(reference)
+    rows: list[CsvRow] = []
+    for table in tables:
+        own = {"reader": Path(table.file).stem} if "reader" not in table.columns else {}
+        is_model = "kind" not in table.columns and any(column.startswith("p_") for column in table.columns)
+        fixed = {"kind": "case"} if table in reference else {**own, **({"kind": "model"} if is_model else {})}
+        for row in table.rows:
+            if table in reference and any(row.text(name) for name in ("kind", "reader")):
+                raise row.error("reader", "the file names readers and has no column of answers", row.text("reader"),
+                                "add the column 'label', or say which it is: --column label=THEIRS")  # fmt: skip
+            of_case = told.get(spelling_key(row.required("case")), {})
+            if not row.text("truth") and not of_case:
+                where = f"add the case to {Path(reference[0].file).name}" if reference else (
+                    "add the column 'truth', or a file with the columns case and truth")  # fmt: skip
+                raise row.error("truth", "no file says the reference standard of this case", row.text("case"), where)
+            given = {name: value for name, value in row.values.items() if value.strip()}
+            rows.append(replace(row, values={**row.values, **fixed, **of_case, **given}))
+    columns = dict.fromkeys(name for table in tables for name in table.columns)
+    names = f"{len(tables)} files in {paths[0].parent}"
+    merged = CsvFile(names, tuple(columns), tuple(rows), (), tuple(note for one in tables for note in one.notes))
+    return _study_of(merged, options)
+
+
+def _has_answers(table: CsvFile) -> bool:
+    """Whether a column holds answers."""
+    return any(column == "label" or column.startswith(COLUMNS.prefixes) for column in table.columns)
+
+
+def _reference_rows(tables: Sequence[CsvFile]) -> dict[str, dict[str, str]]:
+    """What the files of the reference standard say of each case, by its folded name."""
+    told: dict[str, tuple[CsvRow, dict[str, str]]] = {}
+    for table in tables:
+        for row in table.rows:
+            about = {name: value for name, value in row.values.items() if name in _OF_CASE and value.strip()}
+            first, known = told.setdefault(spelling_key(row.required("case")), (row, about))
+            if known != about:
+                raise row.error("case", f"{Path(first.file).name}, row {first.number} says something else of this case",
+                                row.text("case"), "keep one of the two rows")  # fmt: skip
+    return {key: about for key, (_, about) in told.items()}
+
+
+def _study_of(table: CsvFile, options: FileOptions) -> ReadingsFile:
+    """Rows of one or several files as a study."""
+    if not _has_answers(table):
         raise ManifestError("no column holds answers", file=table.file, row=table.header_row, field="label",
-                            fix="add the column 'label' (a class), or rating_<class> (a number)")  # fmt: skip
+                            fix="add the column 'label' (a class), or rating_<class> (a number); if it has another "
+                            "name, say so: --column label=THEIRS")  # fmt: skip
     named = [column.partition("_")[2] for column in table.columns if column.startswith("p_")]
     named += [column.partition("_")[2] for column in table.columns if column.startswith("rating_")]
     for prefix in COLUMNS.prefixes:
@@ -56,6 +131,9 @@ def read_long(table: CsvFile, options: FileOptions) -> ReadingsFile:
                 raise ManifestError(f"the column names the class of column '{other}' again", file=table.file,
                                     row=table.header_row, field=column, fix="keep one of the two")  # fmt: skip
     rows = StudyRows(table.file, options, named, header_row=table.header_row)
+    others = [column for column in table.columns if not COLUMNS.is_known(column)]
+    if others:
+        rows.notes.append(f"columns left alone: {', '.join(others)}")
     for row in table.rows:
         kind = (row.text("kind") or "reader").casefold()
         if kind not in {"reader", "model", "case"}:

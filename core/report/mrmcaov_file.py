@@ -8,12 +8,13 @@ alone. The truth is 0 or 1 (or FALSE and TRUE); two other names are taken when t
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from core.csv_file import Columns, CsvFile, csv_bytes
+from core.csv_file import Columns, csv_bytes, read_csv_file
 from core.errors import InputError, ManifestError
-from core.report.file_options import FileOptions
+from core.report.file_options import FileOptions, columns_for
 from core.report.study_rows import ReadingsFile, StudyRows
 from core.report.two_classes import BINARY_CLASSES, binary_truth, rated_answers
 from core.study_analysis.arrays import CohortArrays
@@ -23,8 +24,9 @@ _ARM_COLUMNS = ("treatment", "test", "modality", "arm")
 COLUMNS = Columns(("reader", "case", "truth", "rating"), _ARM_COLUMNS, has_others=True)
 
 
-def read_mrmcaov(table: CsvFile, options: FileOptions) -> ReadingsFile:
-    """A table of :data:`COLUMNS` as a study of two classes."""
+def read_mrmcaov(path: str | Path, options: FileOptions) -> ReadingsFile:
+    """A file of :data:`COLUMNS` as a study of two classes."""
+    table = read_csv_file(path, columns_for(options, COLUMNS))
     table.raise_first()
     arm_column = next((name for name in _ARM_COLUMNS if name in table.columns), None)
     if arm_column is None:

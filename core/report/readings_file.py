@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.csv_file import named_columns, read_csv_file, read_lines
+from core.csv_file import named_columns, read_lines
 from core.errors import InputError, ManifestError, UndefinedStatisticError
-from core.report import imrmc_file, long_file, mrmcaov_file
-from core.report.file_options import FileOptions
+from core.report import imrmc_file, long_file, mrmcaov_file, proc_file, rjafroc_file
+from core.report.file_options import FileOptions, columns_for
 from core.report.layout import Layout
 from core.report.study_rows import ReadingsFile
-from core.study_analysis.arrays import cohort_arrays
+from core.study_analysis.arrays import CohortArrays, cohort_arrays
 from core.study_analysis.data import StudyData
 
 
 def read_readings_file(
-    path: str | Path, layout: Layout | str | None = None, options: FileOptions | None = None
+    path: str | Path | Sequence[Path], layout: Layout | str | None = None, options: FileOptions | None = None
 ) -> ReadingsFile:
-    """Read a file of readings.
+    """Read readings.
 
     Parameters
     ----------
-    path : path
+    path : path or sequence of path
+        A file; or a folder or several files of the layout ``long``, one for each reader (:func:`read_long_files`).
     layout : Layout or str, optional
         Absent: told by the names of the columns.
     options : FileOptions, optional
@@ -32,32 +33,64 @@ def read_readings_file(
     ManifestError
         For the first thing that is wrong, naming file, row, column, value and what to do.
     """
-    chosen = layout_of(path) if layout is None else _layout(layout)
+    options = options or FileOptions()
+    paths = files_of(path)
+    if len(paths) > 1:
+        if layout is not None and _layout(layout) is not Layout.LONG:
+            raise InputError("several files are read in the layout long only", field="layout", value=str(layout),
+                             fix="analyse them one by one")  # fmt: skip
+        return long_file.read_long_files(paths, options)
+    (only,) = paths
+    chosen = layout_of(only, options) if layout is None else _layout(layout)
     try:
-        return _read(path, chosen, options or FileOptions())
+        return _READERS[chosen](only, options)
     except ManifestError as error:
-        told = layout_of(path)
+        told = layout_of(only, options)
         if chosen is told:
             raise
         raise ManifestError(error.problem, file=error.file, row=error.row, field=error.field, value=error.value,
                             fix=f"{error.fix}; its columns look like --layout {told}") from error  # fmt: skip
 
 
-def _read(path: str | Path, chosen: Layout, options: FileOptions) -> ReadingsFile:
-    """A file of a layout."""
-    if chosen is Layout.IMRMC:
-        return imrmc_file.read_imrmc(path, options)
-    if chosen is Layout.MRMCAOV:
-        return mrmcaov_file.read_mrmcaov(read_csv_file(path, mrmcaov_file.COLUMNS), options)
-    return long_file.read_long(read_csv_file(path, long_file.COLUMNS), options)
+_READERS = {
+    Layout.LONG: long_file.read_long,
+    Layout.MRMCAOV: mrmcaov_file.read_mrmcaov,
+    Layout.IMRMC: imrmc_file.read_imrmc,
+    Layout.RJAFROC: rjafroc_file.read_rjafroc,
+    Layout.PROC: proc_file.read_proc,
+}
 
 
-def layout_of(path: str | Path) -> Layout:
+def files_of(path: str | Path | Sequence[Path]) -> list[Path]:
+    """The files that are meant: one, several, or those of a folder that end in .csv, .tsv or .txt, by name.
+
+    Raises
+    ------
+    ManifestError
+        If a folder holds none.
+    """
+    given = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    found: list[Path] = []
+    for one in given:
+        if one.is_dir():
+            inside = sorted(each for each in one.iterdir() if each.suffix.casefold() in (".csv", ".tsv", ".txt"))
+            if not inside:
+                raise ManifestError("no file of the folder ends in .csv", file=one, fix="name the files themselves")
+            found += inside
+        else:
+            found.append(one)
+    return found
+
+
+def layout_of(path: str | Path, options: FileOptions | None = None) -> Layout:
     """The layout that a file's first lines speak of; ``long`` where they speak of none."""
+    if rjafroc_file.is_rjafroc(path):
+        return Layout.RJAFROC
     lines = read_lines(path)
     if imrmc_file.is_imrmc(lines):
         return Layout.IMRMC
-    return Layout.MRMCAOV if "rating" in named_columns(lines, mrmcaov_file.COLUMNS) else Layout.LONG
+    wanted = columns_for(options or FileOptions(), mrmcaov_file.COLUMNS)
+    return Layout.MRMCAOV if "rating" in named_columns(lines, wanted) else Layout.LONG
 
 
 def _layout(name: Layout | str) -> Layout:
@@ -91,10 +124,8 @@ def readings_files(data: StudyData, layout: Layout | str, *, cohorts: Sequence[s
     chosen = _layout(layout)
     if chosen is Layout.LONG:
         return {"analysis.csv": long_file.write_long(data)}
-    write, ending = (
-        (mrmcaov_file.write_mrmcaov, "csv") if chosen is Layout.MRMCAOV else (imrmc_file.write_imrmc, "imrmc")
-    )
     files: dict[str, bytes] = {}
+    used: list[str] = []
     for cohort in cohort_arrays(data, cohorts):
         for index in cohort.curve_classes:
             n, key = int((cohort.truth == index).sum()), cohort.class_keys[index]
@@ -104,9 +135,23 @@ def readings_files(data: StudyData, layout: Layout | str, *, cohorts: Sequence[s
                     f"{chosen.value} needs two on either side."
                 )
             stem = f"{chosen.value}_{_file_part(cohort.cohort)}_{_file_part(key)}"
-            again = sum(name.startswith(stem) for name in files)  # "a b" and "a-b" would be one file
-            files[f"{stem}{f'-{again + 1}' if again else ''}.{ending}"] = write(cohort, index)
+            used.append(stem)
+            stem += f"-{used.count(stem)}" if used.count(stem) > 1 else ""  # "a b" and "a-b" would be one file
+            files |= {stem + ending: content for ending, content in _written(chosen, cohort, index).items()}
     return files
+
+
+def _written(layout: Layout, cohort: CohortArrays, index: int) -> dict[str, bytes]:
+    """Endings of names and contents of the files of one class of a cohort."""
+    match layout:
+        case Layout.MRMCAOV:
+            return {".csv": mrmcaov_file.write_mrmcaov(cohort, index)}
+        case Layout.IMRMC:
+            return {".imrmc": imrmc_file.write_imrmc(cohort, index)}
+        case Layout.PROC:
+            return {".csv": proc_file.write_proc(cohort, index)}
+        case _:
+            return rjafroc_file.write_rjafroc(cohort, index)
 
 
 def _file_part(name: str) -> str:
