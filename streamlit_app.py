@@ -18,7 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
-from pages.door import addresses, sign_in
+from pages.door import addresses, readiness, sign_in
 from pages.door.screen_failure import show_failure
 from pages.door.security import RESERVED, SecurityMiddleware
 from pages.screens import SCREENS
@@ -50,7 +50,7 @@ except ReadingRoomError as error:
 
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
-    routes=sign_in.routes(),
+    routes=[*sign_in.routes(), *readiness.routes()],
     middleware=[
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(get_settings().trusted_proxies)),
         Middleware(SecurityMiddleware),

@@ -87,6 +87,11 @@ class AppProcess:
                 time.sleep(0.1)
         raise ReadingRoomError(f"the server did not answer:\n{self.log.read_text()}")
 
+    def send(self, how: int) -> None:
+        """Send a signal after which the process goes on or stands still."""
+        if self._process is not None:
+            self._process.send_signal(how)
+
     def kill(self, how: int = signal.SIGKILL) -> None:
         """End the process; by default as a power cut would."""
         if self._process is not None:

@@ -96,6 +96,12 @@ _NO_DATABASE = Cause(
     StoreError,
     f"The database server has no database of this name. Fix: correct the name in {_URL}, or run `createdb` for it.",
 )
+_CONSTRAINT = Cause(
+    StoreError,
+    "The database refused a value that this program may store (a constraint that it does not know, or a row that is "
+    f"missing). Nothing was saved. Fix: run the same version everywhere and `{MIGRATE_COMMAND}`; if it stays, run "
+    "`python manage.py audit verify`.",
+)
 _NOT_ALLOWED = Cause(
     StoreError,
     "The role may not do this in the database. Nothing was saved. Fix: let the owner of the database grant the "
@@ -111,7 +117,9 @@ _ENCODING = Cause(
 _BY_SQLSTATE: dict[str, Cause] = {
     "22P05": _ENCODING,
     "23000": _APPEND_ONLY,  # what our triggers raise; broken constraints have codes of their own
-    "23": _EXISTS,
+    "23505": _EXISTS,  # unique
+    "23P01": _EXISTS,  # exclusion
+    "23": _CONSTRAINT,  # not null, check, foreign key
     "25006": _READ_ONLY,
     "28P01": _PASSWORD,
     "28": _ROLE,
@@ -140,7 +148,10 @@ _BY_SQLITE_CODE: dict[int, Cause] = {
     sqlite3.SQLITE_CONSTRAINT_TRIGGER: _APPEND_ONLY,
     sqlite3.SQLITE_READONLY_DBMOVED: _CANNOT_OPEN,
     sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,
-    sqlite3.SQLITE_CONSTRAINT: _EXISTS,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: _EXISTS,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: _EXISTS,
+    sqlite3.SQLITE_CONSTRAINT_ROWID: _EXISTS,
+    sqlite3.SQLITE_CONSTRAINT: _CONSTRAINT,  # not null, check, foreign key
     sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
     sqlite3.SQLITE_INTERRUPT: _BUSY,

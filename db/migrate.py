@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
-from core.errors import SchemaVersionError, StoreDamagedError
+from core.errors import SchemaVersionError, StoreBusyError, StoreDamagedError
 from core.study import StudyState
 from db.address import sqlite_path
 from db.audit import Deed, append_events
@@ -26,6 +27,8 @@ from db.tables import Base, PersonRow, PresentationRow, ProtocolVersionRow, Read
 _FOLDER = Path(__file__).parent / "migrations"
 _APPEND_ONLY = ("reading", "audit_event", "prediction")
 _MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
+_LOCK_S = 3.0  # whoever reads or writes waits behind a migration that waits for its lock, so it waits no longer at once
+_ATTEMPTS = 10
 
 
 def _config(connection: Connection | None = None, folder: Path = _FOLDER) -> Config:
@@ -71,14 +74,28 @@ def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]
     StoreDamagedError
         If the file is empty or belongs to another program; nothing is changed.
     StoreBusyError
-        If another program is writing.
+        If another program is writing for long. On PostgreSQL an attempt waits three seconds at most, for readers wait
+        behind it; then it lets them through, ten times.
     """
     path = sqlite_path(url)
     if path is not None and path.exists():
         refuse_foreign_file(path)
     elif path is not None:
         make_sqlite_file(path)
-    engine = connect_engine(url, for_migration=True)
+    if path is not None:
+        return _upgrade_once(connect_engine(url, for_migration=True), folder)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _upgrade_once(connect_engine(url, for_migration=True, busy_timeout_s=_LOCK_S), folder)
+        except StoreBusyError:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(_LOCK_S)
+    raise AssertionError("not reached")
+
+
+def _upgrade_once(engine: Engine, folder: Path) -> tuple[str | None, str]:
+    """One attempt, in one transaction."""
     try:
         with translated_failures(), writing(engine).begin() as connection:
             is_postgresql = connection.dialect.name == "postgresql"
@@ -160,23 +177,41 @@ def check_schema(engine: Engine) -> None:
     )
 
 
+def is_schema_ours(engine: Engine) -> bool:
+    """Whether this program, while it runs, can go on with the schema of the store.
+
+    The same version, or a newer one that still has every table and column of ours: versions only add what may be
+    empty, so that processes of the old one go on until each was replaced. An older version will not do.
+    """
+    with translated_failures(), engine.connect() as connection:
+        current = current_revision(connection)
+        if current == head_revision():
+            return True
+        return current is not None and current not in _known_revisions() and not _lost_columns(connection)
+
+
 def _check_columns(connection: Connection) -> None:
     """Refuse a store that claims this program's version and lacks a table or a column of it."""
-    found = {
-        table: {column["name"] for column in columns}
-        for (_, table), columns in sa.inspect(connection).get_multi_columns().items()
-    }
-    lost = [
-        f"{table.name}.{column.name}"
-        for table in Base.metadata.sorted_tables
-        for column in table.c
-        if column.name not in found.get(table.name, ())
-    ]
+    lost = _lost_columns(connection)
     if lost:
         raise StoreDamagedError(
             f"The store has lost parts of its schema ({', '.join(lost[:5])}). "
             f"Fix: find out who changed it, and restore the last backup with `{RESTORE_COMMAND}`."
         )
+
+
+def _lost_columns(connection: Connection) -> list[str]:
+    """Columns of ours that the store lacks, as table.column."""
+    found = {
+        table: {column["name"] for column in columns}
+        for (_, table), columns in sa.inspect(connection).get_multi_columns().items()
+    }
+    return [
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.sorted_tables
+        for column in table.c
+        if column.name not in found.get(table.name, ())
+    ]
 
 
 def _check_guards(connection: Connection) -> None:
@@ -196,9 +231,13 @@ def _check_guards(connection: Connection) -> None:
 
 def _refuse_newer(current: str | None, folder: Path) -> None:
     """Refuse a version that this program has never heard of."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config(folder=folder)).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in _known_revisions(folder):
         raise SchemaVersionError(
             f"The store has version {current}, which is newer than this program ({head_revision(folder)}). "
             f"Fix: update the program, then run `{MIGRATE_COMMAND}`; nothing was changed."
         )
+
+
+def _known_revisions(folder: Path = _FOLDER) -> set[str]:
+    """Every version that this program has heard of."""
+    return {script.revision for script in ScriptDirectory.from_config(_config(folder=folder)).walk_revisions()}

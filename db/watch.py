@@ -46,6 +46,11 @@ class StoreWatch:
         """Look no more."""
         self._ended.set()
 
+    @property
+    def refuses_writing(self) -> bool:
+        """Whether the last look found a damage, so that no reading is taken."""
+        return bool(self._refusal)
+
     def look(self) -> tuple[str, ...]:
         """Look once and log what was found; a damaged file takes no reading until a look finds it whole."""
         engine = self._repository.engine

@@ -51,9 +51,11 @@ SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
 #: The start page by its name; Streamlit knows it as "/" only and would put "Page not found" over it.
 START_PATH = "/home"
+#: Whether this process can serve readers now; for a load balancer. ``/_stcore/health`` says only that it lives.
+READY_PATH = "/ready"
 
 #: Open to everybody, under any host name.
-FREE_PATHS = frozenset({"/_stcore/health", "/favicon.png"})
+FREE_PATHS = frozenset({"/_stcore/health", READY_PATH, "/favicon.png"})
 #: Open to everybody; nothing below these depends on a study.
 PUBLIC_PATHS = FREE_PATHS | {SIGN_IN_PATH, SIGN_OUT_PATH}
 PUBLIC_PREFIXES = ("/static/",)

@@ -113,6 +113,7 @@ def test_every_refusal_of_a_server_has_its_own_words(server: PrivateServer, tmp_
      ("57P01", StoreBusyError, "cannot be reached"), ("58030", StoreDamagedError, "disk"),
      ("XX001", StoreDamagedError, "damaged"), ("42P01", SchemaVersionError, "migrate"),
      ("42501", StoreError, "grant"), ("23505", ConflictError, "exists already"),
+     ("23502", StoreError, "constraint"), ("23503", StoreError, "constraint"), ("23514", StoreError, "constraint"),
      ("23000", ConflictError, "append-only"), ("22012", StoreError, "refused")],
 )  # fmt: skip
 def test_a_code_of_the_server_decides_whatever_its_text_says(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,11 +14,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from core.errors import SchemaVersionError, StoreDamagedError
+from core.errors import SchemaVersionError, StoreDamagedError, StoreError
 from core.study import StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, store_exists
 from db.engine import connect_engine, writing
-from db.migrate import head_revision, upgrade
+from db.engine_failures import translated_failures
+from db.migrate import head_revision, is_schema_ours, upgrade
 from db.tables import Base
 
 MIGRATIONS = Path(__file__).parents[2] / "db" / "migrations"
@@ -177,4 +180,57 @@ def test_a_store_from_before_seals_is_sealed_as_it_was_found(tmp_path: Path) -> 
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_no_update")
             connection.exec_driver_sql(statement)
         assert said in "\n".join(operator.verify_audit().problems)
+    engine.dispose()
+
+
+def test_a_process_goes_on_while_a_newer_version_only_added_to_the_schema(own_store_url: str) -> None:
+    engine = open_store(own_store_url)
+    assert is_schema_ours(engine)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999_of_tomorrow'")
+        connection.exec_driver_sql("ALTER TABLE person ADD COLUMN of_tomorrow TEXT")
+    assert is_schema_ours(engine), "nothing of ours was touched"
+    with pytest.raises(SchemaVersionError, match="newer"):
+        open_store(own_store_url)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE person RENAME COLUMN display_name TO name_of_tomorrow")
+    assert not is_schema_ours(engine)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE person RENAME COLUMN name_of_tomorrow TO display_name")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    assert not is_schema_ours(engine), "an older schema"
+    engine.dispose()
+
+
+def test_a_constraint_of_another_version_is_not_taken_for_a_second_answer(store_url: str) -> None:
+    engine = open_store(store_url)
+    statement = "INSERT INTO patient (patient_id, study_id, cohort_id) VALUES ('a', 'b', 'c')"  # patient_key is missing
+    with pytest.raises(StoreError, match="constraint") as refused, translated_failures(), writing(engine).begin() as at:
+        at.exec_driver_sql(statement)
+    assert type(refused.value) is StoreError
+    engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_migration_lets_readers_through_while_it_waits_for_a_long_transaction(
+    postgresql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.migrate._LOCK_S", 0.3)
+    url = postgresql.new_store(tmp_path)
+    folder = _with_one_more_migration(tmp_path, "pass")
+    engine = open_store(url)
+    with engine.connect() as long_one, ThreadPoolExecutor(1) as other:
+        long_one.exec_driver_sql("SELECT count(*) FROM study")  # holds its lock on the table until it ends
+        migration = other.submit(upgrade, url, folder=folder)
+        waits = []
+        while not migration.done() and len(waits) < 5:
+            begun = time.monotonic()
+            with engine.connect() as reader:
+                reader.exec_driver_sql("SELECT count(*) FROM study")
+            waits.append(time.monotonic() - begun)
+            time.sleep(0.1)
+        assert not migration.done()
+        long_one.rollback()
+        assert migration.result(timeout=30)[1] == "next"
+    assert len(waits) == 5, "readers went on while the migration waited"
     engine.dispose()
