@@ -17,6 +17,9 @@ _log = logging.getLogger(__name__)
 #: Seconds between two looks.
 EVERY_S = 900
 
+#: Seconds until the next look while no reading is taken: a file that was away for a moment is not shut for long.
+AGAIN_S = 5
+
 
 class StoreWatch:
     """A thread that checks every page of a SQLite file, and holds the audit trail against the rows.
@@ -80,7 +83,7 @@ class StoreWatch:
                 self.look()
             except Exception:
                 _log.exception("the check of the store failed")
-            self._ended.wait(self._every_s)
+            self._ended.wait(min(self._every_s, AGAIN_S) if self._refusal else self._every_s)
 
     def _refuse_writing(self, connection: Connection) -> None:
         """Stand before every transaction of this process."""
