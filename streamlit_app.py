@@ -15,6 +15,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from actions.uploads import remove_left_uploads
 from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
@@ -44,6 +45,7 @@ try:  # what is wrong is said before the first visitor comes
     store_engine()
     signing_key()
     notary().check()
+    remove_left_uploads()
 except ReadingRoomError as error:
     sys.stderr.write(f"Error ({error.code}): {error}\n")
     sys.exit(2)

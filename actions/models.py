@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,9 @@ from db.records import CaseImage, CasePrediction, ModelVersion
 
 if TYPE_CHECKING:
     from core.model.checkpoint import Checkpoint
+
+#: Predictions that one transaction stores, under one event of the trail.
+STORED_AT_ONCE = 256
 
 #: What can stand behind a registered model.
 AnyModel = Classifier | Ensemble | Augmented | ForeignModel
@@ -103,6 +107,14 @@ def register_ensemble(
         "members": members,
     }
     return _enter(repository, sha256, name, architecture, model_folder(sha256), metadata, is_augmented=is_augmented)
+
+
+def can_register() -> bool:
+    """Whether PyTorch is installed here, which registering takes."""
+    try:
+        return find_spec("torch") is not None
+    except ImportError:
+        return False
 
 
 def _load_checkpoint(path: Path) -> Checkpoint:
@@ -307,6 +319,8 @@ def predict_cohort(
 ) -> int:
     """Predict every case that this model has not predicted yet, and store the answers with the model's hash.
 
+    Answers are stored every :data:`STORED_AT_ONCE` cases; who stops in between goes on from there with the same call.
+
     Parameters
     ----------
     cohort : str, optional
@@ -328,11 +342,15 @@ def predict_cohort(
         return 0
     cases = repository.cases_for_prediction(study_key, cohort, without_model=classifier.sha256)
     answers: list[CasePrediction] = []
+    stored = 0
     while batch := list(islice(cases, batch_size)):
         answers += _predict_batch(classifier, batch, batch_size)
         if progress is not None:
-            progress(len(answers), total, "predicted")
-    return repository.save_predictions(study_key, classifier.sha256, answers)
+            progress(stored + len(answers), total, "predicted")
+        if len(answers) >= STORED_AT_ONCE:
+            stored += repository.save_predictions(study_key, classifier.sha256, answers)
+            answers = []
+    return stored + repository.save_predictions(study_key, classifier.sha256, answers)
 
 
 def _predict_batch(classifier: AnyModel, batch: list[CaseImage], batch_size: int) -> Iterator[CasePrediction]:

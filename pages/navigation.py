@@ -35,7 +35,12 @@ if person is None:
 else:
     pages = {
         screen.address: st.Page(
-            screen.render, title=screen.title, icon=screen.icon, url_path=screen.address, default=number == 0
+            screen.render,
+            title=screen.title,
+            icon=screen.icon,
+            url_path=screen.address,
+            default=number == 0,
+            visibility="visible" if screen.is_in_bar else "hidden",
         )
         for number, screen in enumerate(screens_of(person.role))
     }

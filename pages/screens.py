@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.study import Role
-from pages import audit, explain, home, read, results, study
+from pages import audit, explain, home, import_cases, model, read, results, study
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Screen:
     address: str  # last part of its web address; "" is the start page
     render: Callable[[], None]
     roles: frozenset[Role]
+    is_in_bar: bool = True  # the others are reached by the links of a study
 
 
 _EVERYBODY = frozenset(Role)
@@ -29,6 +30,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("Home", ":material/home:", "home", home.render, _EVERYBODY),
     Screen("Read", ":material/visibility:", "read", read.render, _READERS),
     Screen("Study", ":material/groups:", "study", study.render, _COORDINATORS),
+    Screen("Cases", ":material/perm_media:", "cases", import_cases.render, _COORDINATORS, is_in_bar=False),
+    Screen("Model", ":material/memory:", "model", model.render, _COORDINATORS, is_in_bar=False),
     Screen("Results", ":material/monitoring:", "results", results.render, _COORDINATORS),
     Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _COORDINATORS),
     Screen("Audit", ":material/history:", "audit", audit.render, _COORDINATORS),

@@ -15,8 +15,14 @@ def remember_pages(pages: Mapping[str, StreamlitPage]) -> None:
     st.session_state[_STATE_KEY] = dict(pages)
 
 
+def page_of(address: str) -> StreamlitPage | None:
+    """The page of an address, for a link; None if this person has no such screen."""
+    page: StreamlitPage | None = st.session_state.get(_STATE_KEY, {}).get(address)
+    return page
+
+
 def go_to(address: str, study_key: str | None = None) -> None:
     """Open a screen; ends this run. Does nothing if this person has no such screen."""
-    page = st.session_state.get(_STATE_KEY, {}).get(address)
+    page = page_of(address)
     if page is not None:
         st.switch_page(page, query_params={"study": study_key} if study_key else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from actions import jobs, models
+from actions.jobs import job_of, put_away, start_job
 from actions.models import load_classifier, predict_cohort, register_ensemble, register_model
+from core.errors import ConflictError, SignedOutError, StoreError
 from core.model.checkpoint import load_checkpoint, save_checkpoint
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.progress import OnProgress
 from core.protocol import THYROID_CLASSES, Protocol
 from core.settings import get_settings
 from core.study import CaseRecord, Role, StudyState
@@ -34,6 +40,7 @@ def store(store_url: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     token = Repository(engine, None).authenticate(COORDINATOR, PASSWORD, "127.0.0.1")
     monkeypatch.setattr(guard, "cookie_token", lambda: token)
     yield Repository(engine, OPERATOR)
+    jobs._jobs.clear()
     engine.dispose()
     get_settings.cache_clear()
 
@@ -59,8 +66,7 @@ def button(page: AppTest, label: str):
 
 def test_a_new_reader_gets_a_password_once_and_a_reading_order(store: Repository) -> None:
     page = open_screen("study")
-    choice = next(box for box in page.selectbox if box.label == "Reader")
-    choice.select_index(len(choice.options) - 1)  # "New reader"
+    page.button_group[0].set_value("New account").run()
     page.text_input[0].input("dora")
     page.text_input[1].input("Dr Dora")
     page.multiselect[0].set_value(["canary-cohort"])
@@ -72,19 +78,25 @@ def test_a_new_reader_gets_a_password_once_and_a_reading_order(store: Repository
     assert (member.person.display_name, member.person.role) == ("Dr Dora", Role.READER)
     assert member.n_presentations == N_CASES
     assert Repository(store.engine, None).authenticate("dora", password, "127.0.0.1")
-    assert not any(password in text.value for text in open_screen("study").success)
+    assert not any(password in text.value for text in page.run().success)
 
 
-def test_a_login_that_is_taken_is_told_and_nothing_is_added(store: Repository) -> None:
-    before = len(store.members(STUDY))
+def test_wrong_input_of_the_reader_form_is_told_and_no_account_is_made(store: Repository) -> None:
+    members, people = store.members(STUDY), store.people()
     page = open_screen("study")
-    choice = next(box for box in page.selectbox if box.label == "Reader")
-    choice.select_index(len(choice.options) - 1)
+    page.button_group[0].set_value("New account").run()
     page.text_input[0].input("reader-1")
     button(page, "Add to the study").click().run()
+    assert [text.value for text in page.error] == ["There is a person with login 'reader-1' already."]
+    page.text_input[0].input("dora")
+    page.multiselect[0].set_value([])
+    button(page, "Add to the study").click().run()
+    assert any("Choose one cohort" in text.value for text in page.error)
+    page.button_group[0].set_value("Has an account").run()
+    button(page, "Add to the study").click().run()
+    assert any("Choose a reader" in text.value for text in page.error)
     assert not page.exception
-    assert len(page.error) == 1
-    assert len(store.members(STUDY)) == before
+    assert (store.members(STUDY), store.people()) == (members, people)
 
 
 def test_unsealing_asks_first(store: Repository) -> None:
@@ -114,15 +126,86 @@ def test_results_stay_sealed_while_readers_read(address: str, store: Repository)
     assert not page.dataframe
 
 
+def wait_for_job(page: AppTest) -> AppTest:
+    """The screen after the job of its study has ended."""
+    for _ in range(600):
+        if not (job := job_of(STUDY)) or not job.is_running:
+            return page.run()
+        time.sleep(0.1)
+    raise AssertionError("the job never ends")
+
+
 def test_the_predict_button_predicts_every_case_once(store: Repository) -> None:
     register_model(store, SHIPPED_CHECKPOINT)
-    page = open_screen("study")
-    button(page, "Predict the cases that are missing").click().run()
-    assert not page.exception
-    assert f"{N_CASES} predictions added on cpu." in [text.value for text in page.success]
-    assert [(c.n_predicted, c.n_cases) for c in store.prediction_counts(STUDY)] == [(N_CASES, N_CASES)]
-    button(page, "Predict the cases that are missing").click().run()
-    assert "Every case has one already." in [text.value for text in page.success]
+    page = open_screen("model")
+    for said in (f"{N_CASES} predictions added on cpu.", "Every case has one already."):
+        wait_for_job(button(page, "Predict the cases that are missing").click().run())
+        assert not page.exception
+        assert said in [text.value for text in page.success]
+        assert [(c.n_predicted, c.n_cases) for c in store.prediction_counts(STUDY)] == [(N_CASES, N_CASES)]
+    button(page, "Put this message away").click().run()
+    assert job_of(STUDY) is None
+    assert not page.success
+
+
+def test_a_job_is_found_again_and_no_second_one_begins(store: Repository) -> None:
+    """Another visit, as after leaving the page, sees the same job; the store has what it did."""
+    may_end = threading.Event()
+    version = register_model(store, SHIPPED_CHECKPOINT)
+
+    def deed(progress: OnProgress) -> str:
+        progress(3, 20, "predicted")
+        may_end.wait(60)
+        return f"{predict_cohort(store, load_classifier(version), STUDY)} predictions added on cpu."
+
+    start_job(STUDY, "Predicting", deed)
+    try:
+        page = open_screen("model")
+        assert next(each for each in page.button if "Predict" in each.label).disabled
+        with pytest.raises(ConflictError, match="still running"):
+            start_job(STUDY, "Importing", deed)
+        again = open_screen("model")
+        assert again.get("progress")[0].proto.text == "Predicting: 3 of 20 predicted"
+    finally:
+        may_end.set()
+    wait_for_job(again)
+    assert any(f"{N_CASES} predictions" in text.value for text in again.success)
+    assert sum(count.n_predicted for count in store.prediction_counts(STUDY)) == N_CASES
+
+
+def test_a_job_ends_where_its_person_signs_out(store: Repository) -> None:
+    register_model(store, SHIPPED_CHECKPOINT)
+    desk = repository_of(store.engine, store.person(COORDINATOR))
+
+    def deed(progress: OnProgress) -> None:
+        store.set_password(COORDINATOR, PASSWORD + " another")
+        desk.set_state(STUDY, StudyState.CLOSED)
+
+    job = start_job(STUDY, "Closing", deed)
+    for _ in range(600):
+        if not job.is_running:
+            break
+        time.sleep(0.1)
+    assert isinstance(job.error, SignedOutError)
+    assert store.study(STUDY).state is StudyState.OPEN
+    put_away(job)
+
+
+def test_predicting_stopped_in_the_middle_goes_on_from_there(
+    store: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "STORED_AT_ONCE", 4)
+    classifier = load_classifier(register_model(store, SHIPPED_CHECKPOINT))
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done >= 12:
+            raise StoreError("the server stops")
+
+    with pytest.raises(StoreError):
+        predict_cohort(store, classifier, STUDY, batch_size=4, progress=stop)
+    assert [count.n_predicted for count in store.prediction_counts(STUDY)] == [8]
+    assert predict_cohort(store, classifier, STUDY, batch_size=4) == N_CASES - 8
+    assert store.verify_audit().is_intact
 
 
 def test_the_predict_button_predicts_with_an_ensemble(store: Repository, tmp_path: Path) -> None:
@@ -131,11 +214,11 @@ def test_the_predict_button_predicts_with_an_ensemble(store: Repository, tmp_pat
     card = replace(loaded.card, temperature=3.0)
     warmer = save_checkpoint(tmp_path / "warmer", loaded.network, card, statistics=loaded.statistics)
     version = register_ensemble(store, [SHIPPED_CHECKPOINT, warmer], name="two-folds")
-    page = open_screen("study")
+    page = open_screen("model")
     assert any("trained on synthetic images" in text.value for text in page.caption)
     assert any("no model was declared before reading" in text.value for text in page.caption)
     assert "Declare this model" not in {each.label for each in page.button}
-    button(page, "Predict the cases that are missing").click().run()
+    wait_for_job(button(page, "Predict the cases that are missing").click().run())
     assert not page.exception
     assert f"{N_CASES} predictions added on cpu." in [text.value for text in page.success]
     counts = store.prediction_counts(STUDY)
@@ -153,14 +236,14 @@ def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Rep
     ]
     store.import_cases("draft", cases, shared_images="a test")
 
-    page = open_screen("study", study="draft")
+    page = open_screen("model", study="draft")
     assert any("No model is declared yet" in text.value for text in page.caption)
     choice = next(box for box in page.selectbox if box.label == "Model")
     choice.select_index([declared.sha256[:12] in option for option in choice.options].index(True)).run()
     button(page, "Declare this model").click().run()
     assert not page.exception
     assert store.study("draft").protocol.model_sha256 == declared.sha256
-    page = open_screen("study", study="draft")
+    page = open_screen("model", study="draft")
     assert any("declared in protocol version 2" in text.value for text in page.markdown)
 
     for version in (declared, other):

@@ -1,0 +1,258 @@
+"""The coordinator's screen of a study's models: take one in, declare it, let it predict. Never how well it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from actions.import_model import declare, import_graph, import_predictions
+from actions.jobs import Job, put_away, start_job
+from actions.models import (
+    can_register,
+    declare_model,
+    load_classifier,
+    predict_cohort,
+    register_ensemble,
+    register_model,
+)
+from actions.uploads import Upload, laid_out
+from core.model.foreign import ANSWERS, PIXELS
+from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.progress import OnProgress
+from core.study import Role, Study, StudyState
+from db import Repository
+from db.records import ModelVersion
+from pages.widgets.guard import refusals_shown, requires
+from pages.widgets.job_view import show_job, show_refusal
+from pages.widgets.results_data import pick_study
+from pages.widgets.study_steps import study_steps
+
+_PREDICT, _TAKE_IN = "Predicting", "Taking in the model"
+_WEIGHTS, _GRAPH, _TABLE = "Weights trained here", "ONNX graph", "Predictions (CSV)"
+
+
+@requires(Role.COORDINATOR)
+def render(repository: Repository) -> None:
+    """Draw the screen."""
+    study = pick_study(repository)
+    if study is None:
+        return
+    study_steps(study, "model")
+    job = show_job(repository, study)
+    if job is not None and not job.is_running:
+        _tell(job, study)
+    is_busy = job is not None and job.is_running
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _models(repository, study, is_busy=is_busy)
+    with right:
+        st.subheader("Take in a model")
+        _take_in(repository, study, is_busy=is_busy)
+
+
+def _tell(job: Job, study: Study) -> None:
+    """How the last job ended."""
+    if job.error is not None:
+        show_refusal(job.error, f"{study.key}-predictions-problems.csv")
+    elif isinstance(job.outcome, str):
+        st.success(job.outcome)
+    if job.title in (_PREDICT, _TAKE_IN) and st.button("Put this message away", key="put away"):
+        put_away(job)
+        st.rerun()
+
+
+def _models(repository: Repository, study: Study, *, is_busy: bool) -> None:
+    """Which models have predicted what; declare one, and predict what is missing."""
+    st.subheader("Model of the study")
+    models = repository.models()
+    _declared(study, models)
+    if not models:
+        st.info("No model is registered yet. Take one in on the right.")
+        return
+    _counts(repository, study)
+    newest_first = sorted(models, key=lambda m: m.registered_at, reverse=True)
+    declared = next((n for n, each in enumerate(newest_first) if study.is_declared(each.sha256)), 0)
+    model = st.selectbox("Model", newest_first, index=declared, format_func=lambda m: f"{m.name} · {m.sha256[:12]}")
+    _say_how_it_was_trained(model)
+    with st.container(horizontal=True):
+        may_declare = study.state is StudyState.DRAFT and not study.is_declared(model.sha256)
+        if may_declare and st.button(
+            "Declare this model", icon=":material/gavel:", help="the model that meets the readers"
+        ):
+            with refusals_shown():
+                declare_model(repository, study.key, model.sha256)
+                st.rerun()
+        if model.can_predict and st.button(
+            "Predict the cases that are missing", icon=":material/bolt:", disabled=is_busy
+        ):
+            with refusals_shown():
+                start_job(study.key, _PREDICT, partial(_predict, repository, study.key, model))
+                st.rerun()
+
+
+def _predict(repository: Repository, study_key: str, model: ModelVersion, progress: OnProgress) -> str:
+    """What the thread of the job does: the same action as the command."""
+    progress(0, 0, f"loading {model.name}")
+    classifier = load_classifier(model)
+    added = predict_cohort(repository, classifier, study_key, progress=progress)
+    return f"{added} predictions added on {classifier.device}." if added else "Every case has one already."
+
+
+def _counts(repository: Repository, study: Study) -> None:
+    """Predicted cases by model and cohort; counts only."""
+    rows = repository.prediction_counts(study.key)
+    if rows:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Model": [row.model_name for row in rows],
+                    "SHA-256": [row.model_sha256[:12] for row in rows],
+                    "Cohort": [row.cohort for row in rows],
+                    "Predicted": [f"{row.n_predicted} of {row.n_cases}" for row in rows],
+                }
+            ),
+            hide_index=True,
+            width="stretch",
+        )
+
+
+def _declared(study: Study, models: list[ModelVersion]) -> None:
+    """Which model meets the readers, as the protocol says."""
+    declared = next((model for model in models if study.is_declared(model.sha256)), None)
+    if declared is not None:
+        st.markdown(
+            f"Meets the readers: **{declared.name}** · `{declared.sha256[:12]}`, "
+            f"declared in protocol version {study.protocol_version}"
+        )
+    elif study.state is StudyState.DRAFT:
+        st.caption("No model is declared yet. The model that meets the readers is chosen before reading begins.")
+    else:
+        st.caption(":material/warning: no model was declared before reading: what a model scores is exploratory")
+
+
+def _say_how_it_was_trained(model: ModelVersion) -> None:
+    """What must not be forgotten about a model."""
+    members = model.metadata.get("members")
+    cards = members if isinstance(members, list) else [model.metadata]
+    if any(card.get("initialisation") == "random" for card in cards):
+        st.caption(":material/warning: trained from random weights, without ImageNet pretraining")
+    if "source" in model.metadata:
+        note = model.metadata.get("note")
+        st.caption(f":material/warning: not trained here: {model.architecture}{f' ({note})' if note else ''}")
+    if model.metadata.get("is_synthetic"):
+        st.caption(":material/warning: trained on synthetic images: no evidence about patients")
+    if model.metadata.get("augmentation"):
+        st.caption("predicts with test-time augmentation, at six times the cost")
+
+
+@dataclass(frozen=True)
+class _NewModel:
+    """What the form says of a model."""
+
+    kind: str
+    files: Sequence[Upload]
+    name: str
+    note: str = ""
+    classes: str = ""
+    pixels: str = ""
+    answers: str = ""
+    size: int | None = None
+    is_augmented: bool = False
+
+
+def _take_in(repository: Repository, study: Study, *, is_busy: bool) -> None:
+    """The form for a model of each kind."""
+    kind = st.segmented_control("What is it?", [_WEIGHTS, _GRAPH, _TABLE], default=_WEIGHTS, required=True)
+    if kind == _WEIGHTS and not can_register():
+        st.info(
+            "PyTorch is not installed where this server runs, so weights cannot be checked and turned into the graph "
+            "that predicts. An ONNX graph and a file of predictions can be taken in here; weights with "
+            "`python manage.py model register` where `requirements.txt` is installed, with this store."
+        )
+        return
+    with st.form(f"take in {study.key} {kind}", border=False):
+        new = _form(study, str(kind))
+        is_sent = st.form_submit_button("Take in", icon=":material/upload:", disabled=is_busy)
+    if is_sent:
+        _start(repository, study, new)
+    if kind == _WEIGHTS and study.protocol.class_keys == ("graves", "normal", "sat", "tumor"):
+        st.caption("For a trial run there is the model that ships, taught on synthetic scintigrams.")
+        if st.button("Take in the model that ships", disabled=is_busy):
+            with refusals_shown():
+                start_job(study.key, _TAKE_IN, partial(_take_in_shipped, repository))
+                st.rerun()
+
+
+def _form(study: Study, kind: str) -> _NewModel:
+    """The fields of one kind of model."""
+    many = kind == _WEIGHTS
+    sent = st.file_uploader(
+        {_WEIGHTS: "Weights file, or one for each fold", _GRAPH: "Graph", _TABLE: "Table"}[kind],
+        type={_WEIGHTS: "safetensors", _GRAPH: "onnx", _TABLE: "csv"}[kind],
+        accept_multiple_files=many,
+        help={
+            _WEIGHTS: "`model.safetensors` made by `python -m training`; several make one ensemble",
+            _GRAPH: "an ONNX graph; nothing of its maker's code is run",
+            _TABLE: "CSV with the column case and a column p_CLASS for every class: "
+            + ", ".join(f"p_{key}" for key in study.protocol.class_keys),
+        }[kind],
+    )
+    files = [*sent] if isinstance(sent, list) else [sent] if sent is not None else []
+    name = st.text_input("Name on screen")
+    if kind == _WEIGHTS:
+        augmented = st.checkbox("Predict with test-time augmentation (six times the cost)")
+        return _NewModel(kind, files, name, is_augmented=augmented)
+    note = st.text_input("Where it comes from", help="stands on its card")
+    if kind == _TABLE:
+        return _NewModel(kind, files, name, note)
+    classes = st.text_input(
+        "Classes in the order of its answers", value=",".join(study.protocol.class_keys), help="keys, with commas"
+    )
+    left, middle, right = st.columns(3)
+    pixels = left.selectbox("Scale of its input", PIXELS)
+    answers = middle.selectbox("What it answers", ANSWERS)
+    size = right.number_input("Side of its input, pixels", 16, 2048, value=None, help="if the graph leaves it open")
+    return _NewModel(kind, files, name, note, classes, pixels, answers, size)
+
+
+def _start(repository: Repository, study: Study, new: _NewModel) -> None:
+    """Begin the job, or say at once what is missing."""
+    if not new.files:
+        st.error("No file was chosen.")
+    elif not new.name.strip() and (new.kind != _WEIGHTS or len(new.files) > 1):
+        st.error("A name is missing: it stands on the screens and in the tables.")
+    else:
+        with refusals_shown():
+            if new.kind == _GRAPH:
+                declare(new.classes, new.pixels, new.answers, new.size)
+            start_job(study.key, _TAKE_IN, partial(_take_in_files, repository, study.key, new))
+            st.rerun()
+
+
+def _take_in_files(repository: Repository, study_key: str, new: _NewModel, progress: OnProgress) -> str:
+    """What the thread of the job does: the same actions as the commands."""
+    progress(0, 0, "checking the file")
+    name = new.name.strip()
+    with laid_out(new.files) as files:
+        if new.kind == _TABLE:
+            version, n = import_predictions(repository, study_key, files[0], name=name, note=new.note)
+            return f"{n} predictions of {version.name} taken in, SHA-256 {version.sha256[:12]}."
+        if new.kind == _GRAPH:
+            declared = declare(new.classes, new.pixels, new.answers, new.size)
+            version = import_graph(repository, files[0], declared, name=name, note=new.note)
+        elif len(files) > 1:
+            version = register_ensemble(repository, files, name=name, is_augmented=new.is_augmented)
+        else:
+            version = register_model(repository, files[0], name=name or None, is_augmented=new.is_augmented)
+    return f"{version.name} ({version.architecture}) is registered, SHA-256 {version.sha256[:12]}."
+
+
+def _take_in_shipped(repository: Repository, progress: OnProgress) -> str:
+    """The model that ships, by the same action."""
+    progress(0, 0, "checking the weights")
+    version = register_model(repository, SHIPPED_CHECKPOINT)
+    return f"{version.name} ({version.architecture}) is registered, SHA-256 {version.sha256[:12]}."

@@ -1,0 +1,32 @@
+"""The way from one screen of a study to the next: links that keep the study in the address."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.study import Study
+from pages.widgets.movement import page_of
+from pages.widgets.study_choice import STUDY_PARAMETER
+
+#: Screens on which a coordinator prepares and watches a study: address, name, symbol.
+_STEPS = (
+    ("study", "Overview", ":material/groups:"),
+    ("set-up", "Protocol", ":material/edit_note:"),
+    ("cases", "Cases", ":material/perm_media:"),
+    ("model", "Model", ":material/memory:"),
+)
+
+
+def study_steps(study: Study, current: str) -> None:
+    """A row of links to the study's screens; the current one is said, not linked."""
+    with st.container(horizontal=True, gap="medium", key="study_steps"):
+        for address, label, icon in _STEPS:
+            link_to(address, label, icon=icon, study=study, is_here=address == current)
+
+
+def link_to(address: str, label: str, *, icon: str, study: Study | None = None, is_here: bool = False) -> None:
+    """A link to a screen that this person may open, with the study in its address."""
+    page = page_of(address)
+    if page is not None:
+        query = {STUDY_PARAMETER: study.key} if study is not None else None
+        st.page_link(page, label=label, icon=icon, query_params=query, disabled=is_here, width="content")
