@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +12,7 @@ import streamlit as st
 from actions.import_cases import ImportReport, import_upload
 from actions.jobs import job_of, put_away, start_job
 from actions.uploads import MAX_BYTES, MAX_FILES, Upload
+from core.errors import ConflictError
 from core.imaging import count_notes
 from core.progress import OnProgress
 from core.study import Role, Study, StudyState
@@ -45,10 +47,11 @@ def render(repository: Repository) -> None:
 
 def _upload(repository: Repository, study: Study) -> None:
     """Send, check, import: three steps of one deed that writes only at the end."""
+    running = job_of(study.key)
+    files = _chosen_files(study, is_busy=running is not None and running.is_running)
     job = show_job(repository, study)
     if job is not None and job.is_running:
         return
-    files = _chosen_files(study)
     reason = st.session_state.get(f"shared {study.key}", "")
     if job is not None and job.title == _IMPORT and isinstance(job.outcome, ImportReport):
         st.success(f"Imported: {_counted(job.outcome)}.")
@@ -61,34 +64,34 @@ def _upload(repository: Repository, study: Study) -> None:
         show_refusal(job.error, f"{study.key}-problems.csv")
     elif job.title == _CHECK and isinstance(job.outcome, ImportReport):
         _offer_import(repository, study, files, reason, job.outcome)
-    st.text_input(
-        "Reason why images of another study come into this one too",
-        key=f"shared {study.key}",
-        help="Only where the check says that images are in another study that is not unsealed; stands in both trails.",
+    if isinstance(job.error, ConflictError) or reason:
+        st.text_input(
+            "Reason why images of another study come into this one too",
+            key=f"shared {study.key}",
+            help="Only where images are in another study that is not unsealed; stands in the trail of both.",
+        )
+
+
+def _chosen_files(study: Study, *, is_busy: bool) -> list[Upload]:
+    """The uploader, with what may be sent said above it; drawn in every run, or the files would be lost."""
+    how = st.segmented_control(
+        "What do you send?", [_ZIP, _FOLDER, _FILES], default=_ZIP, required=True, disabled=is_busy
     )
-
-
-def _chosen_files(study: Study) -> list[Upload]:
-    """The uploader, with what may be sent said above it."""
-    how = st.segmented_control("What do you send?", [_ZIP, _FOLDER, _FILES], default=_ZIP, required=True)
     classes = ", ".join(f"`{disease.key}`" for disease in study.protocol.classes)
     st.caption(
         "Either a manifest (CSV with the columns image, case, patient, class, cohort) with its images, or folders "
-        f"named after the classes ({classes}), one level of cohort folders around them if there are several. JPEG, PNG and "
-        f"DICOM. At most {st.get_option('server.maxUploadSize')} MB a file; unpacked {MAX_BYTES // 2**30} GB in "
+        f"named after the classes ({classes}), one level of cohort folders around them if there are several. JPEG, PNG "
+        f"and DICOM. At most {st.get_option('server.maxUploadSize')} MB a file; unpacked {MAX_BYTES // 2**30} GB in "
         f"{MAX_FILES} files. Files are read, stripped of all that names a patient, and not kept."
     )
     key = f"upload {study.key} {st.session_state.get(_ROUND, 0)} {how}"
+    options: dict[str, Any] = {"key": key, "on_change": _forget_check, "args": (study.key,), "disabled": is_busy}
     if how == _ZIP:
-        one = st.file_uploader("Zip", type="zip", key=key, on_change=_forget_check, args=(study.key,))
+        one = st.file_uploader("Zip", type="zip", **options)
         return [one] if one is not None else []
-    many = "directory" if how == _FOLDER else True
-    found = st.file_uploader(
-        "Folder" if how == _FOLDER else "Manifest and images",
-        accept_multiple_files=many,  # type: ignore[call-overload]
-        key=key, on_change=_forget_check, args=(study.key,),
-    )  # fmt: skip
-    return list(found or [])
+    if how == _FOLDER:
+        return [*st.file_uploader("Folder", accept_multiple_files="directory", **options)]
+    return [*st.file_uploader("Manifest and images", accept_multiple_files=True, **options)]
 
 
 def _forget_check(study_key: str) -> None:
@@ -152,9 +155,8 @@ def _cases(repository: Repository, study: Study) -> None:
     if not counts:
         st.info("No cases yet.")
         return
-    frame = pd.DataFrame(
-        [{"Cohort": c.cohort, "class": study.protocol.label(c.class_key), "n": c.n_cases} for c in counts]
-    )
+    short = {disease.key: disease.short_label for disease in study.protocol.classes}
+    frame = pd.DataFrame([{"Cohort": c.cohort, "class": short[c.class_key], "n": c.n_cases} for c in counts])
     table = frame.pivot_table(index="Cohort", columns="class", values="n", aggfunc="sum", sort=False).fillna(0)
     table = table.astype(int)
     table["All"] = table.sum(axis=1)

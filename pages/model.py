@@ -32,7 +32,7 @@ from pages.widgets.results_data import pick_study
 from pages.widgets.study_steps import study_steps
 
 _PREDICT, _TAKE_IN = "Predicting", "Taking in the model"
-_WEIGHTS, _GRAPH, _TABLE = "Weights trained here", "ONNX graph", "Predictions (CSV)"
+_WEIGHTS, _GRAPH, _TABLE = "Weights", "ONNX graph", "Predictions"
 
 
 @requires(Role.COORDINATOR)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.study import Study
+from core.study import Study, StudyState
 from pages.widgets.movement import page_of
 from pages.widgets.study_choice import STUDY_PARAMETER
+
+STATE_BADGES = {
+    StudyState.DRAFT: ":gray-badge[draft]",
+    StudyState.OPEN: ":green-badge[open]",
+    StudyState.CLOSED: ":orange-badge[closed]",
+    StudyState.UNSEALED: ":blue-badge[unsealed]",
+}
 
 #: Screens on which a coordinator prepares and watches a study: address, name, symbol.
 _STEPS = (
@@ -18,8 +25,9 @@ _STEPS = (
 
 
 def study_steps(study: Study, current: str) -> None:
-    """A row of links to the study's screens; the current one is said, not linked."""
-    with st.container(horizontal=True, gap="medium", key="study_steps"):
+    """Which study this is, and a row of links to its screens; the current one is said, not linked."""
+    with st.container(horizontal=True, gap="medium", key="study_steps", vertical_alignment="center"):
+        st.markdown(f"**{study.protocol.title}** `{study.key}` {STATE_BADGES[study.state]}", width="content")
         for address, label, icon in _STEPS:
             link_to(address, label, icon=icon, study=study, is_here=address == current)
 
