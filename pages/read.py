@@ -22,7 +22,7 @@ from core.errors import (
     StoreError,
 )
 from core.protocol import Arm
-from core.study import Role, Study, StudyState
+from core.study import Presentation, Role, Study, StudyState
 from db import Repository
 from pages.widgets.guard import UNSAVED_NOTE, requires
 from pages.widgets.reading_panel import (
@@ -38,6 +38,11 @@ from pages.widgets.study_choice import choose_study, chosen_study
 _RECEIPT = "reading_receipt"
 _CORRECTING = "reading_correction_of"
 _SHOWN = "reading_shown"  # what the panel on the screen was drawn with
+_HAVE = "reading_have"  # presentations whose images the browser holds, as its last message says
+_FOLLOWED = "reading_followed"  # submit_id of the last message that was followed
+
+#: So many of the next images are sent ahead.
+N_AHEAD = 2
 
 #: The bar above is low on this screen, and the page itself never scrolls away from the image.
 _STYLE = """<style>
@@ -59,8 +64,9 @@ def render() -> None:
 
 @requires(Role.READER)
 def _render(repository: Repository) -> None:
+    have = st.session_state.pop(_HAVE, frozenset())  # true for this run only
     try:
-        _show_study(repository)
+        _show_study(repository, have)
     except SignedOutError:
         raise
     except AccessError:
@@ -68,7 +74,7 @@ def _render(repository: Repository) -> None:
         _tell_unsaved()
 
 
-def _show_study(repository: Repository) -> None:
+def _show_study(repository: Repository, have: frozenset[str]) -> None:
     """The next case of the study that was chosen, or why there is none."""
     studies = [study for study in repository.my_studies() if study.state is StudyState.OPEN]
     if not studies:
@@ -87,21 +93,29 @@ def _show_study(repository: Repository) -> None:
     if case.presentation.arm is not Arm.UNAIDED:
         st.error("This part of the study shows the model's answer, which this version does not do yet.")
         return
-    _draw_panel(repository, study, case)
+    _draw_panel(repository, study, case, have)
 
 
-def _draw_panel(repository: Repository, study: Study, case: PanelCase) -> None:
+def _draw_panel(repository: Repository, study: Study, case: PanelCase, have: frozenset[str]) -> None:
     """The panel with the last receipt; what it was drawn with is kept for an outage."""
+    wanted = [presentation.presentation_id for presentation in (case.presentation, *case.ahead)]
+    images = {name: repository.presentation_image(name) for name in wanted if name not in have}
     st.session_state[_SHOWN] = (repository, study, case)
     st.session_state.pop(UNSAVED_NOTE, None)  # the panel says itself what was not saved
-    reading_panel(case, study.protocol, st.session_state.get(_RECEIPT), partial(_on_message, repository, study))
+    on_message = partial(_on_message, repository, study)
+    sent = reading_panel(case, study, st.session_state.get(_RECEIPT), images, on_message)
+    if sent is not None and sent.get("submit_id") != st.session_state.get(_FOLLOWED):
+        _on_message(repository, study, sent)  # it came with the first run of a session, as after the death of a server
+        st.rerun()
 
 
 def _show_outage(shown: tuple[Repository, Study, PanelCase] | None) -> None:
     """The store is out of reach: an unsaved answer stays in its panel, which goes on trying."""
     receipt = st.session_state.get(_RECEIPT)
     if shown is not None and receipt is not None and receipt.state is ReceiptState.TRY_AGAIN:
-        _draw_panel(*shown)
+        repository, study, case = shown
+        st.session_state[_SHOWN] = shown
+        reading_panel(case, study, receipt, {}, partial(_on_message, repository, study))
         return
     st.error("The study's store is not available just now. Nothing that was saved is lost.")
     if receipt is not None and receipt.state is ReceiptState.SAVED:
@@ -124,25 +138,20 @@ def _offer_choice(studies: list[Study]) -> None:
 
 def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
     """The answer under correction, else the next unread case, else None: all is read."""
-    progress = repository.my_progress(study.key)
+    n_done = repository.my_progress(study.key).n_done
     last = repository.last_reading(study.key) if study.protocol.may_revise else None
+    upcoming = _upcoming(repository, study)
     if last is not None and st.session_state.get(_CORRECTING) == last.presentation.presentation_id:
-        image = repository.presentation_image(last.presentation.presentation_id).views[0]
-        return PanelCase(
-            last.presentation, image.pixels, progress.n_done, last.revision, last.answer, True, image.pixel_spacing_mm
-        )
+        return PanelCase(last.presentation, n_done, last.revision, last.answer, True, upcoming[:N_AHEAD])
     st.session_state.pop(_CORRECTING, None)
-    presentation = repository.next_presentation(study.key)
-    if presentation is None:
+    if not upcoming:
         return None
-    image = repository.presentation_image(presentation.presentation_id).views[0]
-    return PanelCase(
-        presentation,
-        image.pixels,
-        progress.n_done,
-        can_correct=last is not None,
-        pixel_spacing_mm=image.pixel_spacing_mm,
-    )
+    return PanelCase(upcoming[0], n_done, can_correct=last is not None, ahead=upcoming[1:])
+
+
+def _upcoming(repository: Repository, study: Study) -> tuple[Presentation, ...]:
+    """The next presentation and those after it."""
+    return tuple(repository.upcoming_presentations(study.key, limit=1 + N_AHEAD))
 
 
 def _show_end(repository: Repository, study: Study) -> None:
@@ -172,10 +181,12 @@ def _on_message(repository: Repository, study: Study, value: Any) -> None:
     """Follow what the panel sent, and leave the receipt for the run that comes now."""
     if value is None:
         return
+    st.session_state[_FOLLOWED] = value.get("submit_id") if isinstance(value, dict) else None
     try:
         message = read_message(value)
     except InputError:
         return
+    st.session_state[_HAVE] = message.have
     try:
         receipt = follow_message(repository, study, message)
     except SignedOutError:
@@ -212,6 +223,8 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
     SignedOutError
         If the reader's sign-in has ended; nothing was saved.
     """
+    if message.kind in ("images", "look"):  # the next run sends them, or says why the panel goes
+        return PanelReceipt(message.submit_id, ReceiptState.DONE)
     if message.answer is None:
         st.session_state.pop(_CORRECTING, None)
         try:

@@ -82,9 +82,33 @@ class ReadingRepository(RepositoryBase):
 
     @allowed(Role.READER)
     def presentation_image(self, presentation_id: str) -> ReadingImage:
-        """All views of one of the reader's own presentations; that they were sent stands in the audit trail.
+        """All views of one of the reader's own presentations, also of one that comes later.
 
         Every presentation of this reader has pictures of one size and number format: :mod:`core.imaging.canvas`.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not the reader's.
+        AccessError
+            If the study is not open.
+        """
+        with self._reading() as db_session:
+            presentation, study = self._own(db_session, presentation_id)
+            _require_open(study)
+            canvases = self._canvases(db_session, study)
+            found = db_session.execute(
+                sa.select(CaseImageRow.view_number, CaseImageRow.pixel_spacing_mm)
+                .add_columns(ImageRow.height, ImageRow.width, ImageRow.png)
+                .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+                .where(CaseImageRow.case_id == presentation.case_id)
+                .order_by(CaseImageRow.view_number)
+            ).all()
+        return ReadingImage(tuple(_view(canvases[each.view_number], each) for each in found))
+
+    @allowed(Role.READER)
+    def record_shown(self, presentation_id: str) -> None:
+        """Write into the audit trail that the image of a presentation was drawn on the reader's screen now.
 
         Raises
         ------
@@ -97,15 +121,6 @@ class ReadingRepository(RepositoryBase):
             presentation, study = self._own(db_session, presentation_id)
             _require_open(study)
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
-            canvases = self._canvases(db_session, study)
-            found = db_session.execute(
-                sa.select(CaseImageRow.view_number, CaseImageRow.pixel_spacing_mm)
-                .add_columns(ImageRow.height, ImageRow.width, ImageRow.png)
-                .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
-                .where(CaseImageRow.case_id == presentation.case_id)
-                .order_by(CaseImageRow.view_number)
-            ).all()
-        return ReadingImage(tuple(_view(canvases[each.view_number], each) for each in found))
 
     @allowed(Role.READER)
     def last_reading(self, study_key: str) -> SavedReading | None:

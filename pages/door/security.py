@@ -70,7 +70,7 @@ COORDINATOR_PREFIXES = (
 
 #: First parts of all these paths: what a base path may not begin with.
 RESERVED = frozenset(
-    path.split("/")[1] for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *COORDINATOR_PREFIXES, "/component/")
+    path.split("/")[1] for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *COORDINATOR_PREFIXES, "/component/", "/reading/")
 )
 
 _FIXED_HEADERS = {

@@ -84,6 +84,7 @@ MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
     "next_presentation": (READER, (STUDY,), {}),
     "upcoming_presentations": (READER, (STUDY,), {}),
     "presentation_image": (READER, ("presentation",), {}),
+    "record_shown": (READER, ("presentation",), {}),
     "save_reading": (READER, ("presentation", _ANSWER), {"submit_id": "s"}),
     "last_reading": (READER, (STUDY,), {}),
 }

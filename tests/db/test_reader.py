@@ -149,6 +149,8 @@ def test_nothing_is_shown_or_saved_while_the_study_is_not_open(room: Room) -> No
     with pytest.raises(AccessError, match="closed"):
         room.ann.presentation_image(presentation.presentation_id)
     with pytest.raises(AccessError, match="closed"):
+        room.ann.record_shown(presentation.presentation_id)
+    with pytest.raises(AccessError, match="closed"):
         room.ann.next_presentation(STUDY)
     assert room.ann.my_progress(STUDY).n_done == 0
 
@@ -240,6 +242,7 @@ def test_text_that_no_store_holds_is_refused_alike_on_both_engines(room: Room, t
         lambda: room.ann.save_reading(place, Answer("sat", 3, display_state={"t": "\ud83d"}), submit_id="b"),
         lambda: room.ann.save_reading(text, Answer("sat", 3), submit_id="c"),
         lambda: room.ann.presentation_image(text),
+        lambda: room.ann.record_shown(text),
         lambda: room.ann.my_progress(text),
         lambda: room.coordinator.create_person("eve", f"Eve {text}", Role.READER),
         lambda: room.coordinator.create_study("text", Protocol(title="T", question="\ud83d?")),
@@ -252,14 +255,16 @@ def test_text_that_no_store_holds_is_refused_alike_on_both_engines(room: Room, t
     assert room.coordinator.verify_audit().is_intact
 
 
-def test_every_case_that_is_sent_to_a_screen_stands_in_the_trail(room: Room) -> None:
+def test_every_case_that_was_drawn_on_a_screen_stands_in_the_trail(room: Room) -> None:
     before = len(room.coordinator.audit_trail())
     for _ in range(2):
         place = room.ann.next_presentation(STUDY)
-        room.ann.presentation_image(place.presentation_id)
+        for later in room.ann.upcoming_presentations(STUDY):
+            room.ann.presentation_image(later.presentation_id)  # fetched ahead: nobody has seen it yet
+        room.ann.record_shown(place.presentation_id)
         read_next(room.ann)
     with pytest.raises(NotFoundError):
-        room.ben.presentation_image(place.presentation_id)
+        room.ben.record_shown(place.presentation_id)
     said = [(event.actor, event.action, event.detail["position"]) for event in room.coordinator.audit_trail()[before:]]
     assert said == [
         ("ann", "case.shown", 1), ("ann", "reading.save", 1), ("ann", "case.shown", 2), ("ann", "reading.save", 2),

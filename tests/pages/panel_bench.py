@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import BrowserContext, Page
 
 from core.protocol import Arm, DiseaseClass, Protocol, Scale
-from core.study import Answer, Presentation
+from core.study import Answer, Presentation, Study, StudyState
+from db.records import ReadingImage, ReadingView
 from pages.widgets.reading_panel import PanelCase, PanelReceipt, ReceiptState, pack_frame
 from tests.pages.reading_server import ROOT, phantom_pixels
 
 FOLDER = ROOT / "pages" / "widgets" / "reading_panel"
-SCRIPTS = ("viewer.js", "states.js", "keys.js", "panel.js")
+SCRIPTS = ("viewer.js", "states.js", "keys.js", "clock.js", "panel.js")
+STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
 _PAGE = """<!doctype html><html><head><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
 <body>{html}<script>{script}
@@ -52,12 +55,23 @@ def protocol_of(n_classes: int = 4, n_steps: int = 5) -> Protocol:
     return Protocol("Panel", classes=classes, scale=Scale(words=tuple(f"step {i}" for i in range(1, n_steps + 1))))
 
 
+def image_of(pixels: np.ndarray, spacing: float | None = None) -> ReadingImage:
+    """One view."""
+    return ReadingImage((ReadingView(pixels, "counts" if pixels.dtype == np.uint16 else "grey", "", spacing),))
+
+
 class Bench:
     """One panel. ``feed`` is a run of the server; ``sent`` is what the panel has sent."""
 
-    def __init__(self, context: BrowserContext, protocol: Protocol | None = None) -> None:
+    def __init__(
+        self, context: BrowserContext, protocol: Protocol | None = None, *, is_sending_again: bool = True
+    ) -> None:
         self.protocol = protocol or protocol_of()
         script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+        if not is_sending_again:
+            script = script.replace("AGAIN_MS = 1500", "AGAIN_MS = 600000").replace(
+                "LONGEST_AGAIN_MS = 6000", "LONGEST_AGAIN_MS = 600000"
+            )
         page = _PAGE.format(
             css=(FOLDER / "panel.css").read_text(encoding="utf-8"),
             html=(FOLDER / "panel.html").read_text(encoding="utf-8"),
@@ -81,23 +95,31 @@ class Bench:
         previous: Answer | None = None,
         pixels: np.ndarray | None = None,
         spacing: float | None = None,
+        n_ahead: int = 0,
+        omit: tuple[int, ...] = (),
     ) -> None:
-        """One frame: a case, and the reply to what was sent last."""
+        """One frame: a case, the next ones, and the reply to what was sent last; images to ``omit`` do not come."""
+        places = [Presentation(f"presentation-{at}", Arm.UNAIDED, at, 20) for at in range(position, 21)]
         case = PanelCase(
-            Presentation(f"presentation-{position}", Arm.UNAIDED, position, 20),
-            phantom_pixels(2 * position) if pixels is None else pixels,
+            places[0],
             position - 1,
             revision=0 if previous is None else 1,
             previous=previous,
             can_correct=position > 1 or previous is not None,
-            pixel_spacing_mm=spacing,
+            ahead=tuple(places[1 : 1 + n_ahead]),
         )
+        images = {}
+        for place in places[: 1 + n_ahead]:
+            shown = phantom_pixels(2 * place.position) if pixels is None else pixels
+            if place.position not in omit:
+                images[place.presentation_id] = image_of(shown, spacing)
         reply = None
         if receipt is not None:
             reply = PanelReceipt(
                 self.sent()[-1]["submit_id"], receipt, "the reason.", "7F3A", "2026-01-02T03:04:05+00:00"
             )
-        frame = base64.b64encode(pack_frame(case, self.protocol, reply)).decode()
+        study = Study("panel", self.protocol, 1, StudyState.OPEN, True, STARTED)
+        frame = base64.b64encode(pack_frame(case, study, reply, images)).decode()
         self.page.evaluate("text => feed(text)", frame)
 
     def wait(self, state: str) -> None:

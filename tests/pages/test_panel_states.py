@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, Route
 
-from core.study import Answer
-from pages.widgets.reading_panel import ReceiptState
-from tests.pages.panel_bench import FOLDER, Bench, table_of_the_docs
+from core.protocol import Arm, Protocol
+from core.study import Answer, Presentation, Study, StudyState
+from pages.widgets.reading_panel import PanelCase, ReceiptState, pack_frame
+from tests.pages.panel_bench import FOLDER, STARTED, Bench, image_of, table_of_the_docs
+from tests.pages.reading_server import phantom_pixels
 
 pytestmark = pytest.mark.browser
 
@@ -72,6 +74,12 @@ def to_late(bench: Bench) -> None:
     bench.feed(2, ReceiptState.TRY_AGAIN)
 
 
+def to_ahead(bench: Bench) -> None:
+    bench.feed(2, n_ahead=2)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter")
+
+
 def to_paused(bench: Bench) -> None:
     _answered(bench)
     bench.press("p")
@@ -94,8 +102,8 @@ def to_closed(bench: Bench) -> None:
 
 ROADS: dict[str, Callable[[Bench], None]] = {
     "drawing": to_drawing, "saved": to_saved, "empty": to_empty, "chosen": _answered, "refused": to_refused,
-    "correcting": to_correcting, "offline": to_offline, "sending": _sent, "late": to_late, "paused": to_paused,
-    "sheet": to_sheet, "dialog": to_dialog, "closed": to_closed,
+    "correcting": to_correcting, "offline": to_offline, "sending": _sent, "late": to_late, "ahead": to_ahead,
+    "paused": to_paused, "sheet": to_sheet, "dialog": to_dialog, "closed": to_closed,
 }  # fmt: skip
 
 
@@ -124,7 +132,7 @@ def check(deed: str, before: dict, after: dict, sent: list[dict], where: str) ->
 @pytest.mark.parametrize("state", ROADS)
 def test_every_key_and_click_does_what_the_table_says(state: str, context: BrowserContext) -> None:
     row = table_of_the_docs()[state]
-    bench = Bench(context)
+    bench = Bench(context, is_sending_again=False)
     for intent, keys in KEYS.items():
         for key in keys:
             where = f"{key!r} while {state}"
@@ -204,7 +212,7 @@ def test_without_a_receipt_for_three_seconds_the_answer_is_called_not_saved_yet(
     assert status.inner_text() == "Saving …"
     bench.page.clock.run_for(200)
     assert status.inner_text() == "Not saved yet. Press Enter to try again."
-    bench.page.clock.run_for(6100)  # and it goes on trying without being asked
+    bench.page.clock.run_for(5000)  # and it goes on trying without being asked, less and less often
     assert len(bench.sent()) == 3
     assert len({message["submit_id"] for message in bench.sent()}) == 1
 
@@ -217,7 +225,7 @@ def test_a_pause_stays_over_the_next_case_and_its_clock_stands(context: BrowserC
     bench.wait("paused")
     bench.page.wait_for_timeout(400)
     bench.press("1", "q")
-    assert bench.page.evaluate("room.panel.seconds()") == 0
+    assert bench.page.evaluate("room.panel.clock.seconds()") == 0
     bench.press("p")
     bench.wait("empty")
     assert len(bench.sent()) == 1
@@ -242,9 +250,181 @@ def test_a_line_cut_without_a_word_is_found_by_the_pulse(context: BrowserContext
     bench.page.clock.install()
     bench.feed(2)
     bench.wait("empty")
-    bench.page.route("**/_stcore/health", lambda route: route.abort())
+    bench.page.route("**/reading/pulse/panel", lambda route: route.abort())
     bench.page.clock.run_for(5100)
     bench.wait("offline")
-    bench.page.unroute("**/_stcore/health")
+    bench.page.unroute("**/reading/pulse/panel")
     bench.page.clock.run_for(5100)
     bench.wait("empty")
+
+
+# ---- the next image is in the browser already ----------------------------------------------------------------------
+
+
+def _answer_with_next(bench: Bench) -> None:
+    bench.feed(2, n_ahead=2)
+    bench.wait("empty")
+    bench.press("2", "e", "i", "Enter")
+    bench.wait("ahead")
+
+
+def _on_screen(bench: Bench) -> tuple[str, int]:
+    """Position on the panel, and which phantom the canvas shows."""
+    position = bench.page.locator("[data-part=position]").inner_text()
+    pixels = bench.page.evaluate("Array.from(room.panel.viewer.image.pixels)")
+    number = next(at for at in range(1, 21) if (phantom_pixels(2 * at).ravel() == pixels).all())
+    return position, number
+
+
+def test_enter_shows_the_next_image_at_once_and_locks_it_until_the_receipt(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    assert _on_screen(bench) == ("Case 3 of 20", 3)
+    bench.press("1", "q", "x", "Enter")
+    assert bench.seen()["hint"] == "Not taken: case 2 is being saved. Wait a moment, then answer."
+    (answer,) = bench.sent()
+    assert (answer["presentation_id"], answer["class_key"], answer["confidence"]) == ("presentation-2", "normal", 3)
+    assert answer["display_state"]["colour_table"] == "grey"  # as the reader saw case 2, not case 3
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
+    assert bench.page.locator("[data-part=status]").inner_text().startswith("Case 2 saved, receipt 7F3A")
+    bench.page.wait_for_timeout(700)
+    bench.press("3", "r", "Enter")
+    bench.wait("ahead")
+    assert _on_screen(bench) == ("Case 4 of 20", 4)
+    assert bench.sent()[-1]["presentation_id"] == "presentation-3"
+    assert bench.sent()[-1]["display_state"]["keys_dropped_before_image"] == 3
+
+
+@pytest.mark.parametrize("reply", [ReceiptState.TRY_AGAIN, None], ids=["store busy", "no receipt"])
+def test_a_late_answer_brings_the_reader_back_to_its_case(reply: ReceiptState | None, context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    if reply is not None:
+        bench.feed(2, reply, n_ahead=2, omit=(2, 3, 4))
+    bench.wait("late")
+    assert _on_screen(bench) == ("Case 2 of 20", 2)
+    assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+    assert '"colour_table":"grey"' in bench.seen()["view"]
+    bench.press("4")
+    assert bench.seen()["hint"] == "Not taken: the answer is being saved as it stands here."
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
+    bench.wait("empty")
+    assert _on_screen(bench) == ("Case 3 of 20", 3)
+    assert bench.seen()["answer"] == '[[],""]'
+
+
+def test_a_refused_answer_brings_its_case_back_as_a_draft(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    bench.feed(2, ReceiptState.REFUSED, n_ahead=2, omit=(2, 3, 4))
+    bench.wait("refused")
+    assert _on_screen(bench) == ("Case 2 of 20", 2)
+    bench.press("4", "Enter")
+    assert [one["class_key"] for one in bench.sent()] == ["normal", "tumor"]
+    assert len({one["submit_id"] for one in bench.sent()}) == 2
+
+
+def test_a_case_that_was_answered_elsewhere_meanwhile_gives_way_to_the_one_that_is_next(
+    context: BrowserContext,
+) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    bench.feed(4, ReceiptState.SAVED, n_ahead=1)
+    bench.wait("empty")
+    assert _on_screen(bench) == ("Case 4 of 20", 4)
+
+
+def test_no_image_but_of_this_case_and_the_next_ones_stays_in_the_page(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
+    bench.wait("empty")
+    assert bench.page.evaluate("[...room.panel.images.keys()]") == [f"presentation-{at}" for at in (3, 4, 5)]
+    bench.page.evaluate("window.old = room.panel; close()")
+    assert bench.page.evaluate("[old.images.size, old.viewer.image, old.viewer.canvas.width]") == [0, None, 0]
+
+
+def test_an_image_that_is_missing_in_the_browser_is_asked_for(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2, omit=(2,))
+    (asked,) = bench.sent()
+    assert (asked["kind"], asked["have"]) == ("images", [])
+    bench.feed(2, ReceiptState.DONE)
+    bench.wait("empty")
+    assert _on_screen(bench) == ("Case 2 of 20", 2)
+
+
+def test_an_image_counts_as_seen_when_it_is_drawn_and_is_told_until_the_server_knows(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    told: list[str] = []
+    statuses = [503, 204, 204, 204]
+
+    def answer(route: Route) -> None:
+        told.append(route.request.post_data or "")
+        route.fulfill(status=statuses.pop(0))
+
+    bench.page.route("**/reading/shown", answer)
+    bench.page.clock.install()
+    bench.feed(2, n_ahead=2)
+    bench.page.clock.run_for(100)
+    bench.wait("empty")
+    bench.page.clock.run_for(5100)
+    bench.page.wait_for_timeout(100)
+    assert told == ["presentation-2", "presentation-2"]  # nothing of 3 and 4, which are in the browser too
+    bench.press("2", "e", "Enter")
+    bench.page.clock.run_for(100)
+    bench.wait("ahead")
+    bench.page.wait_for_timeout(100)
+    assert told[2:] == ["presentation-3"]
+
+
+@pytest.mark.parametrize("status", [401, 410])
+def test_an_idle_tab_looks_again_when_the_pulse_says_that_reading_is_over(status: int, context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.page.clock.install()
+    bench.feed(2)
+    bench.page.clock.run_for(100)
+    bench.wait("empty")
+    bench.page.route("**/reading/pulse/panel", lambda route: route.fulfill(status=status))
+    bench.page.clock.run_for(5100)
+    bench.page.wait_for_timeout(200)
+    assert [one["kind"] for one in bench.sent()] == ["look"]
+
+
+def test_the_clock_of_a_case_goes_out_with_its_answer(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    bench.page.clock.install()
+    bench.feed(2, n_ahead=1)
+    bench.page.clock.run_for(50)
+    bench.wait("empty")
+    bench.page.clock.run_for(1000)
+    bench.press("2")
+    bench.page.clock.run_for(1000)
+    bench.press("p")
+    bench.page.clock.run_for(2000)
+    bench.press("p")
+    bench.page.clock.run_for(61_000)
+    bench.press("e")
+    bench.page.clock.run_for(500)
+    bench.press("Enter")
+    (answer,) = bench.sent()
+    names = [name for name, _ in answer["events"]]
+    assert names == ["shown", "first", "covered", "uncovered", "idle", "active", "submitted"]
+    times = [ms for _, ms in answer["events"]]
+    assert times[0] == 0
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(65_500, abs=500)
+    assert answer["reading_seconds"] == pytest.approx(63.5, abs=0.5)
+
+
+def test_every_frame_of_a_study_has_one_length(context: BrowserContext) -> None:
+    lengths = set()
+    for spacing in (None, 2.2, 2.205_882_352):
+        for number in (2, 40):
+            image = image_of(phantom_pixels(number), spacing)
+            place = Presentation("presentation", Arm.UNAIDED, 3, 20)
+            study = Study("panel", Protocol("Panel"), 1, StudyState.OPEN, True, STARTED)
+            lengths.add(len(pack_frame(PanelCase(place, 2), study, None, {"presentation": image})))
+    assert len(lengths) == 1

@@ -1,21 +1,36 @@
-// The reading panel: draft, clock and the conversation with the server. The viewer stands in viewer.js, the keys in
-// keys.js, and what a key or click does in which state in states.js.
+// The reading panel: draft and the conversation with the server. The viewer stands in viewer.js, the keys in keys.js,
+// the clock in clock.js, and what a key or click does in which state in states.js.
 //
 // Every run of the script hands over one byte string: the length of a JSON header (uint32, little endian), the
-// header, and the pixels. Every answer goes back as one trigger with its own submit_id, and stays "not saved" until a
-// receipt with the same submit_id comes back; sending it twice is harmless, for the store keeps one reading per id.
+// header, and the pixels of this case and the next ones, as far as they are not here yet. Every answer goes back as one
+// trigger with its own submit_id, and stays "not saved" until a receipt with the same submit_id comes back; sending it
+// twice is harmless, for the store keeps one reading per id.
+//
+// With Enter the next image is drawn at once; until the receipt its answer is locked. Without a receipt in time the
+// panel goes back to the case that is not saved.
 
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
+const AGAIN_MS = 1500; // so long after it was sent a message without an answer is sent again; then twice as long
+const LONGEST_AGAIN_MS = 6000;
 const BURST_MS = 600; // keys that follow each other faster belong together: typed ahead, they are dropped together
 const PULSE_MS = 5000; // how often the server is asked whether it is there
 const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
 
+// Header, and the images by the id of their presentation.
 function unpack(bytes) {
-  const head = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + head)));
-  const body = bytes.slice(4 + head); // a copy of its own, so that 16-bit pixels are aligned
-  return { header, pixels: header.bits === 16 ? new Uint16Array(body.buffer) : body };
+  let at = 4 + new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, at)));
+  const images = header.images.map(({ presentation_id, views }) => ({
+    presentation_id,
+    views: views.map((view) => {
+      const length = (view.height * view.width * view.channels * view.bits) / 8;
+      const body = bytes.slice(at, at + length); // a copy of its own, so that 16-bit pixels are aligned
+      at += length;
+      return { ...view, pixels: view.bits === 16 ? new Uint16Array(body.buffer) : body };
+    }),
+  }));
+  return { header, images };
 }
 
 function newSubmitId() {
@@ -35,6 +50,9 @@ class Panel {
       this.parts[part.dataset.part] = part;
     });
     this.pending = null; // what was sent and is not yet acknowledged; while it stands, the answer is locked
+    this.held = null; // the case whose answer is on its way while the next image is on the screen already
+    this.images = new Map(); // by presentation: the case on the screen, the held one and the next ones, no others
+    this.unreported = new Set(); // presentations whose images were drawn, which the server does not know yet
     this.header = null;
     this.isDrawn = false; // the image of this case is on the screen
     this.drawnAt = Infinity; // since when, on the clock of the events; what was typed or pressed before is dropped
@@ -49,7 +67,9 @@ class Panel {
     this.isDialogOpen = false; // a dialog of the page lies over the panel
     this.isClosed = false;
     this.draft = null;
-    this.shownAt = null;
+    this.dropped = 0; // keys that were meant for no image
+    this.earlyAt = null; // when the first of them was made
+    this.clock = new Clock(() => this.isInSight());
     this.viewer = new Viewer(root.querySelector("canvas"), this.parts["read-out"], () => this.tellView());
     this.keys = new Keys(() => this.header && this.write());
     this.unlisten = [];
@@ -61,19 +81,23 @@ class Panel {
 
   update(bytes, send) {
     this.trigger = send;
-    const { header, pixels } = unpack(bytes);
+    const { header, images } = unpack(bytes);
+    images.forEach((image) => this.images.set(image.presentation_id, image));
     if (this.pending) {
       const receipt = header.receipt;
-      if (!receipt || receipt.submit_id !== this.pending.submit_id) {
-        this.sendAgainSoon();
-        return;
-      }
+      if (!receipt || receipt.submit_id !== this.pending.submit_id) return; // it is sent again by itself
       this.settle(receipt);
       if (this.pending) return;
     }
     const isSame = this.draft && this.header.draft_key === header.draft_key;
     this.header = header;
-    if (!isSame) this.show(pixels);
+    const known = new Set([header, ...header.ahead].map((one) => one.presentation_id));
+    [...this.images.keys()].filter((id) => !known.has(id)).forEach((id) => this.images.delete(id));
+    if (!this.images.has(header.presentation_id)) {
+      this.isDrawn = false;
+      return this.request("images");
+    }
+    if (!isSame) this.show();
     else this.dropped = 0;
     this.write();
   }
@@ -81,14 +105,20 @@ class Panel {
   // A receipt has come for what was sent.
   settle(receipt) {
     clearTimeout(this.timer);
+    clearTimeout(this.again);
     if (receipt.state === "try-again") return this.beLate(receipt.message);
-    if (receipt.state === "saved") this.forget();
-    this.hasReceipt = receipt.state === "saved";
+    const { mode, position } = (this.held || this).header;
+    const isSaved = receipt.state === "saved";
+    if (isSaved) this.forget();
+    else if (this.held) this.bringBack();
+    this.held = null;
+    this.hasReceipt = isSaved && !(this.isDrawn && this.draft);
     this.isRefused = receipt.state === "refused" && this.pending.kind === "answer";
     this.pending = null;
-    this.startClock();
-    if (receipt.state === "saved") {
-      const what = `${this.header.mode === "read" ? "Case" : "Correction of case"} ${this.header.position} saved`;
+    if (this.isRefused && this.isDrawn) this.clock.begin(this.draft, performance.now());
+    else this.clock.run();
+    if (isSaved) {
+      const what = `${mode === "read" ? "Case" : "Correction of case"} ${position} saved`;
       this.say(`${what}, receipt ${receipt.code}, ${new Date(receipt.saved_at).toLocaleTimeString()}.`, "saved");
     } else {
       this.say(receipt.message, receipt.state === "refused" ? "alert" : "");
@@ -96,71 +126,98 @@ class Panel {
     this.hint("");
   }
 
-  show(pixels) {
+  // Put the case of the header on the screen.
+  show() {
     const { header } = this;
     const kept = this.recall(header.draft_key);
+    this.clock.end("hidden");
     this.draft = kept || {
-      class_key: null, confidence: null, comment: "", is_unreadable: false, seconds: 0, dropped: 0,
+      class_key: null, confidence: null, comment: "", is_unreadable: false, seconds: 0, dropped: 0, events: [],
       ...(header.previous || {}),
     };
     this.isRefused = false;
     this.isDrawn = false;
     this.drawnAt = Infinity;
-    this.shownAt = null;
-    this.viewer.show(pixels, header);
+    this.viewer.show(this.images.get(header.presentation_id).views[0]);
     this.parts.comment.value = this.draft.comment;
     const [inside, outside] = [this.root.getRootNode().activeElement, document.activeElement];
     if (inside === this.parts.comment) inside.blur(); // what is typed now is no part of the last comment
     if (outside && /^(A|BUTTON)$/.test(outside.tagName)) outside.blur(); // the link that led here must not take Enter
     // The second frame begins when the first, with the image, is done; a hidden tab draws none and takes no key.
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      if (this.header.draft_key !== header.draft_key || this.isDrawn) return;
-      this.isDrawn = true;
-      this.hasReceipt = false;
-      this.drawnAt = performance.now();
-      this.startClock();
-      if (this.dropped) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
-      else if (kept && header.mode === "read" && (kept.class_key || kept.confidence || kept.comment)) {
-        this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
-      }
-      this.draft.dropped = this.dropped;
-      this.dropped = 0;
-      this.write();
+      if (this.header.draft_key === header.draft_key && !this.isDrawn && !this.isClosed) this.beDrawn(kept);
     }));
+  }
+
+  // The image is on the screen: from now on keys count.
+  beDrawn(kept) {
+    const { header, draft } = this;
+    this.isDrawn = true;
+    this.hasReceipt = false;
+    this.drawnAt = performance.now();
+    draft.dropped += this.dropped;
+    this.clock.begin(draft, this.drawnAt, this.dropped ? this.earlyAt : null);
+    if (this.isCovered()) this.clock.cover(true);
+    if (this.dropped) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
+    else if (!this.pending && kept && header.mode === "read" && (kept.class_key || kept.confidence || kept.comment)) {
+      this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
+    }
+    this.dropped = 0;
+    this.report(header.presentation_id);
+    this.write();
+  }
+
+  // ---- the next image, while the last answer is on its way --------------------------------------------------------
+
+  // With Enter: the next image is here already.
+  moveOn() {
+    const next = this.header.ahead[0];
+    if (!next || this.pending.isLate || !this.images.has(next.presentation_id)) return;
+    this.held = { header: this.header, view: this.viewer.snapshot() };
+    this.header = { ...this.header, ...next, ahead: this.header.ahead.slice(1) };
+    this.say(`Case ${this.held.header.position}: saving …`, "");
+    this.show();
+  }
+
+  // No receipt: back to the case that is not saved, as it was sent.
+  bringBack() {
+    const { header, view } = this.held;
+    this.stopClock();
+    this.held = null;
+    this.header = header;
+    this.show();
+    this.viewer.restore(view);
+  }
+
+  // Tell the server that an image was drawn; until it knows, with every pulse again.
+  report(id) {
+    this.unreported.add(id);
+    const options = { method: "POST", body: id, keepalive: true };
+    fetch(this.header.shown_address, options).then((answer) => answer.ok && this.unreported.delete(id), () => undefined);
   }
 
   // ---- the clock ------------------------------------------------------------------------------------------------
 
-  // Seconds that this image was in sight: neither hidden tab nor pause counts.
-  seconds() {
-    const isRunning = this.isInSight() && this.shownAt !== null;
-    return this.draft.seconds + (isRunning ? (performance.now() - this.shownAt) / 1000 : 0);
+  isInSight() {
+    const isLocked = this.pending !== null && !this.held;
+    return this.isDrawn && !isLocked && !this.isCovered() && !document.hidden;
   }
 
-  isInSight() {
-    return this.isDrawn && !this.isPaused && this.parts.sheet.hidden && !document.hidden;
+  isCovered() {
+    return this.isPaused || !this.parts.sheet.hidden || this.isDialogOpen;
   }
 
   stopClock() {
-    if (this.draft && this.isDrawn) {
-      this.draft.seconds = this.seconds();
-      this.shownAt = null;
-      this.remember();
-    }
-  }
-
-  startClock() {
-    if (this.isInSight() && this.pending === null && this.shownAt === null) {
-      this.shownAt = performance.now();
-    }
+    this.clock.stop();
+    this.remember();
   }
 
   // ---- the draft, kept in this tab until it is saved --------------------------------------------------------------
 
   remember() {
     if (this.draft) {
-      const kept = { ...this.draft, seconds: this.seconds() };
-      sessionStorage.setItem(STORAGE_PREFIX + this.header.draft_key, JSON.stringify(kept));
+      const seconds = this.clock.draft === this.draft ? this.clock.seconds() : this.draft.seconds;
+      sessionStorage.setItem(STORAGE_PREFIX + this.header.draft_key, JSON.stringify({ ...this.draft, seconds }));
     }
   }
 
@@ -169,9 +226,10 @@ class Panel {
     return kept ? JSON.parse(kept) : null;
   }
 
+  // The answer is saved: its draft goes. The draft of a next case that is on the screen already stays.
   forget() {
-    sessionStorage.removeItem(STORAGE_PREFIX + this.header.draft_key);
-    this.draft = null;
+    sessionStorage.removeItem(STORAGE_PREFIX + (this.held || this).header.draft_key);
+    if (!this.held) this.draft = null;
   }
 
   // ---- keys -----------------------------------------------------------------------------------------------------
@@ -218,6 +276,7 @@ class Panel {
       isClosed: this.isClosed, isDialogOpen: this.isDialogOpen,
       isDrawn: this.isDrawn && draft !== null, hasReceipt: this.hasReceipt, isPaused: this.isPaused,
       isSheetOpen: !this.parts.sheet.hidden, isPending: this.pending !== null, isLate: this.pending?.isLate,
+      isAhead: this.held !== null,
       isOffline: this.isOffline,
       isRefused: this.isRefused, isCorrecting: this.header?.mode === "correct",
       isComplete: draft !== null && draft.class_key !== null && draft.confidence !== null,
@@ -236,24 +295,36 @@ class Panel {
     this.lastAt = madeAt;
     const isEarly = this.isDrawn && (madeAt < this.drawnAt || (this.isBurst && this.pending === null));
     const state = isEarly ? "drawing" : this.state();
-    this[deedOf(state, this.intent(name))](name);
+    const deed = deedOf(state, this.intent(name));
+    if (/^(choose|comment|send|view|pause|openSheet)$/.test(deed)) this.clock.touch(true);
+    this.madeAt = madeAt;
+    this[deed](name);
     if (!this.isClosed) this.write();
   }
 
   nothing() {}
 
   drop() {
-    if (this.isDrawn) this.draft.dropped += 1;
-    else this.dropped += 1;
-    this.isBurst = true;
+    this.loseKey(this.isDrawn);
     this.hint("Typed before this image: not taken. Wait a moment, then answer.");
   }
 
   lock() {
-    this.dropped += 1;
+    this.loseKey(this.held !== null);
+    if (this.held) this.hint(`Not taken: case ${this.held.header.position} is being saved. Wait a moment, then answer.`);
+    else if (this.pending.kind === "answer") this.hint("Not taken: the answer is being saved as it stands here.");
+    else this.hint("Not taken: waiting for the server.");
+  }
+
+  // A key or click that was meant for no image; it counts for the image on the screen, or for the one that comes.
+  loseKey(isHere) {
+    if (!this.isBurst) {
+      this.earlyAt = this.madeAt;
+      if (isHere) this.clock.note("dropped", Math.max(this.madeAt, this.drawnAt));
+    }
+    if (isHere) this.draft.dropped += 1;
+    else this.dropped += 1;
     this.isBurst = true;
-    this.hint(this.pending.kind === "answer" ? "Not taken: the answer is being saved as it stands here."
-      : "Not taken: waiting for the server.");
   }
 
   wait() {}
@@ -280,15 +351,15 @@ class Panel {
   }
 
   openSheet() {
-    this.stopClock();
     this.parts.sheet.hidden = false;
+    this.changeCover();
     this.parts.sheet.querySelector("button").focus();
   }
 
   closeSheet() {
     this.parts.sheet.hidden = true;
     this.release();
-    this.startClock();
+    this.changeCover();
     this.hint("");
   }
 
@@ -310,7 +381,7 @@ class Panel {
     const [end, way] = name.split(" ");
     const step = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[name];
     if (step) viewer.pan(step[0] * 40, step[1] * 40);
-    else if (way) viewer.moveThreshold(end, (way === "up" ? 0.04 : -0.04) * this.header.view.width);
+    else if (way) viewer.moveThreshold(end, (way === "up" ? 0.04 : -0.04) * (viewer.defaults.upper - viewer.defaults.lower));
     else if (name === "+" || name === "-") viewer.zoomAt(name === "+" ? 1.25 : 0.8);
     else viewer[{ reset: "reset", I: "invert", M: "nextTable", N: "toggleSmooth", O: "oneToOne" }[name]]();
   }
@@ -326,11 +397,16 @@ class Panel {
   }
 
   pause() {
-    this.stopClock();
     this.isPaused = true;
     this.parts.sheet.hidden = true;
+    this.changeCover();
     this.parts.pause.hidden = false;
     this.parts.pause.querySelector("button").focus();
+  }
+
+  changeCover() {
+    this.clock.cover(this.isCovered());
+    this.remember();
   }
 
   // A cover goes, and the focus with it, so that the keys answer again.
@@ -342,7 +418,7 @@ class Panel {
   resume() {
     this.isPaused = false;
     this.release();
-    this.startClock();
+    this.changeCover();
     this.hint("");
   }
 
@@ -358,7 +434,8 @@ class Panel {
 
   send() {
     const { header, draft } = this;
-    this.stopClock();
+    this.clock.end("submitted");
+    this.remember();
     this.dropped = 0;
     this.pending = {
       kind: "answer",
@@ -371,8 +448,10 @@ class Panel {
       is_unreadable: draft.is_unreadable,
       reading_seconds: Math.round(draft.seconds * 1000) / 1000,
       display_state: { ...this.viewer.state(), keys_dropped_before_image: draft.dropped || 0 },
+      events: [...draft.events],
     };
     this.sendPending();
+    this.moveOn();
   }
 
   request(kind) {
@@ -384,28 +463,37 @@ class Panel {
 
   sendPending() {
     clearTimeout(this.timer);
-    const { isLate, ...message } = this.pending;
+    this.say(this.pending.isLate ? "Trying again …" : this.pending.kind === "answer" ? "Saving …" : "", "");
     this.pending.isLate = false;
+    this.againMs = AGAIN_MS;
     if (this.isOffline) return this.beLate(NO_CONNECTION);
-    this.say(isLate ? "Trying again …" : message.kind === "answer" ? "Saving …" : "", "");
     this.timer = setTimeout(() => this.beLate(), PATIENCE_MS);
-    this.sentAt = performance.now();
-    this.trigger("sent", message);
+    this.transmit();
   }
 
-  // No receipt in time, or the store is busy: say so, and go on trying without being asked; a server that comes back
-  // does not call by itself. The same submit_id goes out again, so the answer is stored once however often it arrives.
+  // Send, and go on sending until it is answered, without being asked: the line may have lost it, and a server that
+  // was started anew does not call by itself. The same submit_id goes out again, so the answer is stored once however
+  // often it arrives. `have`: images that need not come again.
+  transmit() {
+    const { isLate, ...message } = this.pending;
+    this.trigger("sent", { ...message, have: [...this.images.keys()] });
+    this.transmitLater();
+  }
+
+  transmitLater() {
+    clearTimeout(this.again);
+    this.again = setTimeout(() => this.transmit(), this.againMs);
+    this.againMs = Math.min(2 * this.againMs, LONGEST_AGAIN_MS);
+  }
+
+  // No receipt in time, or the store is busy: say so.
   beLate(reason = "") {
+    clearTimeout(this.timer);
     this.pending.isLate = true;
+    if (this.held) this.bringBack();
     const what = this.pending.kind === "answer" ? "Not saved yet" : "No answer from the server yet";
     this.say(`${what}${reason && `: ${reason.replace(/\.$/, "")}`}. Press Enter to try again.`, "alert");
-    const { isLate, ...message } = this.pending;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.sentAt = performance.now();
-      this.trigger("sent", message);
-      this.beLate(reason);
-    }, PATIENCE_MS);
+    if (reason) this.transmitLater();
     this.write();
   }
 
@@ -416,20 +504,26 @@ class Panel {
     const app = document.querySelector("[data-testid=stApp]");
     const isConnected = () => app === null || app.dataset.testConnectionState === "CONNECTED";
     const look = () => {
+      const wasOpen = this.isDialogOpen;
       this.isDialogOpen = false;
       for (const dialog of document.querySelectorAll("[data-testid=stDialog]")) {
         if (/connection error/i.test(dialog.textContent)) dialog.querySelector("[aria-label=Close]")?.click();
         else this.isDialogOpen = true;
       }
+      if (wasOpen !== this.isDialogOpen) this.clock.cover(this.isCovered());
       if (this.header) this.write();
       const isOffline = !navigator.onLine || !isConnected() || !this.isReachable;
       if (isOffline !== this.isOffline) this.tellConnection(isOffline);
     };
     const feelPulse = async () => {
-      if (!this.header || document.hidden) return;
+      if (!this.header) return;
       const options = { cache: "no-store", signal: AbortSignal.timeout(PULSE_MS - 500) };
-      this.isReachable = await fetch(this.header.health, options).then((answer) => answer.ok, () => false);
-      if (!this.isClosed) look();
+      const status = await fetch(this.header.pulse_address, options).then((answer) => answer.status, () => 0);
+      if (this.isClosed) return;
+      this.isReachable = status !== 0;
+      look();
+      if (status === 401 || status === 410) this.lookAgain();
+      else if (status === 200) this.unreported.forEach((id) => this.report(id));
     };
     const observer = new MutationObserver((changes) => {
       if (changes.some((change) => change.type === "attributes") && isConnected()) this.isReachable = true;
@@ -449,26 +543,18 @@ class Panel {
     look();
   }
 
+  // The sign-in has ended, or the study is not open any more: the page says so when it is drawn anew.
+  lookAgain() {
+    if (!this.pending) this.request("look");
+  }
+
   tellConnection(isOffline) {
     this.isOffline = isOffline;
     if (this.pending && isOffline) this.beLate(NO_CONNECTION);
-    else if (this.pending) {
-      this.sendPending();
-      this.sendAgainSoon(); // a server that was started anew loses the first message
-    } else if (isOffline) this.say("No connection to the server. Nothing is saved now; your choices stay here.", "alert");
+    else if (this.pending) this.sendPending();
+    else if (isOffline) this.say("No connection to the server. Nothing is saved now; your choices stay here.", "alert");
     else this.say("The connection is back.", "");
     if (this.header) this.write();
-  }
-
-  // The page was drawn anew without a receipt, as after a restart of the server: the message may have been lost.
-  sendAgainSoon() {
-    const { submit_id: submitId } = this.pending;
-    clearTimeout(this.again);
-    this.again = setTimeout(() => {
-      if (this.pending && this.pending.submit_id === submitId && performance.now() - this.sentAt > 900) {
-        this.sendPending();
-      }
-    }, 1000);
   }
 
   // ---- what is written on the panel -------------------------------------------------------------------------------
@@ -609,20 +695,35 @@ class Panel {
       on(this.parts[end], "pointerup", () => this.parts[end].blur()); // the keys are for the answer again
     }
     on(this.parts.comment, "input", () => {
+      this.clock.touch(true);
       this.draft.comment = this.parts.comment.value;
       this.remember();
     });
-    on(document, "visibilitychange", () => (document.hidden ? this.stopClock() : this.startClock()));
-    on(window, "pagehide", () => this.stopClock());
+    for (const type of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+      on(window, type, () => this.clock.touch(), { capture: true, passive: true });
+    }
+    for (const type of ["pointerdown", "wheel"]) {
+      on(this.viewer.canvas, type, () => this.clock.touch(true), { passive: true });
+    }
+    on(document, "visibilitychange", () => {
+      this.clock.hide(document.hidden);
+      this.remember();
+    });
+    on(window, "pagehide", () => {
+      this.clock.hide(true);
+      this.remember();
+    });
   }
 
   close() {
     clearTimeout(this.timer);
     clearTimeout(this.again);
-    this.stopClock();
+    this.clock.end("hidden");
+    this.remember();
     this.isClosed = true;
     this.unlisten.forEach((undo) => undo());
     this.viewer.close();
+    this.images.clear(); // nothing of a case stays in a page that the reader has left
   }
 }
 

@@ -21,6 +21,8 @@ const STATES = {
   // The answer is on its way, and locked.
   sending: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
   late: ["lock", "lock", "retry", "lock", "lock", "view", "pause", "openSheet"],
+  // The next image is on the screen already; it is answered after the receipt of the last answer.
+  ahead: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
   // Something covers the image; its one button has the focus, so Enter is that button's.
   paused: ["cover", "cover", "resume", "cover", "resume", "cover", "resume", "cover"],
   sheet: ["cover", "cover", "closeSheet", "cover", "closeSheet", "cover", "pause", "closeSheet"],
@@ -41,7 +43,7 @@ function stateOf(facts) {
   if (facts.isDialogOpen) return "dialog";
   if (facts.isPaused) return "paused";
   if (facts.isSheetOpen) return "sheet";
-  if (facts.isPending) return facts.isLate ? "late" : "sending";
+  if (facts.isPending) return facts.isAhead ? "ahead" : facts.isLate ? "late" : "sending";
   if (facts.isOffline) return "offline";
   if (facts.isRefused) return "refused";
   if (facts.isCorrecting) return "correcting";

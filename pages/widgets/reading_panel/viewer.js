@@ -65,19 +65,19 @@ class Viewer {
     this.onChange = onChange;
     this.raster = document.createElement("canvas");
     this.image = null;
-    this.defaults = { centre: 127.5, width: 255, table: "inverse grey" };
+    this.defaults = { lower: 0, upper: 255, table: "inverse grey", is_smooth: true };
     this.isSmooth = true;
     this.unlisten = [];
     this.listen();
   }
 
-  // pixels: Uint8Array or Uint16Array, row by row; header: width, height, unit, spacing_mm, and in `view` the display
-  // that every case of every reader begins with.
-  show(pixels, { width, height, unit, spacing_mm: spacing, view }) {
+  // pixels: Uint8Array or Uint16Array, row by row; width, height, unit, spacing_mm, and in `display` what every case of
+  // every reader begins with.
+  show({ pixels, width, height, unit, spacing_mm: spacing, display }) {
     let most = 1;
     for (const value of pixels) most = value > most ? value : most;
     this.image = { pixels, width, height, unit, spacing, most: pixels.BYTES_PER_ELEMENT === 2 ? most : 255 };
-    this.defaults = view;
+    this.defaults = display;
     this.raster.width = width;
     this.raster.height = height;
     this.pointer = null;
@@ -85,12 +85,24 @@ class Viewer {
   }
 
   reset() {
-    this.window = { centre: this.defaults.centre, width: this.defaults.width };
-    this.table = this.defaults.table;
+    const { lower, upper, table, is_smooth: isSmooth } = this.defaults;
+    this.window = { centre: (lower + upper) / 2, width: upper - lower };
+    this.table = table;
     this.isInverted = false;
-    this.isSmooth = true;
+    this.isSmooth = isSmooth;
     this.zoom = 1;
     this.offset = { x: 0, y: 0 };
+    this.paint();
+  }
+
+  // The view as it is, and back to it.
+  snapshot() {
+    const { window: { centre, width }, table, isInverted, isSmooth, zoom, offset: { x, y } } = this;
+    return { window: { centre, width }, table, isInverted, isSmooth, zoom, offset: { x, y } };
+  }
+
+  restore(view) {
+    Object.assign(this, view);
     this.paint();
   }
 
@@ -313,7 +325,7 @@ class Viewer {
         this.pan((here.x - before.x) / 2, (here.y - before.y) / 2);
       } else if (before && drag?.isWindow) {
         // The width of the picture on screen sweeps twice the protocol's window.
-        const unit = (2 * this.defaults.width) / this.canvas.width;
+        const unit = (2 * (this.defaults.upper - this.defaults.lower)) / this.canvas.width;
         this.changeWindow((drag.y - here.y) * unit, (here.x - drag.x) * unit);
       } else if (before && drag) {
         this.pan(here.x - drag.x, here.y - drag.y);
@@ -349,5 +361,8 @@ class Viewer {
 
   close() {
     this.unlisten.forEach((undo) => undo());
+    this.image = null;
+    this.raster.width = 0;
+    this.canvas.width = 0;
   }
 }
