@@ -498,9 +498,15 @@ def predict(
     cohort: CohortOption = None,
     model: ModelOption = "",
     batch_size: Annotated[int, typer.Option(min=1, help="images at once; halved by itself when memory runs out")] = 16,
+    shard: Annotated[str, typer.Option(help="2/4: the second of four jobs that share the cases")] = "",
 ) -> None:
-    """Predict every case that the model has not predicted yet; CUDA where there is a GPU, else CPU."""
-    from actions.models import load_classifier, predict_cohort
+    """Predict every case that the model has not predicted yet; CUDA where there is a GPU, else CPU.
+
+    Stored as it goes: a job that was stopped goes on when it is called again, and several may run at once.
+    """
+    from actions.models import Shard, load_classifier, predict_cohort
+
+    part = Shard.of_text(shard) if shard else None
 
     repository = store()
     key = one_study(repository, study)
@@ -512,7 +518,9 @@ def predict(
     with progress_bar() as report:
         cohorts: list[str | None] = [*cohort] if cohort else [None]
         for name in cohorts:
-            added += predict_cohort(repository, classifier, key, name, batch_size=batch_size, progress=report)
+            added += predict_cohort(
+                repository, classifier, key, name, batch_size=batch_size, shard=part, progress=report
+            )
     say(f"{added} predictions added by model {classifier.sha256[:12]} on {classifier.device}.")
 
 

@@ -6,16 +6,18 @@ Registering needs PyTorch: it checks the weights and exports the graph that serv
 from __future__ import annotations
 
 import hashlib
+import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.errors import CheckpointError, ModelError
+from core.errors import CheckpointError, ConflictError, InputError, ModelError
 from core.model.augmented import AUGMENTATION, Augmented, augmented_sha256
 from core.model.card import ModelCard, verify_file
 from core.model.classifier import Classifier, Ensemble, ensemble_sha256
@@ -29,8 +31,9 @@ from db.records import CaseImage, CasePrediction, ModelVersion
 if TYPE_CHECKING:
     from core.model.checkpoint import Checkpoint
 
-#: Predictions that one transaction stores, under one event of the trail.
-STORED_AT_ONCE = 256
+#: Predictions that one transaction stores, under one event of the trail: what a killed job loses, and what two jobs at
+#: once may compute twice.
+STORED_AT_ONCE = 64
 
 #: What can stand behind a registered model.
 AnyModel = Classifier | Ensemble | Augmented | ForeignModel
@@ -308,6 +311,35 @@ def _check_classes(classes: tuple[str, ...], study: Study) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of several jobs that share a study's cases, whichever machine each runs on."""
+
+    number: int  # 1 ... count
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise InputError(
+                "not one of the parts",
+                field="shard",
+                value=f"{self.number}/{self.count}",
+                fix="write 1/4, 2/4, 3/4, 4/4",
+            )
+
+    @classmethod
+    def of_text(cls, text: str) -> Shard:
+        """``2/4`` is the second of four."""
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
+        if found is None:
+            raise InputError("not a part such as 2/4", field="shard", value=text, fix="write 1/4 for the first of four")
+        return cls(int(found[1]), int(found[2]))
+
+    def holds(self, case: str) -> bool:
+        """Whether a case is this part's; every case is exactly one part's, whatever else is in the study."""
+        return int.from_bytes(hashlib.sha256(case.encode()).digest()[:8], "big") % self.count == self.number - 1
+
+
 def predict_cohort(
     repository: Repository,
     classifier: AnyModel,
@@ -315,21 +347,25 @@ def predict_cohort(
     cohort: str | None = None,
     *,
     batch_size: int = 16,
+    shard: Shard | None = None,
     progress: OnProgress | None = None,
 ) -> int:
     """Predict every case that this model has not predicted yet, and store the answers with the model's hash.
 
-    Answers are stored every :data:`STORED_AT_ONCE` cases; who stops in between goes on from there with the same call.
+    Answers are stored 64 at a time, so that a job that was killed goes on where it was. Several jobs may run at once,
+    on several machines: the primary key lets each case in once, and a job that finds cases done turns to others.
 
     Parameters
     ----------
     cohort : str, optional
         One cohort; all cohorts if not given.
+    shard : Shard, optional
+        This job's part; all cases if not given.
 
     Returns
     -------
     int
-        Predictions added; 0 when all were there.
+        Predictions added by this job; 0 when all were there.
 
     Raises
     ------
@@ -337,20 +373,33 @@ def predict_cohort(
         If the model's classes are not the study's, in the study's order.
     """
     _check_classes(tuple(classifier.classes), repository.study(study_key))
-    total = repository.count_cases_for_prediction(study_key, cohort, without_model=classifier.sha256)
-    if total == 0:
-        return 0
-    cases = repository.cases_for_prediction(study_key, cohort, without_model=classifier.sha256)
-    answers: list[CasePrediction] = []
-    stored = 0
-    while batch := list(islice(cases, batch_size)):
-        answers += _predict_batch(classifier, batch, batch_size)
-        if progress is not None:
-            progress(stored + len(answers), total, "predicted")
-        if len(answers) >= STORED_AT_ONCE:
-            stored += repository.save_predictions(study_key, classifier.sha256, answers)
-            answers = []
-    return stored + repository.save_predictions(study_key, classifier.sha256, answers)
+    keys = repository.keys_for_prediction(study_key, cohort, without_model=classifier.sha256)
+    if shard is not None:
+        keys = [case for case in keys if shard.holds(case)]
+    blocks = [keys[start : start + STORED_AT_ONCE] for start in range(0, len(keys), STORED_AT_ONCE)]
+    added = done = 0
+    while blocks:
+        block = blocks.pop(0)
+        cases = repository.cases_for_prediction(study_key, without_model=classifier.sha256, only=block)
+        answers: list[CasePrediction] = []
+        while batch := list(islice(cases, batch_size)):
+            answers += _predict_batch(classifier, batch, batch_size)
+            if progress is not None:
+                progress(done + len(answers), len(keys), "predicted")
+        stored = _store_shared(repository, study_key, classifier.sha256, answers)
+        added += stored
+        done += len(block)
+        if stored < len(block):  # another job is at work here: go on somewhere else
+            random.shuffle(blocks)
+    return added
+
+
+def _store_shared(repository: Repository, study_key: str, sha256: str, answers: list[CasePrediction]) -> int:
+    """Store what no other job has stored; two that commit at the same instant are told apart by the second attempt."""
+    try:
+        return repository.save_predictions(study_key, sha256, answers, is_shared=True)
+    except ConflictError:
+        return repository.save_predictions(study_key, sha256, answers, is_shared=True)
 
 
 def _predict_batch(classifier: AnyModel, batch: list[CaseImage], batch_size: int) -> Iterator[CasePrediction]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,18 +94,23 @@ class ModelRepository(RepositoryBase):
         raise NotFoundError(f"There is no model '{name_or_sha256}' (a name, or at least 8 digits of a SHA-256).")
 
     @allowed(Role.COORDINATOR)
-    def count_cases_for_prediction(
+    def keys_for_prediction(
         self, study_key: str, cohort: str | None = None, *, without_model: str | None = None
-    ) -> int:
-        """How many cases :meth:`cases_for_prediction` would give."""
+    ) -> list[str]:
+        """Which cases :meth:`cases_for_prediction` would give, by case id, in its order."""
         with self._reading() as db_session:
-            study = self._study_row(db_session, study_key)
-            query = _to_predict(study, cohort, without_model)
-            return db_session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+            query = _to_predict(self._study_row(db_session, study_key), cohort, without_model)
+            return list(db_session.scalars(query.order_by(CaseRow.case_key)))
 
     @allowed(Role.COORDINATOR)
     def cases_for_prediction(
-        self, study_key: str, cohort: str | None = None, *, without_model: str | None = None, batch_size: int = 32
+        self,
+        study_key: str,
+        cohort: str | None = None,
+        *,
+        without_model: str | None = None,
+        only: Sequence[str] | None = None,
+        batch_size: int = 32,
     ) -> Iterator[CaseImage]:
         """Cases with pixels, by case id; a few at a time, so that no transaction stays open while the model computes.
 
@@ -117,6 +122,8 @@ class ModelRepository(RepositoryBase):
             One cohort; all of them unless said otherwise.
         without_model : str, optional
             SHA-256 of a model: only cases that it has not predicted yet.
+        only : sequence of str, optional
+            Only cases of these ids, at most a thousand.
         batch_size : int
             Cases fetched by one query.
 
@@ -129,9 +136,11 @@ class ModelRepository(RepositoryBase):
         while True:
             with self._reading() as db_session:
                 study = self._study_row(db_session, study_key)
+                query = _to_predict(study, cohort, without_model)
+                if only is not None:
+                    query = query.where(CaseRow.case_key.in_(only))
                 rows = db_session.execute(
-                    _to_predict(study, cohort, without_model)
-                    .add_columns(ImageRow.png, CaseImageRow.pixel_spacing_mm)
+                    query.add_columns(ImageRow.png, CaseImageRow.pixel_spacing_mm)
                     .join(CaseImageRow, (CaseImageRow.case_id == CaseRow.case_id) & (CaseImageRow.view_number == 1))
                     .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
                     .where(CaseRow.case_key > after)
@@ -150,6 +159,8 @@ class ModelRepository(RepositoryBase):
         study_key: str,
         model_sha256: str,
         predictions: Iterable[CasePrediction],
+        *,
+        is_shared: bool = False,
     ) -> int:
         """Store predictions of one model for good, all of them or none; none is ever replaced.
 
@@ -159,6 +170,8 @@ class ModelRepository(RepositoryBase):
             A study; a registered model.
         predictions : iterable of CasePrediction
             ``probabilities`` in the protocol's class order, summing to 1.
+        is_shared : bool
+            Another process may predict the same cases: what it stored meanwhile is left out here and is no conflict.
 
         Returns
         -------
@@ -206,7 +219,11 @@ class ModelRepository(RepositoryBase):
             return 0
         with self._writing() as db_session:
             taken = _predicted(db_session, model_sha256, [row["case_id"] for row in rows])
-            if taken:
+            if taken and is_shared:
+                rows = [row for row in rows if row["case_id"] not in taken]
+                if not rows:
+                    return 0
+            elif taken:
                 raise ConflictError(
                     f"{len(taken)} of {len(rows)} cases are predicted by this model already; nothing was stored."
                 )

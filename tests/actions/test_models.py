@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from actions.models import (
+    Shard,
     declare_model,
     load_classifier,
     model_folder,
@@ -19,7 +24,7 @@ from actions.models import (
     register_ensemble,
     register_model,
 )
-from core.errors import CheckpointError, ConflictError, ModelError, NotFoundError
+from core.errors import CheckpointError, ConflictError, InputError, ModelError, NotFoundError
 from core.model.architectures import build
 from core.model.checkpoint import ModelCard, save_checkpoint
 from core.model.classifier import Ensemble
@@ -256,3 +261,90 @@ def test_a_graph_that_lay_there_before_is_held_against_the_weights_at_registrati
     again = register_model(Repository(engine, OPERATOR), folds[0])
     np.testing.assert_allclose(load_classifier(again).predict(pixels).probabilities, true, atol=1e-5)
     engine.dispose()
+
+
+class SlowModel:
+    """A model of a fixed answer that counts what it was asked."""
+
+    classes = KEYS
+    sha256 = "5a" * 32
+    device = "cpu"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.n_asked = 0
+        self._seconds = seconds
+
+    def predict(self, images: list[np.ndarray], batch_size: int) -> SimpleNamespace:
+        time.sleep(self._seconds)
+        self.n_asked += len(images)
+        n = len(images)
+        return SimpleNamespace(
+            probabilities=np.tile([0.7, 0.1, 0.1, 0.1], (n, 1)),
+            class_maps=None,
+            entropy=np.ones(n),
+            is_out_of_distribution=np.zeros(n, dtype=bool),
+            device="cpu",
+            precision="fp32",
+        )
+
+
+@pytest.fixture
+def large_study(repository: Repository) -> Repository:
+    """200 cases to predict."""
+    rng = np.random.default_rng(1)
+    repository.create_study("large", Protocol("Large"), is_synthetic=True)
+    repository.import_cases(
+        "large",
+        [CaseRecord(f"case-{n}", f"patient-{n}", "internal", "normal", rng.integers(0, 255, (16, 16), dtype=np.uint8))
+         for n in range(200)],
+    )  # fmt: skip
+    repository.register_model(sha256=SlowModel.sha256, name="slow", architecture="none", path="none", metadata={})
+    return repository
+
+
+def test_a_job_that_was_stopped_goes_on_where_it_was(large_study: Repository) -> None:
+    def stop(done: int, total: int, what: str) -> None:
+        if done > 130:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_cohort(large_study, SlowModel(), "large", progress=stop)
+    (count,) = large_study.prediction_counts("large")
+    assert count.n_predicted == 128, "two blocks were stored, the third was not"
+    rest = SlowModel()
+    assert predict_cohort(large_study, rest, "large") == 72
+    assert rest.n_asked == 72
+
+
+def test_two_jobs_at_once_store_every_case_once_and_share_the_work(
+    large_study: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actions.models.STORED_AT_ONCE", 10)
+    jobs = [SlowModel(seconds=0.02), SlowModel(seconds=0.02)]
+    with ThreadPoolExecutor(2) as pool:
+        added = list(pool.map(lambda job: predict_cohort(large_study, job, "large"), jobs))
+    assert sum(added) == 200
+    assert sum(job.n_asked for job in jobs) < 300, "they must not both compute everything"
+    (count,) = large_study.prediction_counts("large")
+    assert count.n_predicted == 200
+    assert large_study.verify_audit().problems == ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_every_case_is_one_shard_s_and_shards_are_of_like_size(count: int) -> None:
+    shards = [Shard(number, count) for number in range(1, count + 1)]
+    held = Counter(shard.number for n in range(2000) for shard in shards if shard.holds(f"case-{n}"))
+    assert sum(held.values()) == 2000
+    assert max(held.values()) < 1.3 * 2000 / count
+
+
+def test_shards_predict_all_of_a_study_between_them(large_study: Repository) -> None:
+    added = [predict_cohort(large_study, SlowModel(), "large", shard=Shard.of_text(f"{n}/3")) for n in (1, 2, 3)]
+    assert sum(added) == 200
+    assert min(added) > 40
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3"])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="1/4"):
+        Shard.of_text(text)

@@ -61,7 +61,7 @@ MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
     "models": (COORDINATOR, (), {}),
     "model": (COORDINATOR, ("m",), {}),
     "cases_for_prediction": (COORDINATOR, (STUDY,), {}),
-    "count_cases_for_prediction": (COORDINATOR, (STUDY,), {}),
+    "keys_for_prediction": (COORDINATOR, (STUDY,), {}),
     "save_predictions": (COORDINATOR, (STUDY, "a" * 64, []), {}),
     "prediction_counts": (COORDINATOR, (STUDY,), {}),
     "readings": (COORDINATOR, (STUDY,), {}),

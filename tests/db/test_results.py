@@ -85,8 +85,20 @@ def test_cases_for_prediction_come_in_parts_with_pixels_and_without_the_done_and
     coordinator.save_predictions(STUDY, SHA, [_prediction(case.case) for case in room.cases[:7]])
     left = [image.case for image in coordinator.cases_for_prediction(STUDY, without_model=SHA, batch_size=2)]
     assert left == [case.case for case in room.cases[7:]]
-    assert coordinator.count_cases_for_prediction(STUDY, without_model=SHA) == 3
-    assert coordinator.count_cases_for_prediction(STUDY, "internal") == 6
+    assert coordinator.keys_for_prediction(STUDY, without_model=SHA) == left
+    assert len(coordinator.keys_for_prediction(STUDY, "internal")) == 6
+    some = coordinator.cases_for_prediction(STUDY, without_model=SHA, only=[room.cases[0].case, left[1]])
+    assert [image.case for image in some] == [left[1]]
+
+
+def test_what_another_job_predicted_meanwhile_is_left_out_and_never_replaced(room: Room) -> None:
+    _register(room.coordinator)
+    first, second = (_prediction(case.case) for case in room.cases[:2])
+    assert room.coordinator.save_predictions(STUDY, SHA, [first]) == 1
+    other = _prediction(room.cases[0].case, 2)
+    assert room.coordinator.save_predictions(STUDY, SHA, [other, second], is_shared=True) == 1
+    assert room.coordinator.save_predictions(STUDY, SHA, [other, second], is_shared=True) == 0
+    assert room.operator.verify_audit().problems == ()
 
 
 def test_predictions_saved_while_cases_are_being_given_do_not_disturb_the_rest(room: Room) -> None:
