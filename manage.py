@@ -217,7 +217,7 @@ def serve(
 
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="new file for the backup")]) -> None:
-    """Copy the SQLite store into a new file while reading goes on; the copy is opened and checked."""
+    """Copy the store into a new file while reading goes on; the copy is opened and checked."""
     from db.backup import back_up
 
     done = back_up(store_url(get_settings()), file, notary=Notary(get_settings().data_folder))
@@ -238,7 +238,7 @@ def restore(
     done, aside = restore(
         file, store_url(get_settings()), notary=Notary(get_settings().data_folder), is_replacing=replace
     )
-    say(f"Restored {file} to {done.path}. The trail ends at {done.head.receipt}.")
+    say(f"Restored {file} to {shown_address(store_url(get_settings()))}. The trail ends at {done.head.receipt}.")
     if aside is not None:
         say(f"The store that was there lies at {aside}; readings saved after the backup are only in it.")
     for problem in done.problems:

@@ -59,6 +59,15 @@ class Settings(BaseSettings):
     session_hours: Annotated[float, Field(gt=0, le=168)] = Field(
         12.0, description="hours after which a sign-in ends by itself"
     )
+    backup_folder: Path | None = Field(
+        None,
+        description="folder in which the server makes a backup by itself; empty means none; a relative one lies "
+        "in the checkout",
+    )
+    backup_every_hours: Annotated[float, Field(gt=0, le=744)] = Field(24.0, description="hours between two backups")
+    backups_kept: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        14, description="the oldest are thrown away above this"
+    )
     is_cookie_secure: bool = Field(False, description="true behind TLS: the sign-in cookie travels by https only")
     base_path: str = Field("", description="path before all others, such as /reading, behind a proxy that has one")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -68,9 +77,9 @@ class Settings(BaseSettings):
         (), description="addresses or networks of proxies whose X-Forwarded-For counts, with commas between them"
     )
 
-    @field_validator("data_dir", "database_url")
+    @field_validator("data_dir", "backup_folder", "database_url")
     @classmethod
-    def _in_utf8(cls, given: Path | str) -> Path | str:
+    def _in_utf8(cls, given: Path | str | None) -> Path | str | None:
         if any("\ud800" <= letter <= "\udfff" for letter in str(given)):  # how Python hands on other bytes
             raise ValueError("holds bytes that are no UTF-8; rename the folder, or set the variable in UTF-8")
         return given
@@ -110,8 +119,12 @@ class Settings(BaseSettings):
     @property
     def data_folder(self) -> Path:
         """Absolute data folder; ``~`` is the home folder, anything else that is relative begins in the checkout."""
-        chosen = Path(os.path.expanduser(self.data_dir))  # noqa: PTH111  # Path's own raises where there is no home
-        return chosen if chosen.is_absolute() else PROJECT_FOLDER / chosen
+        return _absolute(self.data_dir)
+
+    @property
+    def backup_place(self) -> Path | None:
+        """Absolute folder of the scheduled backups; None: no schedule."""
+        return None if self.backup_folder is None else _absolute(self.backup_folder)
 
     @property
     def cache_folder(self) -> Path:
@@ -147,6 +160,12 @@ class Settings(BaseSettings):
                 fix="name a folder that this account may write",
             ) from error
         return folder
+
+
+def _absolute(folder: Path) -> Path:
+    """A folder as an absolute path."""
+    chosen = Path(os.path.expanduser(folder))  # noqa: PTH111  # Path's own raises where there is no home
+    return chosen if chosen.is_absolute() else PROJECT_FOLDER / chosen
 
 
 def kept_key(path: Path) -> bytes:

@@ -1,6 +1,8 @@
-"""Backup of a SQLite store while reading goes on, and the way back; a copy of the live file would hold next to nothing.
+"""Backup of a store while reading goes on, and the way back.
 
-A backup is opened and held against its own audit trail before it is given out. PostgreSQL has ``pg_dump`` for this.
+A backup is one SQLite file, whatever the engine of the store: of SQLite a copy of its pages (a copy of the live file
+would hold next to nothing), of PostgreSQL a copy of its rows at one moment. So a backup of the one can be restored to
+the other. Each is opened and held against its own audit trail before it is given out.
 """
 
 from __future__ import annotations
@@ -9,22 +11,27 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy.engine import URL
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection
 
-from core.errors import ConflictError, InputError, NotFoundError
-from db.address import sqlite_path
-from db.engine import refuse_foreign_file
-from db.migrate import upgrade
+from core.errors import ConflictError, NotFoundError, SchemaVersionError
+from db.address import shown_address, sqlite_path
+from db.engine import connect_engine, make_sqlite_file, reading, refuse_foreign_file, writing
+from db.engine_failures import translated_failures
+from db.migrate import make_schema, upgrade
 from db.notary import Notary
-from db.records import AuditHead
+from db.records import AuditCheck, AuditHead
 from db.repository import OPERATOR, Repository
-from db.store import open_store
+from db.row_copy import copy_rows
+from db.store import open_store, store_exists
+from db.tables import Base
 
 _REST = ("-wal", "-shm")  # what SQLite keeps beside its file
 
@@ -44,32 +51,37 @@ def back_up(url: str | URL, target: Path, *, notary: Notary) -> Backup:
 
     Raises
     ------
-    InputError
-        If the store is PostgreSQL.
     ConflictError
         If the target exists.
     StoreDamagedError
         If the store, or its copy, fails the check of its pages.
     """
-    source = _path_of(url)
+    source = sqlite_path(url)
     if target.exists():
         raise ConflictError(f"{target} exists. Fix: name a new file; nothing was written.")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    with closing(_connect(source, "ro")) as store, closing(sqlite3.connect(partial)) as copy:
-        partial.chmod(0o600)
-        store.backup(copy)  # one step: one moment of the store, and in WAL mode no writer waits
-        copy.execute("PRAGMA journal_mode=DELETE").close()
-    _to_disk(partial)
-    done = _checked(partial)
-    partial.rename(target)
-    engine = open_store(url, check_integrity=False)
-    Repository(engine, OPERATOR, notary=notary).record_backup(done.head.receipt, done.sha256)
-    engine.dispose()
-    return Backup(target, done.head, done.sha256, done.problems)
+    _remove(partial)
+    try:
+        if source is None:
+            _copy_postgresql(url, partial)
+        else:
+            _copy_pages(source, partial)
+        with _working_copy(partial, target.with_name(target.name + ".check")) as copy:
+            check = _opened(copy)
+        partial.rename(target)
+    finally:
+        _remove(partial)
+    _to_disk(target)
+    done = Backup(target, check.head, _sha256(target), check.problems)
+    with suppress(SchemaVersionError):  # a backup before a migration: the trail of an older store takes no event
+        engine = open_store(url, check_integrity=False)
+        Repository(engine, OPERATOR, notary=notary).record_backup(done.head.receipt, done.sha256)
+        engine.dispose()
+    return done
 
 
-def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool = False) -> tuple[Backup, Path | None]:
+def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool = False) -> tuple[Backup, str | None]:
     """Put a backup in the place of the store; what stood there is kept beside it, and the trail tells of it.
 
     Parameters
@@ -79,51 +91,108 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
 
     Returns
     -------
-    tuple of (Backup, Path or None)
-        What was restored, and where the store that was set aside lies.
+    tuple of (Backup, str or None)
+        What was restored, and where the store that was set aside lies: a file, or a schema of PostgreSQL.
 
     Raises
     ------
-    NotFoundError, InputError, ConflictError
-        No such backup; PostgreSQL; a store exists and may not be set aside.
+    NotFoundError, ConflictError
+        No such backup; a store exists and may not be set aside.
     StoreDamagedError
         If the backup is no store, or fails its check; nothing was changed.
     """
-    path = _path_of(url)
     if not backup.is_file():
         raise NotFoundError(f"There is no backup {backup}.")
     refuse_foreign_file(backup)
-    if path.exists() and not is_replacing:
+    if store_exists(url) and not is_replacing:
         raise ConflictError(
-            f"There is a store at {path}. Fix: add --replace to set it aside (it is renamed, not deleted); "
-            "nothing was changed."
+            f"There is a store at {shown_address(url)}. Fix: add --replace to set it aside (it is renamed, not "
+            "deleted); nothing was changed."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    shutil.copyfile(backup, partial)
-    partial.chmod(0o600)
-    upgrade(_url_of(partial))  # a backup of an earlier version is brought up to date
-    done = _checked(partial)
-    set_aside = _set_aside(path) if path.exists() else None
-    partial.replace(path)
-    _to_disk(path)
+    path = sqlite_path(url)
+    sha256 = _sha256(backup)
+    with _working_copy(backup, Path(f"{path or backup}.partial")) as copy:
+        check = _opened(copy)
+        set_aside = _fill_postgresql(copy, url) if path is None else _take_place(copy, path)
     engine = open_store(url)
-    head = Repository(engine, OPERATOR, notary=notary).record_restore(done.head.receipt, done.sha256)
+    head = Repository(engine, OPERATOR, notary=notary).record_restore(check.head.receipt, sha256)
     notary.replace_head(head)
     engine.dispose()
-    return Backup(path, head, done.sha256, done.problems), set_aside
+    return Backup(path or backup, head, sha256, check.problems), set_aside
 
 
-def _path_of(url: str | URL) -> Path:
-    """File of a SQLite store."""
-    path = sqlite_path(url)
-    if path is None:
-        raise InputError(
-            "this command copies SQLite stores",
-            field="READING_ROOM_DATABASE_URL",
-            fix="for PostgreSQL use `pg_dump --format=custom` and `pg_restore`, which work while reading goes on",
-        )
-    return path
+@contextmanager
+def _working_copy(backup: Path, copy: Path) -> Iterator[Path]:
+    """A copy of a backup that may be altered, gone afterwards unless it was moved."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(backup, copy)
+    copy.chmod(0o600)
+    try:
+        yield copy
+    finally:
+        _remove(copy)
+
+
+def _remove(path: Path) -> None:
+    """Remove a SQLite file with all that SQLite keeps beside it."""
+    for rest in ("", *_REST):
+        Path(f"{path}{rest}").unlink(missing_ok=True)
+
+
+def _copy_pages(source: Path, target: Path) -> None:
+    """A SQLite store in one step: one moment of the store, and in WAL mode no writer waits."""
+    make_sqlite_file(target)
+    with closing(_connect(source, "ro")) as store, closing(_connect(target, "rw")) as copy:
+        store.backup(copy)
+    _in_one_file(target)
+
+
+def _copy_postgresql(url: str | URL, target: Path) -> None:
+    """The rows of a PostgreSQL store at one moment, in a new SQLite store; no writer waits."""
+    upgrade(_url_of(target))
+    source, copy = open_store(url), open_store(_url_of(target))
+    try:
+        with translated_failures(), reading(source).connect() as rows, writing(copy).begin() as connection:
+            copy_rows(rows, connection)
+    finally:
+        source.dispose()
+        copy.dispose()
+    _in_one_file(target)
+
+
+def _fill_postgresql(copy: Path, url: str | URL) -> str | None:
+    """Move the tables that are there into a schema of their own, and make and fill new ones; all of it or nothing."""
+    source, engine = open_store(_url_of(copy)), connect_engine(url)
+    try:
+        with translated_failures(), source.connect() as rows, writing(engine).begin() as connection:
+            set_aside = _move_tables(connection)
+            make_schema(connection)
+            copy_rows(rows, connection)
+    finally:
+        source.dispose()
+        engine.dispose()
+    return set_aside
+
+
+def _move_tables(connection: Connection) -> str | None:
+    """Put the tables of a store into another schema; None if there were none."""
+    here = set(sa.inspect(connection).get_table_names())
+    tables = sorted(here & {*Base.metadata.tables, "alembic_version"})
+    if not tables:
+        return None
+    schema = f"replaced_{datetime.now(UTC):%Y%m%dt%H%M%S}"
+    connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+    for table in tables:
+        connection.exec_driver_sql(f"ALTER TABLE {table} SET SCHEMA {schema}")
+    return schema
+
+
+def _take_place(copy: Path, path: Path) -> str | None:
+    """Put a SQLite file in the place of the store."""
+    set_aside = str(_set_aside(path)) if path.exists() else None
+    copy.replace(path)
+    _to_disk(path)
+    return set_aside
 
 
 def _url_of(path: Path) -> URL:
@@ -135,16 +204,26 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30)
 
 
-def _checked(path: Path) -> Backup:
-    """Open a copy as the program would, read every page, hold every row against its trail; leave one file."""
-    engine = open_store(_url_of(path))
+def _opened(copy: Path) -> AuditCheck:
+    """Open a working copy as the program would, read every page, hold every row against its trail; leave one file."""
+    upgrade(_url_of(copy))  # a backup of an earlier version is brought up to date
+    engine = open_store(_url_of(copy))
     check = Repository(engine, OPERATOR).verify_audit()
     engine.dispose()
-    with closing(_connect(path, "rw")) as copy:
-        copy.execute("PRAGMA journal_mode=DELETE").close()
+    _in_one_file(copy)
+    return check
+
+
+def _in_one_file(path: Path) -> None:
+    """Leave nothing of a SQLite store beside its file."""
+    with closing(_connect(path, "rw")) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE").close()
+
+
+def _sha256(path: Path) -> str:
+    """Hash of a file."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Backup(path, check.head, digest, check.problems)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _set_aside(path: Path) -> Path:

@@ -114,6 +114,11 @@ def _upgrade_once(engine: Engine, folder: Path) -> tuple[str | None, str]:
     return before, head_revision(folder)
 
 
+def make_schema(connection: Connection) -> None:
+    """Make every table of this program's version in a database that has none, in the caller's transaction."""
+    command.upgrade(_config(connection), "head")
+
+
 def _has_seals(connection: Connection) -> bool:
     """Whether the trail of this store is one that seals rows."""
     return "signature" in {column["name"] for column in sa.inspect(connection).get_columns("audit_event")}

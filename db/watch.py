@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import UTC, datetime
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from core.errors import StoreDamagedError, StoreError
+from db.backup_schedule import BackupSchedule
 from db.engine import check_integrity, connect_engine
 from db.repository import Repository
 
@@ -30,10 +32,15 @@ class StoreWatch:
         Of the operator, with the notary.
     every_s : float
         Seconds between two looks; the first one comes at the start.
+    backups : BackupSchedule, optional
+        Asked at every look at a whole store whether a backup is due.
     """
 
-    def __init__(self, repository: Repository, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, repository: Repository, every_s: float = EVERY_S, *, backups: BackupSchedule | None = None
+    ) -> None:
         self._repository = repository
+        self._backups = backups
         self._every_s = every_s
         self.found: tuple[str, ...] = ()  # by the last look
         self._ended = threading.Event()
@@ -65,6 +72,8 @@ class StoreWatch:
                 fresh.dispose()
             self._refusal = ""
             problems = self._repository.verify_audit().problems
+            if self._backups is not None:
+                problems += self._backups.keep_up(datetime.now(UTC))
         except StoreDamagedError as damaged:
             self._refusal = str(damaged)  # nothing is acknowledged that the file may not hold
             problems = (str(damaged),)

@@ -8,6 +8,7 @@ from typing import Any
 from core.settings import get_settings
 from core.study import Person
 from db import OPERATOR, Notary, Repository, open_store, store_url
+from db.backup_schedule import BackupSchedule
 from db.watch import StoreWatch
 
 
@@ -32,7 +33,7 @@ def repository(actor: Person | None, token: str | None = None) -> Repository:
 @lru_cache(maxsize=1)
 def store_watch() -> StoreWatch:
     """Who looks at the store while the server lives."""
-    return StoreWatch(Repository(store_engine(), OPERATOR, notary=notary()))
+    return StoreWatch(Repository(store_engine(), OPERATOR, notary=notary()), backups=BackupSchedule(get_settings()))
 
 
 @lru_cache(maxsize=1)

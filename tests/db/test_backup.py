@@ -5,15 +5,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic import command
 
-from core.errors import ConflictError, InputError, NotFoundError, StoreDamagedError
+from core.errors import ConflictError, NotFoundError, StoreDamagedError
+from core.settings import Settings
 from core.study import StudyState
-from db import OPERATOR, Notary, Repository, open_store
+from db import OPERATOR, Notary, Repository, create_store, open_store
 from db.backup import back_up, restore
-from db.engine import writing
+from db.backup_schedule import BackupSchedule, backups_configured
+from db.engine import connect_engine, make_sqlite_file, writing
+from db.migrate import _config
+from db.row_copy import copy_rows, table_seals
+from db.watch import StoreWatch
 from tests.db.conftest import STUDY, Room, read_next
 
 
@@ -131,7 +139,188 @@ def test_a_backup_of_a_store_that_was_touched_says_so(sqlite_url: str, repositor
     assert any("reference standard" in problem for problem in done.problems)
 
 
+def _seals(url: str) -> dict[str, object]:
+    """Every row of a store but the events of the trail, which grows with each backup."""
+    engine = open_store(url)
+    with engine.connect() as connection:
+        found = table_seals(connection)
+    engine.dispose()
+    return {table: seal for table, seal in found.items() if table != "audit_event"}
+
+
 @pytest.mark.postgresql
-def test_postgresql_is_pointed_at_its_own_program(postgresql, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="pg_dump"):
-        back_up(postgresql.new_store(tmp_path), tmp_path / "one", notary=Notary(tmp_path))
+def test_postgresql_is_backed_up_while_readers_read_and_restored_to_either_engine(
+    postgresql, repository_on, tmp_path: Path
+) -> None:
+    url = postgresql.new_store(tmp_path)
+    room: Room = repository_on(url)
+    notary = Notary(tmp_path / "data")
+    failures: list[BaseException] = []
+
+    def read(reader: Repository) -> None:
+        try:
+            for _ in range(9):
+                read_next(reader)
+        except BaseException as failure:
+            failures.append(failure)
+
+    readers = [threading.Thread(target=read, args=(reader,)) for reader in (room.ann, room.ben)]
+    for reader in readers:
+        reader.start()
+    done = back_up(url, tmp_path / "one.sqlite3", notary=notary)
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert done.problems == ()
+    assert [path.name for path in tmp_path.glob("one*")] == ["one.sqlite3"]
+    kept = _seals(f"sqlite:///{done.path}")
+    assert any(event.action == "store.backup" for event in room.operator.audit_trail())
+
+    elsewhere = postgresql.empty_store().render_as_string(hide_password=False)
+    for target in (elsewhere, f"sqlite:///{tmp_path / 'store.sqlite3'}"):
+        _, aside = restore(done.path, target, notary=Notary(tmp_path / "other"))
+        assert aside is None
+        assert _seals(target) == kept
+    with pytest.raises(ConflictError, match="--replace"):
+        restore(done.path, url, notary=notary)
+    room.operator.engine.dispose()
+    restored, aside = restore(done.path, url, notary=notary, is_replacing=True)
+    assert _seals(url) == kept
+    assert aside is not None  # what was read after the backup is still there
+    engine = open_store(url)
+    with engine.connect() as connection:
+        moved = sa.table("reading", schema=aside)
+        assert connection.scalar(sa.select(sa.func.count()).select_from(moved)) == 18
+    operator = Repository(engine, OPERATOR, notary=notary)
+    assert operator.verify_audit([done.head.receipt]).problems == ()
+    assert operator.audit_head() == restored.head
+    engine.dispose()
+    read_next(room.ann)  # numbers of readings go on where they ended
+
+
+@pytest.mark.postgresql
+def test_a_sqlite_store_moves_to_postgresql_by_backup_and_restore(
+    postgresql, sqlite_url: str, repository_on, tmp_path: Path
+) -> None:
+    room: Room = repository_on(sqlite_url)
+    read_next(room.ann)
+    done = back_up(sqlite_url, tmp_path / "one.sqlite3", notary=Notary(tmp_path / "data"))
+    url = postgresql.empty_store().render_as_string(hide_password=False)
+    restore(done.path, url, notary=Notary(tmp_path / "data"))
+    assert _seals(url) == _seals(f"sqlite:///{done.path}") == _seals(sqlite_url)
+
+
+@pytest.mark.postgresql
+def test_a_restore_that_fails_midway_leaves_postgresql_as_it_was(
+    postgresql, repository_on, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.new_store(tmp_path)
+    room: Room = repository_on(url)
+    read_next(room.ann)
+    done = back_up(url, tmp_path / "one.sqlite3", notary=Notary(tmp_path / "data"))
+    before = _seals(url)
+
+    def cut_off(source: object, target: object) -> None:
+        raise StoreDamagedError("the power went")
+
+    monkeypatch.setattr("db.backup.copy_rows", cut_off)
+    with pytest.raises(StoreDamagedError):
+        restore(done.path, url, notary=Notary(tmp_path / "data"), is_replacing=True)
+    assert _seals(url) == before
+    assert [path.name for path in tmp_path.glob("one*")] == ["one.sqlite3"]
+    read_next(room.ann)
+
+
+def test_a_copy_that_is_not_what_was_copied_is_no_backup(sqlite_url: str, repository_on, tmp_path: Path) -> None:
+    repository_on(sqlite_url)
+    create_store(f"sqlite:///{tmp_path / 'copy.sqlite3'}").dispose()
+    source, copy = open_store(sqlite_url), open_store(f"sqlite:///{tmp_path / 'copy.sqlite3'}")
+    with writing(copy).begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER spoil AFTER INSERT ON reference_standard BEGIN UPDATE reference_standard "
+            "SET class_key = 'tumor' WHERE case_id = NEW.case_id; END"
+        )
+    with (
+        source.connect() as rows,
+        writing(copy).begin() as connection,
+        pytest.raises(StoreDamagedError, match=r"does not hold what was copied \(reference_standard\)"),
+    ):
+        copy_rows(rows, connection)
+    source.dispose()
+    copy.dispose()
+
+
+def _settings(url: str, tmp_path: Path, **more: object) -> Settings:
+    return Settings(data_dir=tmp_path / "data", database_url=url, backup_folder=tmp_path / "backups", **more)
+
+
+def test_backups_are_made_when_due_and_the_oldest_thrown_away(
+    own_store_url: str, repository_on, tmp_path: Path
+) -> None:
+    room: Room = repository_on(own_store_url)
+    schedule = BackupSchedule(_settings(own_store_url, tmp_path, backup_every_hours=6, backups_kept=2))
+    begin = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    assert schedule.problem(begin) is not None
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "reading-room-mine.sqlite3").write_text("not of this program")
+    for hours, n_made in ((0, 1), (3, 1), (5.99, 1), (6, 2), (12, 2), (60, 2)):
+        assert schedule.keep_up(begin + timedelta(hours=hours)) == ()
+        assert len(list((tmp_path / "backups").glob("*Z.sqlite3"))) == n_made
+        assert schedule.problem(begin + timedelta(hours=hours)) is None
+    assert schedule.last_at() == begin + timedelta(hours=60)
+    assert "one is due every" in (schedule.problem(begin + timedelta(hours=73)) or "")
+    assert sorted(path.name for path in (tmp_path / "backups").iterdir() if path.suffix == ".sqlite3") == [
+        "reading-room-20260301T180000Z.sqlite3",
+        "reading-room-20260303T180000Z.sqlite3",
+        "reading-room-mine.sqlite3",
+    ]
+    assert [event.action for event in room.operator.audit_trail()].count("store.backup") == 4
+    url = f"sqlite:///{tmp_path / 'restored.sqlite3'}"
+    restored, _ = restore(
+        tmp_path / "backups" / "reading-room-20260303T180000Z.sqlite3", url, notary=Notary(tmp_path / "data")
+    )
+    assert restored.problems == ()
+
+
+def test_of_two_servers_one_makes_the_backup(sqlite_url: str, repository_on, tmp_path: Path) -> None:
+    room: Room = repository_on(sqlite_url)
+    settings, now = _settings(sqlite_url, tmp_path), datetime(2026, 3, 1, 6, tzinfo=UTC)
+    servers = [threading.Thread(target=BackupSchedule(settings).keep_up, args=(now,)) for _ in range(4)]
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.join()
+    assert len(list((tmp_path / "backups").glob("*.sqlite3"))) == 1
+    assert [event.action for event in room.operator.audit_trail()].count("store.backup") == 1
+
+
+def test_a_backup_that_fails_is_told_to_the_coordinator_until_one_is_made(
+    sqlite_url: str, repository_on, tmp_path: Path
+) -> None:
+    room: Room = repository_on(sqlite_url)
+    (tmp_path / "backups").write_text("a file where the folder should be")
+    settings = _settings(sqlite_url, tmp_path)
+    assert not backups_configured(settings)
+    watch = StoreWatch(room.operator, backups=BackupSchedule(settings))
+    assert "the scheduled backup failed (there is none yet)" in watch.look()[0]
+    assert watch.found == watch.look()
+    (tmp_path / "backups").unlink()
+    assert watch.look() == ()
+    assert backups_configured(settings)
+    assert not backups_configured(settings.model_copy(update={"backup_folder": None}))
+    assert len(list((tmp_path / "backups").glob("*.sqlite3"))) == 1
+
+
+def test_a_store_of_an_earlier_version_is_backed_up_before_it_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite3"
+    make_sqlite_file(path)
+    engine = connect_engine(f"sqlite:///{path}", for_migration=True)
+    with writing(engine).begin() as connection:
+        command.upgrade(_config(connection), "0003")
+        connection.exec_driver_sql("INSERT INTO study VALUES ('s', 'old', 'draft', 0, '2026-01-01T00:00:00+00:00')")
+    engine.dispose()
+    before = _dump(path)
+    done = back_up(f"sqlite:///{path}", tmp_path / "one.sqlite3", notary=Notary(tmp_path / "data"))
+    assert _dump(done.path) == _dump(path) == before
+    restored, _ = restore(done.path, f"sqlite:///{tmp_path / 'new.sqlite3'}", notary=Notary(tmp_path / "data"))
+    assert any("study 'old' was not entered in the trail" in problem for problem in restored.problems)
