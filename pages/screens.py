@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.study import Role
-from pages import audit, explain, home, import_cases, model, read, results, study
+from pages import audit, explain, home, import_cases, model, new_study, read, results, set_up, study
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("Home", ":material/home:", "home", home.render, _EVERYBODY),
     Screen("Read", ":material/visibility:", "read", read.render, _READERS),
     Screen("Study", ":material/groups:", "study", study.render, _COORDINATORS),
+    Screen("New study", ":material/add:", "new-study", new_study.render, _COORDINATORS, is_in_bar=False),
+    Screen("Protocol", ":material/edit_note:", "set-up", set_up.render, _COORDINATORS, is_in_bar=False),
     Screen("Cases", ":material/perm_media:", "cases", import_cases.render, _COORDINATORS, is_in_bar=False),
     Screen("Model", ":material/memory:", "model", model.render, _COORDINATORS, is_in_bar=False),
     Screen("Results", ":material/monitoring:", "results", results.render, _COORDINATORS),
