@@ -61,7 +61,7 @@ def render(repository: Repository) -> None:
     with right:
         _save(repository, study, protocol)
         st.subheader("Preview")
-        preview(protocol or study.protocol, key=study.key)
+        preview(study, protocol or study.protocol)
 
 
 def _form(repository: Repository, study: Study) -> Protocol | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.protocol import Protocol
-from core.study import Presentation
+from core.protocol_file import write_protocol
+from core.study import Presentation, Study
+from db.records import ReadingImage, ReadingView
 from pages.widgets.reading_panel import PanelCase, PanelReceipt, ReceiptState, reading_panel
 
 _RECEIPT = "preview_receipt"
@@ -22,12 +26,15 @@ _STYLE = """<style>
 </style>"""
 
 
-def preview(protocol: Protocol, *, key: str) -> None:
-    """The real panel with this protocol."""
-    case = PanelCase(Presentation(f"preview {key}", protocol.arms[0], 1, 20), neutral_picture(), 0)
+def preview(study: Study, protocol: Protocol) -> None:
+    """The real panel with a protocol that may not be stored yet; another protocol begins the case anew."""
+    name = f"preview {hashlib.sha256(write_protocol(protocol).encode()).hexdigest()[:12]}"
+    case = PanelCase(Presentation(name, protocol.arms[0], 1, 20), 0)
+    images = {name: ReadingImage((ReadingView(neutral_picture(), "counts"),))}
+    receipt = st.session_state.pop(_RECEIPT, None)
     st.html(_STYLE)
     with st.container(key="reading_preview"), st.container(key="reading_preview_window"):
-        reading_panel(case, protocol, st.session_state.pop(_RECEIPT, None), _on_message)
+        reading_panel(case, replace(study, protocol=protocol), receipt, images, _on_message)
     st.caption("This is the real screen on a drawn picture. What you answer here is not stored anywhere.")
 
 
@@ -43,7 +50,8 @@ def neutral_picture() -> np.ndarray:
 
 def _on_message(value: Any) -> None:
     """Tell the panel that nothing was stored."""
-    if isinstance(value, dict):
-        st.session_state[_RECEIPT] = PanelReceipt(
-            str(value.get("submit_id", "")), ReceiptState.REFUSED, "Preview: the answer would be stored now. Not saved."
-        )
+    if isinstance(value, dict) and isinstance(value.get("submit_id"), str):
+        is_answer = value.get("kind") == "answer"
+        text = "Preview: here the answer would be stored. Nothing was." if is_answer else ""
+        state = ReceiptState.REFUSED if is_answer else ReceiptState.DONE
+        st.session_state[_RECEIPT] = PanelReceipt(value["submit_id"], state, text)
