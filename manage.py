@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 study_app = typer.Typer(help="Create studies, list them, move them from draft to unsealed.", no_args_is_help=True)
-person_app = typer.Typer(help="Coordinators and readers: create, list, new password.", no_args_is_help=True)
+person_app = typer.Typer(help="People: create, list, new password, let in and out.", no_args_is_help=True)
 model_app = typer.Typer(help="Register a trained model in the store, list the models.", no_args_is_help=True)
 audit_app = typer.Typer(help="Show the audit trail, hold it against the store, print a receipt.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
@@ -265,11 +265,11 @@ def migrate() -> None:
 @person_app.command("add")
 def person_add(
     login: str,
-    role: Annotated[Role, typer.Option(help="what this person may do")] = Role.READER,
+    role: Annotated[Role, typer.Option(help="what the account is for")] = Role.READER,
     name: Annotated[str, typer.Option(help="name on dashboards and in exports; the login if left out")] = "",
     years: Annotated[float | None, typer.Option(help="years of experience")] = None,
 ) -> None:
-    """Create a coordinator or a reader and print a random password once."""
+    """Create an account and print a random password once; parts in studies are given with 'study add-...'."""
     from actions.draw_password import new_password
 
     password = new_password()
@@ -291,9 +291,10 @@ def person_password(login: str) -> None:
 def person_list() -> None:
     """List everybody who can take part."""
     rows: list[list[object]] = [
-        [p.login, p.display_name, p.role, "simulated" if p.is_simulated else "", p.is_active] for p in store().people()
+        [p.login, p.display_name, ", ".join(sorted(p.roles)), "simulated" if p.is_simulated else "", p.is_active]
+        for p in store().people()
     ]
-    show_table("People", ["login", "name", "role", "", "active"], rows)
+    show_table("People", ["login", "name", "roles", "", "active"], rows)
 
 
 # --- studies ----------------------------------------------------------------------------------------------------------
@@ -306,6 +307,7 @@ def study_create(
     classes: Annotated[str, typer.Option(help="names in order, separated by commas, or: thyroid")] = "thyroid",
     question: Annotated[str, typer.Option(help="what readers are asked")] = "",
     synthetic: Annotated[bool, typer.Option("--synthetic", help="phantoms or simulated readers take part")] = False,
+    coordinator: Annotated[str, typer.Option(help="login of who runs it and sees it on the screens")] = "",
 ) -> None:
     """Create an empty study in draft."""
     from core.report.file_options import named_classes
@@ -313,8 +315,48 @@ def study_create(
     chosen = named_classes(classes) or THYROID_CLASSES
     asked = question or (Protocol.question if chosen == THYROID_CLASSES else "Which class does this image show?")
     protocol = Protocol(title=title or key, question=asked, classes=chosen)
-    study = store_or_new().create_study(key, protocol, is_synthetic=synthetic)
+    study = store_or_new().create_study(key, protocol, is_synthetic=synthetic, coordinator=coordinator or None)
+    if not coordinator:
+        say(f"Nobody sees it on the screens yet: python manage.py study add-coordinator LOGIN --study {key}")
     say(f"Study '{study.key}' is in {study.state}. Next: python manage.py import MANIFEST.csv --study {study.key}")
+
+
+@study_app.command("add-coordinator")
+def study_add_coordinator(login: str, study: StudyOption = "") -> None:
+    """Let a person run a study: see it, move it, add readers. Nobody reads in a study that he or she coordinates."""
+    _add_part(login, study, Role.COORDINATOR)
+
+
+@study_app.command("add-statistician")
+def study_add_statistician(login: str, study: StudyOption = "") -> None:
+    """Let a person see the results of a study once it is unsealed, and nothing before."""
+    _add_part(login, study, Role.STATISTICIAN)
+
+
+@study_app.command("remove-coordinator")
+def study_remove_coordinator(login: str, study: StudyOption = "") -> None:
+    """End a coordinator's part in a study at once; one coordinator stays."""
+    _end_part(login, study, Role.COORDINATOR)
+
+
+@study_app.command("remove-statistician")
+def study_remove_statistician(login: str, study: StudyOption = "") -> None:
+    """End a statistician's part in a study at once."""
+    _end_part(login, study, Role.STATISTICIAN)
+
+
+def _add_part(login: str, study: str, role: Role) -> None:
+    repository = store()
+    key = one_study(repository, study)
+    repository.add_to_study(key, login, role)
+    say(f"{login} is {role} of study '{key}'.")
+
+
+def _end_part(login: str, study: str, role: Role) -> None:
+    repository = store()
+    key = one_study(repository, study)
+    repository.remove_from_study(key, login, role)
+    say(f"{login} is no {role} of study '{key}' any more.")
 
 
 @study_app.command("list")

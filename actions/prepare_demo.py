@@ -70,12 +70,10 @@ def prepare_demo(
     with tempfile.TemporaryDirectory(prefix="reading-room-demo-") as folder:
         if RESULTS_STUDY not in existing:
             title = "Demo: four diagnoses on synthetic thyroid scintigrams, with results"
-            repository.create_study(RESULTS_STUDY, Protocol(title=title), is_synthetic=True)
+            _create(repository, RESULTS_STUDY, Protocol(title=title))
         if READING_STUDY not in existing:
             title = "Demo: 24 synthetic thyroid scintigrams to read"
-            repository.create_study(
-                READING_STUDY, Protocol(title=title, order=ReadingOrder(seed=seed)), is_synthetic=True
-            )
+            _create(repository, READING_STUDY, Protocol(title=title, order=ReadingOrder(seed=seed)))
         for key, sizes, number in ((RESULTS_STUDY, RESULTS_CASES, 1), (READING_STUDY, READING_CASES, 2)):
             if repository.study(key).state is StudyState.DRAFT and not repository.cohorts(key):
                 plans = small_cohorts(sizes, study=f"{key}-{seed + number}")
@@ -100,6 +98,10 @@ def prepare_demo(
         repository.add_reader(READING_STUDY, READER_LOGIN, cohorts=list(READING_CASES))
         repository.set_state(READING_STUDY, StudyState.OPEN)
     return accounts
+
+
+def _create(repository: Repository, key: str, protocol: Protocol) -> None:
+    repository.create_study(key, protocol, is_synthetic=True, coordinator=COORDINATOR_LOGIN)
 
 
 def _make_accounts(repository: Repository) -> list[DemoAccount]:

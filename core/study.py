@@ -27,10 +27,12 @@ READING_ORDER_ALGORITHM = "pcg64-sha256-v2"
 
 
 class Role(StrEnum):
-    """What a person may do. A person has exactly one role."""
+    """What a person may do: exactly one of the first three in one study, perhaps another one in another study."""
 
-    COORDINATOR = "coordinator"
-    READER = "reader"
+    READER = "reader"  # reads blinded; knows nothing but the cases put before him or her
+    COORDINATOR = "coordinator"  # runs the study, never reads in it
+    STATISTICIAN = "statistician"  # results of the unsealed study, nothing before, and no change
+    ADMINISTRATOR = "administrator"  # of the installation: people and their roles, the trail; no data of any study
 
 
 class StudyState(StrEnum):
@@ -85,10 +87,20 @@ class Person:
     person_id: str
     login: str
     display_name: str
-    role: Role
+    role: Role  # what the account was made for; says nothing about any study
     is_simulated: bool = False  # answers were drawn by this program, not given by a human
     years_of_experience: float | None = None
     is_active: bool = True
+    specialty: str | None = None
+    site: str | None = None
+    has_used_model: bool | None = None  # has used such a model before
+    email: str | None = None  # the address under which an identity provider knows the person
+    must_change_password: bool = False  # somebody else set it: nothing else can be done before
+    #: That of the account and those in studies; for screens. The store looks again at every deed.
+    roles: frozenset[Role] = field(default=frozenset(), compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "roles", self.roles | {self.role})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.client_events import ClientEvent, ReadingTimes
 from core.protocol import Arm
-from core.study import Answer, Person, Presentation
+from core.study import Answer, Person, Presentation, Role
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,16 @@ class MyProgress:
     n_done: int
     n_total: int
     last_saved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """What a person is in a study, since when, and until when."""
+
+    person: Person
+    role: Role
+    added_at: datetime
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True)

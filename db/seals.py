@@ -37,6 +37,9 @@ from db.types import canonical_json
 #: A seal as it stands in an event: ``columns`` (names with blanks between), ``n`` rows, ``sha256``.
 Seal = dict[str, Any]
 
+#: What is sealed of a reader, with the order.
+_OF_READER = ("login", "is_simulated", "years_of_experience", "specialty", "site", "has_used_model")
+
 #: What is sealed when a study opens, in the words of the messages.
 PARTS = ("reference standard", "cases", "images", "protocol", "declared model", "predictions")
 
@@ -89,7 +92,7 @@ def entry_of_reading(login: str, presentation: PresentationRow, row: ReadingRow)
 def seal_of_order(db_session: Session, study: StudyRow, person_id: str, like: Seal | None = None) -> Seal:
     """Seal of a reader's part: who, which cohorts and arms, and every presentation at its place."""
     columns = columns_of(StudyMemberRow, PresentationRow) + [
-        column for column in columns_of(PersonRow) if column.name in ("login", "is_simulated", "years_of_experience")
+        column for column in columns_of(PersonRow) if column.name in _OF_READER
     ]
     columns = columns if like is None else sealed_columns(like)
     query = (

@@ -53,11 +53,11 @@ _STRICT = {"sqlite_strict": True}
 
 
 class PersonRow(Base):
-    """Somebody who can sign in; exactly one role."""
+    """Somebody who can sign in. The role is that of the account; those in studies have tables of their own."""
 
     __tablename__ = "person"
     __table_args__ = (
-        _check("role", "role IN ('coordinator', 'reader')"),
+        _check("role", "role IN ('administrator', 'coordinator', 'reader', 'statistician')"),
         _check("login", "length(login) BETWEEN 1 AND 200"),
         _check("years", "years_of_experience IS NULL OR years_of_experience >= 0"),
         _STRICT,
@@ -72,6 +72,24 @@ class PersonRow(Base):
     years_of_experience: Mapped[float | None]
     is_active: Mapped[bool]
     created_at: Mapped[datetime]
+    specialty: Mapped[str | None]
+    site: Mapped[str | None]
+    has_used_model: Mapped[bool | None]
+    email: Mapped[str | None] = mapped_column(unique=True)  # case-folded
+    created_by: Mapped[str | None]  # person_id; none: the command line
+    must_change_password: Mapped[bool] = mapped_column(server_default=sa.text("FALSE"))
+
+
+class PasswordSetRow(Base):
+    """A password that somebody else gave a person, who is therefore not the only one to know it."""
+
+    __tablename__ = "password_set"
+    __table_args__ = (_STRICT,)
+
+    password_set_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.person_id"), index=True)
+    set_by: Mapped[str]  # login
+    set_at: Mapped[datetime]
 
 
 class SignInSessionRow(Base):
@@ -239,6 +257,45 @@ class StudyMemberRow(Base):
     order_seed: Mapped[int] = mapped_column(BigNumber)
     order_algorithm: Mapped[str]
     added_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]  # reads no more; the readings stay
+
+
+class StudyRoleRow(Base):
+    """A coordinator's or a statistician's part in a study. One that ended stays: who has coordinated never reads."""
+
+    __tablename__ = "study_role"
+    __table_args__ = (_check("role", "role IN ('coordinator', 'statistician')"), _STRICT)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.person_id"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    added_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class InvitationRow(Base):
+    """A link that lets one person make one account. The token itself is only in the link."""
+
+    __tablename__ = "invitation"
+    __table_args__ = (
+        _check("role", "role IN ('administrator', 'coordinator', 'reader', 'statistician')"),
+        _check("token", "length(token_sha256) = 64"),
+        _STRICT,
+    )
+
+    invitation_id: Mapped[str] = mapped_column(primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(unique=True)
+    note: Mapped[str]  # for whom, as the coordinator calls him or her
+    role: Mapped[str]
+    study_id: Mapped[str | None] = mapped_column(ForeignKey("study.study_id"), index=True)
+    cohorts: Mapped[list[str]]  # what a reader will read
+    arms: Mapped[list[str]]  # none: all of the protocol
+    created_by: Mapped[str | None] = mapped_column(ForeignKey("person.person_id"))  # none: the command line
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    used_by: Mapped[str | None] = mapped_column(ForeignKey("person.person_id"))
 
 
 class PresentationRow(Base):

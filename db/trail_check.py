@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +11,21 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from core.study import StudyState
+from core.study import Role, StudyState
 from db.audit import chain_problem
 from db.records import AuditEvent, AuditHead
 from db.seals import Seal, seal, seal_of_order, seal_of_part, seal_of_reading, sealed_columns
 from db.tables import (
     Base,
     CaseRow,
+    PasswordSetRow,
     PersonRow,
     PredictionRow,
     PresentationRow,
     ProtocolVersionRow,
     ReadingRow,
     StudyMemberRow,
+    StudyRoleRow,
     StudyRow,
 )
 from db.types import canonical_json
@@ -43,6 +45,8 @@ class StudyLedger:
     state: str = str(StudyState.DRAFT)
     protocols: dict[int, Any] = field(default_factory=dict)  # version -> JSON
     sealings: list[tuple[int, dict[str, Seal]]] = field(default_factory=list)  # event, seals by part
+    roles: dict[tuple[str, str], bool] = field(default_factory=dict)  # login, role -> has it still
+    is_older_than_roles: bool = False  # every coordinator of that time has it
     orders: dict[str, Seal] | None = None  # login -> seal; None before the study was opened
     readings: dict[Place, Seal] = field(default_factory=dict)
     predictions: dict[int, tuple[str, Seal]] = field(default_factory=dict)  # event -> model, seal
@@ -54,6 +58,8 @@ class Ledger:
 
     studies: dict[str, StudyLedger] = field(default_factory=lambda: defaultdict(StudyLedger))
     people: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)  # login -> role, simulated, active
+    passwords_set: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # login -> by whom, in turn
+    older_coordinators: set[str] = field(default_factory=set)  # entered before studies had their own
     is_complete: bool = True  # False: an event could not be read, and what it said is not known
 
     def enter(self, event: AuditEvent) -> None:
@@ -61,18 +67,27 @@ class Ledger:
         detail: dict[str, Any] = event.detail
         if event.action == "person.create":
             self.people[detail["login"]] = (detail["role"], detail["is_simulated"], True)
+            if "is_by_other" not in detail and detail["role"] == Role.COORDINATOR:
+                self.older_coordinators.add(detail["login"])
+            if detail.get("is_by_other"):
+                self.passwords_set[detail["login"]].append(event.actor)
         elif event.action == "person.active":
             role, is_simulated, _ = self.people.get(detail["login"], ("", False, True))
             self.people[detail["login"]] = (role, is_simulated, detail["is_active"])
+        elif event.action in ("person.password", "person.email") and detail.get("is_by_other"):
+            self.passwords_set[detail["login"]].append(event.actor)
         if event.study_key is None:
             return
         study = self.studies[event.study_key]
         if event.action == "study.create":
             study.is_synthetic, study.protocols = detail["is_synthetic"], {1: detail["protocol"]}
+            study.is_older_than_roles = "coordinator" not in detail
         elif event.action == "study.protocol":
             study.protocols[detail["version"]] = detail["protocol"]
         elif event.action == "study.state":
             study.state = detail["to"]
+        elif event.action == "study.role":
+            study.roles[detail["login"], detail["role"]] = not detail["is_ended"]
         elif event.action == "study.reader" and study.orders is not None and "order" in detail:
             study.orders[detail["login"]] = detail["order"]
         elif event.action == "reading.save":
@@ -138,15 +153,25 @@ def read_trail(
             )
 
 
-def check_people(db_session: Session, ledger: Ledger) -> Iterator[str]:
-    """Whether everybody is who the trail says."""
+def check_people(db_session: Session, ledger: Ledger, logins: Collection[str] | None = None) -> Iterator[str]:
+    """Whether everybody, or everybody of some, is who the trail says, and had the password from whom it says."""
     found = {
         row.login: (row.role, row.is_simulated, row.is_active)
         for row in db_session.execute(
             sa.select(PersonRow.login, PersonRow.role, PersonRow.is_simulated, PersonRow.is_active)
         )
     }
+    passwords_set: dict[str, list[str]] = defaultdict(list)
+    query = sa.select(PersonRow.login, PasswordSetRow.set_by).join(
+        PasswordSetRow, PasswordSetRow.person_id == PersonRow.person_id
+    )
+    for login, set_by in db_session.execute(query):
+        passwords_set[login].append(set_by)
     for login in sorted(found.keys() | ledger.people.keys()):
+        if logins is not None and login not in logins:
+            continue
+        if sorted(passwords_set[login]) != sorted(ledger.passwords_set[login]):
+            yield f"who gave '{login}' a password is not as the trail says"
         if login not in ledger.people:
             yield f"person '{login}' was not entered in the trail"
         elif login not in found:
@@ -155,10 +180,12 @@ def check_people(db_session: Session, ledger: Ledger) -> Iterator[str]:
             yield f"person '{login}' is not as the trail says (role, simulated, active)"
 
 
-def check_studies(db_session: Session, ledger: Ledger) -> Iterator[str]:
-    """Whether every study is as the trail says, row by row."""
+def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | None = None) -> Iterator[str]:
+    """Whether every study, or each of some, is as the trail says, row by row."""
     studies = {row.study_key: row for row in db_session.scalars(sa.select(StudyRow).order_by(StudyRow.study_key))}
-    for key in sorted(set(ledger.studies) - set(studies)):
+    if keys is not None:
+        studies = {key: row for key, row in studies.items() if key in keys}
+    for key in sorted(set(ledger.studies) - set(studies)) if keys is None else ():
         if ledger.studies[key].is_synthetic is not None:
             yield f"study '{key}' was removed"
     for key, study in studies.items():
@@ -170,7 +197,10 @@ def check_studies(db_session: Session, ledger: Ledger) -> Iterator[str]:
             yield f"study '{key}' was marked as {'' if study.is_synthetic else 'not '}synthetic past the trail"
         if study.state != said.state:
             yield f"study '{key}' is {study.state}, the trail says {said.state}"
+        if said.is_older_than_roles:
+            said.roles = {(login, str(Role.COORDINATOR)): True for login in ledger.older_coordinators} | said.roles
         for what, check in (
+            ("roles", _check_roles),
             ("protocols", _check_protocols),
             ("sealed rows", _check_sealings),
             ("orders", _check_orders),
@@ -178,6 +208,17 @@ def check_studies(db_session: Session, ledger: Ledger) -> Iterator[str]:
             ("predictions", _check_predictions),
         ):
             yield from readable(check(db_session, study, said), f"the {what} of study '{key}'")
+
+
+def _check_roles(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    query = sa.select(PersonRow.login, StudyRoleRow.role, StudyRoleRow.ended_at).join(
+        StudyRoleRow, StudyRoleRow.person_id == PersonRow.person_id
+    )
+    rows = db_session.execute(query.where(StudyRoleRow.study_id == study.study_id))
+    found = {(login, role): ended_at is None for login, role, ended_at in rows}
+    for login, role in sorted(found.keys() | said.roles.keys()):
+        if found.get((login, role)) != said.roles.get((login, role)):
+            yield f"'{login}' as {role} of study '{study.study_key}' is not as the trail says"
 
 
 def _check_protocols(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pages.widgets.guard import requires, while_signed_in
 _MOST_PROBLEMS = 20
 
 
-@requires(Role.COORDINATOR)
+@requires(Role.COORDINATOR, Role.ADMINISTRATOR)
 def render(repository: Repository) -> None:
     """Draw the audit screen."""
     st.header("Audit trail")

@@ -36,7 +36,7 @@ SCALES = {
 TAUGHT = " In training this model was shown where lesions lie, so a map that points at one is what it was taught."
 
 
-@requires(Role.COORDINATOR)
+@requires(Role.COORDINATOR, Role.STATISTICIAN)
 def render(repository: Repository) -> None:
     """Draw the explanation screen."""
     study = pick_study(repository)

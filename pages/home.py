@@ -1,4 +1,4 @@
-"""The start page: a reader's studies, or the coordinator's overview."""
+"""The start page: the studies that a person reads, coordinates, analyses or administers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from db import Repository
 from pages.widgets.guard import requires
 from pages.widgets.movement import go_to
 from pages.widgets.resources import store_watch
+from pages.widgets.study_choice import NO_STUDY
 
 _STATE_TEXT = {
     StudyState.DRAFT: (":gray-badge[draft]", "Cases and readers are being prepared."),
@@ -20,17 +21,27 @@ _STATE_TEXT = {
 
 @requires(*Role)
 def render(repository: Repository) -> None:
-    """Draw the start page of whoever is signed in."""
+    """Draw the start page of whoever is signed in: a part for each thing that the person may be."""
+    person = repository.actor
+    if person is None:
+        return
     _, middle, _ = st.columns([1, 4, 1])
     with middle:
-        if repository.actor is not None and repository.actor.role is Role.COORDINATOR:
-            _coordinator_overview(repository)
-        else:
+        if Role.READER in person.roles:
+            st.header(f"Welcome, {person.display_name}")
             _reader_studies(repository)
+        if Role.COORDINATOR in person.roles:
+            st.header("Studies")
+            _coordinator_overview(repository)
+        if Role.STATISTICIAN in person.roles:
+            st.header("Studies to analyse")
+            _statistician_overview(repository)
+        if Role.ADMINISTRATOR in person.roles:
+            st.header("Studies of this installation")
+            _administrator_overview(repository)
 
 
 def _reader_studies(repository: Repository) -> None:
-    st.header(f"Welcome, {repository.actor.display_name}" if repository.actor else "Welcome")
     studies = repository.my_studies()
     if not studies:
         st.info("You do not take part in a study yet. The coordinator adds you to one.")
@@ -63,21 +74,15 @@ def _reading_advice(study: Study) -> None:
 
 
 def _coordinator_overview(repository: Repository) -> None:
-    st.header("Studies")
-    found = store_watch().found
-    if found:
-        st.error(f"The check of the store found (findings: {len(found)}): {found[0]}")
-    studies = repository.studies()
+    if store_watch().found:
+        st.error("The check of the store found something. The Audit screen says what; tell the administrator.")
+    studies = repository.studies(Role.COORDINATOR)
     if not studies:
-        st.info(
-            "There is no study yet. Make one with `python manage.py study create`, or `make demo` for the demo study."
-        )
+        st.info(NO_STUDY)
     for study in studies:
-        badge, meaning = _STATE_TEXT[study.state]
         rows = repository.progress(study.key)
         with st.container(border=True):
-            st.subheader(f"{study.protocol.title} {badge}")
-            st.caption(f"`{study.key}` · protocol version {study.protocol_version} · {meaning}")
+            _title(study)
             if not rows:
                 st.write("No reader takes part yet.")
             done, total = sum(row.n_done for row in rows), sum(row.n_total for row in rows)
@@ -85,3 +90,30 @@ def _coordinator_overview(repository: Repository) -> None:
                 readers = len({row.person.person_id for row in rows})
                 share = f"{done} of {total} readings by {readers} {'reader' if readers == 1 else 'readers'}"
                 st.progress(done / total, text=share)
+
+
+def _statistician_overview(repository: Repository) -> None:
+    studies = repository.studies(Role.STATISTICIAN)
+    if not studies:
+        st.info("You do not analyse a study yet. The coordinator adds you to one.")
+    for study in studies:
+        with st.container(border=True):
+            _title(study)
+
+
+def _administrator_overview(repository: Repository) -> None:
+    found = store_watch().found
+    if found:
+        st.error(f"The check of the store found (findings: {len(found)}): {found[0]}")
+    studies = repository.studies()
+    if not studies:
+        st.info("There is no study yet. Coordinators make them.")
+    for study in studies:
+        with st.container(border=True):
+            _title(study)
+
+
+def _title(study: Study) -> None:
+    badge, meaning = _STATE_TEXT[study.state]
+    st.subheader(f"{study.protocol.title} {badge}")
+    st.caption(f"`{study.key}` · protocol version {study.protocol_version} · {meaning}")

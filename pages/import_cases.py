@@ -30,7 +30,7 @@ _ZIP, _FOLDER, _FILES = "A zip", "A folder", "A manifest and its images"
 @requires(Role.COORDINATOR)
 def render(repository: Repository) -> None:
     """Draw the screen."""
-    study = pick_study(repository)
+    study = pick_study(repository, part=Role.COORDINATOR)
     if study is None:
         return
     study_steps(study, "cases")

@@ -38,7 +38,7 @@ _WEIGHTS, _GRAPH, _TABLE = "Weights", "ONNX graph", "Predictions"
 @requires(Role.COORDINATOR)
 def render(repository: Repository) -> None:
     """Draw the screen."""
-    study = pick_study(repository)
+    study = pick_study(repository, part=Role.COORDINATOR)
     if study is None:
         return
     study_steps(study, "model")

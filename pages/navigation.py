@@ -1,4 +1,4 @@
-"""The script that Streamlit runs: who is signed in, and which screens that role may open."""
+"""The script that Streamlit runs: who is signed in, and which screens those roles may open."""
 
 from contextlib import suppress
 
@@ -42,13 +42,14 @@ else:
             default=number == 0,
             visibility="visible" if screen.is_in_bar else "hidden",
         )
-        for number, screen in enumerate(screens_of(person.role))
+        for number, screen in enumerate(screens_of(person.roles))
     }
     remember_pages(pages)
     page = st.navigation(list(pages.values()), position="top")
     with suppress(StoreError):
         store = repository(person, cookie_token())
-        studies = store.my_studies() if person.role is Role.READER else store.studies()
+        studies = [*(store.my_studies() if Role.READER in person.roles else ())]
+        studies += store.studies() if person.roles - {Role.READER} else ()
         # A chosen study speaks for itself; before the choice, one synthetic study is reason enough to say so.
         chosen = [study for study in studies if study.key == remembered_study_key()] or studies
         st.session_state[_IS_SYNTHETIC] = any(study.is_synthetic for study in chosen)

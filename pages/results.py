@@ -33,7 +33,7 @@ VIEWS = (
 )
 
 
-@requires(Role.COORDINATOR)
+@requires(Role.COORDINATOR, Role.STATISTICIAN)
 def render(repository: Repository) -> None:
     """Draw the results screen."""
     study = pick_study(repository)

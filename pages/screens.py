@@ -24,6 +24,8 @@ class Screen:
 _EVERYBODY = frozenset(Role)
 _READERS = frozenset({Role.READER})
 _COORDINATORS = frozenset({Role.COORDINATOR})
+_ANALYSTS = frozenset({Role.COORDINATOR, Role.STATISTICIAN})
+_KEEPERS = frozenset({Role.COORDINATOR, Role.ADMINISTRATOR})
 
 #: In the order of the bar; the first one of a role is its start page.
 SCREENS: tuple[Screen, ...] = (
@@ -34,12 +36,12 @@ SCREENS: tuple[Screen, ...] = (
     Screen("Protocol", ":material/edit_note:", "set-up", set_up.render, _COORDINATORS, is_in_bar=False),
     Screen("Cases", ":material/perm_media:", "cases", import_cases.render, _COORDINATORS, is_in_bar=False),
     Screen("Model", ":material/memory:", "model", model.render, _COORDINATORS, is_in_bar=False),
-    Screen("Results", ":material/monitoring:", "results", results.render, _COORDINATORS),
-    Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _COORDINATORS),
-    Screen("Audit", ":material/history:", "audit", audit.render, _COORDINATORS),
+    Screen("Results", ":material/monitoring:", "results", results.render, _ANALYSTS),
+    Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _ANALYSTS),
+    Screen("Audit", ":material/history:", "audit", audit.render, _KEEPERS),
 )
 
 
-def screens_of(role: Role) -> list[Screen]:
-    """The screens that a role may open, in the order of the bar."""
-    return [screen for screen in SCREENS if role in screen.roles]
+def screens_of(roles: frozenset[Role]) -> list[Screen]:
+    """The screens that somebody with these roles may open, in the order of the bar."""
+    return [screen for screen in SCREENS if roles & screen.roles]

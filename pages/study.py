@@ -26,7 +26,7 @@ _MOVE_LABELS = {
 @requires(Role.COORDINATOR)
 def render(repository: Repository) -> None:
     """Draw the study screen."""
-    study = pick_study(repository)
+    study = pick_study(repository, part=Role.COORDINATOR)
     if study is None:
         return
     study_steps(study, "study")

@@ -1,7 +1,7 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
-access: who may · sign_in · people · studies · members, orders · cases, case_import · reading · model · results,
-study_data · simulation · audit
+access: who may · sign_in · people · studies, study_roles · members, orders · cases, case_import · reading · model ·
+results, study_data · simulation · audit
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from db.repository.case_import import ImportRepository
 from db.repository.cases import CaseRepository
 from db.repository.members import MemberRepository
 from db.repository.model import ModelRepository
-from db.repository.people import PeopleRepository
 from db.repository.reading import ReadingRepository
 from db.repository.sign_in import SignInRepository
 from db.repository.simulation import SimulationRepository
@@ -24,7 +23,6 @@ __all__ = ["OPERATOR", "SESSION_HOURS", "Repository"]
 
 class Repository(
     SignInRepository,
-    PeopleRepository,
     StudyRepository,
     MemberRepository,
     CaseRepository,

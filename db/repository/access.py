@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import uuid
@@ -23,19 +24,47 @@ from db.engine_failures import translated_failures
 from db.notary import Notary
 from db.password_hashing import PASSWORDS, Passwords
 from db.protocols import protocol_from_json
-from db.tables import AuditEventRow, PersonRow, ProtocolVersionRow, SignInSessionRow, StudyMemberRow, StudyRow
+from db.tables import (
+    AuditEventRow,
+    PersonRow,
+    ProtocolVersionRow,
+    SignInSessionRow,
+    StudyMemberRow,
+    StudyRoleRow,
+    StudyRow,
+)
 
-#: The person behind the command line: may do what a coordinator may, is in no table, cannot sign in.
+#: The person behind the command line: may do everything but read, in every study; is in no table, cannot sign in.
 OPERATOR = Person(
-    person_id="operator", login="operator", display_name="Command line", role=Role.COORDINATOR, is_simulated=False
+    person_id="operator",
+    login="operator",
+    display_name="Command line",
+    role=Role.ADMINISTRATOR,
+    roles=frozenset({Role.COORDINATOR, Role.STATISTICIAN}),
 )
 
 #: A sign-in lasts this long unless said otherwise, hours.
 SESSION_HOURS = 12.0
 
-#: The active person behind a sign-in that is neither revoked nor expired; made once, for every transaction asks it.
+
+def holds(role: Role, person_id: Any, study_id: Any = None) -> sa.ColumnElement[bool]:
+    """Condition: the person has this part in the study, or in any study."""
+    if role is Role.READER:
+        part = sa.exists().where(StudyMemberRow.person_id == person_id, StudyMemberRow.withdrawn_at.is_(None))
+        return part if study_id is None else part.where(StudyMemberRow.study_id == study_id)
+    part = sa.exists().where(
+        StudyRoleRow.person_id == person_id, StudyRoleRow.role == str(role), StudyRoleRow.ended_at.is_(None)
+    )
+    return part if study_id is None else part.where(StudyRoleRow.study_id == study_id)
+
+
+#: Roles that a person has in a study; that of an administrator is the account's.
+STUDY_ROLES = (Role.READER, Role.COORDINATOR, Role.STATISTICIAN)
+
+#: The active person behind a sign-in that is neither revoked nor expired, with a column for each of
+#: :data:`STUDY_ROLES`; made once, for every transaction asks it.
 LIVING_SIGN_IN = (
-    sa.select(PersonRow)
+    sa.select(PersonRow, PersonRow.role, *(holds(role, PersonRow.person_id).label(str(role)) for role in STUDY_ROLES))
     .join(SignInSessionRow, SignInSessionRow.person_id == PersonRow.person_id)
     .where(
         SignInSessionRow.token_sha256 == sa.bindparam("token_sha256"),
@@ -44,8 +73,14 @@ LIVING_SIGN_IN = (
         PersonRow.is_active == sa.true(),
     )
 )
-_ROLE = LIVING_SIGN_IN.with_only_columns(PersonRow.role).where(PersonRow.person_id == sa.bindparam("actor"))
-_LOCKED_ROLE = _ROLE.with_for_update(read=True, of=SignInSessionRow)
+_STANDING = LIVING_SIGN_IN.with_only_columns(
+    PersonRow.role,
+    PersonRow.must_change_password,
+    *(holds(role, PersonRow.person_id).label(str(role)) for role in STUDY_ROLES),
+).where(PersonRow.person_id == sa.bindparam("actor"))
+_LOCKED_STANDING = _STANDING.with_for_update(read=True, of=SignInSessionRow)
+
+_ROLE_REFUSED = "Your role may not do this."
 
 _END = "end of the trail"  # where a transaction leaves it for after the commit
 
@@ -54,17 +89,27 @@ T = TypeVar("T")
 S = TypeVar("S", bound="RepositoryBase")
 
 
-def allowed(*roles: Role) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
-    """Mark who may call a method and refuse everybody else before it begins; no role: anybody, signed in or not."""
+def allowed(
+    *roles: Role, before_change: bool = False
+) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
+    """Mark who may call a method, and refuse everybody else before it begins; no role: anybody, signed in or not.
+
+    A method of a study asks for one of these roles *in that study* (:meth:`RepositoryBase._study_row`), any other one
+    for the role in any study or of the account (:meth:`RepositoryBase._check_sign_in`), both in the transaction of the
+    deed. ``before_change``: also for a person who must first change a password that somebody else set.
+    """
+    asked = frozenset(roles)
 
     def mark(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
         @functools.wraps(method)
         def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            if roles and self._me.role not in roles:
-                raise AccessError("Your role may not do this.")
-            return method(self, *args, **kwargs)
+            if asked and not self._me.roles & asked:
+                raise AccessError(_ROLE_REFUSED)
+            acting = copy.copy(self)  # what is asked belongs to this call: others may run beside it, or inside of it
+            acting._asked, acting._may_be_before_change = asked, before_change
+            return method(acting, *args, **kwargs)
 
-        guarded.allowed_roles = frozenset(roles)  # type: ignore[attr-defined]  # read by the test of the role matrix
+        guarded.allowed_roles = asked  # type: ignore[attr-defined]  # read by the test of the role matrix
         return guarded
 
     return mark
@@ -119,6 +164,8 @@ class RepositoryBase:
         self._passwords = passwords
         self._clock = clock
         self._session_hours = session_hours
+        self._asked: frozenset[Role] = frozenset()
+        self._may_be_before_change = False
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
@@ -144,15 +191,20 @@ class RepositoryBase:
             return db_session.scalar(sa.select(AuditEventRow.hash).where(AuditEventRow.sequence == sequence))
 
     def _check_sign_in(self, db_session: Session, *, lock: bool = False) -> None:
-        """Refuse a deed behind which no sign-in lives at this moment.
+        """Refuse a deed behind which no sign-in lives at this moment, or one of a person without the role for it.
 
         Locked, a sign-out waits until the deed is stored: the deed was before it, or is not at all.
         """
         if self.actor is None or self.actor == OPERATOR:
             return
         found = {**living_sign_in(self._token or "", self._clock()), "actor": self.actor.person_id}
-        if db_session.scalar(_LOCKED_ROLE if lock else _ROLE, found) != self.actor.role:
+        standing = db_session.execute(_LOCKED_STANDING if lock else _STANDING, found).first()
+        if standing is None or standing.role != self.actor.role:
             raise SignedOutError("Your sign-in has ended. Nothing was done. Sign in again.")
+        if standing.must_change_password and not self._may_be_before_change:
+            raise AccessError("Your password was set by somebody else. Nothing was done. Choose a new password first.")
+        if self._asked and not self._asked & roles_of(standing):
+            raise AccessError(_ROLE_REFUSED)
 
     @property
     def _me(self) -> Person:
@@ -175,19 +227,42 @@ class RepositoryBase:
         """A deed of the actor."""
         return Deed(self.actor.login if self.actor is not None else "nobody", action, study_key, detail)
 
-    def _study_row(self, db_session: Session, study_key: str, *, lock: bool = False) -> StudyRow:
-        """The study, which for a reader exists only if he or she takes part."""
-        query = sa.select(StudyRow).where(StudyRow.study_key == study_key)
-        if self._me.role is Role.READER:
-            query = query.join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id).where(
-                StudyMemberRow.person_id == self._me.person_id
-            )
+    def _study_row(
+        self, db_session: Session, study_key: str, *, lock: bool = False, while_sealed: bool = False
+    ) -> StudyRow:
+        """The study, which exists only for those who have one of the roles that the method asks for, in this study.
+
+        A statistician's study shows nothing but itself (``while_sealed``) before it is unsealed.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or none for this person.
+        AccessError
+            If it is sealed for this statistician.
+        """
+        query = sa.select(StudyRow).where(StudyRow.study_key == study_key, self._is_mine())
         if lock:
             query = query.with_for_update(of=StudyRow)
         row = db_session.scalars(query).first()
         if row is None:
             raise NotFoundError(f"There is no study '{study_key}'.")
+        if not while_sealed and row.state != StudyState.UNSEALED and self._is_only_statistician(db_session, row):
+            raise AccessError(f"Study '{study_key}' is {row.state}: a statistician sees it after it was unsealed.")
         return row
+
+    def _is_mine(self) -> sa.ColumnElement[bool]:
+        """Condition on a study: the actor has one of the roles that were asked for in it; the operator in all."""
+        if self._me == OPERATOR or (Role.ADMINISTRATOR in self._asked and self._me.role is Role.ADMINISTRATOR):
+            return sa.true()
+        asked = [role for role in STUDY_ROLES if role in self._asked]
+        return sa.or_(sa.false(), *(holds(role, self._me.person_id, StudyRow.study_id) for role in asked))
+
+    def _is_only_statistician(self, db_session: Session, row: StudyRow) -> bool:
+        """Whether the actor is here as a statistician; no statement for a method that no statistician may call."""
+        if Role.STATISTICIAN not in self._asked or self._me == OPERATOR:
+            return False
+        return bool(db_session.scalar(sa.select(holds(Role.STATISTICIAN, self._me.person_id, row.study_id))))
 
     def _study(self, db_session: Session, row: StudyRow) -> Study:
         """A study with the protocol version that counts."""
@@ -240,7 +315,13 @@ def person_row(db_session: Session, login: str) -> PersonRow:
     return row
 
 
-def person_of(row: PersonRow) -> Person:
+def roles_of(standing: Any) -> frozenset[Role]:
+    """That of the account and those in studies, from a row with ``role`` and a column for each study role."""
+    of_studies = (role for role in STUDY_ROLES if getattr(standing, str(role)))
+    return frozenset((Role(standing.role), *of_studies))
+
+
+def person_of(row: PersonRow, roles: frozenset[Role] = frozenset()) -> Person:
     """A person without the password hash."""
     return Person(
         person_id=row.person_id,
@@ -250,6 +331,12 @@ def person_of(row: PersonRow) -> Person:
         is_simulated=row.is_simulated,
         years_of_experience=row.years_of_experience,
         is_active=row.is_active,
+        specialty=row.specialty,
+        site=row.site,
+        has_used_model=row.has_used_model,
+        email=row.email,
+        must_change_password=row.must_change_password,
+        roles=roles,
     )
 
 

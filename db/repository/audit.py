@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -11,34 +13,51 @@ from core.errors import InputError, StoreDamagedError
 from core.study import Role
 from db.audit import event_of, stored_end
 from db.records import AuditCheck, AuditEvent, AuditHead
-from db.repository.access import RepositoryBase, allowed
-from db.tables import AuditEventRow
+from db.repository.access import allowed
+from db.repository.people import PeopleRepository
+from db.tables import AuditEventRow, PersonRow, StudyRow
 from db.trail_check import Ledger, check_guards, check_people, check_studies, read_trail, readable
 
 
-class AuditRepository(RepositoryBase):
+class AuditRepository(PeopleRepository):
     """Events, the end of the trail, the check of all that it seals."""
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def audit_trail(self, study_key: str | None = None, *, limit: int | None = None) -> list[AuditEvent]:
-        """Events in their order, of one study or all; with a limit, the newest."""
+        """Events in their order, of one study or all; with a limit, the newest.
+
+        A coordinator gets those of his or her studies, and of the people in them.
+
+        Raises
+        ------
+        NotFoundError
+            If the study is not the coordinator's.
+        """
         with self._reading() as db_session:
-            query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence.desc())
+            query = sa.select(AuditEventRow).order_by(AuditEventRow.sequence.desc()).execution_options(yield_per=500)
             if study_key is not None:
                 query = query.where(AuditEventRow.study_key == study_key)
-            if limit is not None:
-                query = query.limit(limit)
-            return [event_of(row) for row in db_session.scalars(query)][::-1]
+            mine = self._mine_alone(db_session)
+            if mine is not None:
+                if study_key is not None:
+                    self._study_row(db_session, study_key)
+                query = query.where(AuditEventRow.study_key.in_(mine.studies) | AuditEventRow.study_key.is_(None))
+            with db_session.execute(query) as rows:
+                events = (event_of(row) for (row,) in rows)
+                seen = (event for event in events if mine is None or mine.may_see(event))
+                return list(islice(seen, limit))[::-1]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def audit_head(self) -> AuditHead:
         """Where the trail ends: number of events and last hash, to be deposited elsewhere."""
         with self._reading() as db_session:
             return stored_end(db_session)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def verify_audit(self, receipts: Sequence[str] = ()) -> AuditCheck:
         """Whether every event is there, unchanged, signed and in its place, and every row is as the trail sealed it.
+
+        A coordinator is told of the rows of his or her studies and their people, and of the whole chain.
 
         Parameters
         ----------
@@ -64,8 +83,10 @@ class AuditRepository(RepositoryBase):
             trail = read_trail(_events(db_session), ledger, is_signed=signed, known_heads=heads)
             problems += readable(trail, "the events of the trail")
             if ledger.is_complete:
-                problems += readable(check_people(db_session, ledger), "the people")
-                problems += readable(check_studies(db_session, ledger), "the studies")
+                mine = self._mine_alone(db_session)
+                logins, keys = (None, None) if mine is None else (mine.logins, mine.studies)
+                problems += readable(check_people(db_session, ledger, logins), "the people")
+                problems += readable(check_studies(db_session, ledger, keys), "the studies")
             head = stored_end(db_session)
         with self._writing() as db_session:
             problems += check_guards(db_session)
@@ -73,18 +94,42 @@ class AuditRepository(RepositoryBase):
             self._notary.keep_head(head, self._event_hash)
         return AuditCheck(head=head, problems=tuple(problems))
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.ADMINISTRATOR)
     def record_backup(self, receipt: str, sha256: str) -> None:
         """Enter a backup that was made: where its trail ends, and its hash."""
         with self._writing() as db_session:
             self._audit(db_session, "store.backup", receipt=receipt, sha256=sha256)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.ADMINISTRATOR)
     def record_restore(self, receipt: str, sha256: str) -> AuditHead:
         """Enter that this store is a restored backup; give the end of the trail after it."""
         with self._writing() as db_session:
             self._audit(db_session, "store.restore", receipt=receipt, sha256=sha256)
             return stored_end(db_session)
+
+    def _mine_alone(self, db_session: Session) -> Mine | None:
+        """What a coordinator may know of; None: everything."""
+        if self._me.role is Role.ADMINISTRATOR:
+            return None
+        keys = db_session.scalars(sa.select(StudyRow.study_key).where(StudyRow.study_id.in_(self._my_study_ids())))
+        logins = db_session.scalars(sa.select(PersonRow.login).where(self._is_visible()))
+        return Mine(frozenset(keys), frozenset(logins))
+
+
+@dataclass(frozen=True)
+class Mine:
+    """The studies of a coordinator and their people."""
+
+    studies: frozenset[str]
+    logins: frozenset[str]
+
+    def may_see(self, event: AuditEvent) -> bool:
+        """Whether an event is of one of the studies, or of none and of one of the people."""
+        if event.study_key is not None:
+            return event.study_key in self.studies
+        if not event.action.startswith(("person.", "sign-", "invitation.", "model.")):
+            return False  # of the installation
+        return event.actor in self.logins or event.detail.get("login") in self.logins
 
 
 def _events(db_session: Session) -> Iterator[AuditEvent]:

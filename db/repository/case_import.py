@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -31,6 +32,17 @@ from db.tables import (
 _ROWS = 100
 
 _T = TypeVar("_T")
+
+#: In place of the name of a study that the actor may not see.
+SOMEBODY_ELSES = "a study that you do not coordinate"
+
+
+class SharedWith(NamedTuple):
+    """Another study that has some of the images."""
+
+    study_key: str
+    is_known: bool  # to the actor
+    n_images: int
 
 
 class ImportRepository(RepositoryBase):
@@ -81,7 +93,7 @@ class ImportRepository(RepositoryBase):
                 if self._protocol(db_session, row) != protocol:
                     raise ConflictError(f"The protocol of study '{study_key}' was changed meanwhile; import again.")
                 stored, facts = _stored_images(db_session, row, batch.cases), image_facts(db_session, row)
-                shared = _shared_images(db_session, row, batch.cases, shared_images)
+                shared = self._shared_images(db_session, row, batch.cases, shared_images)
                 n_new = self._store(db_session, row, batch, stored, on_progress)
                 make_all_orders(db_session, row, protocol)
                 summary = _with_shared(batch.summary(n_new, facts), shared)
@@ -94,10 +106,14 @@ class ImportRepository(RepositoryBase):
                     cases_per_cohort=summary.cases_per_cohort,
                     warnings=list(summary.warnings),
                     image_notes=list(summary.image_notes),
-                    **({"shared_images": shared, "reason": shared_images} if shared else {}),
+                    **({"shared_images": _by_name(shared), "reason": shared_images} if shared else {}),
                 )
-                for other, n in shared.items():
-                    self._audit(db_session, "study.shared", other, study=study_key, n_images=n, reason=shared_images)
+                for other in shared:
+                    detail: dict[str, Any] = {"n_images": other.n_images, "reason": shared_images}
+                    shown = study_key if other.is_known else SOMEBODY_ELSES
+                    self._audit(db_session, "study.shared", other.study_key, study=shown, **detail)
+                    if not other.is_known:  # with both names: for administrators
+                        self._audit(db_session, "store.shared", studies=[study_key, other.study_key], **detail)
         return summary
 
     @allowed(Role.COORDINATOR)
@@ -116,9 +132,48 @@ class ImportRepository(RepositoryBase):
             require_state(row, "importing cases", StudyState.DRAFT)
             batch.take(records, self._protocol(db_session, row), total, on_progress)
             stored = _stored_images(db_session, row, batch.cases)
-            shared = _shared_images(db_session, row, batch.cases, shared_images)
+            shared = self._shared_images(db_session, row, batch.cases, shared_images)
             n_new = len({case.content_sha256 for case in batch.cases} - stored.keys())
             return _with_shared(batch.summary(n_new, image_facts(db_session, row)), shared)
+
+    def _shared_images(
+        self, db_session: Session, study: StudyRow, cases: Sequence[PreparedCase], reason: str | None
+    ) -> list[SharedWith]:
+        """The other studies that have some of these images; refuse them without a reason where one is not unsealed.
+
+        A study that the actor may not see is not named.
+        """
+        found: dict[str, dict[str, str]] = {}
+        states: dict[str, str] = {}
+        own_key = {case.content_sha256: case.case for case in cases}
+        for part in _parts(cases, 1000):
+            rows = db_session.execute(
+                sa.select(StudyRow.study_key, StudyRow.state, ImageRow.content_sha256, CaseRow.case_key)
+                .join(CaseRow, CaseRow.study_id == StudyRow.study_id)
+                .join(CaseImageRow, CaseImageRow.case_id == CaseRow.case_id)
+                .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+                .where(
+                    StudyRow.study_id != study.study_id,
+                    ImageRow.content_sha256.in_([case.content_sha256 for case in part]),
+                )
+            )
+            for key, state, sha256, other_case in rows:
+                states[key] = state
+                found.setdefault(key, {})[sha256] = other_case
+        known = set(db_session.scalars(sa.select(StudyRow.study_key).where(self._is_mine())))
+        for key in sorted(found):
+            if states[key] != StudyState.UNSEALED and not (reason or "").strip():
+                sha256, other_case = min(found[key].items(), key=lambda pair: pair[1])
+                which, where = f"case '{own_key[sha256]}'", SOMEBODY_ELSES
+                if key in known:
+                    where, which = f"study '{key}'", f"{which} is case '{other_case}' there"
+                raise ConflictError(
+                    f"{len(found[key])} images are in {where} too, which is {states[key]} ({which}): unsealing one "
+                    "would tell the truth of the other. Nothing was imported. "
+                    "Fix: unseal that study first, or give the reason with --shared-images, which stands in both "
+                    "trails."
+                )
+        return [SharedWith(key, key in known, len(images)) for key, images in sorted(found.items())]
 
     def _store(
         self,
@@ -225,42 +280,20 @@ def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[Prepare
     return stored
 
 
-def _shared_images(
-    db_session: Session, study: StudyRow, cases: Sequence[PreparedCase], reason: str | None
-) -> dict[str, int]:
-    """Number of these images in each other study; refuse them without a reason where that study is not unsealed."""
-    found: dict[str, dict[str, str]] = {}
-    states: dict[str, str] = {}
-    own_key = {case.content_sha256: case.case for case in cases}
-    for part in _parts(cases, 1000):
-        rows = db_session.execute(
-            sa.select(StudyRow.study_key, StudyRow.state, ImageRow.content_sha256, CaseRow.case_key)
-            .join(CaseRow, CaseRow.study_id == StudyRow.study_id)
-            .join(CaseImageRow, CaseImageRow.case_id == CaseRow.case_id)
-            .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
-            .where(
-                StudyRow.study_id != study.study_id,
-                ImageRow.content_sha256.in_([case.content_sha256 for case in part]),
-            )
-        )
-        for key, state, sha256, other_case in rows:
-            states[key] = state
-            found.setdefault(key, {})[sha256] = other_case
-    for key in sorted(found):
-        if states[key] != StudyState.UNSEALED and not (reason or "").strip():
-            sha256, other_case = min(found[key].items(), key=lambda pair: pair[1])
-            raise ConflictError(
-                f"{len(found[key])} images are in study '{key}' too, which is {states[key]} "
-                f"(case '{own_key[sha256]}' is case '{other_case}' there): unsealing one would tell the truth of the "
-                "other. Nothing was imported. "
-                "Fix: unseal that study first, or give the reason with --shared-images, which stands in both trails."
-            )
-    return {key: len(images) for key, images in sorted(found.items())}
+def _by_name(shared: Sequence[SharedWith]) -> dict[str, int]:
+    """Number of images by the name under which the actor may know the other study."""
+    names = Counter[str]()
+    for other in shared:
+        names[other.study_key if other.is_known else SOMEBODY_ELSES] += other.n_images
+    return dict(names)
 
 
-def _with_shared(summary: ImportSummary, shared: dict[str, int]) -> ImportSummary:
+def _with_shared(summary: ImportSummary, shared: Sequence[SharedWith]) -> ImportSummary:
     """The summary with a warning for each study that has some of the images."""
-    said = [f"{n} images are in study '{key}' too; it stands in the trail of both" for key, n in shared.items()]
+    said = []
+    for key, n in _by_name(shared).items():
+        where = key if key == SOMEBODY_ELSES else f"study '{key}'"
+        said.append(f"{n} images are in {where} too; it stands in the trail of both")
     return replace(summary, warnings=(*summary.warnings, *said))
 
 

@@ -16,7 +16,7 @@ from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, PatientRow, Re
 class CaseRepository(RepositoryBase):
     """Cohorts, counts, descriptions, pixels."""
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def cohorts(self, study_key: str) -> list[str]:
         """Names of the cohorts, sorted."""
         with self._reading() as db_session:
@@ -27,7 +27,7 @@ class CaseRepository(RepositoryBase):
                 )
             )
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def case_counts(self, study_key: str) -> list[CohortCount]:
         """Cases per cohort and class, as the coordinator's own manifest had them."""
         with self._reading() as db_session:
@@ -50,7 +50,7 @@ class CaseRepository(RepositoryBase):
             found = [CohortCount(*values) for values in counts]
             return sorted(found, key=lambda count: (count.cohort, order.index(count.class_key)))
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def cases(self, study_key: str, cohort: str | None = None) -> list[CaseInfo]:
         """Cases of a study without their truth, by case id."""
         with self._reading() as db_session:
@@ -94,7 +94,7 @@ class CaseRepository(RepositoryBase):
         with self._reading() as db_session:
             return find_giveaways(image_facts(db_session, self._study_row(db_session, study_key)))
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def case_image(self, study_key: str, case: str) -> CaseImage:
         """Pixels of one case.
 

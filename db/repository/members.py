@@ -15,6 +15,7 @@ from core.study import READING_ORDER_ALGORITHM, Role, StudyState
 from db.records import ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
 from db.repository.orders import make_order
+from db.repository.study_roles import refuse_second_part
 from db.seals import seal_of_order
 from db.tables import CaseRow, CohortRow, PersonRow, PresentationRow, ReadingRow, StudyMemberRow
 
@@ -31,7 +32,7 @@ class MemberRepository(RepositoryBase):
         Parameters
         ----------
         study_key, login : str
-            A study in state draft or open; a person with role reader.
+            A study in state draft or open; a person without another part in it.
         cohorts : sequence of str
             What to read; the cohorts are mixed.
         arms : sequence of Arm, optional
@@ -44,7 +45,7 @@ class MemberRepository(RepositoryBase):
         AccessError
             A simulated reader, and the study is not synthetic.
         ConflictError
-            The person is no reader, or takes part already in an open study.
+            The person has or had another part in the study, or takes part already in an open study.
         InputError
             No cohort, or an arm that the protocol lacks.
         """
@@ -58,8 +59,7 @@ class MemberRepository(RepositoryBase):
             if not chosen or not set(chosen) <= set(protocol.arms):
                 raise InputError("an arm that the protocol lacks", field="arms", value=[str(arm) for arm in chosen])
             person = person_row(db_session, login)
-            if person.role != Role.READER:
-                raise ConflictError(f"'{login}' is a {person.role}; only a reader reads.")
+            refuse_second_part(db_session, row, person, Role.READER)
             if person.is_simulated:
                 require_synthetic(row)
             member = db_session.get(StudyMemberRow, (row.study_id, person.person_id))

@@ -58,7 +58,7 @@ class ModelRepository(RepositoryBase):
                 self._audit(db_session, "model.register", sha256=sha256, name=row.name, architecture=architecture)
             return _model_of(row)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def models(self) -> list[ModelVersion]:
         """All models, oldest first."""
         with self._reading() as db_session:
@@ -67,7 +67,7 @@ class ModelRepository(RepositoryBase):
             )
             return [_model_of(row) for row in rows]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def model(self, name_or_sha256: str) -> ModelVersion:
         """The newest model of a name, or the one whose SHA-256 begins with 8 or more digits.
 
@@ -236,7 +236,7 @@ class ModelRepository(RepositoryBase):
             self._audit(db_session, "model.predict", study_key, model_sha256=model_sha256, seal=seal(columns, stored))
         return len(rows)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def prediction_counts(self, study_key: str) -> list[PredictionCount]:
         """How many included cases of each cohort each model has predicted; the only thing to know while sealed."""
         with self._reading() as db_session:

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import AccessError, ConflictError, InputError
-from core.study import Person, Role
+from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.study import Person, Role, StudyState
 from db.password_hashing import check_new_password
-from db.repository.access import OPERATOR, RepositoryBase, allowed, folded_login, new_id, person_of, person_row
-from db.tables import PersonRow, SignInSessionRow
+from db.repository.access import (
+    OPERATOR,
+    STUDY_ROLES,
+    RepositoryBase,
+    allowed,
+    folded_login,
+    holds,
+    new_id,
+    person_of,
+    person_row,
+    roles_of,
+)
+from db.tables import PasswordSetRow, PersonRow, SignInSessionRow, StudyMemberRow, StudyRoleRow, StudyRow
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
-_RESERVED = {OPERATOR.login, "nobody"}
+_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
+_RESERVED = {OPERATOR.login, "nobody", "migration"}
+_LONGEST_TEXT = 200
 _NO_SIGN_IN = "a simulated reader has no password: nobody signs in as one"
+
+#: Everybody, with a column for each role in studies.
+_WITH_ROLES = sa.select(
+    PersonRow, PersonRow.role, *(holds(role, PersonRow.person_id).label(str(role)) for role in STUDY_ROLES)
+).order_by(PersonRow.login)
 
 
 class PeopleRepository(RepositoryBase):
-    """One's own password for everybody, people for coordinators."""
+    """One's own password for everybody; people for administrators, and for coordinators those of their studies."""
 
-    @allowed(Role.COORDINATOR, Role.READER)
+    @allowed(*Role, before_change=True)
     def change_my_password(self, old_password: str, new_password: str) -> None:
         """Change the actor's own password and end all of the actor's sign-ins.
 
@@ -30,7 +49,7 @@ class PeopleRepository(RepositoryBase):
         AccessError
             If the old password is wrong.
         InputError
-            If the new one is too weak.
+            If the new one is too weak, or the old one again.
         """
         check_new_password(new_password, self._me.login)
         with self._reading() as db_session:
@@ -39,9 +58,11 @@ class PeopleRepository(RepositoryBase):
             )
         if not self._passwords.verify(old_hash, old_password):
             raise AccessError("The old password is wrong.")
+        if new_password == old_password:
+            raise InputError("the new password is the old one", field="password", fix="choose another one")
         self._store_password(self._me.login, new_password)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def create_person(
         self,
         login: str,
@@ -51,67 +72,121 @@ class PeopleRepository(RepositoryBase):
         password: str | None = None,
         is_simulated: bool = False,
         years_of_experience: float | None = None,
+        specialty: str | None = None,
+        site: str | None = None,
+        has_used_model: bool | None = None,
+        email: str | None = None,
     ) -> Person:
-        """Enter a person; without a password he or she cannot sign in.
+        """Enter a person; without a password he or she signs in through an identity provider or not at all.
 
         Raises
         ------
         InputError
-            If the login, the name or the password will not do.
+            If the login, the name, the password or what is said of the person will not do.
         ConflictError
-            If the login is taken.
+            If the login or the address is taken.
+        AccessError
+            If somebody else than an administrator makes an administrator.
         """
-        login = folded_login(login)
-        if _LOGIN.fullmatch(login) is None or login in _RESERVED:
-            raise InputError(
-                "not a login",
-                field="login",
-                value=login,
-                fix="use 1 to 64 letters a-z, digits and . _ @ + -, beginning with a letter or digit",
-            )
-        if not display_name.strip():
-            raise InputError("a person needs a name", field="display_name", value=display_name)
-        if years_of_experience is not None and not 0 <= years_of_experience <= 80:
-            raise InputError(
-                "years of experience lie between 0 and 80", field="years_of_experience", value=years_of_experience
-            )
-        password_hash = None
-        if password is not None:
-            if is_simulated:
-                raise InputError(_NO_SIGN_IN, field="password")
-            check_new_password(password, login)
-            password_hash = self._passwords.hash(password)
+        person = Person(
+            new_id(), login, display_name, role, is_simulated, years_of_experience,
+            specialty=specialty, site=site, has_used_model=has_used_model, email=email,
+        )  # fmt: skip
+        person = checked_person(person)
+        if role is Role.ADMINISTRATOR and self._me.role is not Role.ADMINISTRATOR:
+            raise AccessError("Only an administrator makes an administrator.")
+        password_hash = self._new_hash(person, password)
         with self._writing() as db_session:
-            if db_session.scalar(sa.select(PersonRow.login).where(PersonRow.login == login)) is not None:
-                raise ConflictError(f"There is a person with login '{login}' already.")
-            row = PersonRow(
-                person_id=new_id(),
-                login=login,
-                display_name=display_name.strip(),
-                role=str(role),
-                password_hash=password_hash,
-                is_simulated=is_simulated,
-                years_of_experience=years_of_experience,
-                is_active=True,
-                created_at=self._clock(),
-            )
-            db_session.add(row)
-            self._audit(db_session, "person.create", login=login, role=str(role), is_simulated=is_simulated)
-            return person_of(row)
+            return person_of(self._add_person(db_session, person, password_hash))
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
+    def describe_person(
+        self,
+        login: str,
+        *,
+        years_of_experience: float | None,
+        specialty: str | None,
+        site: str | None,
+        has_used_model: bool | None,
+    ) -> None:
+        """Say anew what reviewers ask about a reader; not once a study with this reader was opened.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            No such person; a value that will not do.
+        AccessError
+            If the person is not in the actor's care alone.
+        ConflictError
+            If it is sealed with the reader's order.
+        """
+        with self._writing() as db_session:
+            row = self._in_care(db_session, login)
+            person = checked_person(
+                replace(
+                    person_of(row),
+                    years_of_experience=years_of_experience,
+                    specialty=specialty,
+                    site=site,
+                    has_used_model=has_used_model,
+                )
+            )
+            sealed = sa.select(StudyRow.study_id).join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id)
+            sealed = sealed.where(StudyMemberRow.person_id == row.person_id, StudyRow.state != StudyState.DRAFT)
+            if db_session.scalar(sealed.limit(1)) is not None:
+                raise ConflictError(f"What is said of '{row.login}' is sealed: a study with this reader was opened.")
+            row.years_of_experience, row.has_used_model = person.years_of_experience, person.has_used_model
+            row.specialty, row.site = person.specialty, person.site
+            self._audit(
+                db_session,
+                "person.describe",
+                login=row.login,
+                years_of_experience=row.years_of_experience,
+                specialty=row.specialty,
+                site=row.site,
+                has_used_model=row.has_used_model,
+            )
+
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
+    def set_email(self, login: str, email: str | None) -> None:
+        """Set the address under which an identity provider knows a person; it stands beside later readings.
+
+        Raises
+        ------
+        NotFoundError, InputError, AccessError, ConflictError
+            No such person; no address; not in the actor's care alone; the address of somebody else, or one's own.
+        """
+        with self._writing() as db_session:
+            row = self._in_care(db_session, login)
+            email = checked_person(replace(person_of(row), email=email)).email
+            _refuse_taken(db_session, PersonRow.email, email, row.person_id)
+            row.email = email
+            self._set_by_somebody_else(db_session, row, "person.email")
+
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def set_password(self, login: str, password: str) -> None:
-        """Give a person a new password and end all of that person's sign-ins.
+        """Give somebody else a new password and end that person's sign-ins; who did so stands beside later readings.
+
+        At the next sign-in the person is told, and can do nothing before choosing another password.
 
         Raises
         ------
         NotFoundError, InputError
             No such person; too weak, or for a simulated reader.
+        AccessError
+            If the person is not in the actor's care alone.
+        ConflictError
+            If it is one's own: it is changed with the old one.
         """
-        check_new_password(password, folded_login(login))
-        self._store_password(folded_login(login), password)
+        with self._reading() as db_session:
+            person = person_of(self._in_care(db_session, login))
+        password_hash = self._new_hash(person, password)
+        with self._writing() as db_session:
+            row = self._in_care(db_session, login)
+            row.password_hash = password_hash
+            self._set_by_somebody_else(db_session, row, "person.password")
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def set_active(self, login: str, is_active: bool) -> None:
         """Let a person in again, or out: an inactive person's sign-ins end at once.
 
@@ -119,27 +194,28 @@ class PeopleRepository(RepositoryBase):
         ------
         NotFoundError
             If there is no such person.
+        AccessError
+            If the person is not in the actor's care alone.
         ConflictError
-            If coordinators would shut themselves out.
+            If it is oneself.
         """
         with self._writing() as db_session:
-            row = person_row(db_session, login)
-            if row.person_id == self._me.person_id and not is_active:
-                raise ConflictError("You cannot deactivate yourself; ask another coordinator.")
+            row = self._in_care(db_session, login)
             row.is_active = is_active
             if not is_active:
                 self._end_sign_ins(db_session, row.person_id)
             self._audit(db_session, "person.active", login=row.login, is_active=is_active)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def people(self) -> list[Person]:
-        """Everybody, by login."""
+        """By login: for administrators everybody, for coordinators those of their studies and whom they entered."""
         with self._reading() as db_session:
-            return [person_of(row) for row in db_session.scalars(sa.select(PersonRow).order_by(PersonRow.login))]
+            found = db_session.execute(_WITH_ROLES.where(self._is_visible()))
+            return [person_of(each.PersonRow, roles_of(each)) for each in found]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def person(self, login: str) -> Person:
-        """One person.
+        """One person of those in :meth:`people`.
 
         Raises
         ------
@@ -147,18 +223,76 @@ class PeopleRepository(RepositoryBase):
             If there is no such person.
         """
         with self._reading() as db_session:
-            return person_of(person_row(db_session, login))
+            return person_of(self._visible_row(db_session, login))
+
+    def _add_person(self, db_session: Session, person: Person, password_hash: str | None) -> PersonRow:
+        """Store a checked person; a password that somebody else chose is remembered as such."""
+        _refuse_taken(db_session, PersonRow.login, person.login)
+        _refuse_taken(db_session, PersonRow.email, person.email)
+        has_row = self.actor is not None and self.actor != OPERATOR
+        row = PersonRow(
+            person_id=person.person_id,
+            login=person.login,
+            display_name=person.display_name,
+            role=str(person.role),
+            password_hash=password_hash,
+            is_simulated=person.is_simulated,
+            years_of_experience=person.years_of_experience,
+            is_active=True,
+            created_at=self._clock(),
+            specialty=person.specialty,
+            site=person.site,
+            has_used_model=person.has_used_model,
+            email=person.email,
+            created_by=self._me.person_id if has_row else None,
+            must_change_password=False,
+        )
+        db_session.add(row)
+        db_session.flush()
+        is_set_by_other = self.actor is not None and password_hash is not None
+        if is_set_by_other:
+            self._note_set(db_session, row)
+        self._audit(
+            db_session,
+            "person.create",
+            login=row.login,
+            role=row.role,
+            is_simulated=row.is_simulated,
+            is_by_other=is_set_by_other,
+        )
+        return row
+
+    def _new_hash(self, person: Person, password: str | None) -> str | None:
+        """Hash of a password that will do; none where there is none."""
+        if password is None:
+            return None
+        if person.is_simulated:
+            raise InputError(_NO_SIGN_IN, field="password")
+        check_new_password(password, person.login)
+        return self._passwords.hash(password)
 
     def _store_password(self, login: str, password: str) -> None:
-        """Store a hash and end the person's sign-ins."""
+        """Store the hash of a password that its owner chose, and end the owner's sign-ins."""
         password_hash = self._passwords.hash(password)
         with self._writing() as db_session:
             row = person_row(db_session, login)
-            if row.is_simulated:
-                raise InputError(_NO_SIGN_IN, field="password")
-            row.password_hash = password_hash
+            row.password_hash, row.must_change_password = password_hash, False
             self._end_sign_ins(db_session, row.person_id)
             self._audit(db_session, "person.password", login=row.login)
+
+    def _set_by_somebody_else(self, db_session: Session, row: PersonRow, action: str) -> None:
+        """Remember who opened a way in for a person, and end the person's sign-ins."""
+        self._note_set(db_session, row)
+        self._end_sign_ins(db_session, row.person_id)
+        self._audit(db_session, action, login=row.login, is_by_other=True)
+
+    def _note_set(self, db_session: Session, row: PersonRow) -> None:
+        """Enter the actor as one who knows, or could use, a person's way in."""
+        db_session.add(
+            PasswordSetRow(
+                password_set_id=new_id(), person_id=row.person_id, set_by=self._me.login, set_at=self._clock()
+            )
+        )
 
     def _end_sign_ins(self, db_session: Session, person_id: str) -> None:
         """Revoke every sign-in of a person."""
@@ -167,3 +301,101 @@ class PeopleRepository(RepositoryBase):
             .where(SignInSessionRow.person_id == person_id, SignInSessionRow.revoked_at.is_(None))
             .values(revoked_at=self._clock())
         )
+
+    def _my_study_ids(self) -> sa.Select[str]:
+        """The studies that the actor coordinates."""
+        return sa.select(StudyRoleRow.study_id).where(
+            StudyRoleRow.person_id == self._me.person_id,
+            StudyRoleRow.role == str(Role.COORDINATOR),
+            StudyRoleRow.ended_at.is_(None),
+        )
+
+    def _is_visible(self) -> sa.ColumnElement[bool]:
+        """Condition on a person: one whom the actor may know."""
+        if self._me.role is Role.ADMINISTRATOR:
+            return sa.true()
+        mine = self._my_study_ids()
+        return sa.or_(
+            PersonRow.person_id == self._me.person_id,
+            PersonRow.created_by == self._me.person_id,
+            *(
+                PersonRow.person_id.in_(sa.select(table.person_id).where(table.study_id.in_(mine)))
+                for table in (StudyMemberRow, StudyRoleRow)
+            ),
+        )
+
+    def _visible_row(self, db_session: Session, login: str) -> PersonRow:
+        """A person whom the actor may know."""
+        query = sa.select(PersonRow).where(PersonRow.login == folded_login(login), self._is_visible())
+        row = db_session.scalars(query).first()
+        if row is None:
+            raise NotFoundError(f"There is no person with login '{folded_login(login)}'.")
+        return row
+
+    def _in_care(self, db_session: Session, login: str) -> PersonRow:
+        """Somebody else, whose way in the actor may change: it must not lead into the studies of others."""
+        row = self._visible_row(db_session, login)
+        if row.person_id == self._me.person_id:
+            raise ConflictError("This is you yourself; ask another coordinator or administrator.")
+        if self._me.role is Role.ADMINISTRATOR:
+            return row
+        mine = self._my_study_ids()
+        has_part_elsewhere = sa.or_(
+            *(
+                sa.exists().where(table.person_id == row.person_id, table.study_id.not_in(mine))
+                for table in (StudyMemberRow, StudyRoleRow)
+            )
+        )
+        if row.role in (Role.COORDINATOR, Role.ADMINISTRATOR) or db_session.scalar(sa.select(has_part_elsewhere)):
+            raise AccessError(f"'{row.login}' is not in your care alone. Fix: ask an administrator.")
+        return row
+
+
+def checked_person(person: Person) -> Person:
+    """A person whose login, name and description will do, as they are stored.
+
+    Raises
+    ------
+    InputError
+        Naming the field.
+    """
+    login = folded_login(person.login)
+    if _LOGIN.fullmatch(login) is None or login in _RESERVED:
+        raise InputError(
+            "not a login",
+            field="login",
+            value=login,
+            fix="use 1 to 64 letters a-z, digits and . _ @ + -, beginning with a letter or digit",
+        )
+    if not person.display_name.strip():
+        raise InputError("a person needs a name", field="display_name", value=person.display_name)
+    years = person.years_of_experience
+    if years is not None and not 0 <= years <= 80:
+        raise InputError("years of experience lie between 0 and 80", field="years_of_experience", value=years)
+    name, specialty, site, email = (
+        (text or "").strip() for text in (person.display_name, person.specialty, person.site, person.email)
+    )
+    for field, text in {"display_name": name, "specialty": specialty, "site": site, "email": email}.items():
+        if len(text) > _LONGEST_TEXT:
+            raise InputError(f"longer than {_LONGEST_TEXT} characters", field=field, value=text)
+    if email and _EMAIL.fullmatch(email) is None:
+        raise InputError("not an e-mail address", field="email", value=email, fix="write it as name@institution.org")
+    return replace(
+        person,
+        login=login,
+        display_name=name,
+        specialty=specialty or None,
+        site=site or None,
+        email=email.casefold() or None,
+    )
+
+
+def _refuse_taken(
+    db_session: Session, column: sa.orm.InstrumentedAttribute[str | None], value: str | None, but: str = ""
+) -> None:
+    """Refuse a login or an address that somebody else has."""
+    if value is None:
+        return
+    found = db_session.scalar(sa.select(PersonRow.login).where(column == value, PersonRow.person_id != but))
+    if found is not None:
+        raise ConflictError(f"There is a person with {column.key} '{value}' already.")

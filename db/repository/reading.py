@@ -17,7 +17,7 @@ from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm
 from core.study import Answer, Presentation, Receipt, Role, Study, StudyState, check_answer
 from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
-from db.repository.access import RepositoryBase, allowed, new_id
+from db.repository.access import RepositoryBase, allowed, holds, new_id
 from db.seals import entry_of_reading
 from db.tables import CaseImageRow, ImageRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
 from db.types import canonical_json
@@ -41,7 +41,7 @@ class ReadingRepository(RepositoryBase):
             rows = db_session.scalars(
                 sa.select(StudyRow)
                 .join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id)
-                .where(StudyMemberRow.person_id == self._me.person_id)
+                .where(StudyMemberRow.person_id == self._me.person_id, StudyMemberRow.withdrawn_at.is_(None))
                 .order_by(StudyRow.created_at, StudyRow.study_key)
             )
             return [self._study(db_session, row) for row in rows]
@@ -220,7 +220,11 @@ class ReadingRepository(RepositoryBase):
         query = (
             sa.select(PresentationRow, StudyRow)
             .join(StudyRow, StudyRow.study_id == PresentationRow.study_id)
-            .where(PresentationRow.presentation_id == presentation_id, PresentationRow.person_id == self._me.person_id)
+            .where(
+                PresentationRow.presentation_id == presentation_id,
+                PresentationRow.person_id == self._me.person_id,
+                holds(Role.READER, self._me.person_id, PresentationRow.study_id),
+            )
         )
         if lock:
             query = query.with_for_update(read=True, of=StudyRow)

@@ -31,7 +31,7 @@ from db.tables import (
 class ResultsRepository(RepositoryBase):
     """What only an unsealed study gives."""
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def readings(
         self, study_key: str, cohorts: Sequence[str] | None = None, *, only_current: bool = False
     ) -> list[ReadingRecord]:
@@ -98,7 +98,7 @@ class ResultsRepository(RepositoryBase):
                 for reading, presentation, person, case, cohort, last_revision in db_session.execute(query)
             ]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def predictions(
         self,
         study_key: str,
@@ -123,7 +123,7 @@ class ResultsRepository(RepositoryBase):
                 prediction_of(row, case, with_class_maps=with_class_maps) for row, case in db_session.execute(query)
             ]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def case_prediction(self, study_key: str, model_sha256: str, case: str) -> CasePrediction:
         """Prediction of one model for one case, with its class maps.
 
@@ -141,7 +141,7 @@ class ResultsRepository(RepositoryBase):
                 raise NotFoundError(f"Case '{case}' of study '{study_key}' has no prediction of this model.")
             return prediction_of(found[0], case, with_class_maps=True)
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def reference_standard(self, study_key: str, cohorts: Sequence[str] | None = None) -> list[ReferenceStandard]:
         """Truth of every case that is not excluded, by case id.
 
@@ -161,7 +161,7 @@ class ResultsRepository(RepositoryBase):
             )
             return [ReferenceStandard(case=case, truth=truth) for case, truth in rows]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def lesion_mask(self, study_key: str, case: str) -> np.ndarray | None:
         """Where the lesion is, bool (height, width), if it is known.
 
@@ -183,7 +183,7 @@ class ResultsRepository(RepositoryBase):
             raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
         return None if found.lesion_mask_png is None else decode_png(found.lesion_mask_png) > 0
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def record_export(self, study_key: str, what: str, sha256: str, n_rows: int) -> None:
         """Write into the audit trail that a file is about to leave.
 

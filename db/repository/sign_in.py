@@ -21,6 +21,7 @@ from db.repository.access import (
     folded_login,
     living_sign_in,
     person_of,
+    roles_of,
     token_hash,
 )
 from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
@@ -121,8 +122,8 @@ class SignInRepository(RepositoryBase):
     def actor_for_token(self, token: str) -> Person | None:
         """Who a cookie belongs to; None if it is unknown, expired or revoked, or the person inactive."""
         with self._reading() as db_session:
-            row = db_session.scalars(LIVING_SIGN_IN, living_sign_in(token, self._clock())).first()
-            return None if row is None else person_of(row)
+            found = db_session.execute(LIVING_SIGN_IN, living_sign_in(token, self._clock())).first()
+            return None if found is None else person_of(found.PersonRow, roles_of(found))
 
     @allowed()
     def sign_out(self, token: str) -> None:

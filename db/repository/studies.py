@@ -13,39 +13,47 @@ from core.protocol import Protocol
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db.audit import chain_end
 from db.protocols import protocol_to_json
-from db.repository.access import RepositoryBase, allowed, new_id, require_state
+from db.repository.access import OPERATOR, allowed, new_id, person_row, require_state
 from db.repository.orders import make_all_orders
+from db.repository.study_roles import StudyRoleRepository
 from db.seals import seals_of_study
 from db.tables import CaseRow, ModelVersionRow, PredictionRow, ProtocolVersionRow, ReferenceStandardRow, StudyRow
 
 _STUDY_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
-class StudyRepository(RepositoryBase):
+class StudyRepository(StudyRoleRepository):
     """Studies: one, all, a new one, a new protocol, the next state."""
 
-    @allowed(Role.COORDINATOR, Role.READER)
+    @allowed(*Role)
     def study(self, study_key: str) -> Study:
-        """One study; for a reader only one that he or she takes part in.
+        """One study, of those in which the actor has a part; an administrator sees all.
 
         Raises
         ------
         NotFoundError
-            If there is none, or none for this reader.
+            If there is none, or none for this person.
         """
         with self._reading() as db_session:
-            return self._study(db_session, self._study_row(db_session, study_key))
+            return self._study(db_session, self._study_row(db_session, study_key, while_sealed=True))
 
-    @allowed(Role.COORDINATOR)
-    def studies(self) -> list[Study]:
-        """All studies, oldest first."""
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN, Role.ADMINISTRATOR)
+    def studies(self, part: Role | None = None) -> list[Study]:
+        """The studies that the actor coordinates or analyses (``part``: one of these), oldest first.
+
+        An administrator sees all.
+        """
+        if part is not None:
+            self._asked &= {part, Role.ADMINISTRATOR}
         with self._reading() as db_session:
-            rows = db_session.scalars(sa.select(StudyRow).order_by(StudyRow.created_at, StudyRow.study_key))
-            return [self._study(db_session, row) for row in rows]
+            query = sa.select(StudyRow).where(self._is_mine()).order_by(StudyRow.created_at, StudyRow.study_key)
+            return [self._study(db_session, row) for row in db_session.scalars(query)]
 
     @allowed(Role.COORDINATOR)
-    def create_study(self, study_key: str, protocol: Protocol, *, is_synthetic: bool = False) -> Study:
-        """Begin a study in state draft.
+    def create_study(
+        self, study_key: str, protocol: Protocol, *, is_synthetic: bool = False, coordinator: str | None = None
+    ) -> Study:
+        """Begin a study in state draft. Who begins it coordinates it; on the command line, ``coordinator`` (a login).
 
         Raises
         ------
@@ -54,7 +62,7 @@ class StudyRepository(RepositoryBase):
         ConflictError
             If the key is taken.
         NotFoundError
-            If the protocol declares a model that is not registered.
+            If the protocol declares a model that is not registered, or there is no such coordinator.
         """
         if _STUDY_KEY.fullmatch(study_key) is None:
             raise InputError(
@@ -77,9 +85,17 @@ class StudyRepository(RepositoryBase):
             db_session.add(row)
             db_session.flush()
             self._add_protocol(db_session, row, protocol, 1, now)
+            first = self._me.login if self._me != OPERATOR else coordinator
             self._audit(
-                db_session, "study.create", study_key, protocol=protocol_to_json(protocol), is_synthetic=is_synthetic
+                db_session,
+                "study.create",
+                study_key,
+                protocol=protocol_to_json(protocol),
+                is_synthetic=is_synthetic,
+                coordinator=first,
             )
+            if first is not None:
+                self._add_part(db_session, row, person_row(db_session, first), Role.COORDINATOR)
             return self._study(db_session, row)
 
     @allowed(Role.COORDINATOR)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class StudyDataRepository(ResultsRepository):
     """Readings, predictions and reference standard together."""
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def study_data(
         self, study_key: str, cohorts: Sequence[str] | None = None, *, models: Sequence[str] | None = None
     ) -> StudyData:

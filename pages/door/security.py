@@ -59,18 +59,21 @@ FREE_PATHS = frozenset({"/_stcore/health", READY_PATH, "/favicon.png"})
 #: Open to everybody; nothing below these depends on a study.
 PUBLIC_PATHS = FREE_PATHS | {SIGN_IN_PATH, SIGN_OUT_PATH}
 PUBLIC_PREFIXES = ("/static/",)
-#: Closed to readers, who need none of them: files of coordinators, uploads, statistics of the server, the agent door.
-COORDINATOR_PREFIXES = (
-    "/media/",
-    "/_stcore/metrics",
-    "/_stcore/upload_file",
-    "/_stcore/agent",
-    "/_stcore/script-health-check",
-)
+_RESULTS = frozenset({Role.COORDINATOR, Role.STATISTICIAN, Role.ADMINISTRATOR})
+_CONDUCT = frozenset({Role.COORDINATOR})
+_SERVER = frozenset({Role.COORDINATOR, Role.ADMINISTRATOR})
+#: For these roles only; readers need none of them: downloads, uploads, statistics of the server, the agent door.
+ROLES_OF_PREFIX = {
+    "/media/": _RESULTS,
+    "/_stcore/upload_file": _CONDUCT,
+    "/_stcore/metrics": _SERVER,
+    "/_stcore/agent": _SERVER,
+    "/_stcore/script-health-check": _SERVER,
+}
 
 #: First parts of all these paths: what a base path may not begin with.
 RESERVED = frozenset(
-    path.split("/")[1] for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *COORDINATOR_PREFIXES, "/component/", "/reading/")
+    path.split("/")[1] for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *ROLES_OF_PREFIX, "/component/", "/reading/")
 )
 
 _FIXED_HEADERS = {
@@ -197,15 +200,16 @@ def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
 
 
 async def _no_entry(path: str, token: str | None) -> Refusal | None:
-    """Refuse who has not signed in, and a reader what is for coordinators."""
+    """Refuse who has not signed in, and what is for other roles."""
     try:
         actor = await anyio.to_thread.run_sync(_actor, token)
     except StoreError:
         return Refusal(503, "The store is not available. Please try again.")
     if actor is None:
         return Refusal(401, "Please sign in.")
-    if actor.role is not Role.COORDINATOR and path.startswith(COORDINATOR_PREFIXES):
-        return Refusal(403, "This is for coordinators.")
+    for prefix, roles in ROLES_OF_PREFIX.items():
+        if path.startswith(prefix) and not actor.roles & roles:
+            return Refusal(403, f"This is for {' and '.join(sorted(f'{role}s' for role in roles))}.")
     return None
 
 

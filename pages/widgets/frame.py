@@ -31,8 +31,13 @@ def draw_frame(person: Person | None, *, is_synthetic: bool = False) -> None:
         parts.append('<span class="synthetic">Synthetic data</span>')
     if person is not None:
         parts.append(
-            f'<span class="who">{escape(person.display_name)} · {person.role.value} · '
+            f'<span class="who">{escape(person.display_name)} · {_roles(person)} · '
             f'<a href="{address(SIGN_OUT_PATH)}" target="_self">Sign out</a></span>'
         )
-    menu = "" if person is not None and person.role is Role.COORDINATOR else _NO_MENU
+    menu = "" if person is not None and Role.READER not in person.roles else _NO_MENU
     st.html(_STYLE + menu + f'<footer class="room-foot">{"".join(parts)}</footer>')
+
+
+def _roles(person: Person) -> str:
+    """What the person is, in this installation and in studies."""
+    return ", ".join(role.value for role in Role if role in person.roles)

@@ -49,7 +49,7 @@ def requires(*roles: Role) -> Callable[[Callable[[Repository], None]], Callable[
             person = signed_in_person()
             if person is None:
                 show_signed_out()
-            elif person.role not in roles:
+            elif not person.roles & frozenset(roles):
                 st.error("This screen is not for your role. Please use the screens in the bar above.")
             else:
                 render(repository(person, cookie_token()))

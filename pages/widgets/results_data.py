@@ -12,9 +12,9 @@ import streamlit as st
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis
 from core.model.class_maps import class_tops
-from core.study import Study, StudyState
+from core.study import Role, Study, StudyState
 from db import Repository
-from pages.widgets.study_choice import choose_study, chosen_study
+from pages.widgets.study_choice import NO_STUDY, choose_study, chosen_study
 
 #: Tables whose columns the screens filter by cohort.
 Tables = Mapping[str, pd.DataFrame]
@@ -28,11 +28,11 @@ class Results:
     tables: Tables
 
 
-def pick_study(repository: Repository, label: str = "Study") -> Study | None:
-    """The study of this screen, chosen from a list where there are several."""
-    studies = repository.studies()
+def pick_study(repository: Repository, label: str = "Study", *, part: Role | None = None) -> Study | None:
+    """The study of this screen, chosen from the person's own where there are several; those with one part, or all."""
+    studies = repository.studies(part)
     if not studies:
-        st.info("There is no study yet. Make one with `python manage.py study create`, or `make demo` for the demo.")
+        st.info(NO_STUDY)
         return None
     current = chosen_study(studies) or next((s for s in studies if s.state is StudyState.UNSEALED), studies[0])
     if len(studies) > 1:

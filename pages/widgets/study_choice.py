@@ -11,6 +11,11 @@ from core.study import Study
 #: Name in the address.
 STUDY_PARAMETER = "study"
 _STATE_KEY = "study_key"
+#: What a coordinator or statistician without a study is told.
+NO_STUDY = (
+    "There is no study of yours yet. Who makes one coordinates it; with `python manage.py study create KEY "
+    "--coordinator LOGIN` it is yours too, and other coordinators can add you to theirs."
+)
 
 
 def chosen_study(studies: Sequence[Study]) -> Study | None:

@@ -49,6 +49,7 @@ def test_every_deed_of_a_coordinator_is_in_the_trail(room: Room, repository) -> 
     assert [event.action for event in trail] == [
         *["person.create"] * 4,
         "study.create",
+        "study.role",
         "study.import",
         *["study.reader"] * 3,
         "study.state",

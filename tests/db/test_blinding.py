@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from core.errors import AccessError, ReadingRoomError, SignedOutError
+from core.errors import AccessError, ConflictError, NotFoundError, ReadingRoomError, SignedOutError
 from core.protocol import Protocol
 from core.study import Answer, Person, Role, StudyState
 from db import SESSION_HOURS, Repository
@@ -21,73 +21,40 @@ from db.tables import Base
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 from tests.stores import sign_in_as
 
-ANYBODY = ("nobody", "reader", "coordinator")
-SIGNED_IN = ("reader", "coordinator")
-COORDINATOR = ("coordinator",)
-READER = ("reader",)
-
-_ANSWER = Answer("sat", 1)
-#: Every public method: who may call it, and arguments to call it with.
-MATRIX: dict[str, tuple[tuple[str, ...], tuple, dict]] = {
-    "authenticate": (ANYBODY, ("ann", "ann reads at night", "10.0.0.1"), {}),
-    "actor_for_token": (ANYBODY, ("token",), {}),
-    "sign_out": (ANYBODY, ("token",), {}),
-    "study": (SIGNED_IN, (STUDY,), {}),
-    "change_my_password": (SIGNED_IN, ("old password", "a new long password"), {}),
-    "create_person": (COORDINATOR, ("eve", "Eve", Role.READER), {}),
-    "set_password": (COORDINATOR, ("ben", "a new long password"), {}),
-    "set_active": (COORDINATOR, ("ben", True), {}),
-    "people": (COORDINATOR, (), {}),
-    "person": (COORDINATOR, ("ann",), {}),
-    "create_study": (COORDINATOR, ("new", Protocol(title="New")), {}),
-    "studies": (COORDINATOR, (), {}),
-    "update_protocol": (COORDINATOR, (STUDY, Protocol(title="New")), {}),
-    "set_state": (COORDINATOR, (STUDY, StudyState.CLOSED), {}),
-    "import_cases": (COORDINATOR, (STUDY, make_cases(1, start=300)), {}),
-    "check_import": (COORDINATOR, (STUDY, make_cases(1, start=300)), {}),
-    "cohorts": (COORDINATOR, (STUDY,), {}),
-    "case_counts": (COORDINATOR, (STUDY,), {}),
-    "cases": (COORDINATOR, (STUDY,), {}),
-    "image_giveaways": (COORDINATOR, (STUDY,), {}),
-    "case_image": (COORDINATOR, (STUDY, "case-0000"), {}),
-    "add_reader": (COORDINATOR, (STUDY, "ann"), {"cohorts": ["internal"]}),
-    "members": (COORDINATOR, (STUDY,), {}),
-    "progress": (COORDINATOR, (STUDY,), {}),
-    "register_model": (
-        COORDINATOR,
-        (),
-        {"sha256": "a" * 64, "name": "m", "architecture": "a", "path": "p", "metadata": {}},
-    ),
-    "models": (COORDINATOR, (), {}),
-    "model": (COORDINATOR, ("m",), {}),
-    "cases_for_prediction": (COORDINATOR, (STUDY,), {}),
-    "keys_for_prediction": (COORDINATOR, (STUDY,), {}),
-    "save_predictions": (COORDINATOR, (STUDY, "a" * 64, []), {}),
-    "prediction_counts": (COORDINATOR, (STUDY,), {}),
-    "readings": (COORDINATOR, (STUDY,), {}),
-    "predictions": (COORDINATOR, (STUDY, "a" * 64), {}),
-    "case_prediction": (COORDINATOR, (STUDY, "a" * 64, "case-0000"), {}),
-    "reference_standard": (COORDINATOR, (STUDY,), {}),
-    "lesion_mask": (COORDINATOR, (STUDY, "case-0000"), {}),
-    "study_data": (COORDINATOR, (STUDY,), {}),
-    "record_export": (COORDINATOR, (STUDY, "readings", "b" * 64, 1), {}),
-    "check_simulation": (COORDINATOR, (STUDY,), {}),
-    "presentations_with_truth": (COORDINATOR, (STUDY, "sim"), {}),
-    "save_simulated_readings": (COORDINATOR, (STUDY, "sim", []), {}),
-    "audit_trail": (COORDINATOR, (), {}),
-    "audit_head": (COORDINATOR, (), {}),
-    "record_backup": (COORDINATOR, ("1:" + "a" * 64, "b" * 64), {}),
-    "record_restore": (COORDINATOR, ("1:" + "a" * 64, "b" * 64), {}),
-    "verify_audit": (COORDINATOR, (), {}),
-    "my_studies": (READER, (), {}),
-    "my_progress": (READER, (STUDY,), {}),
-    "next_presentation": (READER, (STUDY,), {}),
-    "upcoming_presentations": (READER, (STUDY,), {}),
-    "presentation_image": (READER, ("presentation",), {}),
-    "record_shown": (READER, ("presentation",), {}),
-    "save_reading": (READER, ("presentation", _ANSWER), {"submit_id": "s"}),
-    "last_reading": (READER, (STUDY,), {}),
+#: Every public method of the store; one that is added falls into every test below by itself.
+METHODS = sorted(name for name, found in inspect.getmembers(Repository, callable) if not name.startswith("_"))
+#: Who may call a method, as the method itself says.
+ROLES = {name: getattr(Repository, name).allowed_roles for name in METHODS}
+#: Whoever has no role at all may call these, and a reader those, for good: add here only what tells nothing.
+FOR_NOBODY = {"authenticate", "actor_for_token", "sign_out"}
+FOR_READERS = {
+    "study",
+    "change_my_password",
+    "my_studies",
+    "my_progress",
+    "next_presentation",
+    "upcoming_presentations",
+    "presentation_image",
+    "record_shown",
+    "save_reading",
+    "last_reading",
 }
+#: Of a study that is sealed a statistician may know only this, and of no study what these say.
+NOT_SEALED = {"study", "studies", "change_my_password", "model", "models"}
+#: Arguments by the name of the parameter; by "method.parameter" where one method wants something else.
+ARGUMENTS: dict[str, object] = {
+    "study_key": STUDY, "login": "ben", "password": "a new long password", "ip": "10.0.0.1", "token": "token",
+    "old_password": "old password", "new_password": "a new long password", "display_name": "Eve", "role": Role.READER,
+    "protocol": Protocol(title="New"), "state": StudyState.CLOSED, "case": "case-0000", "cohorts": ["internal"],
+    "sha256": "a" * 64, "name": "m", "architecture": "a", "path": "p", "metadata": {}, "name_or_sha256": "m",
+    "model_sha256": "a" * 64, "predictions": [], "what": "readings", "n_rows": 1, "answers": [], "is_active": True,
+    "receipt": "1:" + "a" * 64, "presentation_id": "presentation", "answer": Answer("sat", 1), "submit_id": "s",
+    "years_of_experience": 3.0, "specialty": "radiology", "site": "A", "has_used_model": False,
+    "email": "ben@example.org",
+    "create_person.login": "eve", "create_study.study_key": "new", "presentations_with_truth.login": "sim",
+    "save_simulated_readings.login": "sim", "add_to_study.role": Role.STATISTICIAN,
+    "remove_from_study.role": Role.STATISTICIAN,
+}  # fmt: skip
 #: Results that nobody gets before the study is unsealed.
 SEALED = (
     "readings",
@@ -98,51 +65,208 @@ SEALED = (
     "study_data",
     "record_export",
 )
-ROLE_REFUSED = r"Your role may not do this|Sign in first"
+REFUSED = r"Your role may not do this|Sign in first|There is no study|a statistician sees it after it was unsealed"
 
 
-def _refusal(method, *args, **kwargs) -> str:
+def _call(repository: Repository, name: str) -> object:
+    """Call a method with arguments that fit; what it yields is taken."""
+    given: dict[str, object] = {}
+    for parameter in inspect.signature(getattr(Repository, name)).parameters.values():
+        if parameter.name == "records":
+            given["records"] = make_cases(1, start=300)
+        elif parameter.name == "self" or (
+            parameter.default is not parameter.empty and f"{name}.{parameter.name}" not in ARGUMENTS
+        ):
+            continue
+        else:
+            key = parameter.name
+            assert f"{name}.{key}" in ARGUMENTS or key in ARGUMENTS, f"say in ARGUMENTS what {name} takes as '{key}'"
+            given[key] = ARGUMENTS.get(f"{name}.{key}", ARGUMENTS.get(key))
+    if name in ("audit_trail",):
+        given["study_key"] = STUDY
+    answer = getattr(repository, name)(**given)
+    return list(answer) if isinstance(answer, Iterator) else answer
+
+
+def _refusal(repository: Repository, name: str) -> str:
     """What a call was refused with, or nothing."""
     try:
-        given = method(*args, **kwargs)
-        if isinstance(given, Iterator):
-            list(given)
+        _call(repository, name)
     except ReadingRoomError as refused:
         return str(refused)
     return ""
 
 
-def test_every_public_method_is_in_the_matrix() -> None:
-    public = {name for name, found in inspect.getmembers(Repository, callable) if not name.startswith("_")}
-    assert public == set(MATRIX)
+def _names_a_study(name: str) -> bool:
+    """Whether a method is about a study that exists."""
+    return name != "create_study" and "study_key" in inspect.signature(getattr(Repository, name)).parameters
 
 
-def test_every_public_method_states_who_may_call_it() -> None:
-    roles = {"coordinator": Role.COORDINATOR, "reader": Role.READER}
-    for name, (who, _, _) in MATRIX.items():
-        stated = getattr(Repository, name).allowed_roles
-        assert stated == (set() if who == ANYBODY else {roles[role] for role in who}), name
+@pytest.fixture
+def people(room: Room, repository) -> dict[str, Repository]:
+    """One of each role in the study, and those of another study, in which each has every other role."""
+    operator = room.operator
+    for login, role in (("stan", Role.STATISTICIAN), ("admin", Role.ADMINISTRATOR), ("other", Role.COORDINATOR)):
+        operator.create_person(login, login.title(), role, password="a long enough password")
+    operator.add_to_study(STUDY, "stan", Role.STATISTICIAN)
+    operator.create_study("elsewhere", Protocol(title="Elsewhere"), coordinator="other")
+    operator.import_cases("elsewhere", make_cases(2, start=500))
+    operator.create_person("guest", "Guest", Role.READER, password="a long enough password")
+    operator.create_person("analyst", "Analyst", Role.STATISTICIAN, password="a long enough password")
+    operator.add_reader("elsewhere", "guest", cohorts=["internal"])
+    operator.add_to_study("elsewhere", "analyst", Role.STATISTICIAN)
+    logins = {
+        "reader": "ann",
+        "coordinator": "chief",
+        "statistician": "stan",
+        "administrator": "admin",
+        "reader elsewhere": "guest",
+        "coordinator elsewhere": "other",
+        "statistician elsewhere": "analyst",
+    }
+    found = {who: repository(operator.person(login)) for who, login in logins.items()}
+    return {"nobody": repository(None), **found}
 
 
-def test_every_method_refuses_everybody_else_and_only_them(room: Room, repository) -> None:
-    actors: dict[str, Person | None] = {"nobody": None, "reader": room.ann.actor, "coordinator": room.coordinator.actor}
-    for name, (who, args, kwargs) in MATRIX.items():
-        for role, actor in actors.items():
-            method = getattr(repository(actor), name)
-            if role not in who:
-                with pytest.raises(AccessError, match=ROLE_REFUSED):
-                    method(*args, **kwargs)
-                continue
-            # Sealed, not found and so on are answers to somebody who may ask.
-            assert not re.search(ROLE_REFUSED, _refusal(method, *args, **kwargs)), (name, role)
+WHO = (
+    "nobody",
+    *(str(role) for role in Role),
+    *(f"{role} elsewhere" for role in Role if role is not Role.ADMINISTRATOR),
+)
+
+
+def _expected(name: str, who: str) -> str:
+    """What must stop this person, as a pattern; nothing if he or she may ask."""
+    roles = ROLES[name]
+    if not roles:
+        return ""
+    if who == "nobody":
+        return "Sign in first"
+    role, _, elsewhere = who.partition(" ")
+    if Role(role) not in roles:
+        return "Your role may not do this"
+    if elsewhere and _names_a_study(name):
+        return "There is no study"
+    if elsewhere and "presentation_id" in inspect.signature(getattr(Repository, name)).parameters:
+        return "There is no such presentation"
+    if role == Role.STATISTICIAN and name not in NOT_SEALED:
+        return "a statistician sees it after it was unsealed"
+    return ""
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_the_matrix_every_method_by_every_role_of_the_study_and_of_another_one(
+    who: str, people: dict[str, Repository], engine: Engine
+) -> None:
+    """A study in which one has no part is as if it were not there."""
+    before = _all_rows(engine)
+    for name in METHODS:
+        if expected := _expected(name, who):
+            found = _refusal(people[who], name)
+            assert re.search(expected, found), (name, found)
+    assert _all_rows(engine) == before
+    for name in METHODS:
+        if not _expected(name, who):  # not found, conflicts and so on are answers to somebody who may ask
+            found = _refusal(people[who], name)
+            assert not re.search(REFUSED, found), (name, found)
+
+
+def test_what_readers_and_nobody_may_call_is_a_closed_list() -> None:
+    assert {name for name in METHODS if not ROLES[name]} == FOR_NOBODY
+    assert {name for name in METHODS if Role.READER in ROLES[name]} == FOR_READERS
+    only_reading = FOR_READERS - {"study", "change_my_password"}
+    assert all(ROLES[name] == {Role.READER} for name in only_reading)
+
+
+def test_lists_give_a_coordinator_nothing_of_the_studies_and_people_of_others(people: dict[str, Repository]) -> None:
+    chief, other, admin = people["coordinator"], people["coordinator elsewhere"], people["administrator"]
+    assert [study.key for study in chief.studies()] == [STUDY]
+    assert [study.key for study in other.studies()] == ["elsewhere"]
+    assert [study.key for study in admin.studies()] == [STUDY, "elsewhere"]
+    assert {person.login for person in other.people()} == {"other", "guest", "analyst"}
+    assert {"ann", "ben", "guest", "other"} <= {person.login for person in admin.people()}
+    seen = repr(other.audit_trail())
+    assert "elsewhere" in seen
+    for secret in (STUDY, "ann", "ben", "chief"):
+        assert f"'{secret}'" not in seen, secret
+    assert not other.verify_audit().problems
+
+
+def test_a_person_may_coordinate_one_study_and_read_in_another_but_never_both_in_one(
+    room: Room, people: dict[str, Repository], repository
+) -> None:
+    operator = room.operator
+    operator.add_reader("elsewhere", "chief", cohorts=["internal"])
+    chief = repository(operator.person("chief"))
+    assert chief.actor.roles == {Role.COORDINATOR}  # `person` says only the role of the account
+    assert next(p for p in operator.people() if p.login == "chief").roles == {Role.COORDINATOR, Role.READER}
+    for login, role, part in (("ann", Role.COORDINATOR, "reader"), ("stan", Role.COORDINATOR, "statistician")):
+        with pytest.raises(ConflictError, match=f"'{login}' is {part} of study 'demo' already"):
+            operator.add_to_study(STUDY, login, role)
+    with pytest.raises(ConflictError, match="'other' is coordinator of study 'elsewhere' already"):
+        operator.add_reader("elsewhere", "other", cohorts=["internal"])
+    with pytest.raises(ConflictError, match="administrator"):
+        operator.add_to_study(STUDY, "admin", Role.COORDINATOR)
+    operator.add_to_study("elsewhere", "stan", Role.COORDINATOR)
+    operator.remove_from_study("elsewhere", "stan", Role.COORDINATOR)
+    with pytest.raises(ConflictError, match="was coordinator"):
+        operator.add_reader("elsewhere", "stan", cohorts=["internal"])
+
+
+def test_the_last_coordinator_stays_and_one_who_leaves_is_out_at_once(
+    room: Room, people: dict[str, Repository]
+) -> None:
+    other = people["coordinator elsewhere"]
+    with pytest.raises(ConflictError, match="only coordinator"):
+        room.operator.remove_from_study("elsewhere", "other", Role.COORDINATOR)
+    with pytest.raises(ConflictError, match="ask somebody else"):
+        people["administrator"].add_to_study("elsewhere", "admin", Role.COORDINATOR)
+    people["administrator"].add_to_study("elsewhere", "chief", Role.COORDINATOR)
+    people["coordinator"].remove_from_study("elsewhere", "other", Role.COORDINATOR)
+    with pytest.raises(NotFoundError):
+        other.members("elsewhere")
+    assert other.studies() == []
+    assert not room.operator.verify_audit().problems
+
+
+def test_a_statistician_sees_results_after_unsealing_and_changes_nothing(
+    room: Room, people: dict[str, Repository], engine: Engine
+) -> None:
+    stan = people["statistician"]
+    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+        room.coordinator.set_state(STUDY, state)
+    before = _all_rows(engine)
+    for name in METHODS:
+        if Role.STATISTICIAN in ROLES[name] and name != "record_export":
+            assert not re.search(REFUSED + "|sealed", _refusal(stan, name)), name
+    assert _all_rows(engine) == before
+    stan.record_export(STUDY, "readings", "b" * 64, 1)
+    assert room.operator.audit_trail(STUDY)[-1].actor == "stan"
+
+
+def test_images_shared_with_a_study_of_somebody_else_name_neither_it_nor_its_cases(
+    people: dict[str, Repository], room: Room
+) -> None:
+    other = people["coordinator elsewhere"]
+    with pytest.raises(ConflictError, match="a study that you do not coordinate") as refused:
+        other.import_cases("elsewhere", make_cases(6))
+    assert STUDY not in str(refused.value).replace("demographic", "")
+    done = other.import_cases("elsewhere", make_cases(6), shared_images="same centre")
+    assert STUDY not in repr(done)
+    assert f"'{STUDY}'" not in repr(other.audit_trail())
+    assert "elsewhere" not in repr(room.coordinator.audit_trail())
+    assert "'studies': ['elsewhere', 'demo']" in repr(people["administrator"].audit_trail())
 
 
 def test_a_reader_called_coordinator_is_still_a_reader(room: Room, repository) -> None:
     """A forged person object does not outrank the store."""
     ann = room.ann.actor
-    forged = Person(ann.person_id, ann.login, ann.display_name, Role.COORDINATOR)
-    with pytest.raises(AccessError):
-        repository(forged).people()
+    for role, roles in ((Role.COORDINATOR, ()), (Role.READER, (Role.COORDINATOR, Role.ADMINISTRATOR))):
+        forged = Person(ann.person_id, ann.login, ann.display_name, role, roles=frozenset(roles))
+        with pytest.raises(AccessError):
+            repository(forged).people()
+        with pytest.raises((AccessError, NotFoundError)):
+            repository(forged).members(STUDY)
 
 
 #: How a sign-in ends while a screen still holds the repository that was made for it.
@@ -169,9 +293,9 @@ def test_no_method_works_behind_a_sign_in_that_has_ended(room: Room, engine: Eng
         assert screen.study(STUDY).key == STUDY  # as long as it lives
         ENDINGS[ending](room, login, token, clock)
         before = _all_rows(engine)
-        for name, (who, args, kwargs) in MATRIX.items():
-            if role in who and who != ANYBODY:
-                assert "Sign in again" in _refusal(getattr(screen, name), *args, **kwargs), name
+        for name in METHODS:
+            if role in ROLES[name]:
+                assert "Sign in again" in _refusal(screen, name), name
         assert _all_rows(engine) == before
 
 
@@ -179,9 +303,9 @@ def test_no_method_works_without_a_sign_in_or_with_that_of_somebody_else(room: R
     chief, ann = room.coordinator.actor, room.ann.actor
     for token in (None, "", "made up", sign_in_as(engine, ann)):
         screen = Repository(engine, chief, token=token, passwords=CHEAP)
-        for name, (who, args, kwargs) in MATRIX.items():
-            if "coordinator" in who and who != ANYBODY:
-                assert "Sign in again" in _refusal(getattr(screen, name), *args, **kwargs), name
+        for name in METHODS:
+            if Role.COORDINATOR in ROLES[name]:
+                assert "Sign in again" in _refusal(screen, name), name
 
 
 def test_a_sign_out_waits_for_a_deed_that_has_begun(room: Room, engine: Engine) -> None:
@@ -206,14 +330,12 @@ def _all_rows(engine: Engine) -> str:
 
 @pytest.mark.parametrize("name", SEALED)
 def test_results_are_sealed_for_coordinators_too_until_unsealing(room: Room, name: str) -> None:
-    _, args, kwargs = MATRIX[name]
     for state in (None, StudyState.CLOSED):
         if state:
             room.coordinator.set_state(STUDY, state)
-        with pytest.raises(AccessError, match="sealed"):
-            getattr(room.coordinator, name)(*args, **kwargs)
+        assert "sealed" in _refusal(room.coordinator, name)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
-    assert "sealed" not in _refusal(getattr(room.coordinator, name), *args, **kwargs)
+    assert "sealed" not in _refusal(room.coordinator, name)
 
 
 def _whole_session(room: Room) -> list[object]:
@@ -273,6 +395,6 @@ def test_nothing_a_reader_gets_names_a_case_a_patient_or_a_file(room: Room) -> N
 
 def test_every_method_is_documented_in_the_code_and_in_the_contract() -> None:
     contract = (Path(__file__).parents[2] / "docs" / "repository-contract.md").read_text(encoding="utf-8")
-    for name in MATRIX:
+    for name in METHODS:
         assert f"{name}(" in contract, name
         assert inspect.getdoc(getattr(Repository, name)), name

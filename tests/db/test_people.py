@@ -264,7 +264,7 @@ def test_sign_ins_failures_and_sign_outs_stand_in_the_trail_under_the_right_name
         ("nobody", "sign-in.failed", {"login": None, "ip": "10.0.0.1"}),  # it might be a password
         ("ann", "sign-in", {"ip": "10.0.0.1"}),
         ("ann", "sign-out", {}),
-        ("chief", "person.password", {"login": "ann"}),
+        ("chief", "person.password", {"login": "ann", "is_by_other": True}),
     ]
     assert room.operator.verify_audit().is_intact
 

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PASSWORD = "a long enough password"
 COORDINATOR = "coordinator"
+STATISTICIAN = "statistician"
+ADMINISTRATOR = "administrator"
 STUDY = "demo"
 N_CASES = 20
 N_READERS = 60
@@ -43,7 +45,10 @@ def build_study(url: str, n_readers: int = N_READERS) -> None:
     engine = create_store(url)
     operator = Repository(engine, OPERATOR, passwords=Passwords(CHEAPEST))
     operator.create_person(COORDINATOR, "Cora Coordinator", Role.COORDINATOR, password=PASSWORD)
-    operator.create_study(STUDY, Protocol("Thyroid demo study"), is_synthetic=True)
+    for login, role in ((STATISTICIAN, Role.STATISTICIAN), (ADMINISTRATOR, Role.ADMINISTRATOR)):
+        operator.create_person(login, login.title(), role, password=PASSWORD)
+    operator.create_study(STUDY, Protocol("Thyroid demo study"), is_synthetic=True, coordinator=COORDINATOR)
+    operator.add_to_study(STUDY, STATISTICIAN, Role.STATISTICIAN)
     operator.import_cases(
         STUDY,
         [

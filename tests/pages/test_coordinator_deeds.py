@@ -228,7 +228,7 @@ def test_the_predict_button_predicts_with_an_ensemble(store: Repository, tmp_pat
 def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Repository) -> None:
     declared = register_model(store, SHIPPED_CHECKPOINT)
     other = register_model(store, SHIPPED_CHECKPOINT, name="other", is_augmented=True)
-    store.create_study("draft", Protocol(title="A draft"), is_synthetic=True)
+    store.create_study("draft", Protocol(title="A draft"), is_synthetic=True, coordinator=COORDINATOR)
     images = list(store.cases_for_prediction(STUDY))[:4]
     keys = THYROID_CLASSES[0].key, THYROID_CLASSES[1].key
     cases = [

@@ -18,7 +18,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from pages.door.security import SESSION_COOKIE, START_PATH, SecurityMiddleware
+from core.study import Role
+from pages.door.security import ROLES_OF_PREFIX, SESSION_COOKIE, START_PATH, SecurityMiddleware
 from pages.door.sign_in import safe_target
 from pages.screens import SCREENS
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServer
@@ -129,13 +130,15 @@ def test_a_stolen_session_id_is_worth_nothing_without_the_sign_in(
     assert session_id(server, theirs, first) != first
 
 
-@pytest.mark.parametrize(("login", "status"), [("reader-1", 403), (COORDINATOR, 200)])
-def test_metrics_are_for_coordinators(
-    login: str, status: int, server: ReadingServer, signed_in: Callable[[str], requests.Session]
+@pytest.mark.parametrize("role", Role)
+def test_downloads_uploads_and_what_the_server_tells_of_itself_are_for_their_roles(
+    role: Role, server: ReadingServer, signed_in: Callable[[str], requests.Session]
 ) -> None:
-    session = signed_in(login)
-    assert session.get(f"{server.url}/_stcore/metrics", timeout=10).status_code == status
-    assert session.get(f"{server.url}/media/0123.png", timeout=10).status_code == (403 if status == 403 else 404)
+    session = signed_in("reader-1" if role is Role.READER else str(role))
+    for prefix, roles in ROLES_OF_PREFIX.items():
+        status = session.get(f"{server.url}{prefix}", timeout=10).status_code
+        assert (status == 403) is (role not in roles), (prefix, status)
+    assert Role.READER not in frozenset().union(*ROLES_OF_PREFIX.values())
 
 
 def test_the_cookie_is_http_only_lax_and_new_at_each_sign_in(server: ReadingServer) -> None:
