@@ -112,11 +112,19 @@ def reference_table(repository: Repository, study_key: str) -> pd.DataFrame:
 
 
 def image_notes_table(repository: Repository, study_key: str) -> pd.DataFrame:
-    """What every case's image is and what reading its file changed, left out or found odd, one row a case."""
-    columns = ["case", "cohort", "file_format", "width", "height", "bits", "pixel_spacing_mm", "image_notes"]
+    """What every image is and what reading its file changed, left out or found odd, one row a case and view."""
+    of_view = ["file_format", "width", "height", "bits", "is_colour", "pixel_spacing_mm", "left_side"]
+    columns = ["case", "cohort", "view", *of_view, "image_notes"]
     rows = [
-        {**{name: getattr(each, name) for name in columns}, "image_notes": "; ".join(each.image_notes)}
-        for each in repository.cases(study_key)
+        {
+            "case": case.case,
+            "cohort": case.cohort,
+            "view": view.name,
+            **{name: getattr(view, name) for name in of_view},
+            "image_notes": "; ".join(view.notes),
+        }
+        for case in repository.cases(study_key)
+        for view in case.views
     ]
     return pd.DataFrame(rows, columns=columns)
 

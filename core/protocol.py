@@ -283,6 +283,7 @@ class Protocol:
     opens_on: date | None = None  # first and last day of reading, UTC; none: as the coordinator opens and closes
     closes_on: date | None = None
     model_sha256: str | None = None  # the model that meets the readers, decided before the first reading
+    model_view: str = ""  # the view of each case that the model takes, as the manifest calls it; empty: the first
     primary_endpoint: str = ""
     secondary_endpoints: tuple[str, ...] = ()
     margin: float | None = None  # of non-inferiority of the model, in the units of accuracy and AUC

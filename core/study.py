@@ -103,15 +103,25 @@ class Person:
         object.__setattr__(self, "roles", self.roles | {self.role})
 
 
+class LeftSide(StrEnum):
+    """On which side of the picture the patient's left lies."""
+
+    IMAGE_LEFT = "image-left"
+    IMAGE_RIGHT = "image-right"
+
+
 @dataclass(frozen=True)
 class CaseRecord:
-    """One case as the coordinator's manifest describes it; ``truth`` leaves here for its own sealed table."""
+    """One view of one case, as a row of the manifest describes it; ``truth`` leaves here for its own sealed table.
 
-    case: str  # the coordinator's case id, unique in the study; never shown to a reader
+    A case with several views is several records with the same ``case``; all but the picture must agree.
+    """
+
+    case: str  # the coordinator's case id; never shown to a reader
     patient: str
     cohort: str  # "training", "internal", "external", ...
     truth: str  # class key
-    pixels: np.ndarray  # (height, width), uint8 or uint16, metadata-free
+    pixels: np.ndarray  # (height, width), uint8 or uint16, or in colour (height, width, 3) uint8; metadata-free
     pixel_spacing_mm: float | None = None
     centre: str | None = None
     scanner: str | None = None
@@ -122,6 +132,8 @@ class CaseRecord:
     lesion_mask: np.ndarray | None = None  # (height, width) bool, when known (phantoms)
     file_format: str | None = None  # "JPEG", "PNG" or "DICOM"; None when the pixels came from no file
     image_notes: tuple[str, ...] = ()  # what reading the file changed, left out or found odd
+    view: str = ""  # "anterior", ...; readers see it. Empty where every case has one view
+    left_side: LeftSide | None = None  # None: not known
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from db.records import (
     ReadingView,
     SavedReading,
     StudyMember,
+    ViewInfo,
 )
 from db.repository import OPERATOR, SESSION_HOURS, Repository
 from db.store import create_store, open_store, store_exists
@@ -48,6 +49,7 @@ __all__ = [
     "Repository",
     "SavedReading",
     "StudyMember",
+    "ViewInfo",
     "create_store",
     "open_store",
     "shown_address",

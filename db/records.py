@@ -9,7 +9,7 @@ import numpy as np
 
 from core.client_events import ClientEvent, ReadingTimes
 from core.protocol import Arm
-from core.study import Answer, Person, Presentation, Role
+from core.study import Answer, LeftSide, Person, Presentation, Role
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ReadingView:
     unit: str  # of the pixels: "counts", "grey" or "colour"
     name: str = ""  # such as "anterior"; empty where the manifest has no views
     pixel_spacing_mm: float | None = None
-    left_side: str | None = None  # where the patient's left lies: "image-left" or "image-right"; None: not known
+    left_side: LeftSide | None = None  # where the patient's left lies; None: not known
     origin: tuple[int, int] = (0, 0)  # row and column of the first pixel that is not padding; for the server only
 
 
@@ -70,6 +70,7 @@ class ImportSummary:
     n_images_new: int  # images whose pixels were not in the store yet
     n_excluded: int  # cases with an exclusion reason
     cases_per_cohort: dict[str, int]
+    views: tuple[str, ...] = ()  # of every case; none where the manifest has no views
     warnings: tuple[str, ...] = ()  # about the images: what the coordinator must look at
     image_notes: tuple[str, ...] = ()  # what was done to the images, counted
 
@@ -86,6 +87,21 @@ class CohortCount:
 
 
 @dataclass(frozen=True)
+class ViewInfo:
+    """What the picture of one view is."""
+
+    name: str  # empty where the manifest has no views
+    height: int
+    width: int
+    bits: int
+    is_colour: bool
+    pixel_spacing_mm: float | None
+    left_side: LeftSide | None
+    file_format: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CaseInfo:
     """A case as the coordinator knows it, without the reference standard."""
 
@@ -98,21 +114,23 @@ class CaseInfo:
     sex: str | None
     exclusion_reason: str | None
     source_name: str | None
-    height: int
-    width: int
-    bits: int
-    pixel_spacing_mm: float | None
-    file_format: str | None
-    image_notes: tuple[str, ...]
+    views: tuple[ViewInfo, ...]  # in the order of the study
+
+    @property
+    def image_notes(self) -> tuple[str, ...]:
+        """The notes of all views, each once."""
+        return tuple(dict.fromkeys(note for view in self.views for note in view.notes))
 
 
 @dataclass(frozen=True)
 class CaseImage:
-    """The first view of a case, for the model and the coordinator."""
+    """One view of a case, for the model and the coordinator."""
 
     case: str
-    pixels: np.ndarray  # (height, width), uint8 or uint16
+    pixels: np.ndarray  # (height, width), uint8 or uint16; in colour (height, width, 3), uint8
     pixel_spacing_mm: float | None
+    view: str = ""
+    left_side: LeftSide | None = None
 
 
 @dataclass(frozen=True)

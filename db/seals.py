@@ -21,6 +21,7 @@ from db.tables import (
     CaseRow,
     CohortRow,
     ImageRow,
+    LesionMaskRow,
     ModelVersionRow,
     PatientRow,
     PersonRow,
@@ -41,7 +42,10 @@ Seal = dict[str, Any]
 _OF_READER = ("login", "is_simulated", "years_of_experience", "specialty", "site", "has_used_model")
 
 #: What is sealed when a study opens, in the words of the messages.
-PARTS = ("reference standard", "cases", "images", "protocol", "declared model", "predictions")
+PARTS = ("reference standard", "lesion masks", "cases", "images", "protocol", "declared model", "predictions")
+
+
+_MASK_OF_CASE = LesionMaskRow.case_id == CaseRow.case_id
 
 
 def columns_of(*rows: type[Base]) -> list[sa.Column[Any]]:
@@ -129,6 +133,8 @@ def seal_of_part(
     match part:
         case "reference standard":
             tables, source, where = (ReferenceStandardRow,), sa.join(ReferenceStandardRow, CaseRow), of_study
+        case "lesion masks":
+            tables, source, where = (LesionMaskRow,), sa.join(LesionMaskRow, CaseRow, onclause=_MASK_OF_CASE), of_study
         case "cases":
             tables = (CaseRow, PatientRow, CohortRow)
             source = sa.join(CaseRow, PatientRow, PatientRow.patient_id == CaseRow.patient_id).join(

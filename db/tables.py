@@ -1,7 +1,7 @@
 """The tables, from the image to the reading, as typed SQLAlchemy classes.
 
 What the reading path touches: ``presentation``, ``reading``, ``case_image``, ``image``, ``study``, ``study_member``.
-What it never touches: ``reference_standard``, ``study_case``, ``patient``, ``cohort``, ``prediction``.
+What it never touches: ``reference_standard``, ``lesion_mask``, ``study_case``, ``patient``, ``cohort``, ``prediction``.
 
 Change a table here and write a migration in ``db/migrations/versions``; a test compares the two.
 """
@@ -203,7 +203,7 @@ class ReferenceStandardRow(Base):
 
     case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), primary_key=True)
     class_key: Mapped[str]
-    lesion_mask_png: Mapped[bytes | None]  # 0 and 255
+    lesion_mask_png: Mapped[bytes | None]  # of a case imported before masks were kept by view
 
 
 class ImageRow(Base):
@@ -227,11 +227,12 @@ class ImageRow(Base):
 
 
 class CaseImageRow(Base):
-    """A view of a case."""
+    """A view of a case; every case of a study that is read has the same views."""
 
     __tablename__ = "case_image"
     __table_args__ = (
         _check("view", "view_number >= 1"),
+        _check("left_side", "left_side IS NULL OR left_side IN ('image-left', 'image-right')"),
         _check("spacing", "pixel_spacing_mm IS NULL OR pixel_spacing_mm > 0"),
         _STRICT,
     )
@@ -242,6 +243,26 @@ class CaseImageRow(Base):
     pixel_spacing_mm: Mapped[float | None]
     file_format: Mapped[str | None]  # "JPEG", "PNG", "DICOM"; none: from no file, or stored before this was kept
     notes: Mapped[list[str]] = mapped_column(server_default="[]")  # what reading the file changed or found odd
+    view_name: Mapped[str] = mapped_column(server_default="")  # such as "anterior"; one name a number in a study
+    is_colour: Mapped[bool] = mapped_column(server_default=sa.false())
+    left_side: Mapped[str | None]  # where the patient's left lies
+
+
+class LesionMaskRow(Base):
+    """Where the lesion is in one view: part of the truth, which no method of a reader names."""
+
+    __tablename__ = "lesion_mask"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(
+            ["case_id", "view_number"], ["case_image.case_id", "case_image.view_number"], name="fk_lesion_mask_view"
+        ),
+        _check("png", "length(png) > 0"),
+        _STRICT,
+    )
+
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    view_number: Mapped[int] = mapped_column(primary_key=True)
+    png: Mapped[bytes]  # 0 and 255
 
 
 class StudyMemberRow(Base):

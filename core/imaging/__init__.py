@@ -14,7 +14,7 @@ from core.imaging.manifest import (
 )
 from core.imaging.mask import load_mask
 from core.imaging.notes import count_notes, is_loud
-from core.imaging.png import content_sha256, decode_png, encode_png
+from core.imaging.png import content_sha256, decode_png, encode_png, is_picture
 from core.imaging.render import default_window, render_uint8
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "find_giveaways",
     "folder_cases",
     "is_loud",
+    "is_picture",
     "laid_on",
     "load_image",
     "load_images",

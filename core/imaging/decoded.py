@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import ImageError
+from core.study import LeftSide
 
 MAX_PIXELS = 16_777_216  # 4096 x 4096; a gamma camera's largest matrix is 1024 x 1024
 
@@ -15,8 +16,9 @@ MAX_PIXELS = 16_777_216  # 4096 x 4096; a gamma camera's largest matrix is 1024 
 class Decoded:
     """Pixels of one file, and what was done to them."""
 
-    pixels: np.ndarray  # (height, width) uint8 or uint16
+    pixels: np.ndarray  # (height, width) uint8 or uint16; colour that is kept: (height, width, 3) uint8
     pixel_spacing_mm: float | None = None
+    left_side: LeftSide | None = None
     notes: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 

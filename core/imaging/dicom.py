@@ -1,7 +1,8 @@
 """DICOM nuclear medicine: one static planar frame as counts, or the reason why not.
 
-Nothing of the header survives but the pixel spacing. Modality alone proves nothing: the image type must say STATIC
-(DICOM PS3.3 C.8.4.9). A file with several static frames (detectors, energy windows) needs the number of the one frame.
+Nothing of the header survives but the pixel spacing and where the patient's left lies. Modality alone proves nothing:
+the image type must say STATIC (DICOM PS3.3 C.8.4.9). A file with several static frames (detectors, energy windows)
+needs the number of the one frame.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pydicom.uid import (
 
 from core.errors import ImageError
 from core.imaging.decoded import Decoded, check_size
+from core.study import LeftSide
 
 config.settings.reading_validation_mode = config.IGNORE  # header values are dropped, not judged
 
@@ -180,6 +182,7 @@ def _decode(header: Dataset, frame: int | None, notes: list[str]) -> Decoded:
     return Decoded(
         pixels=values.astype(np.uint8 if is_byte else np.uint16),
         pixel_spacing_mm=_spacing(header, notes),
+        left_side=_left_side(header, number, notes),
         notes=tuple(notes),
         dropped=tuple(dropped),
     )
@@ -434,6 +437,57 @@ def _spacing(header: Dataset, notes: list[str]) -> float | None:
             fix="export the image with square pixels",
         )
     return round((down + across) / 2, 6)
+
+
+def _left_side(header: Dataset, frame: int, notes: list[str]) -> LeftSide | None:
+    """Where the patient's left lies in a frame, as far as the header says it, and says it in one way."""
+    detector = _detector(header, frame)
+    is_single = int(header.get("NumberOfFrames") or 1) == 1  # what is said of the image cannot hold for opposite views
+    said = {
+        side
+        for side in (
+            _side_of_direction(str((header.get("PatientOrientation") or [""])[0])) if is_single else None,
+            _side_of_cosine(detector.get("ImageOrientationPatient") or header.get("ImageOrientationPatient")),
+        )
+        if side is not None
+    }
+    if len(said) > 1:
+        notes.append("LEFT SIDE UNKNOWN: the header's two statements of the orientation contradict each other")
+        return None
+    if said:
+        return said.pop()
+    views = list(detector.get("ViewCodeSequence") or header.get("ViewCodeSequence") or [])
+    words = str(views[0].get("CodeMeaning") or "").lower() if views else ""
+    is_anterior, is_posterior = "anter" in words, "poster" in words
+    if is_anterior == is_posterior:  # neither, or antero-posterior
+        return None
+    notes.append("left side taken from the name of the view, as cameras write it")
+    return LeftSide.IMAGE_RIGHT if is_anterior else LeftSide.IMAGE_LEFT
+
+
+def _detector(header: Dataset, frame: int) -> Dataset:
+    """What the header says of the detector that acquired a frame."""
+    items = list(header.get("DetectorInformationSequence") or [])
+    vector = header.get("DetectorVector")
+    numbers = [vector] if isinstance(vector, int) else list(vector or [])
+    place = int(numbers[frame - 1]) if len(numbers) >= frame else (frame if len(items) > 1 else 1)
+    return items[place - 1] if 1 <= place <= len(items) else Dataset()
+
+
+def _side_of_direction(direction: str) -> LeftSide | None:
+    """Left side where a row of pixels runs towards L, R or something else of the patient (PS3.3 C.7.6.1)."""
+    return {"L": LeftSide.IMAGE_RIGHT, "R": LeftSide.IMAGE_LEFT}.get(direction.strip().upper()[:1])
+
+
+def _side_of_cosine(orientation: object) -> LeftSide | None:
+    """Left side by the direction cosines of a row of pixels, of which x grows towards the left (PS3.3 C.7.6.2)."""
+    try:
+        across = float(orientation[0])  # type: ignore[index]
+    except (TypeError, ValueError, IndexError):
+        return None
+    if not 0.5 < abs(across) <= 1.001:  # a lateral view has neither side
+        return None
+    return LeftSide.IMAGE_RIGHT if across > 0 else LeftSide.IMAGE_LEFT
 
 
 def _clause(error: BaseException) -> str:

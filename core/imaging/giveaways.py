@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -29,7 +29,7 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of one case's image besides the patient."""
+    """What is known of the image of one view of a case besides the patient."""
 
     cohort: str
     truth: str  # class key
@@ -41,6 +41,8 @@ class ImageFacts:
     notes: tuple[str, ...] = ()
     centre: str | None = None
     scanner: str | None = None
+    view: str = ""
+    left_side: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,20 @@ def find_giveaways(facts: Iterable[ImageFacts]) -> list[Giveaway]:
         Chi-squared p below 0.01 with Cramér's V of at least 0.1, or one value for all of a class and for no other.
     """
     facts = list(facts)
+    found: dict[str, Giveaway] = {}
+    views = list(dict.fromkeys(fact.view for fact in facts))
+    for view in views:
+        of_view = [fact for fact in facts if fact.view == view]
+        for name, giveaway in _of_one_view(of_view).items():
+            is_of_case = name in _FIXES and view != views[0]  # centre, scanner: said once
+            if not is_of_case:
+                named = name if name in _FIXES or not view else f"{name} of the view '{view}'"
+                found[named] = replace(giveaway, property=named)
+    return list(found.values())
+
+
+def _of_one_view(facts: Sequence[ImageFacts]) -> dict[str, Giveaway]:
+    """The properties of one view's images that go with the class, each in the scope where that is clearest."""
     read = [fact for fact in facts if fact.cohort.casefold() not in TRAINING_COHORTS]
     names = list(dict.fromkeys(fact.cohort for fact in facts))
     scopes = {"all cohorts that are read": read} if len(names) > 1 else {}
@@ -94,7 +110,7 @@ def find_giveaways(facts: Iterable[ImageFacts]) -> list[Giveaway]:
             giveaway = _judge(name, scope, values, truth)
             if giveaway is not None and giveaway.cramers_v > getattr(found.get(name), "cramers_v", 0.0):
                 found[name] = giveaway
-    return list(found.values())
+    return found
 
 
 def _properties(facts: Sequence[ImageFacts]) -> dict[str, list[str]]:
@@ -104,6 +120,7 @@ def _properties(facts: Sequence[ImageFacts]) -> dict[str, list[str]]:
         "file format": [fact.file_format or "unknown" for fact in facts],
         "bit depth": [f"{fact.bits} bits" for fact in facts],
         "pixel spacing": [_spacing(fact.pixel_spacing_mm) for fact in facts],
+        "side of the patient's left": [fact.left_side or "not stated" for fact in facts],
         "centre": [fact.centre or "none" for fact in facts],
         "scanner": [fact.scanner or "none" for fact in facts],
     }

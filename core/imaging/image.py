@@ -15,6 +15,7 @@ from core.imaging.decoded import MAX_PIXELS
 from core.imaging.notes import remarks
 from core.imaging.png import content_sha256
 from core.runtime import available_cores
+from core.study import LeftSide
 
 MAX_FILE_BYTES = 64 * 1024 * 1024  # a planar scintigram is a few hundred kB
 MIN_SIDE = 16  # pixels; gamma cameras use 64 and more
@@ -58,23 +59,26 @@ _FIX_FORMAT = "export the image as JPEG, PNG or DICOM NM"
 class LoadedImage:
     """An image without any metadata but what stands here."""
 
-    pixels: np.ndarray  # (height, width), uint8 or uint16, bright is high
+    pixels: np.ndarray  # (height, width) uint8 or uint16, bright is high; kept colour is (height, width, 3) uint8
     bits: int  # 8 or 16
     pixel_spacing_mm: float | None
+    left_side: LeftSide | None  # where the patient's left lies, as far as a DICOM header says it
     content_sha256: str  # of shape, dtype and pixels
     file_format: str  # "JPEG", "PNG" or "DICOM"
     notes: tuple[str, ...]  # what was done to the pixels, and what is odd about them
     dropped: tuple[str, ...]  # names, never values, of the metadata that were left behind
 
 
-def load_image(path: Path | str, frame: int | None = None) -> LoadedImage:
-    """Read a JPEG, PNG or DICOM NM file as one grey picture.
+def load_image(path: Path | str, frame: int | None = None, *, is_colour_kept: bool = False) -> LoadedImage:
+    """Read a JPEG, PNG or DICOM NM file as one picture, grey unless colour is meant.
 
     Parameters
     ----------
     path : Path
     frame : int, optional
         Number of the frame, from 1, of a DICOM file that holds several static frames.
+    is_colour_kept : bool
+        Keep the colours of a JPEG or PNG as they are, in three channels; grey becomes three equal ones.
 
     Returns
     -------
@@ -95,17 +99,19 @@ def load_image(path: Path | str, frame: int | None = None) -> LoadedImage:
     data, kind = read_file(path)
     try:
         if kind == "DICOM":
+            if is_colour_kept:
+                raise ImageError("a DICOM file of counts has no colour to keep", fix="leave the column 'colour' blank")
             decoded = dicom.decode(data, frame)
         elif frame not in (None, 1):
             raise ImageError(f"there is no frame {frame} in a {kind}", fix="leave the column 'frame' blank")
         else:
-            decoded = raster.decode(data, kind)
+            decoded = raster.decode(data, kind, is_colour_kept=is_colour_kept)
     except ImageError as error:
         raise ImageError(
             error.problem, file=path, field=error.field, value=error.value, fix=error.fix or _FIX_FORMAT
         ) from error
     pixels = np.ascontiguousarray(decoded.pixels)
-    if min(pixels.shape) < MIN_SIDE:
+    if min(pixels.shape[:2]) < MIN_SIDE:
         raise ImageError(
             f"the picture is smaller than {MIN_SIDE} pixels",
             file=path,
@@ -117,6 +123,7 @@ def load_image(path: Path | str, frame: int | None = None) -> LoadedImage:
         pixels=pixels,
         bits=8 * pixels.dtype.itemsize,
         pixel_spacing_mm=decoded.pixel_spacing_mm,
+        left_side=decoded.left_side,
         content_sha256=content_sha256(pixels),
         file_format=kind,
         notes=(*decoded.notes, *remarks(pixels)),

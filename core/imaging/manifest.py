@@ -2,17 +2,20 @@
 
 Columns (``docs/phantoms.md`` shows an example): ``image`` path relative to the manifest; ``case`` and ``patient`` ids,
 kept exactly; ``class``; ``cohort`` ("training", "internal", ...); and, optional, ``frame`` (number from 1 of a DICOM
-frame), ``centre``, ``scanner``, ``age`` in years, ``sex`` F or M, ``exclusion_reason``, ``lesion_mask``.
+frame), ``view``, ``colour`` ("keep" keeps the colours of a JPEG or PNG), ``pixel_spacing_mm``, ``left_side`` of the
+patient (image-left or image-right), ``centre``, ``scanner``, ``age`` in years, ``sex`` F or M, ``exclusion_reason``,
+``lesion_mask``. A case with several views stands on one row for each; all but the picture agrees between them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,13 +29,20 @@ from core.progress import OnProgress
 from core.protocol import THYROID_CLASSES, DiseaseClass, class_key
 from core.runtime import in_order
 from core.spelling import Spellings, spelling_key
-from core.study import CaseRecord
+from core.study import CaseRecord, LeftSide
+
+T = TypeVar("T")
 
 REQUIRED_COLUMNS = ("image", "case", "patient", "class", "cohort")
-OPTIONAL_COLUMNS = ("frame", "centre", "scanner", "age", "sex", "exclusion_reason", "lesion_mask")
+PICTURE_COLUMNS = ("frame", "view", "colour", "pixel_spacing_mm", "left_side", "lesion_mask")  # of one view
+CASE_COLUMNS = ("centre", "scanner", "age", "sex", "exclusion_reason")  # of the case, the same for all its views
+OPTIONAL_COLUMNS = (*PICTURE_COLUMNS, *CASE_COLUMNS)
 TRAINING_COHORTS = ("training", "train")
 MAX_TEXT = 200  # characters in any field but the paths
 MAX_AGE_YEARS = 120
+MAX_SPACING_MM = 100  # of a pixel
+MOST_VIEWS = 8  # of one case
+_SIDES = {"": None, **{str(side): side for side in LeftSide}}
 _SHOWN = 20  # problems spelled out in the message of ManifestErrors
 
 
@@ -62,7 +72,7 @@ class ManifestErrors(ManifestError):  # noqa: N818  # holds several errors, each
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One case that passed every check; the fields are those of :class:`core.study.CaseRecord`, without pixels."""
+    """One view of a case that passed every check: the fields of :class:`core.study.CaseRecord`, without pixels."""
 
     case: str
     patient: str
@@ -76,6 +86,10 @@ class ManifestRow:
     sex: str | None = None
     exclusion_reason: str | None = None
     lesion_mask_path: Path | None = None
+    view: str = ""
+    is_colour_kept: bool = False
+    pixel_spacing_mm: float | None = None  # as the manifest says it
+    left_side: LeftSide | None = None
     row: int | None = None  # line of the manifest; None when it came from a folder
     content_sha256: str | None = None  # of the pixels when they were checked
 
@@ -126,7 +140,7 @@ class CaseStream(Iterable[CaseRecord]):
     ) -> None:
         self._rows = rows
         self._check = _Check(file, list(errors))
-        _check_cases(rows, self._check)
+        _check_views(rows, self._check)
         _check_patients(rows, self._check)
         self.warnings = (*_warnings(rows, classes), *warnings)  # what is odd but allowed
 
@@ -141,7 +155,7 @@ class CaseStream(Iterable[CaseRecord]):
                 cohort=row.cohort,
                 truth=row.truth,
                 pixels=image.pixels,
-                pixel_spacing_mm=image.pixel_spacing_mm,
+                pixel_spacing_mm=row.pixel_spacing_mm or image.pixel_spacing_mm,
                 centre=row.centre,
                 scanner=row.scanner,
                 age_years=row.age_years,
@@ -150,7 +164,9 @@ class CaseStream(Iterable[CaseRecord]):
                 source_name=row.source_name,
                 lesion_mask=mask if mask is not None and mask.any() else None,
                 file_format=image.file_format,
-                image_notes=(*image.notes, *metadata_note(image.dropped), *_mask_note(mask)),
+                image_notes=(*image.notes, *metadata_note(image.dropped), *_mask_note(mask), *_otherwise(row, image)),
+                view=row.view,
+                left_side=row.left_side or image.left_side,
             )
 
     def checked_rows(self, progress: OnProgress | None) -> ManifestRows:
@@ -231,7 +247,7 @@ def _decoded(row: ManifestRow) -> tuple[LoadedImage, np.ndarray | None] | Manife
         return None
     field_name = "image"
     try:
-        image = load_image(row.image_path, row.frame)
+        image = load_image(row.image_path, row.frame, is_colour_kept=row.is_colour_kept)
         field_name = "lesion_mask"
         path = row.lesion_mask_path
         return image, None if path is None or path == Path() else load_mask(path, image)
@@ -272,6 +288,10 @@ def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Ch
         sex=_sex(optional["sex"], line.number, check),
         exclusion_reason=optional["exclusion_reason"].strip() or None,
         lesion_mask_path=_inside(mask, folder, line.number, "lesion_mask", check) if mask.strip() else None,
+        view=_view(optional["view"], line.number, check),
+        is_colour_kept=_one_of(optional, "colour", {"": False, "grey": False, "keep": True}, line.number, check),
+        pixel_spacing_mm=_spacing(line, check) if optional["pixel_spacing_mm"] else None,
+        left_side=_one_of(optional, "left_side", _SIDES, line.number, check),
         row=line.number,
     )
 
@@ -305,6 +325,38 @@ def _age(line: CsvRow, check: _Check) -> float | None:
     return age
 
 
+def _view(value: str, row: int, check: _Check) -> str:
+    """The name of a view, as readers see it."""
+    if value != value.strip():
+        check.add("there are blanks before or after the text", row, "view", value, "remove them")
+    return value.strip()
+
+
+def _one_of(values: Mapping[str, str], name: str, known: Mapping[str, T], row: int, check: _Check) -> T:
+    """What a word of a short list means; the meaning of a blank where the word is unknown."""
+    text = values[name].strip().casefold()
+    if text not in known:
+        words = " or ".join(word for word in known if word)
+        check.add(f"the column knows {words} only", row, name, values[name], f"write {words}, or leave it blank")
+        return known[""]
+    return known[text]
+
+
+def _spacing(line: CsvRow, check: _Check) -> float | None:
+    """Millimetres of one pixel."""
+    value = line.text("pixel_spacing_mm")
+    try:
+        spacing = line.number_of("pixel_spacing_mm") if re.fullmatch(r"[\d.,]+", value, re.ASCII) else math.nan
+    except ManifestError as error:
+        check.errors.append(error)
+        return None
+    if not 0 < spacing <= MAX_SPACING_MM:
+        problem = f"the pixel spacing is no number of millimetres up to {MAX_SPACING_MM}"
+        check.add(problem, line.number, "pixel_spacing_mm", value, "write 2.4, with a point, or leave it blank")
+        return None
+    return spacing
+
+
 def _sex(value: str, row: int, check: _Check) -> str | None:
     """F, M, or None when blank."""
     known = {"f": "F", "female": "F", "m": "M", "male": "M", "": None}
@@ -335,20 +387,64 @@ def _inside(value: str, folder: Path, row: int, name: str, check: _Check) -> Pat
         return Path()
 
 
-def _check_cases(rows: Sequence[ManifestRow], check: _Check) -> None:
-    """Every case id once, by the rule of :mod:`core.spelling`."""
-    first: dict[str, ManifestRow] = {}
+def _check_views(rows: Sequence[ManifestRow], check: _Check) -> None:
+    """Every case once in each view, with the same views as every other case, and alike in all else."""
+    by_case: dict[str, dict[str, ManifestRow]] = {}
+    spelled: dict[str, str] = {}
     for row in rows:
-        other = first.setdefault(spelling_key(row.case), row)
-        if row.case.strip() and other is not row:
+        if spelled.setdefault(spelling_key(row.view), row.view) != row.view:
+            usual = spelled[spelling_key(row.view)]
+            check.add(f"the view is written '{usual}' elsewhere", row.row, "view", row.view, "write it one way")
+        if not row.case.strip():
+            continue
+        views = by_case.setdefault(spelling_key(row.case), {})
+        other = views.setdefault(spelling_key(row.view), row)
+        if other is not row:
             how = "" if other.case == row.case else f", written '{other.case}'"
+            which = f" with the view '{other.view}'" if row.view else ""
             check.add(
-                f"the case id stands in row {other.row} already{how}",
+                f"the case id stands in row {other.row} already{which}{how}",
                 row.row,
                 "case",
                 row.case,
-                "give every case an id that differs in more than capitals, blanks, Unicode form or a .0",
+                "give every case an id that differs in more than capitals, blanks, Unicode form or a .0; several views "
+                "of one case are told apart by the column 'view'",
             )
+        elif len(views) > 1:
+            _check_agreement(next(iter(views.values())), row, check)
+    _check_completeness(by_case, spelled, check)
+
+
+def _check_agreement(first: ManifestRow, row: ManifestRow, check: _Check) -> None:
+    """Two views of one case belong to one patient, have one class, and so on."""
+    columns = {"case": "case", "patient": "patient", "cohort": "cohort", "class": "truth", "age": "age_years"}
+    for column in ("case", "patient", "cohort", "class", *CASE_COLUMNS):
+        own, wanted = (getattr(each, columns.get(column, column)) for each in (row, first))
+        if own != wanted:
+            check.add(
+                f"row {first.row} is another view of case '{first.case}' and has the {column} '{wanted or ''}'",
+                row.row,
+                column,
+                own or "",
+                "write the same in both rows; if these are two cases, give them two ids",
+            )
+
+
+def _check_completeness(
+    by_case: Mapping[str, Mapping[str, ManifestRow]], spelled: Mapping[str, str], check: _Check
+) -> None:
+    """Every case that is read has the same views: a view that some lack would tell them apart."""
+    wanted = {view for views in by_case.values() for view in views}
+    if len(wanted) > MOST_VIEWS:
+        check.add(f"there are more than {MOST_VIEWS} views", None, "view", len(wanted), "take fewer views")
+    for views in by_case.values():
+        row = next(iter(views.values()))
+        for lacking in () if row.exclusion_reason is not None else sorted(wanted - views.keys()):
+            name = spelled.get(lacking) or "(blank)"
+            fix = "add its row, leave this view out of all cases, or give the case an exclusion_reason"
+            if "" in wanted:
+                fix = "fill the column 'view' in every row, or leave it blank in all"
+            check.add(f"case '{row.case}' has no view {name}, which others have", row.row, "view", row.view, fix)
 
 
 def _check_patients(rows: Sequence[ManifestRow], check: _Check) -> None:
@@ -382,12 +478,28 @@ def _check_picture(row: ManifestRow, image: LoadedImage, first: dict[str, Manife
     if other is not row:
         where = f"row {other.row}" if other.row is not None else other.source_name
         check.add(
-            f"the same picture is case '{other.case}' ({where}, cohort '{other.cohort}') already",
+            f"the same picture is case '{other.case}'{_of_view(other)} ({where}, cohort '{other.cohort}') already",
             row.row,
             "image",
             row.source_name,
             "keep one of the two, or give one an exclusion_reason",
         )
+
+
+def _of_view(row: ManifestRow) -> str:
+    """The view in a message, where there are views."""
+    return f", view '{row.view}'" if row.view else ""
+
+
+def _otherwise(row: ManifestRow, image: LoadedImage) -> tuple[str, ...]:
+    """Where the manifest is followed against the file's own header, which is said."""
+    notes = []
+    if row.left_side is not None and image.left_side not in (None, row.left_side):
+        notes.append(f"LEFT SIDE taken from the manifest against the file's header ({row.left_side})")
+    own = image.pixel_spacing_mm
+    if row.pixel_spacing_mm is not None and own is not None and abs(own - row.pixel_spacing_mm) > 0.01 * own:
+        notes.append(f"PIXEL SPACING taken from the manifest against the file's header ({own:g} mm in the header)")
+    return tuple(notes)
 
 
 def _mask_note(mask: np.ndarray | None) -> tuple[str, ...]:

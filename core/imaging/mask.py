@@ -45,7 +45,7 @@ def load_mask(path: Path, image: LoadedImage) -> np.ndarray:
         colours = decode_colours(data)
     except ImageError as error:
         raise ImageError(error.problem, file=path, value=error.value, fix=_FIX) from error
-    if colours.shape[:2] != image.pixels.shape:
+    if colours.shape[:2] != image.pixels.shape[:2]:
         raise ImageError(
             "the mask has another size than the image",
             file=path,

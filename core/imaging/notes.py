@@ -12,7 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 
 #: Beginnings of the notes that a coordinator must act on; the others tell what was done.
-LOUD = ("BLACK FRAME", "CONSTANT FRAME", "COLOURED MARKS", "EMPTY LESION MASK")
+LOUD = (
+    "BLACK FRAME", "CONSTANT FRAME", "COLOURED MARKS", "EMPTY LESION MASK", "LEFT SIDE", "PIXEL SPACING",
+)  # fmt: skip
 #: Metadata that say nothing about the picture or the patient.
 _TRIVIAL = frozenset(
     {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "aspect", "adobe", "adobe_transform", "srgb"}
@@ -23,12 +25,15 @@ _SHOWN_CASES = 5
 
 
 def remarks(pixels: np.ndarray) -> list[str]:
-    """What is odd about a grey picture: an empty frame, a bright background.
+    """What is odd about a picture: an empty frame; in grey, a bright background.
 
     Parameters
     ----------
-    pixels : uint8 or uint16 array, shape (height, width)
+    pixels : uint8 or uint16 array, shape (height, width), or uint8 (height, width, 3)
     """
+    is_colour = pixels.ndim == 3
+    if is_colour:
+        pixels = pixels.max(axis=2)
     common = int(np.argmax(np.bincount(pixels.ravel())))
     share = float(np.mean(pixels == common))
     low, high = int(pixels.min()), int(pixels.max())
@@ -38,6 +43,8 @@ def remarks(pixels: np.ndarray) -> list[str]:
         is_black = (high if is_flat else common) <= _BLACK
         return [f"{'BLACK' if is_black else 'CONSTANT'} FRAME: there is nothing to read ({shown})"]
     edge = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))
+    if is_colour:
+        return []
     if edge > (255 if pixels.dtype == np.uint8 else high) / 2 and edge > np.median(pixels[pixels != common]):
         return ["bright background: high counts are dark (inverse grey), kept as in the file"]
     return []

@@ -1,4 +1,4 @@
-"""JPEG and PNG: one upright grey picture, or a reason why not.
+"""JPEG and PNG: one upright picture, grey unless colour is meant, or a reason why not.
 
 The format plugins are opened directly, so that nothing but the format which the first bytes announce is tried.
 """
@@ -26,8 +26,8 @@ _KEPT = {"gamma", "progressive", "progression", "interlace", "transparency", "de
 _PNG_GREY = 0  # colour type of the IHDR chunk
 
 
-def decode(data: bytes, kind: str) -> Decoded:
-    """Decode the bytes of a JPEG or PNG.
+def decode(data: bytes, kind: str, *, is_colour_kept: bool = False) -> Decoded:
+    """Decode the bytes of a JPEG or PNG, as grey or with its colours.
 
     Raises
     ------
@@ -37,7 +37,8 @@ def decode(data: bytes, kind: str) -> Decoded:
     image = _load(data, kind)
     notes: list[str] = []
     upright = _upright(image, notes)
-    pixels = _grey(upright, notes, is_lossless=kind == "PNG")
+    plain = _without_transparency(upright, notes)
+    pixels = _colours(plain, notes) if is_colour_kept else _grey(plain, notes, is_lossless=kind == "PNG")
     return Decoded(pixels=pixels, notes=tuple(notes), dropped=_dropped(image, data, kind))
 
 
@@ -134,18 +135,15 @@ def _orientation(exif: bytes) -> int:
     return 1
 
 
-def _grey(image: Image.Image, notes: list[str], *, is_lossless: bool) -> np.ndarray:
-    """One grey channel of 8 or 16 bits."""
+def _without_transparency(image: Image.Image, notes: list[str]) -> Image.Image:
+    """The picture as grey or RGB, when no pixel of it is transparent."""
     mode = image.mode
     if mode == "CMYK":
         raise ImageError("the JPEG is in CMYK, where greys are ambiguous", fix="export it as RGB or grey")
     if mode.startswith("I"):
-        values = np.asarray(image)
         if "transparency" in image.info:
             raise ImageError("the PNG has transparent pixels", fix="flatten it on its background")
-        if values.size and (values.min() < 0 or values.max() > np.iinfo(np.uint16).max):
-            raise ImageError("the picture has values outside 0 to 65535", value=mode)
-        return values.astype(np.uint16)
+        return image
     if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         colour = image.convert("RGBA")
         if np.asarray(colour.getchannel("A")).min() < 255:
@@ -154,17 +152,42 @@ def _grey(image: Image.Image, notes: list[str], *, is_lossless: bool) -> np.ndar
                 fix="flatten it on its background",
             )
         notes.append("opaque transparency channel left out")
-        image = colour.convert("RGB")
-    elif mode in ("P", "YCbCr", "LAB", "HSV"):
-        image = image.convert("RGB")
-    if image.mode == "RGB":
-        channels = np.asarray(image)
-        if np.array_equal(channels[..., 0], channels[..., 1]) and np.array_equal(channels[..., 0], channels[..., 2]):
-            return channels[..., 0].copy()
-        return grey_of_colour(channels, notes, is_lossless=is_lossless)
-    if image.mode in ("L", "1"):
+        return colour.convert("RGB")
+    if mode in ("P", "YCbCr", "LAB", "HSV"):
+        return image.convert("RGB")
+    if mode not in ("RGB", "L", "1"):
+        raise ImageError("this kind of picture is not accepted", value=mode, fix="export it as grey or RGB")
+    return image
+
+
+def _grey(image: Image.Image, notes: list[str], *, is_lossless: bool) -> np.ndarray:
+    """One grey channel of 8 or 16 bits."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.size and (values.min() < 0 or values.max() > np.iinfo(np.uint16).max):
+            raise ImageError("the picture has values outside 0 to 65535", value=image.mode)
+        return values.astype(np.uint16)
+    if image.mode != "RGB":
         return np.asarray(image.convert("L"), dtype=np.uint8)
-    raise ImageError("this kind of picture is not accepted", value=image.mode, fix="export it as grey or RGB")
+    channels = np.asarray(image)
+    if _is_grey(channels):
+        return channels[..., 0].copy()
+    return grey_of_colour(channels, notes, is_lossless=is_lossless)
+
+
+def _colours(image: Image.Image, notes: list[str]) -> np.ndarray:
+    """Three channels of 8 bits, exactly as they are."""
+    if image.mode.startswith("I"):
+        raise ImageError("the PNG is grey with 16 bits: there is no colour to keep", fix="leave 'colour' blank")
+    channels = np.array(image.convert("RGB"))
+    is_grey = _is_grey(channels)
+    notes.append("grey picture kept as colour: three equal channels" if is_grey else "colour kept as it is")
+    return channels
+
+
+def _is_grey(channels: np.ndarray) -> bool:
+    """Whether the three channels are equal."""
+    return np.array_equal(channels[..., 0], channels[..., 1]) and np.array_equal(channels[..., 0], channels[..., 2])
 
 
 def _dropped(image: Image.Image, data: bytes, kind: str) -> tuple[str, ...]:

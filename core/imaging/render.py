@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from core.errors import ImageError
+from core.imaging.png import is_picture
 
 WINDOW_RANK = 6  # the window's top is the 6th-highest pixel, so that a few noisy pixels cannot darken the picture
 
@@ -32,23 +33,25 @@ def default_window(pixels: np.ndarray) -> tuple[float, float]:
 
 
 def render_uint8(pixels: np.ndarray, window: tuple[float, float] | None = None) -> np.ndarray:
-    """Map a window of values linearly onto 0 to 255.
+    """Map a window of values linearly onto 0 to 255; colour stays as it is.
 
     Parameters
     ----------
-    pixels : uint8 or uint16 array, shape (height, width)
+    pixels : uint8 or uint16 array, shape (height, width), or uint8 (height, width, 3) without a window
     window : tuple of float, optional
         (low, high): values up to ``low`` become 0, from ``high`` on 255. None takes :func:`default_window`.
 
     Returns
     -------
-    uint8 array, shape (height, width)
+    uint8 array, shape of the pixels
 
     Raises
     ------
     ImageError
         If the array is no grey image, or the window is not finite with low < high.
     """
+    if pixels.ndim == 3 and window is None and is_picture(pixels):
+        return pixels.copy()
     _check(pixels)
     if window is None:
         if pixels.dtype == np.uint8:

@@ -13,16 +13,18 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError, InputError
 from core.progress import OnProgress
 from core.study import CaseRecord, Role, StudyState
-from db.import_batch import ImportBatch, PreparedCase
+from db.import_batch import ImportBatch, PreparedView
 from db.records import ImportSummary
 from db.repository.access import RepositoryBase, allowed, new_id, require_state
 from db.repository.cases import image_facts
 from db.repository.orders import make_all_orders
 from db.tables import (
+    Base,
     CaseImageRow,
     CaseRow,
     CohortRow,
     ImageRow,
+    LesionMaskRow,
     PatientRow,
     ReferenceStandardRow,
     StudyRow,
@@ -92,8 +94,8 @@ class ImportRepository(RepositoryBase):
                 require_state(row, "importing cases", StudyState.DRAFT)
                 if self._protocol(db_session, row) != protocol:
                     raise ConflictError(f"The protocol of study '{study_key}' was changed meanwhile; import again.")
-                stored, facts = _stored_images(db_session, row, batch.cases), image_facts(db_session, row)
-                shared = self._shared_images(db_session, row, batch.cases, shared_images)
+                stored, facts = _stored_images(db_session, row, batch), image_facts(db_session, row)
+                shared = self._shared_images(db_session, row, batch.views, shared_images)
                 n_new = self._store(db_session, row, batch, stored, on_progress)
                 make_all_orders(db_session, row, protocol)
                 summary = _with_shared(batch.summary(n_new, facts), shared)
@@ -104,6 +106,7 @@ class ImportRepository(RepositoryBase):
                     n_cases=summary.n_cases,
                     n_excluded=summary.n_excluded,
                     cases_per_cohort=summary.cases_per_cohort,
+                    views=list(summary.views),
                     warnings=list(summary.warnings),
                     image_notes=list(summary.image_notes),
                     **({"shared_images": _by_name(shared), "reason": shared_images} if shared else {}),
@@ -131,13 +134,13 @@ class ImportRepository(RepositoryBase):
             row = self._study_row(db_session, study_key)
             require_state(row, "importing cases", StudyState.DRAFT)
             batch.take(records, self._protocol(db_session, row), total, on_progress)
-            stored = _stored_images(db_session, row, batch.cases)
-            shared = self._shared_images(db_session, row, batch.cases, shared_images)
-            n_new = len({case.content_sha256 for case in batch.cases} - stored.keys())
+            stored = _stored_images(db_session, row, batch)
+            shared = self._shared_images(db_session, row, batch.views, shared_images)
+            n_new = len({view.content_sha256 for view in batch.views} - stored.keys())
             return _with_shared(batch.summary(n_new, image_facts(db_session, row)), shared)
 
     def _shared_images(
-        self, db_session: Session, study: StudyRow, cases: Sequence[PreparedCase], reason: str | None
+        self, db_session: Session, study: StudyRow, views: Sequence[PreparedView], reason: str | None
     ) -> list[SharedWith]:
         """The other studies that have some of these images; refuse them without a reason where one is not unsealed.
 
@@ -145,8 +148,8 @@ class ImportRepository(RepositoryBase):
         """
         found: dict[str, dict[str, str]] = {}
         states: dict[str, str] = {}
-        own_key = {case.content_sha256: case.case for case in cases}
-        for part in _parts(cases, 1000):
+        own_key = {view.content_sha256: view.case for view in views}
+        for part in _parts(views, 1000):
             rows = db_session.execute(
                 sa.select(StudyRow.study_key, StudyRow.state, ImageRow.content_sha256, CaseRow.case_key)
                 .join(CaseRow, CaseRow.study_id == StudyRow.study_id)
@@ -154,7 +157,7 @@ class ImportRepository(RepositoryBase):
                 .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
                 .where(
                     StudyRow.study_id != study.study_id,
-                    ImageRow.content_sha256.in_([case.content_sha256 for case in part]),
+                    ImageRow.content_sha256.in_([view.content_sha256 for view in part]),
                 )
             )
             for key, state, sha256, other_case in rows:
@@ -184,62 +187,106 @@ class ImportRepository(RepositoryBase):
         on_progress: OnProgress | None,
     ) -> int:
         """Write the batch; give the number of new images."""
-        cohort_ids = _cohort_ids(db_session, study, batch.cases)
-        patient_ids = _patient_ids(db_session, study, batch.cases, cohort_ids)
+        cohort_ids = _cohort_ids(db_session, study, batch.cases.values())
+        patient_ids = _patient_ids(db_session, study, batch.cases.values(), cohort_ids)
+        numbers = _view_numbers(db_session, study, batch)
+        case_ids: dict[str, str] = {}
         n_new = done = 0
-        for part in _parts(batch.cases):
-            images, cases, views, truths = [], [], [], []
-            for case in part:
-                if case.content_sha256 not in image_ids:
-                    image_ids[case.content_sha256] = new_id()
+        for part in _parts(batch.views):
+            images: list[dict[str, object]] = []
+            cases: list[dict[str, object]] = []
+            truths: list[dict[str, object]] = []
+            views: list[dict[str, object]] = []
+            masks: list[dict[str, object]] = []
+            for view in part:
+                if view.content_sha256 not in image_ids:
+                    image_ids[view.content_sha256] = new_id()
                     images.append(
                         {
-                            "image_id": image_ids[case.content_sha256],
-                            "content_sha256": case.content_sha256,
-                            "height": case.height,
-                            "width": case.width,
-                            "bits": case.bits,
-                            "png": batch.bytes_at(case.png_at),
+                            "image_id": image_ids[view.content_sha256],
+                            **{name: getattr(view, name) for name in ("content_sha256", "height", "width", "bits")},
+                            "png": batch.bytes_at(view.png_at),
                         }
                     )
-                case_id = new_id()
-                cases.append(
-                    {
-                        "case_id": case_id,
-                        "study_id": study.study_id,
-                        "cohort_id": cohort_ids[case.cohort],
-                        "patient_id": patient_ids[case.patient],
-                        "case_key": case.case,
-                        "centre": case.centre,
-                        "scanner": case.scanner,
-                        "age_years": case.age_years,
-                        "sex": case.sex,
-                        "exclusion_reason": case.exclusion_reason,
-                        "source_name": case.source_name,
-                    }
-                )
+                if view.case not in case_ids:
+                    case_ids[view.case] = new_id()
+                    cases.append(_case_row(view, case_ids, study, cohort_ids, patient_ids))
+                    truths.append({"case_id": case_ids[view.case], "class_key": view.truth, "lesion_mask_png": None})
+                place = {"case_id": case_ids[view.case], "view_number": numbers[view.view]}
                 views.append(
                     {
-                        "case_id": case_id,
-                        "view_number": 1,
-                        "image_id": image_ids[case.content_sha256],
-                        "pixel_spacing_mm": case.pixel_spacing_mm,
-                        "file_format": case.file_format,
-                        "notes": list(case.image_notes),
+                        **place,
+                        "image_id": image_ids[view.content_sha256],
+                        **{name: getattr(view, name) for name in ("pixel_spacing_mm", "file_format", "is_colour")},
+                        "notes": list(view.image_notes),
+                        "view_name": view.view,
+                        "left_side": view.left_side,
                     }
                 )
-                mask = None if case.mask_at is None else batch.bytes_at(case.mask_at)
-                truths.append({"case_id": case_id, "class_key": case.truth, "lesion_mask_png": mask})
-            if images:
-                db_session.execute(sa.insert(ImageRow), images)
-            db_session.execute(sa.insert(CaseRow), cases)
-            db_session.execute(sa.insert(CaseImageRow), views)
-            db_session.execute(sa.insert(ReferenceStandardRow), truths)
+                if view.mask_at is not None:
+                    masks.append({**place, "png": batch.bytes_at(view.mask_at)})
+            written: list[tuple[type[Base], list[dict[str, object]]]] = [
+                (ImageRow, images), (CaseRow, cases), (CaseImageRow, views), (ReferenceStandardRow, truths),
+                (LesionMaskRow, masks),
+            ]  # fmt: skip
+            for table, rows in written:
+                if rows:
+                    db_session.execute(sa.insert(table), rows)
             n_new += len(images)
             done += len(part)
             if on_progress is not None:
-                on_progress(done, len(batch.cases), "storing cases")
+                on_progress(done, len(batch.views), "storing cases")
         return n_new
+
+
+def _case_row(
+    view: PreparedView,
+    case_ids: dict[str, str],
+    study: StudyRow,
+    cohort_ids: dict[str, str],
+    patient_ids: dict[str, str],
+) -> dict[str, object]:
+    """What its first view says of a case."""
+    return {
+        "case_id": case_ids[view.case],
+        "study_id": study.study_id,
+        "cohort_id": cohort_ids[view.cohort],
+        "patient_id": patient_ids[view.patient],
+        "case_key": view.case,
+        **{
+            name: getattr(view, name)
+            for name in ("centre", "scanner", "age_years", "sex", "exclusion_reason", "source_name")
+        },
+    }
+
+
+def _view_numbers(db_session: Session, study: StudyRow, batch: ImportBatch) -> dict[str, int]:
+    """Number of every view by name; refuse views that the study's other cases do not have, and the other way round."""
+    stored = {
+        name: (number, is_colour)
+        for name, number, is_colour in db_session.execute(
+            sa.select(CaseImageRow.view_name, CaseImageRow.view_number, CaseImageRow.is_colour)
+            .join(CaseRow, CaseRow.case_id == CaseImageRow.case_id)
+            .where(CaseRow.study_id == study.study_id)
+            .distinct()
+        )
+    }
+    if not stored:
+        return {name: number for number, name in enumerate(batch.view_names, 1)}
+    known, new = (", ".join(f"'{name}'" if name else "without a name" for name in names)
+                  for names in (sorted(stored, key=lambda name: stored[name]), batch.view_names))  # fmt: skip
+    if set(stored) != set(batch.view_names):
+        raise ConflictError(
+            f"The cases of study '{study.study_key}' have the views {known}, these have {new}; nothing was imported. "
+            "Fix: import cases with the same views, or make a new study."
+        )
+    for view in batch.views:
+        if stored[view.view][1] != view.is_colour:
+            raise ConflictError(
+                f"Case '{view.case}' is {'in colour' if view.is_colour else 'grey'}, the cases of study "
+                f"'{study.study_key}' are not; nothing was imported. Fix: change the column 'colour' of the manifest."
+            )
+    return {name: number for name, (number, _) in stored.items()}
 
 
 def _parts(rows: Sequence[_T], size: int = _ROWS) -> Iterator[Sequence[_T]]:
@@ -248,12 +295,12 @@ def _parts(rows: Sequence[_T], size: int = _ROWS) -> Iterator[Sequence[_T]]:
         yield rows[start : start + size]
 
 
-def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> dict[str, str]:
+def _stored_images(db_session: Session, study: StudyRow, batch: ImportBatch) -> dict[str, str]:
     """Image ids by hash of the images that the store has; refuse what the study has already."""
     known_cases = set(db_session.scalars(sa.select(CaseRow.case_key).where(CaseRow.study_id == study.study_id)))
-    for case in cases:
-        if case.case in known_cases:
-            raise ConflictError(f"Case '{case.case}' is in study '{study.study_key}' already; nothing was imported.")
+    for name in batch.cases:
+        if name in known_cases:
+            raise ConflictError(f"Case '{name}' is in study '{study.study_key}' already; nothing was imported.")
     in_study = dict(
         db_session.execute(
             sa.select(ImageRow.content_sha256, CaseRow.case_key)
@@ -263,20 +310,21 @@ def _stored_images(db_session: Session, study: StudyRow, cases: Sequence[Prepare
         ).all()
     )
     stored: dict[str, str] = {}
-    for part in _parts(cases, 1000):
-        hashes = [case.content_sha256 for case in part]
+    for part in _parts(batch.views, 1000):
+        hashes = [view.content_sha256 for view in part]
         stored.update(
             db_session.execute(
                 sa.select(ImageRow.content_sha256, ImageRow.image_id).where(ImageRow.content_sha256.in_(hashes))
             ).all()
         )
-    for case in cases:
-        if case.exclusion_reason is None and case.content_sha256 in in_study:
+    for view in batch.views:
+        if view.exclusion_reason is None and view.content_sha256 in in_study:
             raise ConflictError(
-                f"Case '{case.case}' has the same image as case '{in_study[case.content_sha256]}' of this study; "
+                f"Case '{view.case}' has the same image as case '{in_study[view.content_sha256]}' of this study; "
                 "nothing was imported. Fix: remove it, or give it an exclusion_reason."
             )
-    _refuse_moved_patients(db_session, study, cases)
+    _refuse_moved_patients(db_session, study, batch.cases.values())
+    _view_numbers(db_session, study, batch)
     return stored
 
 
@@ -297,7 +345,7 @@ def _with_shared(summary: ImportSummary, shared: Sequence[SharedWith]) -> Import
     return replace(summary, warnings=(*summary.warnings, *said))
 
 
-def _refuse_moved_patients(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> None:
+def _refuse_moved_patients(db_session: Session, study: StudyRow, cases: Iterable[PreparedView]) -> None:
     """A patient who is in one cohort of the study cannot come in another one."""
     cohort_of = dict(
         db_session.execute(
@@ -317,7 +365,7 @@ def _refuse_moved_patients(db_session: Session, study: StudyRow, cases: Sequence
             )
 
 
-def _cohort_ids(db_session: Session, study: StudyRow, cases: Sequence[PreparedCase]) -> dict[str, str]:
+def _cohort_ids(db_session: Session, study: StudyRow, cases: Iterable[PreparedView]) -> dict[str, str]:
     """Ids of the cohorts by name; new ones are made."""
     ids = dict(
         db_session.execute(
@@ -332,7 +380,7 @@ def _cohort_ids(db_session: Session, study: StudyRow, cases: Sequence[PreparedCa
 
 
 def _patient_ids(
-    db_session: Session, study: StudyRow, cases: Sequence[PreparedCase], cohort_ids: dict[str, str]
+    db_session: Session, study: StudyRow, cases: Iterable[PreparedView], cohort_ids: dict[str, str]
 ) -> dict[str, str]:
     """Ids of the patients by key; new ones are made."""
     ids = dict(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
 from core.imaging import Giveaway, ImageFacts, decode_png, find_giveaways
-from core.study import Role
-from db.records import CaseImage, CaseInfo, CohortCount
+from core.study import LeftSide, Role
+from db.records import CaseImage, CaseInfo, CohortCount, ViewInfo
 from db.repository.access import RepositoryBase, allowed
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, PatientRow, ReferenceStandardRow, StudyRow
 
@@ -60,33 +64,21 @@ class CaseRepository(RepositoryBase):
                 .add_columns(ImageRow.height, ImageRow.width, ImageRow.bits)
                 .join(PatientRow, PatientRow.patient_id == CaseRow.patient_id)
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
-                .join(CaseImageRow, (CaseImageRow.case_id == CaseRow.case_id) & (CaseImageRow.view_number == 1))
+                .join(CaseImageRow, CaseImageRow.case_id == CaseRow.case_id)
                 .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
                 .where(CaseRow.study_id == row.study_id)
-                .order_by(CaseRow.case_key)
+                .order_by(CaseRow.case_key, CaseImageRow.view_number)
             )
             if cohort is not None:
                 query = query.where(CohortRow.name == cohort)
-            return [
-                CaseInfo(
-                    case=case.case_key,
-                    patient=patient,
-                    cohort=name,
-                    centre=case.centre,
-                    scanner=case.scanner,
-                    age_years=case.age_years,
-                    sex=case.sex,
-                    exclusion_reason=case.exclusion_reason,
-                    source_name=case.source_name,
-                    height=height,
-                    width=width,
-                    bits=bits,
-                    pixel_spacing_mm=view.pixel_spacing_mm,
-                    file_format=view.file_format,
-                    image_notes=tuple(view.notes),
-                )
-                for case, patient, name, view, height, width, bits in db_session.execute(query)
-            ]
+            of_case = groupby(db_session.execute(query), key=lambda found: str(found[0].case_key))
+            return [_case_info(list(rows)) for _, rows in of_case]
+
+    @allowed(Role.COORDINATOR)
+    def views(self, study_key: str) -> tuple[str, ...]:
+        """Names of the views that every case has, in their order; ("",) where they have no names, () without cases."""
+        with self._reading() as db_session:
+            return tuple(view_numbers(db_session, self._study_row(db_session, study_key)))
 
     @allowed(Role.COORDINATOR)
     def image_giveaways(self, study_key: str) -> list[Giveaway]:
@@ -95,25 +87,97 @@ class CaseRepository(RepositoryBase):
             return find_giveaways(image_facts(db_session, self._study_row(db_session, study_key)))
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
-    def case_image(self, study_key: str, case: str) -> CaseImage:
-        """Pixels of one case.
+    def case_image(self, study_key: str, case: str, view: str | None = None) -> CaseImage:
+        """One view of one case: that which the model takes, unless another is named.
 
         Raises
         ------
         NotFoundError
-            If the study has no such case.
+            If the study has no such case, or the case no such view.
         """
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
+            wanted = self._protocol(db_session, row).model_view if view is None else view
+            number = view_number(db_session, row, wanted)
             found = db_session.execute(
-                sa.select(ImageRow.png, CaseImageRow.pixel_spacing_mm)
+                sa.select(ImageRow.png, CaseImageRow.pixel_spacing_mm, CaseImageRow.view_name, CaseImageRow.left_side)
                 .join(CaseImageRow, CaseImageRow.image_id == ImageRow.image_id)
                 .join(CaseRow, CaseRow.case_id == CaseImageRow.case_id)
-                .where(CaseRow.study_id == row.study_id, CaseRow.case_key == case, CaseImageRow.view_number == 1)
+                .where(CaseRow.study_id == row.study_id, CaseRow.case_key == case, CaseImageRow.view_number == number)
             ).first()
         if found is None:
-            raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
-        return CaseImage(case=case, pixels=decode_png(found.png), pixel_spacing_mm=found.pixel_spacing_mm)
+            with_view = f" with the view '{view}'" if view else ""
+            raise NotFoundError(f"Study '{study_key}' has no case '{case}'{with_view}.")
+        return case_image_of(case, found)
+
+
+def case_image_of(case: str, found: Any) -> CaseImage:
+    """A view of a case from its stored form."""
+    return CaseImage(
+        case=case,
+        pixels=decode_png(found.png),
+        pixel_spacing_mm=found.pixel_spacing_mm,
+        view=found.view_name,
+        left_side=None if found.left_side is None else LeftSide(found.left_side),
+    )
+
+
+def view_numbers(db_session: Session, study: StudyRow) -> dict[str, int]:
+    """Number of every view of a study's cases by its name, in their order."""
+    rows = db_session.execute(
+        sa.select(CaseImageRow.view_name, CaseImageRow.view_number)
+        .join(CaseRow, CaseRow.case_id == CaseImageRow.case_id)
+        .where(CaseRow.study_id == study.study_id)
+        .distinct()
+        .order_by(CaseImageRow.view_number)
+    )
+    return dict(rows.all())
+
+
+def view_number(db_session: Session, study: StudyRow, name: str) -> int:
+    """Number of a view by its name; the first for an empty name.
+
+    Raises
+    ------
+    NotFoundError
+        If the study's cases have no such view.
+    """
+    if not name:
+        return 1
+    numbers = view_numbers(db_session, study)
+    if name not in numbers:
+        known = ", ".join(f"'{view}'" for view in numbers if view) or "one view without a name"
+        raise NotFoundError(
+            f"The cases of study '{study.study_key}' have no view '{name}', but {known}. "
+            "Fix: write one of them as model_view in the protocol, or leave it empty for the first."
+        )
+    return numbers[name]
+
+
+def _case_info(rows: Sequence[Any]) -> CaseInfo:
+    """One case from the rows of its views."""
+    case, patient, cohort, *_ = rows[0]
+    names = ("centre", "scanner", "age_years", "sex", "exclusion_reason", "source_name")
+    return CaseInfo(
+        case=case.case_key,
+        patient=patient,
+        cohort=cohort,
+        **{name: getattr(case, name) for name in names},
+        views=tuple(
+            ViewInfo(
+                name=view.view_name,
+                height=height,
+                width=width,
+                bits=bits,
+                is_colour=view.is_colour,
+                pixel_spacing_mm=view.pixel_spacing_mm,
+                left_side=None if view.left_side is None else LeftSide(view.left_side),
+                file_format=view.file_format,
+                notes=tuple(view.notes),
+            )
+            for _, _, _, view, height, width, bits in rows
+        ),
+    )
 
 
 def image_facts(db_session: Session, study: StudyRow) -> list[ImageFacts]:
@@ -123,10 +187,10 @@ def image_facts(db_session: Session, study: StudyRow) -> list[ImageFacts]:
         .add_columns(ImageRow.height, ImageRow.width, ImageRow.bits)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
         .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
-        .join(CaseImageRow, (CaseImageRow.case_id == CaseRow.case_id) & (CaseImageRow.view_number == 1))
+        .join(CaseImageRow, CaseImageRow.case_id == CaseRow.case_id)
         .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
         .where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
-        .order_by(CaseRow.case_key)
+        .order_by(CaseImageRow.view_number, CaseRow.case_key)
     )
     return [
         ImageFacts(
@@ -140,6 +204,8 @@ def image_facts(db_session: Session, study: StudyRow) -> list[ImageFacts]:
             notes=tuple(view.notes),
             centre=case.centre,
             scanner=case.scanner,
+            view=view.view_name,
+            left_side=view.left_side,
         )
         for case, cohort, truth, view, height, width, bits in rows
     ]

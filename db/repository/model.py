@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
-from core.imaging import decode_png
 from core.study import Role
 from db.audit import chain_end
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
 from db.repository.access import RepositoryBase, allowed
+from db.repository.cases import case_image_of, view_number
 from db.seals import columns_of, seal
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow
 
@@ -112,7 +112,9 @@ class ModelRepository(RepositoryBase):
         only: Sequence[str] | None = None,
         batch_size: int = 32,
     ) -> Iterator[CaseImage]:
-        """Cases with pixels, by case id; a few at a time, so that no transaction stays open while the model computes.
+        """Cases with the pixels of the view that the protocol gives the model, by case id; a few at a time.
+
+        No transaction stays open while the model computes.
 
         Parameters
         ----------
@@ -136,19 +138,21 @@ class ModelRepository(RepositoryBase):
         while True:
             with self._reading() as db_session:
                 study = self._study_row(db_session, study_key)
+                number = view_number(db_session, study, self._protocol(db_session, study).model_view)
                 query = _to_predict(study, cohort, without_model)
                 if only is not None:
                     query = query.where(CaseRow.case_key.in_(only))
+                of_view = (CaseImageRow.pixel_spacing_mm, CaseImageRow.view_name, CaseImageRow.left_side)
                 rows = db_session.execute(
-                    query.add_columns(ImageRow.png, CaseImageRow.pixel_spacing_mm)
-                    .join(CaseImageRow, (CaseImageRow.case_id == CaseRow.case_id) & (CaseImageRow.view_number == 1))
+                    query.add_columns(ImageRow.png, *of_view)
+                    .join(CaseImageRow, CaseImageRow.case_id == CaseRow.case_id)
                     .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
-                    .where(CaseRow.case_key > after)
+                    .where(CaseImageRow.view_number == number, CaseRow.case_key > after)
                     .order_by(CaseRow.case_key)
                     .limit(batch_size)
                 ).all()
-            for case, png, spacing in rows:
-                yield CaseImage(case=case, pixels=decode_png(png), pixel_spacing_mm=spacing)
+            for found in rows:
+                yield case_image_of(found[0], found)
             if len(rows) < batch_size:
                 return
             after = rows[-1][0]

@@ -15,7 +15,7 @@ from core.client_events import read_events
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm
-from core.study import Answer, Presentation, Receipt, Role, Study, StudyState, check_answer
+from core.study import Answer, LeftSide, Presentation, Receipt, Role, Study, StudyState, check_answer
 from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
 from db.repository.access import RepositoryBase, allowed, holds, new_id
 from db.seals import entry_of_reading
@@ -98,8 +98,8 @@ class ReadingRepository(RepositoryBase):
             _require_open(study)
             canvases = self._canvases(db_session, study)
             found = db_session.execute(
-                sa.select(CaseImageRow.view_number, CaseImageRow.pixel_spacing_mm)
-                .add_columns(ImageRow.height, ImageRow.width, ImageRow.png)
+                sa.select(CaseImageRow.view_number, CaseImageRow.view_name, CaseImageRow.left_side)
+                .add_columns(CaseImageRow.pixel_spacing_mm, ImageRow.height, ImageRow.width, ImageRow.png)
                 .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
                 .where(CaseImageRow.case_id == presentation.case_id)
                 .order_by(CaseImageRow.view_number)
@@ -262,6 +262,7 @@ class ReadingRepository(RepositoryBase):
                 sa.func.max(ImageRow.width),
                 sa.func.max(ImageRow.bits),
                 sa.func.min(ImageRow.bits),
+                sa.func.max(sa.cast(CaseImageRow.is_colour, sa.Integer)),
             )
             .select_from(PresentationRow)
             .join(CaseImageRow, CaseImageRow.case_id == PresentationRow.case_id)
@@ -270,8 +271,8 @@ class ReadingRepository(RepositoryBase):
             .group_by(CaseImageRow.view_number)
         )
         return {
-            view: Canvas(height, width, bits, "counts" if fewest_bits == 16 else "grey")
-            for view, height, width, bits, fewest_bits in rows
+            view: Canvas(height, width, bits, "colour" if is_colour else "counts" if fewest_bits == 16 else "grey")
+            for view, height, width, bits, fewest_bits, is_colour in rows
         }
 
     def _count(self, db_session: Session, study: StudyRow) -> int:
@@ -312,7 +313,9 @@ def _view(canvas: Canvas, found: sa.Row[Any]) -> ReadingView:
     return ReadingView(
         pixels=laid_on(canvas, decode_png(found.png)),
         unit=canvas.unit,
+        name=found.view_name,
         pixel_spacing_mm=found.pixel_spacing_mm,
+        left_side=None if found.left_side is None else LeftSide(found.left_side),
         origin=canvas.origin(found.height, found.width),
     )
 

@@ -15,10 +15,12 @@ from core.study import ReferenceStandard, Role, StudyState
 from db.reading_clocks import reading_clocks
 from db.records import CasePrediction, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
+from db.repository.cases import view_number
 from db.repository.model import prediction_of
 from db.tables import (
     CaseRow,
     CohortRow,
+    LesionMaskRow,
     PersonRow,
     PredictionRow,
     PresentationRow,
@@ -162,26 +164,33 @@ class ResultsRepository(RepositoryBase):
             return [ReferenceStandard(case=case, truth=truth) for case, truth in rows]
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
-    def lesion_mask(self, study_key: str, case: str) -> np.ndarray | None:
-        """Where the lesion is, bool (height, width), if it is known.
+    def lesion_mask(self, study_key: str, case: str, view: str | None = None) -> np.ndarray | None:
+        """Where the lesion is in a view, bool (height, width), if it is known; the model's view if none is named.
 
         Raises
         ------
         AccessError
             If the study is sealed.
         NotFoundError
-            If the study has no such case.
+            If the study has no such case or view.
         """
         with self._reading() as db_session:
             study = self._unsealed(db_session, study_key)
+            wanted = self._protocol(db_session, study).model_view if view is None else view
+            number = view_number(db_session, study, wanted)
             found = db_session.execute(
-                sa.select(ReferenceStandardRow.lesion_mask_png)
-                .join(CaseRow, CaseRow.case_id == ReferenceStandardRow.case_id)
+                sa.select(LesionMaskRow.png, ReferenceStandardRow.lesion_mask_png)
+                .select_from(CaseRow)
+                .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
+                .outerjoin(
+                    LesionMaskRow, (LesionMaskRow.case_id == CaseRow.case_id) & (LesionMaskRow.view_number == number)
+                )
                 .where(CaseRow.study_id == study.study_id, CaseRow.case_key == case)
             ).first()
         if found is None:
             raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
-        return None if found.lesion_mask_png is None else decode_png(found.lesion_mask_png) > 0
+        png = found.lesion_mask_png if found.png is None and number == 1 else found.png
+        return None if png is None else decode_png(png) > 0
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def record_export(self, study_key: str, what: str, sha256: str, n_rows: int) -> None:

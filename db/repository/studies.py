@@ -14,6 +14,7 @@ from core.study import STATE_MOVES, Role, Study, StudyState
 from db.audit import chain_end
 from db.protocols import protocol_to_json
 from db.repository.access import OPERATOR, allowed, new_id, person_row, require_state
+from db.repository.cases import view_number
 from db.repository.orders import make_all_orders
 from db.repository.study_roles import StudyRoleRepository
 from db.seals import seals_of_study
@@ -130,6 +131,11 @@ class StudyRepository(StudyRoleRepository):
                     f"Predictions of study '{study_key}' stand in the order of its classes, which cannot change any "
                     "more. Fix: make a new study with these classes."
                 )
+            if stored.protocol.model_view != protocol.model_view and _has_prediction(db_session, row):
+                raise ConflictError(
+                    f"Models have predicted the view '{stored.protocol.model_view or 'that comes first'}' of study "
+                    f"'{study_key}', so model_view cannot change any more. Fix: make a new study."
+                )
             version = stored.protocol_version + 1
             self._add_protocol(db_session, row, protocol, version, self._clock())
             make_all_orders(db_session, row, protocol)
@@ -153,6 +159,8 @@ class StudyRepository(StudyRoleRepository):
                 raise ConflictError(f"Study '{study_key}' is {before}; it can move to {moves}, not to {state}.")
             if state is StudyState.OPEN and not _has_included_case(db_session, row):
                 raise ConflictError(f"Study '{study_key}' has no case to read. Fix: import cases first.")
+            if state is StudyState.OPEN:
+                view_number(db_session, row, self._protocol(db_session, row).model_view)
             row.state = str(state)
             study = self._study(db_session, row)
             detail: dict[str, object] = {"from": str(before), "to": str(state)}

@@ -14,7 +14,7 @@ from PIL import Image
 import core.imaging.manifest
 from actions.export_study import image_notes_table
 from actions.import_cases import import_cases
-from core.errors import ManifestError
+from core.errors import InputError, ManifestError
 from core.imaging import encode_png
 from core.phantom import generate_case
 from core.phantom.dicom import dicom_bytes
@@ -75,7 +75,8 @@ def test_notes_reach_summary_store_and_export(store: Repository, tmp_path: Path)
     cases = {case.case: case for case in store.cases("draft")}
     assert cases["c0"].image_notes == ()
     assert cases["c4"].image_notes[0] == "EXIF orientation applied: turned upright (orientation 6)"
-    assert (cases["c4"].file_format, cases["c0"].file_format, cases["c4"].width) == ("JPEG", "PNG", 40)
+    (jpeg,), (png,) = cases["c4"].views, cases["c0"].views
+    assert (jpeg.file_format, png.file_format, jpeg.width) == ("JPEG", "PNG", 40)
     table = image_notes_table(store, "draft").set_index("case")
     assert table.loc["c4", "image_notes"].startswith("EXIF orientation applied")
     assert table.loc["c6", "image_notes"].startswith("BLACK FRAME")
@@ -88,9 +89,9 @@ def test_every_file_is_decoded_once(store: Repository, tmp_path: Path, monkeypat
     read: list[str] = []
     load = core.imaging.manifest.load_image
 
-    def counted(path: Path, frame: int | None = None):
+    def counted(path: Path, frame: int | None = None, **how: bool):
         read.append(path.name)
-        return load(path, frame)
+        return load(path, frame, **how)
 
     monkeypatch.setattr(core.imaging.manifest, "load_image", counted)
     files = {f"{index}.png": encode_png(pixels) for index, pixels in enumerate(PICTURES)}
@@ -166,3 +167,67 @@ def test_a_static_of_two_detectors_is_refused_with_a_fix_that_works(store: Repos
     assert np.array_equal(store.case_image("draft", "a").pixels, phantom.counts)
     assert np.array_equal(store.case_image("draft", "b").pixels, phantom.counts[:, ::-1])
     assert "one frame of several taken (2 (detector 2) of 2)" in store.cases("draft")[1].image_notes
+
+
+def test_the_frames_of_a_static_become_views_of_one_case(store: Repository, tmp_path: Path) -> None:
+    """Two rows name one file, one case and two frames; the header says on which side the patient's left lies."""
+    lines = ["image,frame,case,view,patient,class,cohort"]
+    for number in range(2):
+        phantom = generate_case(("two-views", number), "normal", centre="C1")
+        data = pydicom.dcmread(io.BytesIO(dicom_bytes(phantom, "dummy")))
+        data.NumberOfFrames, data.NumberOfDetectors, data.DetectorVector = 2, 2, [1, 2]
+        data.DetectorInformationSequence = [_seen_from("anterior projection"), _seen_from("posterior projection")]
+        data.PixelData = phantom.counts.astype("<u2").tobytes() + phantom.counts[:, ::-1].astype("<u2").tobytes()
+        data.save_as(tmp_path / f"{number}.dcm")
+        for frame, view in ((1, "anterior"), (2, "posterior")):
+            lines.append(f"{number}.dcm,{frame},c{number},{view},p{number},normal,internal")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    report = import_cases(store, "draft", tmp_path / "manifest.csv")
+    assert (report.summary.n_cases, report.summary.n_images_new) == (2, 4)
+    assert report.summary.views == ("anterior", "posterior")
+    assert store.views("draft") == ("anterior", "posterior")
+    assert np.array_equal(store.case_image("draft", "c1").pixels, phantom.counts)
+    assert np.array_equal(store.case_image("draft", "c1", "posterior").pixels, phantom.counts[:, ::-1])
+    assert [view.left_side for view in store.cases("draft")[0].views] == ["image-right", "image-left"]
+    table = image_notes_table(store, "draft")
+    assert list(zip(table["case"], table["view"], strict=True)) == [
+        ("c0", "anterior"), ("c0", "posterior"), ("c1", "anterior"), ("c1", "posterior"),
+    ]  # fmt: skip
+
+
+def _seen_from(meaning: str) -> pydicom.Dataset:
+    """A detector and the name of its view."""
+    detector, view = pydicom.Dataset(), pydicom.Dataset()
+    view.CodeMeaning = meaning
+    detector.ViewCodeSequence = [view]
+    return detector
+
+
+def test_colour_that_is_meant_comes_in_as_it_is(store: Repository, tmp_path: Path) -> None:
+    """A rainbow is refused where grey is wanted and kept where the manifest says so; grey beside it is said."""
+    rainbow = np.random.default_rng(3).integers(0, 256, (40, 48, 3), np.uint8)
+    files = {"a.png": encode_png(rainbow), "b.png": encode_png(PICTURES[1])}
+    manifest = write(tmp_path / "set", files)
+    with pytest.raises(ManifestError, match="hot would become dark"):
+        import_cases(store, "draft", manifest)
+    header, *rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([f"{header},colour", *(f"{row},keep" for row in rows)]))
+    report = import_cases(store, "draft", manifest)
+    assert np.array_equal(store.case_image("draft", "c0").pixels, rainbow)
+    assert np.array_equal(store.case_image("draft", "c1").pixels, np.repeat(PICTURES[1][..., None], 3, axis=2))
+    assert report.summary.image_notes == (
+        "1 image: colour kept as it is",
+        "1 image: grey picture kept as colour: three equal channels",
+    )
+    (view,) = store.cases("draft")[0].views
+    assert (view.is_colour, view.bits) == (True, 8)
+
+
+def test_one_view_is_not_grey_in_one_case_and_coloured_in_the_next(store: Repository, tmp_path: Path) -> None:
+    files = {f"{n}.png": encode_png(np.repeat(PICTURES[n][..., None], 3, axis=2)) for n in range(2)}
+    manifest = write(tmp_path / "set", files)
+    header, *rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([f"{header},colour", f"{rows[0]},keep", f"{rows[1]},"]))
+    with pytest.raises(InputError, match=r"in colour in some cases and grey in others.*case 'c1'.*keep in every row"):
+        import_cases(store, "draft", manifest)
+    assert store.cases("draft") == []

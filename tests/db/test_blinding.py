@@ -375,6 +375,7 @@ def test_no_statement_of_a_reader_touches_truth_predictions_or_case_descriptions
     )
     for table in (
         "reference_standard",
+        "lesion_mask",
         "prediction",
         "model_version",
         "study_case",

@@ -48,7 +48,8 @@ def test_an_import_stores_what_it_says(draft: Repository) -> None:
     stored = draft.cases("draft")
     assert [info.case for info in stored] == [case.case for case in cases]
     assert stored[4].exclusion_reason == "motion"
-    assert (stored[0].height, stored[0].width, stored[0].bits) == (4, 5, 16)
+    (view,) = stored[0].views
+    assert (view.name, view.height, view.width, view.bits, view.is_colour) == ("", 4, 5, 16, False)
     assert (stored[0].centre, stored[0].scanner, stored[0].sex, stored[0].age_years) == ("A", "camera", "F", 50.0)
     assert not hasattr(stored[0], "truth")
     for case in cases:
@@ -80,7 +81,9 @@ def test_cases_are_counted_per_cohort_and_class(draft: Repository) -> None:
         ({"age_years": float("nan")}, "age"),
         ({"pixel_spacing_mm": 0.0}, "pixel_spacing_mm"),
         ({"exclusion_reason": " "}, "exclusion_reason"),
-        ({"pixels": np.zeros((4, 4, 3), np.uint8)}, "pixels"),
+        ({"pixels": np.zeros((4, 4, 3), np.uint16)}, "pixels"),
+        ({"pixels": np.zeros((4, 4, 3), np.uint8)}, "colour"),
+        ({"view": "oblique"}, "view"),
         ({"pixels": np.zeros((4, 4), np.float32)}, "pixels"),
         ({"pixels": np.zeros((0, 4), np.uint8)}, "pixels"),
         ({"pixels": make_cases(1)[0].pixels}, "case"),

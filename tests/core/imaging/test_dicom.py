@@ -152,6 +152,36 @@ def test_frames_of_two_energy_windows_are_named(tmp_path, data):
     assert refusal(tmp_path, data)[0] == "the file has 2 frames: 1; 2"
 
 
+def test_where_the_patient_s_left_lies_is_taken_from_the_header_or_not_known(tmp_path, data):
+    """The image's own statement first, the detector's direction cosines, then the name of the view; never a guess."""
+    detector = Dataset()
+    data.DetectorInformationSequence = [detector]
+    cases = [
+        ({"PatientOrientation": ["L", "F"]}, {}, "image-right"),
+        ({"PatientOrientation": ["R", "F"]}, {}, "image-left"),
+        ({"PatientOrientation": ["LA", "F"]}, {}, "image-right"),
+        ({"PatientOrientation": ["A", "F"]}, {}, None),  # a lateral view
+        ({"PatientOrientation": ""}, {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "image-right"),
+        ({"PatientOrientation": ""}, {"ImageOrientationPatient": [-1, 0, 0, 0, 0, -1]}, "image-left"),
+        ({"PatientOrientation": ""}, {"ImageOrientationPatient": [0.1, 0.99, 0, 0, 0, -1]}, None),
+        ({"PatientOrientation": ""}, {"ViewCodeSequence": [code("Left anterior oblique")]}, "image-right"),
+        ({"PatientOrientation": ""}, {"ViewCodeSequence": [code("posterior projection")]}, "image-left"),
+        ({"PatientOrientation": ""}, {"ViewCodeSequence": [code("antero-posterior")]}, None),
+        ({"PatientOrientation": ""}, {"ViewCodeSequence": [code("left lateral projection")]}, None),
+        ({"PatientOrientation": ["L", "F"]}, {"ImageOrientationPatient": [-1, 0, 0, 0, 0, -1]}, None),
+    ]
+    for image, of_detector, expected in cases:
+        for name in ("ImageOrientationPatient", "ViewCodeSequence"):
+            if name in detector:
+                delattr(detector, name)
+        for target, values in ((data, image), (detector, of_detector)):
+            for name, value in values.items():
+                setattr(target, name, value)
+        found = load(tmp_path, data)
+        assert found.left_side == expected, (image, of_detector)
+    assert any(note.startswith("LEFT SIDE UNKNOWN") for note in found.notes)
+
+
 def test_a_frame_of_a_file_with_one_is_that_one_or_refused(tmp_path, data):
     """Naming frame 1 of a single frame does no harm."""
     assert np.array_equal(load(tmp_path, data).pixels, load_image(tmp_path / "scan.dcm", 1).pixels)

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import ManifestError
-from core.imaging import ManifestErrors, encode_png, manifest_cases, read_folder, read_manifest
+from core.imaging import ManifestErrors, encode_png, is_loud, manifest_cases, read_folder, read_manifest
+from core.phantom import generate_case
+from core.phantom.dicom import dicom_bytes
 from core.protocol import THYROID_CLASSES, DiseaseClass
 
 COLUMNS = ["image", "case", "patient", "class", "centre", "scanner", "cohort", "age", "sex", "exclusion_reason"]
@@ -501,3 +503,79 @@ def test_empty_and_missing_folders_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(ManifestErrors):
             read_folder(path, THYROID_CLASSES)
+
+
+def view_rows(**of_second):
+    """Two cases with two views each; ``of_second`` changes the second view of the first case."""
+    rows = [
+        {**good_rows()[case], "image": f"images/{2 * case + number}.png", "view": view}
+        for case in (0, 1)
+        for number, view in enumerate(("anterior", "oblique"))
+    ]
+    rows[1].update(of_second)
+    return rows
+
+
+VIEW_COLUMNS = [*COLUMNS, "view", "left_side", "pixel_spacing_mm", "colour"]
+
+
+def test_a_case_with_two_views_is_two_rows(folder):
+    """In the order of the file, whatever the order of the rows of one case."""
+    rows = read(folder, csv_text(view_rows(left_side="image-right", pixel_spacing_mm="2.4"), VIEW_COLUMNS))
+    assert [(row.case, row.view) for row in rows] == [
+        ("c0", "anterior"), ("c0", "oblique"), ("c1", "anterior"), ("c1", "oblique"),
+    ]  # fmt: skip
+    assert (rows[1].left_side, rows[1].pixel_spacing_mm, rows[0].left_side) == ("image-right", 2.4, None)
+    records = list(manifest_cases(folder / "manifest.csv"))
+    assert (records[1].left_side, records[1].pixel_spacing_mm) == ("image-right", 2.4)
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "field", "reason"),
+    [
+        ({"class": "tumor"}, 3, "class", "row 2 is another view of case 'c0' and has the class 'graves'"),
+        ({"patient": "p9"}, 3, "patient", "row 2 is another view of case 'c0' and has the patient 'p0'"),
+        ({"cohort": "internal"}, 3, "cohort", "has the cohort 'training'"),
+        ({"age": "41"}, 3, "age", "has the age '40.0'"),
+        ({"sex": "M"}, 3, "sex", "has the sex 'F'"),
+        ({"centre": ""}, 3, "centre", "has the centre 'C1'"),
+        ({"exclusion_reason": "motion"}, 3, "exclusion_reason", "has the exclusion_reason ''"),
+        ({"case": "C0"}, 3, "case", "has the case 'c0'"),
+        ({"view": "anterior"}, 3, "case", "stands in row 2 already with the view 'anterior'"),
+        ({"view": "Oblique"}, 5, "view", "written 'Oblique' elsewhere"),
+        ({"view": "posterior"}, 2, "view", "case 'c0' has no view oblique, which others have"),
+        ({"view": ""}, 2, "view", "case 'c0' has no view oblique"),
+        ({"view": "oblique "}, 3, "view", "blanks before or after"),
+        ({"left_side": "left"}, 3, "left_side", "knows image-left or image-right only"),
+        ({"pixel_spacing_mm": "0"}, 3, "pixel_spacing_mm", "no number of millimetres"),
+        ({"pixel_spacing_mm": "2.4 mm"}, 3, "pixel_spacing_mm", "no number of millimetres"),
+        ({"colour": "yes"}, 3, "colour", "knows grey or keep only"),
+        ({"image": "images/0.png"}, 3, "image", "the same picture is case 'c0', view 'anterior' (row 2"),
+    ],
+)
+def test_views_that_do_not_agree_are_refused_with_both_rows(folder, change, row, field, reason):
+    """All but the picture is of the case, and every case has the same views."""
+    found = problems(folder, csv_text(view_rows(**change), VIEW_COLUMNS))
+    assert [(error.row, error.field) for error in found if reason in error.problem] == [(row, field)], found
+
+
+def test_an_excluded_case_may_lack_a_view(folder):
+    """It is not read."""
+    rows = view_rows()
+    del rows[3]
+    assert problems(folder, csv_text(rows, VIEW_COLUMNS))[0].field == "view"
+    rows[2]["exclusion_reason"] = "motion"
+    assert len(read(folder, csv_text(rows, VIEW_COLUMNS))) == 3
+
+
+def test_the_manifest_is_followed_against_the_header_and_it_is_said(folder):
+    """A person looked at the picture; a header may be wrong."""
+    phantom = generate_case(("manifest", 1), "normal", centre="C1")
+    (folder / "images" / "0.png").unlink()
+    (folder / "images" / "0.dcm").write_bytes(dicom_bytes(phantom, "dummy"))
+    row = {**good_rows()[0], "image": "images/0.dcm", "left_side": "image-left", "pixel_spacing_mm": "7.5"}
+    read(folder, csv_text([row], VIEW_COLUMNS))
+    (record,) = manifest_cases(folder / "manifest.csv")
+    assert (record.left_side, record.pixel_spacing_mm) == ("image-left", 7.5)
+    loud = [note for note in record.image_notes if is_loud(note)]
+    assert [note.split(" taken")[0] for note in loud] == ["LEFT SIDE", "PIXEL SPACING"]

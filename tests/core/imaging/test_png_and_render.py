@@ -1,9 +1,12 @@
 """Stored and shown pixels: lossless, without metadata, one window for model and screen."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from core.errors import ImageError
 from core.imaging import content_sha256, decode_png, default_window, encode_png, render_uint8
@@ -30,12 +33,27 @@ def test_png_holds_nothing_but_pixels():
     assert set(names) == {b"IHDR", b"IDAT", b"IEND"}
 
 
-@pytest.mark.parametrize("pixels", [np.zeros((3, 3, 3), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((4, 4))])
-def test_only_grey_images_become_png(pixels):
-    """Colour, empty and floating arrays are refused by all three."""
+NO_PICTURES = [((3, 3, 3), np.uint16), ((3, 3, 4), np.uint8), ((0, 4), np.uint8), ((4, 4), np.float64)]
+
+
+@pytest.mark.parametrize("pixels", [np.zeros(shape, kind) for shape, kind in NO_PICTURES])
+def test_only_pictures_become_png(pixels):
+    """Empty and floating arrays, deep colour and transparency are refused by all three."""
     for function in (encode_png, render_uint8, default_window):
         with pytest.raises(ImageError):
             function(pixels)
+
+
+def test_colour_comes_back_as_it_was_and_needs_no_window():
+    """Also without compression by the other tool: Pillow reads the same."""
+    pixels = np.random.default_rng(1).integers(0, 256, (7, 5, 3), np.uint8)
+    data = encode_png(pixels)
+    assert np.array_equal(decode_png(data), pixels)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+    assert np.array_equal(render_uint8(pixels), pixels)
+    assert content_sha256(pixels) != content_sha256(pixels.reshape(7, 15))
+    with pytest.raises(ImageError):
+        default_window(pixels)
 
 
 @pytest.mark.parametrize(
