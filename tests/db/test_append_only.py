@@ -65,12 +65,16 @@ def test_a_foreign_program_without_our_settings_is_refused_too(sqlite_url: str, 
     room = repository_on(sqlite_url)
     read_next(room.ann, "sat")
     connection = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+    columns = (
+        "sequence, reading_id, presentation_id, revision, submit_id, class_key, confidence, comment, is_unreadable, "
+        "reading_seconds, display_state, saved_at"
+    )
     for statement in (
         "UPDATE reading SET confidence = 5",
         "DELETE FROM reading",
-        "INSERT OR REPLACE INTO reading SELECT sequence, reading_id, presentation_id, revision, submit_id, 'tumor', "
+        f"INSERT OR REPLACE INTO reading ({columns}) SELECT sequence, reading_id, presentation_id, revision, submit_id, 'tumor', "
         "confidence, comment, is_unreadable, reading_seconds, display_state, saved_at FROM reading",
-        "INSERT OR REPLACE INTO reading SELECT NULL, 'new', presentation_id, revision, 'new', 'tumor', "
+        f"INSERT OR REPLACE INTO reading ({columns}) SELECT NULL, 'new', presentation_id, revision, 'new', 'tumor', "
         "confidence, comment, is_unreadable, reading_seconds, display_state, saved_at FROM reading",
     ):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
