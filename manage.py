@@ -445,6 +445,8 @@ def import_(
         f"{'Checked, nothing written' if check else 'Imported'}: {summary.n_cases} cases of {summary.n_patients} "
         f"patients ({cohorts}), {summary.n_excluded} of them excluded with a reason."
     )
+    if summary.views:
+        say(f"Each case has the views {', '.join(summary.views)}.", markup=False)
     for warning in done.warnings:
         say(f"Warning: {warning}", markup=False, style="bold yellow")
     for note in summary.image_notes:
