@@ -65,17 +65,14 @@ def test_a_foreign_program_without_our_settings_is_refused_too(sqlite_url: str, 
     room = repository_on(sqlite_url)
     read_next(room.ann, "sat")
     connection = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
-    columns = (
-        "sequence, reading_id, presentation_id, revision, submit_id, class_key, confidence, comment, is_unreadable, "
-        "reading_seconds, display_state, saved_at"
-    )
+    kept = "presentation_id, revision"
+    rest = "confidence, comment, is_unreadable, reading_seconds, display_state, saved_at"
+    into = f"INSERT OR REPLACE INTO reading (sequence, reading_id, {kept}, submit_id, class_key, {rest}) SELECT"
     for statement in (
         "UPDATE reading SET confidence = 5",
         "DELETE FROM reading",
-        f"INSERT OR REPLACE INTO reading ({columns}) SELECT sequence, reading_id, presentation_id, revision, submit_id, 'tumor', "
-        "confidence, comment, is_unreadable, reading_seconds, display_state, saved_at FROM reading",
-        f"INSERT OR REPLACE INTO reading ({columns}) SELECT NULL, 'new', presentation_id, revision, 'new', 'tumor', "
-        "confidence, comment, is_unreadable, reading_seconds, display_state, saved_at FROM reading",
+        f"{into} sequence, reading_id, {kept}, submit_id, 'tumor', {rest} FROM reading",
+        f"{into} NULL, 'new', {kept}, 'new', 'tumor', {rest} FROM reading",
     ):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute(statement)
