@@ -74,7 +74,7 @@ class CaseRepository(RepositoryBase):
             of_case = groupby(db_session.execute(query), key=lambda found: str(found[0].case_key))
             return [_case_info(list(rows)) for _, rows in of_case]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def views(self, study_key: str) -> tuple[str, ...]:
         """Names of the views that every case has, in their order; ("",) where they have no names, () without cases."""
         with self._reading() as db_session:
