@@ -26,8 +26,9 @@ from core.protocol import DiseaseClass
 from core.statistics.validation import check_confidence_level
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
 from core.study_analysis.case_description import CaseDescription, describe_cases
+from core.study_analysis.case_outcomes import case_outcomes
 from core.study_analysis.data import StudyData
-from core.study_analysis.headline import headline
+from core.study_analysis.headline import headline, margin_sentences
 from core.study_analysis.json_form import json_form
 from core.study_analysis.margin_verdicts import check_margin, margin_results
 from core.study_analysis.marginal_tests import marginal_tests
@@ -41,7 +42,7 @@ from core.study_analysis.performance import participant_analysis
 from core.study_analysis.predictive_pairs import predictive_comparisons
 from core.study_analysis.pseudovalues import pseudovalue_results
 from core.study_analysis.rating_cutoffs import check_cutoffs, cutoff_results
-from core.study_analysis.reader_agreement import agreement_between, agreement_within
+from core.study_analysis.reader_agreement import agreement_between, agreement_with_model, agreement_within
 from core.study_analysis.reader_average import reader_averages
 from core.study_analysis.reading_times import reading_times
 from core.study_analysis.result_tables import COLUMNS, tables
@@ -99,6 +100,7 @@ class StudyAnalysis:
     notes: tuple[str, ...]
     missing: Missing = Missing.COMMON
     description: CaseDescription = field(kw_only=True)
+    declared_model: str | None = None  # named by the protocol before reading
 
     def cohort(self, name: str) -> CohortAnalysis:
         """One cohort.
@@ -178,10 +180,21 @@ def analyse(
     if data.simulated:
         names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
-    found = [_cohort(one, level, margin, way, steps) for one in arrays]
-    answered = tuple(replace(one, answer=headline(one, declared=data.declared_model)) for one in found)
+    found = [_cohort(one, level, margin, way, steps, data.declared_model) for one in arrays]
+    answered = tuple(
+        replace(one, answer=headline(one, declared=data.declared_model), margin_answer=margin_sentences(one))
+        for one in found
+    )
     description = describe_cases(data)
-    return StudyAnalysis(tuple(data.classes), level, answered, tuple(notes), way, description=description)
+    return StudyAnalysis(
+        tuple(data.classes),
+        level,
+        answered,
+        tuple(notes),
+        way,
+        description=description,
+        declared_model=data.declared_model,
+    )
 
 
 def _cohort(
@@ -190,6 +203,7 @@ def _cohort(
     margin: float | None,
     missing: Missing,
     cutoffs: tuple[float, ...] | None,
+    declared: str | None,
 ) -> CohortAnalysis:
     """Everything about one cohort."""
     k = len(cohort.class_keys)
@@ -231,6 +245,8 @@ def _cohort(
         matched_points=matched_point_results(cohort, level),
         subgroups=subgroup_results(cohort, level, missing),
         reading_times=reading_times(cohort, level),
+        agreement_with_model=agreement_with_model(cohort, level, declared),
+        case_outcomes=case_outcomes(cohort, declared),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
 

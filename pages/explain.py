@@ -112,7 +112,7 @@ def _draw_case(
         counts = {key: list(answers.values()).count(key) for key in labels}
         st.plotly_chart(
             charts.probability_chart(list(prediction.probabilities), labels, truth, counts),
-            config=charts.CHART_CONFIG,
+            config=charts.chart_config("case"),
             alt="Probability of each class with the number of readers who chose it",
             key="probabilities",
         )
@@ -165,7 +165,7 @@ def _draw_pictures(
     per_row = min(PICTURES_A_ROW, 1 + len(labels))
     columns = [place for _ in range(0, 1 + len(labels), per_row) for place in st.columns(per_row)]
     figure = case_picture(image, "Image", lesion=lesion, height=255)
-    columns[0].plotly_chart(figure, config=charts.CHART_CONFIG, alt="The image", key="image")
+    columns[0].plotly_chart(figure, config=charts.chart_config("case"), alt="The image", key="image")
     if prediction.class_maps is None:
         columns[1].info("This model stored no class maps.")
         return
@@ -181,5 +181,5 @@ def _draw_pictures(
             height=255,
         )
         columns[1 + index].plotly_chart(
-            figure, config=charts.CHART_CONFIG, alt=f"Evidence for {label}", key=f"map {key}"
+            figure, config=charts.chart_config("case"), alt=f"Evidence for {label}", key=f"map {key}"
         )

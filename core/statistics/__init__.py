@@ -116,16 +116,18 @@ from core.statistics.proportion_difference import (
 )
 from core.statistics.proportions import proportion, proportion_clustered
 from core.statistics.range_limits import difference_estimate
-from core.statistics.reader_averaged_roc import ReaderAveragedRoc, reader_averaged_roc
+from core.statistics.reader_averaged_roc import ReaderAveragedRoc, average_curves, reader_averaged_roc
 from core.statistics.reader_study import Figure, ReaderStudy
 from core.statistics.result import Estimate, Reported, State, TestResult, undefined_estimate, undefined_test
 from core.statistics.roc import (
     OperatingPoint,
+    RocBand,
     RocCurve,
     is_hard_label,
     operating_point,
     operating_point_at,
     partial_auc,
+    roc_band,
     roc_curve,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
@@ -166,6 +168,7 @@ __all__ = [
     "Recalibration",
     "ReliabilityBin",
     "Reported",
+    "RocBand",
     "RocCurve",
     "RoeMetzModel",
     "SampleSize",
@@ -184,6 +187,7 @@ __all__ = [
     "auc_clustered",
     "auc_error_variance",
     "auc_estimate",
+    "average_curves",
     "benjamini_hochberg",
     "binary_metrics",
     "bootstrap_auc",
@@ -261,6 +265,7 @@ __all__ = [
     "readers_for_panel_power",
     "readers_for_power",
     "reliability_bins",
+    "roc_band",
     "roc_curve",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",

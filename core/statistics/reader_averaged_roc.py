@@ -1,6 +1,6 @@
 """The ROC curve of a panel: curves of its readers averaged, never their ratings pooled.
 
-Measures: :func:`reader_averaged_roc`.
+Measures: :func:`reader_averaged_roc`, :func:`average_curves`.
 
 Pooling ratings of readers who use the scale differently pulls the curve down; averaging curves does not, and the area
 under either average is exactly the mean of the readers' AUCs.
@@ -90,13 +90,20 @@ def reader_averaged_roc(
         curve = roc_curve(is_positive[is_read], row[is_read])
         n_hard += curve.is_operating_point
         curves.append((1.0 - curve.specificity, curve.sensitivity))
-    x, y = _vertical(curves) if direction == "vertical" else _diagonal(curves)
+    x, y = average_curves(curves) if direction == "vertical" else _diagonal(curves)
     area = float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2.0)
     return ReaderAveragedRoc(x, y, direction, area, len(curves), n_hard)
 
 
-def _vertical(curves: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
-    """Mean sensitivity at each false-positive rate of any curve, below and above its step."""
+def average_curves(curves: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """Mean sensitivity at each false-positive rate of any curve, below and above its step.
+
+    Parameters
+    ----------
+    curves : list of (float array, float array)
+        False-positive rate and sensitivity of each, ascending from (0, 0) to (1, 1): of readers, or of the classes of
+        one rater. The area under the average is the mean of the areas.
+    """
     knots = np.unique(np.concatenate([x for x, _ in curves]))
     below, above = np.zeros(knots.size), np.zeros(knots.size)
     for x, y in curves:

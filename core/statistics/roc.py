@@ -1,6 +1,6 @@
 """Empirical ROC curves of one class against the rest, and what is read off them.
 
-Measures: :func:`roc_curve`, :func:`partial_auc`, :func:`sensitivity_at_specificity`,
+Measures: :func:`roc_curve`, :func:`roc_band`, :func:`partial_auc`, :func:`sensitivity_at_specificity`,
 :func:`specificity_at_sensitivity`, :func:`youden_point`, :func:`operating_point` (decisions),
 :func:`operating_point_at` (a cut-off), :func:`is_hard_label`.
 
@@ -25,6 +25,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from statsmodels.stats.proportion import proportion_confint
 
 from core.errors import StatisticsInputError, UndefinedStatisticError
 from core.statistics.bootstrap import bootstrap_estimate
@@ -99,6 +100,32 @@ def roc_curve(truth: ArrayLike, ratings: ArrayLike) -> RocCurve:
         n_negative=n_negative,
         is_operating_point=values.size <= 2,
     )
+
+
+@dataclass(frozen=True)
+class RocBand:
+    """Limits of sensitivity and of the false-positive rate at every threshold of a curve."""
+
+    sensitivity_lower: FloatArray  # (n_points,)
+    sensitivity_upper: FloatArray
+    rate_lower: FloatArray  # of the false-positive rate
+    rate_upper: FloatArray
+
+
+def roc_band(curve: RocCurve, *, confidence_level: float = 0.95) -> RocBand:
+    """A rectangle about every point of a curve that holds its sensitivity and specificity at once.
+
+    Positive and negative cases are independent, so Wilson intervals at the square root of the confidence level hold
+    both with that confidence, at any one threshold. It is a pointwise band: not every point of the true curve at once.
+
+    References
+    ----------
+    Zweig and Campbell (1993), Clin. Chem. 39:561-577. Wilson (1927), J. Am. Stat. Assoc. 22:209-212.
+    """
+    alpha = 1.0 - check_confidence_level(confidence_level) ** 0.5
+    lower, upper = proportion_confint(curve.true_positive, curve.n_positive, alpha=alpha, method="wilson")
+    rate_lower, rate_upper = proportion_confint(curve.false_positive, curve.n_negative, alpha=alpha, method="wilson")
+    return RocBand(np.asarray(lower), np.asarray(upper), np.asarray(rate_lower), np.asarray(rate_upper))
 
 
 def is_hard_label(ratings: ArrayLike) -> bool:

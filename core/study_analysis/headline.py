@@ -167,3 +167,30 @@ def _sentence(parts: Sequence[str]) -> str:
     text = "; ".join(parts)
     is_name = not text.startswith(("the ", "with "))  # a name keeps its own letters
     return f"{text if is_name else text[:1].upper() + text[1:]}."
+
+
+def margin_sentences(cohort: CohortAnalysis) -> tuple[str, ...]:
+    """Of every comparison with a margin, whether it was met: each reader, and the panel in the scope that leads."""
+    leading = {
+        (row.class_key, row.metric, row.scope, row.arm, row.first)
+        for row in cohort.mrmc
+        if row.is_leading and row.first
+    }
+    found = []
+    for one in cohort.margins:
+        place = (one.class_key, one.metric, one.scope, one.arm, one.first)
+        is_average = one.class_key in ("all", "macro") or len(cohort.class_counts) == 2
+        if one.verdict.goal != "non-inferiority" or not is_average or (one.scope and place not in leading):
+            continue
+        verdict = {True: "non-inferior", False: "not shown to be non-inferior", None: "cannot be tested"}
+        gap = one.verdict.difference
+        text = _with_p(points_text(gap.value, gap.lower, gap.upper), one.verdict.p_value)
+        found.append(
+            f"{one.first_name} against {one.second_name}, {_METRICS.get(one.metric, one.metric)}: "
+            f"{verdict[one.verdict.is_shown]} at the margin of {100 * one.verdict.margin:g} points "
+            f"(difference {text})."
+        )
+    return tuple(found)
+
+
+_METRICS = {"auc": "AUC"}

@@ -42,6 +42,7 @@ def json_form(
                 "class_counts": dict(one.class_counts),
                 "excluded_counts": dict(one.excluded_counts),
                 "answer": list(one.answer),
+                "margin_answer": list(one.margin_answer),
                 "notes": list(one.notes),
             }
             for one in cohorts

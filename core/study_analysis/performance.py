@@ -174,7 +174,7 @@ def _curve(
     curve = roc_curve(truth, values)
     rate = curve.false_positive / curve.n_negative
     if not is_point:
-        return area, False, RocPoints(rate, curve.sensitivity, curve.threshold, is_curve=True)
+        return area, False, RocPoints(rate, curve.sensitivity, curve.threshold, is_curve=True, curve=curve)
     inner = slice(1, 2) if curve.threshold.size > 2 else slice(0, 1)  # nobody or everybody positive: a corner
     if one.ratings is None and values.all():
         inner = slice(-1, None)

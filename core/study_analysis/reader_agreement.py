@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.statistics.cohen_kappa import cohen_kappa
 from core.statistics.panel_agreement import PanelAgreement, intra_reader_agreement, panel_agreement
 from core.statistics.result import Estimate
 from core.study_analysis.arrays import CohortArrays
+from core.study_analysis.case_outcomes import lead_model
 from core.study_analysis.data import IntArray
 from core.study_analysis.results import AgreementResult
 
@@ -30,6 +32,24 @@ def agreement_between(cohort: CohortArrays, confidence_level: float) -> tuple[Ag
         for pair in panel.pairs:
             first, second = readers[pair.first].key, readers[pair.second].key
             found.append(AgreementResult(arm, "pair", first, second, 2, "cohen_kappa", pair.kappa))
+    return tuple(found)
+
+
+def agreement_with_model(
+    cohort: CohortArrays, confidence_level: float, declared: str | None = None
+) -> tuple[AgreementResult, ...]:
+    """Cohen's kappa of every reader, in each arm, with the model that meets the readers, on the cases of both."""
+    model, found = lead_model(cohort, declared), []
+    for one in cohort.participants:
+        if model is None or one.kind != "reader" or not one.has_labels:
+            continue
+        both = (one.labels >= 0) & (model.labels >= 0)
+        if not both.any():
+            continue
+        keys = np.asarray(cohort.class_keys, dtype=object)
+        own, other = (keys[each.labels[both]] for each in (one, model))
+        kappa = cohen_kappa(own, other, cohort.class_keys, confidence_level=confidence_level)
+        found.append(AgreementResult(one.arm, "with_model", one.key, model.key, 2, "cohen_kappa", kappa))
     return tuple(found)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from core.statistics.reader_averaged_roc import reader_averaged_roc
-from core.study_analysis.arrays import CohortArrays
+from core.statistics.reader_averaged_roc import ReaderAveragedRoc, average_curves, reader_averaged_roc
+from core.statistics.roc import roc_curve
+from core.study_analysis.arrays import CohortArrays, Participant
 from core.study_analysis.panel_cases import SMALLEST_PANEL, Missing, panel_cases
 from core.study_analysis.results import ReaderAverage
 
@@ -38,4 +41,34 @@ def reader_averages(cohort: CohortArrays, missing: Missing = Missing.COMMON) -> 
             curve = reader_averaged_roc(truth[chosen.cases], rows)
             n_cases = int(chosen.cases.sum())
             found.append(ReaderAverage(arm, cohort.class_keys[index], curve, n_cases, chosen.notes))
+    if len(cohort.class_keys) > 2:
+        found += [
+            average
+            for arm in dict.fromkeys(one.arm for one in rated)
+            for average in _macro(cohort, rated, arm, missing)
+        ]
     return tuple(found)
+
+
+def _macro(cohort: CohortArrays, rated: list[Participant], arm: str, missing: Missing) -> Iterator[ReaderAverage]:
+    """The average over readers of their averages over classes; its area is the mean of the macro AUCs."""
+    keys = range(len(cohort.class_keys))
+    readers = [
+        one for one in rated if one.arm == arm and all((one.is_rated & (cohort.truth == index)).any() for index in keys)
+    ]
+    if len(readers) < SMALLEST_PANEL:
+        return
+    answered = np.stack([one.is_rated for one in readers])[None]
+    chosen = panel_cases(answered, [cohort.truth == index for index in keys], [one.name for one in readers], missing)
+    truth, curves, n_hard = cohort.truth[chosen.cases], [], 0
+    for one in (readers[place] for place in chosen.readers):
+        values = np.empty((len(keys), 0)) if one.ratings is None else one.ratings[:, chosen.cases]
+        of_classes = [
+            roc_curve((truth == index)[~np.isnan(row)], row[~np.isnan(row)]) for index, row in enumerate(values)
+        ]
+        n_hard += any(curve.is_operating_point for curve in of_classes)
+        curves.append(average_curves([(1.0 - curve.specificity, curve.sensitivity) for curve in of_classes]))
+    x, y = average_curves(curves)
+    area = float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2.0)
+    curve = ReaderAveragedRoc(x, y, "vertical", area, len(curves), n_hard)
+    yield ReaderAverage(arm, "macro", curve, int(chosen.cases.sum()), chosen.notes)

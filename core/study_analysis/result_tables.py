@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.statistics.roc import roc_band
 from core.study_analysis.case_description import CaseDescription
 from core.study_analysis.results import BETWEEN_PATIENTS, CohortAnalysis, PairComparison
 from core.study_analysis.table_columns import (
@@ -90,17 +91,21 @@ def _auc(cohort: CohortAnalysis) -> Iterator[Row]:
 
 def _roc_points(cohort: CohortAnalysis) -> Iterator[Row]:
     for one in cohort.participants:
-        for of_class in one.classes:
-            roc = of_class.roc
+        curves = [(of_class.class_key, of_class.roc) for of_class in one.classes]
+        for key, roc in [*curves, ("macro", one.macro_roc)]:
             if roc is None:
                 continue
-            points = zip(
-                roc.false_positive_rate.tolist(), roc.sensitivity.tolist(), roc.threshold.tolist(), strict=True
-            )
-            for point, (rate, sensitivity, threshold) in enumerate(points):
+            columns = [roc.false_positive_rate, roc.sensitivity, roc.threshold]
+            band = None if roc.curve is None else roc_band(roc.curve, confidence_level=cohort.confidence_level)
+            limits = [[None] * roc.threshold.size] * 4
+            if band is not None:
+                edges = (band.sensitivity_lower, band.sensitivity_upper, band.rate_lower, band.rate_upper)
+                limits = [edge.tolist() for edge in edges]
+            points = zip(*(column.tolist() for column in columns), *limits, strict=True)
+            for point, (rate, sensitivity, threshold, *edges_at) in enumerate(points):
                 yield Row(
-                    cohort=cohort, who=one.identity, key=of_class.class_key, is_hard_label=not roc.is_curve,
-                    point=point, false_positive_rate=rate, sensitivity=sensitivity,
+                    cohort=cohort, who=one.identity, key=key, is_hard_label=not roc.is_curve,
+                    point=point, false_positive_rate=rate, sensitivity=sensitivity, edges=edges_at,
                     threshold=threshold if abs(threshold) != float("inf") else None,  # "above every rating": no number
                 )  # fmt: skip
 
@@ -143,7 +148,7 @@ def _marginal_tests(cohort: CohortAnalysis) -> Iterator[Row]:
 
 # ---------------------------------------------------------------------------------------------------- several readers
 def _agreement(cohort: CohortAnalysis) -> Iterator[Row]:
-    for one in (*cohort.agreement, *cohort.repeats):
+    for one in (*cohort.agreement, *cohort.agreement_with_model, *cohort.repeats):
         yield Row(cohort=cohort, one=one, estimate=one.estimate)
 
 
@@ -242,6 +247,10 @@ _COMPARISON = (COHORT, text("analysis", "one.analysis"), _CLASS, text("metric", 
 _SCOPE, _ARM, _QUANTITY = text("scope", "one.scope"), text("arm", "one.arm"), text("quantity", "one.quantity")
 _LEADS = flag("is_leading", "one.is_leading")
 _N_READERS = count("n_readers", "one.n_readers")
+_BAND = tuple(
+    number(name, lambda row, at=at: row.edges[at])  # type: ignore[misc]
+    for at, name in enumerate(("sensitivity_lower", "sensitivity_upper", "rate_lower", "rate_upper"))
+)
 _POINT = (count("point"), number("false_positive_rate"), number("sensitivity"))
 _MULTIREADER_TEST = (
     number("statistic", "one.test.statistic"), number("df1", _df1), number("df2", _df2),
@@ -271,7 +280,9 @@ TABLES: tuple[ResultTable, ...] = (
     )),
     ResultTable("confusion", _confusion, (*WHO, text("truth"), text("answer"), count("count"), number("row_share"))),
     ResultTable("auc", _auc, (*WHO, _CLASS_OF_ROW, flag("is_hard_label"), *ESTIMATE, NOTES)),
-    ResultTable("roc_points", _roc_points, (*WHO, _CLASS_OF_ROW, flag("is_hard_label"), *_POINT, number("threshold"))),
+    ResultTable("roc_points", _roc_points, (
+        *WHO, _CLASS_OF_ROW, flag("is_hard_label"), *_POINT, number("threshold"), *_BAND,
+    )),
     ResultTable("mcnemar", _mcnemar, (
         *PAIR,
         count("both_right", lambda row: row.cells[0, 0]), count("first_only", lambda row: row.cells[0, 1]),
@@ -355,6 +366,10 @@ TABLES: tuple[ResultTable, ...] = (
     ResultTable("subgroups", _with_identity(lambda cohort: cohort.subgroups), (
         *WHO, text("variable", "one.variable"), text("level", "one.level"), _CLASS, _QUANTITY, _N_READERS, *ESTIMATE,
         NOTES,
+    )),
+    ResultTable("case_outcomes", lambda cohort: (Row(cohort=cohort, one=one) for one in cohort.case_outcomes), (
+        COHORT, text("case", "one.case"), text("truth", "one.truth"), _ARM, _N_READERS, count("n_right", "one.n_right"),
+        text("model", "one.model"), flag("is_model_right", "one.is_model_right"), text("outcome", "one.outcome"),
     )),
     ResultTable("reading_times", _with_identity(lambda cohort: cohort.reading_times), (
         *WHO, text("answer", "one.answer"), *ESTIMATE, NOTES,

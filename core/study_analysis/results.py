@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from core.errors import NotFoundError
 from core.statistics.matched_point import MatchedPoint
 from core.statistics.non_inferiority import MarginTest
 from core.statistics.probability_calibration import ReliabilityBin
-from core.statistics.reader_averaged_roc import ReaderAveragedRoc
+from core.statistics.reader_averaged_roc import ReaderAveragedRoc, average_curves
 from core.statistics.result import Estimate, TestResult
+from core.statistics.roc import RocCurve
 from core.statistics.scope import leading_scope
 from core.study_analysis.arrays import Participant
+from core.study_analysis.case_outcomes import CaseOutcome
 from core.study_analysis.data import FloatArray, IntArray
 
 
@@ -42,8 +46,9 @@ class RocPoints:
 
     false_positive_rate: FloatArray
     sensitivity: FloatArray
-    threshold: FloatArray  # a case is called positive when its rating is at least this
+    threshold: FloatArray  # a case is called positive when its rating is at least this; none for an average of classes
     is_curve: bool
+    curve: RocCurve | None = None  # of one class, with its counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +114,21 @@ class ParticipantAnalysis:
         """Name on screen."""
         return self.identity.name
 
+    @property
+    def macro_roc(self) -> RocPoints | None:
+        """The classes' curves (or points) averaged, with the macro AUC as area; None unless every class has one."""
+        points = [one.roc for one in self.classes if one.roc is not None]
+        if len(points) < len(self.classes) or len(points) < 3 or len({one.is_curve for one in points}) > 1:
+            return None
+        if points[0].is_curve:
+            rate, sensitivity = average_curves([(one.false_positive_rate, one.sensitivity) for one in points])
+            is_new = np.append(True, (np.diff(rate) > 0) | (np.diff(sensitivity) > 0))
+            rate, sensitivity = rate[is_new], sensitivity[is_new]
+        else:
+            rate = np.mean([one.false_positive_rate for one in points], axis=0)
+            sensitivity = np.mean([one.sensitivity for one in points], axis=0)
+        return RocPoints(rate, sensitivity, np.full(rate.size, np.inf), is_curve=points[0].is_curve)
+
     def of_class(self, class_key: str) -> ClassPerformance:
         """Performance on one class.
 
@@ -164,9 +184,9 @@ class AgreementResult:
     """Agreement between readers of an arm, of two readers, or of one reader with themselves."""
 
     arm: str
-    scope: str  # "between", "pair", "within"
+    scope: str  # "between", "pair", "within", "with_model"
     first: str  # reader key; "" for "between"
-    second: str
+    second: str  # reader key, or key of the model
     n_readers: int
     statistic: str
     estimate: Estimate
@@ -395,7 +415,10 @@ class CohortAnalysis:
     matched_points: tuple[MatchedPointResult, ...] = ()
     subgroups: tuple[SubgroupResult, ...] = ()
     reading_times: tuple[ReadingTimeResult, ...] = ()
+    agreement_with_model: tuple[AgreementResult, ...] = ()
+    case_outcomes: tuple[CaseOutcome, ...] = ()
     answer: tuple[str, ...] = ()  # the result in sentences to quote, by core.study_analysis.headline
+    margin_answer: tuple[str, ...] = ()  # the same of the margin, where one was set
 
     def participant(self, key: str, arm: str = "") -> ParticipantAnalysis:
         """A reader in an arm, or a model.

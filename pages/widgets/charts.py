@@ -1,31 +1,26 @@
 """Charts drawn from the tables of the analysis; nothing is computed here but positions and labels.
 
-Readers are circles, models diamonds; colours are the Okabe-Ito set, which colour-blind people tell apart, and every
-series differs in marker or dash as well. Intervals are drawn wherever the table has them.
+Charts stand on white, as they will in a paper, so that what is looked at is what the chart's own menu saves as SVG.
+Colours and marks are those of :mod:`core.rater_styles`. Intervals are drawn wherever the table has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-#: Okabe and Ito (2008), without black, in the order in which participants take them.
-PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+from core.number_text import DIGITS, PERCENT_DIGITS, estimate_text
+from core.rater_styles import PALETTE, RaterStyle
 
-#: What charts and pictures of a case have in common.
-DARK = {
-    "template": "plotly_dark",
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "hoverlabel": {"namelength": -1},
-}
+INK, GRID, MUTED = "#16191d", "#e3e6ea", "#5a626b"
+#: More curves than this are drawn thin and grey behind the average; the pointer names them.
+MOST_CURVES = 6
 
-#: What the chart's own menu saves: vector graphics for a paper.
-CHART_CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "reading-room"}}
+Styles = Mapping[str, RaterStyle]
 
 QUANTITY_LABELS = {
     "accuracy": "Accuracy",
@@ -44,218 +39,323 @@ QUANTITY_LABELS = {
 }
 
 
-def participant_styles(table: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
-    """Label -> (colour, marker, dash), the same on every chart of a page."""
-    names = table[["label", "kind"]].drop_duplicates()
+def chart_config(name: str) -> dict[str, Any]:
+    """The chart's own menu: one button, which saves vector graphics under this name."""
     return {
-        name: (PALETTE[i % len(PALETTE)], "diamond" if kind == "model" else "circle", DASHES[i % len(DASHES)])
-        for i, (name, kind) in enumerate(names.itertuples(index=False))
-    }
+        "displaylogo": False,
+        "modeBarButtonsToRemove": [
+            "zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d",
+        ],
+        "toImageButtonOptions": {"format": "svg", "filename": name, "scale": 1},
+    }  # fmt: skip
 
 
-def _frame(figure: go.Figure, *, height: int, title: str) -> go.Figure:
+def _frame(figure: go.Figure, *, height: int, legend: bool = True) -> go.Figure:
     """The look that all charts share."""
     figure.update_layout(
-        title={"text": title, "font": {"size": 16}, "x": 0, "xanchor": "left"},
-        **DARK,
+        template="plotly_white",
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        font={"family": "Arial, Helvetica, sans-serif", "size": 13, "color": INK},
         height=height,
-        margin={"l": 10, "r": 10, "t": 44, "b": 10},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0},
+        margin={"l": 10, "r": 14, "t": 30, "b": 10},
+        hoverlabel={"namelength": -1},
+        showlegend=legend,
+        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0},
     )
-    figure.update_xaxes(gridcolor="rgba(255,255,255,0.12)", zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor="rgba(255,255,255,0.12)", zeroline=False, automargin=True)
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "linecolor": MUTED, "ticks": "outside"}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
     return figure
 
 
-def _interval(rows: pd.DataFrame) -> dict[str, object]:
+def _interval(rows: pd.DataFrame, factor: float = 1.0) -> dict[str, object]:
     """Error bars from the lower and upper columns."""
     value = rows["value"].to_numpy(float)
     return {
         "type": "data",
         "symmetric": False,
-        "array": np.nan_to_num(rows["upper"].to_numpy(float) - value),
-        "arrayminus": np.nan_to_num(value - rows["lower"].to_numpy(float)),
-        "thickness": 2,
-        "width": 5,
+        "array": factor * np.nan_to_num(rows["upper"].to_numpy(float) - value),
+        "arrayminus": factor * np.nan_to_num(value - rows["lower"].to_numpy(float)),
+        "thickness": 1.6,
+        "width": 4,
     }
 
 
-def estimate_chart(rows: pd.DataFrame, styles: Mapping[str, tuple[str, str, str]], title: str) -> go.Figure:
-    """One quantity of every participant as a point with its interval.
+def _shortened(name: str, most: int = 34) -> str:
+    """A name that fits an axis; the pointer shows it whole."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _mark(style: RaterStyle, size: int = 11) -> dict[str, Any]:
+    return {"color": style.colour, "symbol": style.symbol, "size": size, "line": {"color": style.colour, "width": 1.6}}
+
+
+def forest_chart(
+    rows: pd.DataFrame,
+    differences: pd.DataFrame,
+    styles: Styles,
+    reference: str,
+    title: str = "Right answers",
+    *,
+    is_percent: bool = True,
+) -> go.Figure:
+    """A quantity of every rater, and beside it the difference of one of them from each.
 
     Parameters
     ----------
-    rows : table with label, value, lower, upper, n, method; one row a participant
+    rows : table with label, value, lower, upper, n; one row a rater, in the order of the chart
+    differences : table with label, value, lower, upper: the reference minus the rater; may lack raters
+    reference : str
+        Label of the rater whose differences from the others are shown.
+    title : str
+        What the quantity is called.
+    is_percent : bool
+        Shares are written in percent, areas as they are.
     """
+    factor, unit = (100.0, ", %") if is_percent else (1.0, "")
+    names = rows["label"].tolist()
+    gap_of = differences.set_index("label")
+    has_gaps = len(gap_of) > 0
+    wide, text_at = ((0.0, 0.36), 0.37) if has_gaps else ((0.0, 0.72), 0.73)
     figure = go.Figure()
-    for name, group in rows.groupby("label", sort=False):
-        colour, marker, _ = styles[name]
+    for row in rows.itertuples(index=False):
+        style, one = styles.get(row.label), rows[rows["label"] == row.label]
+        mark = _mark(style) if style else {"color": INK, "symbol": "diamond-wide", "size": 13}
+        colour = style.colour if style else INK
+        hover = f"{_told(one, factor)}, n = {row.n}<extra>{row.label}</extra>"
+        bars = {**_interval(one, factor), "color": colour}
         figure.add_trace(
             go.Scatter(
-                x=group["value"],
-                y=[name] * len(group),
-                error_x=_interval(group),
-                mode="markers",
-                marker={"color": colour, "symbol": marker, "size": 12},
-                name=name,
-                customdata=group[["lower", "upper", "n", "method"]],
-                hovertemplate="%{x:.4f} (%{customdata[0]:.4f} to %{customdata[1]:.4f})<br>n = %{customdata[2]}"
-                "<br>%{customdata[3]}<extra>%{y}</extra>",
-                showlegend=False,
+                x=factor * one["value"], y=[row.label], error_x=bars, mode="markers", marker=mark, hovertemplate=hover
             )
         )
-    figure.update_yaxes(autorange="reversed")
-    return _frame(figure, height=90 + 44 * max(1, rows["label"].nunique()), title=title)
+        if row.label in gap_of.index:
+            gap = gap_of.loc[[row.label]]
+            of_gap = {**_interval(gap, factor), "color": colour}
+            figure.add_trace(
+                go.Scatter(
+                    x=factor * gap["value"], y=[row.label], error_x=of_gap, mode="markers", marker=mark, xaxis="x2",
+                    hovertemplate=f"{reference} − {row.label}: {_told(gap, factor)}<extra></extra>",
+                )
+            )  # fmt: skip
+    for label in names:
+        _write(figure, _told(rows[rows["label"] == label], factor), text_at, label)
+    for label in gap_of.index:
+        _write(figure, _told(gap_of.loc[[label]], factor), 0.86, label)
+    _head(figure, f"{title}{unit} ({100 * _level(rows):g} % interval)", 0.0)
+    figure.update_layout(
+        xaxis={"domain": list(wide), "title": None, "range": _span(rows, factor)},
+        yaxis={
+            "categoryorder": "array", "categoryarray": names[::-1], "tickvals": names,
+            "ticktext": [_shortened(name) for name in names], "title": None,
+        },
+    )  # fmt: skip
+    if has_gaps:
+        _head(figure, f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.55)
+        figure.update_layout(xaxis2={"domain": [0.55, 0.85], "anchor": "y", "range": _span(gap_of, factor, zero=True)})
+        figure.add_shape(
+            type="line",
+            xref="x2",
+            yref="paper",
+            x0=0,
+            x1=0,
+            y0=0,
+            y1=1,
+            line={"color": MUTED, "dash": "dot", "width": 1},
+        )
+    framed = _frame(figure, height=84 + 27 * max(2, len(names)), legend=False)
+    return framed.update_layout(margin={"t": 44})
 
 
-def per_class_chart(
-    rows: pd.DataFrame, class_labels: Mapping[str, str], styles: Mapping[str, tuple[str, str, str]], title: str
-) -> go.Figure:
-    """One quantity by class, participants side by side.
+def _level(rows: pd.DataFrame) -> float:
+    return float(rows["confidence_level"].iloc[0]) if "confidence_level" in rows.columns and len(rows) else 0.95
+
+
+def _told(row: pd.DataFrame, factor: float) -> str:
+    """94.4 (92.1 to 96.1), or 0.944 (0.921 to 0.961): the unit stands above the column."""
+    value, lower, upper = (factor * float(each) for each in row[["value", "lower", "upper"]].iloc[0])
+    return estimate_text(value, lower, upper, PERCENT_DIGITS if factor > 1 else DIGITS)
+
+
+def _write(figure: go.Figure, text: str, x: float, label: str) -> None:
+    """A text beside a row."""
+    figure.add_annotation(
+        text=text, x=x, xref="paper", y=label, yref="y", xanchor="left", showarrow=False, font={"size": 12.5}
+    )
+
+
+def _head(figure: go.Figure, text: str, x: float) -> None:
+    """The title of a column of a forest plot."""
+    figure.add_annotation(
+        text=f"<b>{text}</b>", x=x, xref="paper", y=1, yref="paper", xanchor="left", yanchor="bottom", yshift=6,
+        showarrow=False, font={"size": 13},
+    )  # fmt: skip
+
+
+def _span(rows: pd.DataFrame, factor: float, *, zero: bool = False) -> list[float]:
+    """Range of an axis that holds all limits."""
+    values = factor * rows[["value", "lower", "upper"]].to_numpy(float)
+    values = np.append(values[~np.isnan(values)], [0.0] if zero else [])
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, factor)
+    room = 0.06 * max(high - low, 0.01 * factor)
+    return [low - room, high + room if zero else min(high + room, 1.01 * factor)]
+
+
+def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[str, str], styles: Styles, title: str) -> go.Figure:
+    """One quantity by class (or any other level), raters side by side.
 
     Parameters
     ----------
-    rows : table with class, label, value, lower, upper, n; one row a participant and class
+    rows : table with class, label, value, lower, upper, n; one row a rater and class
+    title : str
+        Of the vertical axis.
     """
     figure = go.Figure()
-    names = list(dict.fromkeys(rows["label"]))
-    offsets = np.linspace(-0.28, 0.28, len(names)) if len(names) > 1 else [0.0]
+    present = set(rows["label"])
+    names = [name for name in styles if name in present] + [n for n in dict.fromkeys(rows["label"]) if n not in styles]
+    offsets = np.linspace(-0.3, 0.3, len(names)) if len(names) > 1 else [0.0]
     keys = list(class_labels)
     for offset, name in zip(offsets, names, strict=True):
         group = rows[rows["label"] == name]
-        colour, marker, _ = styles[name]
+        style = styles.get(name)
+        colour = style.colour if style else INK
         figure.add_trace(
             go.Scatter(
                 x=[keys.index(key) + offset for key in group["class"]],
                 y=group["value"],
-                error_y=_interval(group),
+                error_y={**_interval(group), "color": colour},
                 mode="markers",
-                marker={"color": colour, "symbol": marker, "size": 11},
+                marker=_mark(style, 9) if style else {"color": INK, "size": 9},
                 name=name,
                 customdata=group[["lower", "upper", "n"]],
-                hovertemplate="%{y:.4f} (%{customdata[0]:.4f} to %{customdata[1]:.4f})<br>n = %{customdata[2]}"
+                hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<br>n = %{customdata[2]}"
                 f"<extra>{name}</extra>",
             )
         )
-    figure.update_xaxes(tickvals=list(range(len(keys))), ticktext=list(class_labels.values()))
-    return _frame(figure, height=360, title=title)
+    figure.update_xaxes(tickvals=list(range(len(keys))), ticktext=list(class_labels.values()), showgrid=False)
+    figure.update_yaxes(title=title)
+    return _frame(figure, height=360 + 22 * (len(names) // 5))
 
 
 def roc_chart(
     points: pd.DataFrame,
-    auc: pd.DataFrame,
     operating: pd.DataFrame,
     average: pd.DataFrame,
-    styles: Mapping[str, tuple[str, str, str]],
-    title: str,
+    styles: Styles,
+    size: int = 520,
 ) -> go.Figure:
-    """ROC curves of one class against the rest; a participant with hard labels is one point and no curve.
+    """ROC curves of one class against the rest, square and on one scale; a hard label is one point and no curve.
 
     Parameters
     ----------
-    points : rows of ``roc_points`` for one cohort and class
-    auc : rows of ``auc`` for the same
-    operating : table with label, false_positive_rate, sensitivity: where each participant's chosen class puts it
-    average : rows of ``reader_average_roc`` for the same; drawn as one white line for each arm
+    points : rows of ``roc_points`` for one cohort and class; models with the limits of their band
+    operating : table with label, false_positive_rate, sensitivity, told: where each rater's chosen class puts it, and
+        what the pointer says there
+    average : rows of ``reader_average_roc`` for the same; one heavy line for each arm
+    size : int
+        Height in pixels; the axes are square within it.
     """
     figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=[0, 1],
-            y=[0, 1],
-            mode="lines",
-            line={"color": "gray", "dash": "dot", "width": 1},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    )
-    areas = auc.set_index("label")
-    for name, group in points.groupby("label", sort=False):
-        colour, marker, dash = styles[name]
-        label = name
-        if name in areas.index and pd.notna(areas.loc[name, "value"]):
-            row = areas.loc[name]
-            limits = f" ({row['lower']:.3f}–{row['upper']:.3f})" if pd.notna(row["lower"]) else ""
-            what = "balanced accuracy" if row["is_hard_label"] else "AUC"
-            label = f"{name}: {what} {row['value']:.3f}{limits}"
-        is_point = bool(group["is_hard_label"].iloc[0])
-        figure.add_trace(
-            go.Scatter(
-                x=group["false_positive_rate"],
-                y=group["sensitivity"],
-                mode="markers" if is_point else "lines",
-                line={"color": colour, "dash": dash, "width": 2.5},
-                marker={"color": colour, "symbol": marker, "size": 12},
-                name=label,
-                legendgroup=name,
-                customdata=group[["threshold"]],
-                hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<br>threshold %{customdata[0]}"
-                f"<extra>{name}</extra>",
-            )
-        )
-    for arm, group in average.groupby("arm", sort=False):
+    chance = {"color": MUTED, "dash": "dot", "width": 1}
+    figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, showlegend=False, hoverinfo="skip"))
+    curves = points[~points["is_hard_label"].astype(bool)]
+    kinds = dict(points[["label", "kind"]].itertuples(index=False))
+    is_crowded = sum(kinds[name] == "reader" for name in dict.fromkeys(curves["label"])) > MOST_CURVES
+    for name in [name for name in styles if name in set(curves["label"])]:
+        group, style = curves[curves["label"] == name], styles[name]
+        is_faint = is_crowded and kinds[name] == "reader"
+        if kinds[name] == "model":
+            figure.add_trace(_band(group, style.colour, name))
         figure.add_trace(
             go.Scatter(
                 x=group["false_positive_rate"],
                 y=group["sensitivity"],
                 mode="lines",
-                line={"color": "white", "width": 1.5},
-                name=f"Mean of {group['n_readers'].iloc[0]} readers, {arm}: AUC {group['area'].iloc[0]:.3f}",
-                hovertemplate="mean of the readers: sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<extra></extra>",
+                line={"color": "#b9c0c8" if is_faint else style.colour, "dash": "solid" if is_faint else style.dash,
+                      "width": 1 if is_faint else 2.4},
+                name=_shortened(name),
+                legendgroup=name,
+                showlegend=not is_faint,
+                customdata=group[["threshold"]],
+                hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<br>rating ≥ %{customdata[0]:.3g}"
+                f"<extra>{name}</extra>",
             )
-        )
-    for row in operating.itertuples(index=False):
-        colour, marker, _ = styles[row.label]
+        )  # fmt: skip
+    for arm, group in average.groupby("arm", sort=False):
+        n, area = group["n_readers"].iloc[0], group["area"].iloc[0]
         figure.add_trace(
             go.Scatter(
-                x=[row.false_positive_rate],
-                y=[row.sensitivity],
-                mode="markers",
-                marker={"color": colour, "symbol": marker, "size": 12, "line": {"color": "white", "width": 1.5}},
-                legendgroup=row.label,
-                showlegend=False,
-                hovertemplate="chosen class: sensitivity %{y:.3f}, 1 − specificity %{x:.3f}"
-                f"<extra>{row.label}</extra>",
+                x=group["false_positive_rate"], y=group["sensitivity"], mode="lines",
+                line={"color": INK, "width": 3, "dash": "dash" if arm == "aided" else "solid"},
+                name=f"Mean of {n} readers{f', {arm}' if average['arm'].nunique() > 1 else ''}: AUC {area:.3f}",
+                hovertemplate="mean of the readers: sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<extra></extra>",
             )
-        )
-    figure.update_xaxes(title="1 − specificity", range=[-0.02, 1.02])
-    figure.update_yaxes(title="Sensitivity", range=[-0.02, 1.04])
-    return _frame(figure, height=440, title=title)
+        )  # fmt: skip
+    drawn = set(curves["label"])
+    for row in operating.itertuples(index=False):
+        style = styles[row.label]
+        figure.add_trace(
+            go.Scatter(
+                x=[row.false_positive_rate], y=[row.sensitivity], mode="markers",
+                marker=_mark(style) | ({} if style.is_open else {"line": {"color": "white", "width": 1.4}}),
+                name=_shortened(row.label), legendgroup=row.label,
+                showlegend=row.label not in drawn,
+                hovertemplate=f"{row.told}<extra>{row.label}</extra>",
+            )
+        )  # fmt: skip
+    ticks = {"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1], "range": [-0.02, 1.02], "constrain": "domain"}
+    figure.update_xaxes(title="1 − specificity", **ticks)
+    figure.update_yaxes(title="Sensitivity", scaleanchor="x", scaleratio=1, **ticks)
+    n_named = sum(trace.showlegend is not False for trace in figure.data)
+    framed = _frame(figure, height=size + 24 * ((n_named + 1) // 2))
+    return framed.update_layout(legend={"y": -0.15}, margin={"t": 12, "b": 6})
 
 
-def reliability_chart(bins: pd.DataFrame, title: str) -> go.Figure:
+def _band(group: pd.DataFrame, colour: str, name: str) -> go.Scatter:
+    """The region between the upper and the lower edge of a curve's band."""
+    upper = group.sort_values(["rate_lower", "sensitivity_upper"], kind="stable")
+    lower = group.sort_values(["rate_upper", "sensitivity_lower"], kind="stable").iloc[::-1]
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return go.Scatter(
+        x=[0, *upper["rate_lower"], 1, *lower["rate_upper"], 0],
+        y=[0, *upper["sensitivity_upper"], 1, *lower["sensitivity_lower"], 0],
+        mode="lines", line={"width": 0}, fill="toself", fillcolor=f"rgba({red},{green},{blue},0.13)",
+        legendgroup=name, showlegend=False, hoverinfo="skip",
+    )  # fmt: skip
+
+
+def reliability_chart(bins: pd.DataFrame, title: str, colour: str = PALETTE[0]) -> go.Figure:
     """Observed share by mean probability with intervals, beside the line of perfect calibration.
 
     Parameters
     ----------
-    bins : rows of ``reliability_bins`` for one model and class
+    bins : rows of ``reliability_bins`` for one model and class, or of ``confidence_calibration`` for one reader
+    title : str
+        Of the horizontal axis.
     """
-    figure = go.Figure(
-        go.Scatter(
-            x=[0, 1], y=[0, 1], mode="lines", line={"color": "gray", "dash": "dot", "width": 1}, showlegend=False,
-            hoverinfo="skip",
-        )
-    )  # fmt: skip
+    chance = {"color": MUTED, "dash": "dot", "width": 1}
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, showlegend=False, hoverinfo="skip"))
     figure.add_trace(
         go.Scatter(
             x=bins["mean_probability"],
             y=bins["value"],
-            error_y=_interval(bins),
+            error_y={**_interval(bins), "color": colour},
             mode="lines+markers",
-            marker={"color": PALETTE[0], "symbol": "diamond", "size": 9},
-            line={"color": PALETTE[0], "width": 1.5},
+            marker={"color": colour, "symbol": "diamond", "size": 9},
+            line={"color": colour, "width": 1.5},
             customdata=bins[["n", "lower", "upper"]],
             hovertemplate="probability %{x:.3f}<br>observed %{y:.3f} (%{customdata[1]:.3f} to %{customdata[2]:.3f})"
             "<br>n = %{customdata[0]}<extra></extra>",
             showlegend=False,
         )
     )
-    figure.update_xaxes(title="Mean probability of the bin", range=[-0.02, 1.02])
-    figure.update_yaxes(title="Observed share", range=[-0.02, 1.04])
-    return _frame(figure, height=380, title=title)
+    figure.update_xaxes(title=title, range=[-0.02, 1.02], constrain="domain")
+    figure.update_yaxes(title="Observed share", range=[-0.02, 1.04], scaleanchor="x", constrain="domain")
+    return _frame(figure, height=380)
 
 
-def decision_chart(rows: pd.DataFrame, title: str) -> go.Figure:
+def decision_chart(rows: pd.DataFrame) -> go.Figure:
     """Net benefit over thresholds: of the model with its interval, of acting on everybody, of acting on nobody.
 
     Parameters
@@ -267,11 +367,11 @@ def decision_chart(rows: pd.DataFrame, title: str) -> go.Figure:
     band = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
     figure.add_trace(go.Scatter(x=model["threshold"], y=model["upper"], **band))
     figure.add_trace(
-        go.Scatter(x=model["threshold"], y=model["lower"], fill="tonexty", fillcolor="rgba(86,180,233,0.2)", **band)
+        go.Scatter(x=model["threshold"], y=model["lower"], fill="tonexty", fillcolor="rgba(0,114,178,0.15)", **band)
     )
     for quantity, name, line in (
         ("net_benefit", "act on the model", {"color": PALETTE[0], "width": 2.5}),
-        ("net_benefit_of_all", "act on everybody", {"color": PALETTE[1], "dash": "dash", "width": 1.5}),
+        ("net_benefit_of_all", "act on everybody", {"color": PALETTE[1], "dash": "dash", "width": 1.8}),
     ):
         part = rows[rows["quantity"] == quantity]
         figure.add_trace(
@@ -280,42 +380,48 @@ def decision_chart(rows: pd.DataFrame, title: str) -> go.Figure:
                 hovertemplate="threshold %{x:.2f}: net benefit %{y:.3f}<extra>" + name + "</extra>",
             )
         )  # fmt: skip
-    figure.add_hline(y=0, line={"color": "gray", "dash": "dot", "width": 1}, annotation_text="act on nobody")
+    nobody = {"color": MUTED, "dash": "dot", "width": 1}
+    ends = {"x": [0, 1], "y": [0, 0], "mode": "lines", "line": nobody, "name": "act on nobody", "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(**ends))
     highest = float(np.nanmax(model["upper"].to_numpy(float), initial=0.1))
     figure.update_xaxes(title="Threshold", range=[0, 1])
     figure.update_yaxes(title="Net benefit", range=[-0.12, 1.1 * highest])
-    return _frame(figure, height=380, title=title)
+    return _frame(figure, height=380)
 
 
-def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str], title: str) -> go.Figure:
-    """Counts by reference standard and answer, coloured by the share of the row.
+def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.Figure:
+    """Counts and shares by reference standard and answer; every row of cells adds up to 100 %.
 
     Parameters
     ----------
-    rows : rows of ``confusion`` for one cohort and participant
+    rows : rows of ``confusion`` for one cohort and rater
     """
-    keys = list(class_labels)
+    keys, labels = list(class_labels), list(class_labels.values())
     count = rows.pivot_table(index="truth", columns="answer", values="count", aggfunc="sum").reindex(keys, columns=keys)
+    count = count.fillna(0).astype(int)
     share = count.div(count.sum(axis=1).replace(0, np.nan), axis=0)
-    labels = list(class_labels.values())
+    colours = [[0.0, "#ffffff"], [0.5, "#6ba3d6"], [1.0, "#0b3c6f"]]
     figure = go.Figure(
         go.Heatmap(
-            z=share,
-            x=labels,
-            y=labels,
-            text=count.astype(int),
-            texttemplate="%{text}",
-            textfont={"size": 15},
-            colorscale="Cividis",
-            zmin=0,
-            zmax=1,
-            showscale=False,
-            hovertemplate="reference %{y}<br>answer %{x}<br>%{text} cases (%{z:.1%} of the row)<extra></extra>",
+            z=share, x=labels, y=labels, customdata=count, colorscale=colours, zmin=0, zmax=1, showscale=False,
+            xgap=1, ygap=1,
+            hovertemplate="reference %{y}<br>answer %{x}<br>%{customdata} cases (%{z:.1%} of the row)<extra></extra>",
         )
-    )
-    figure.update_xaxes(title="Answer", side="bottom", constrain="domain")
-    figure.update_yaxes(title="Reference standard", autorange="reversed")
-    return _frame(figure, height=340, title=title)
+    )  # fmt: skip
+    size = 13 if len(keys) <= 6 else 10
+    for truth, row_label in zip(keys, labels, strict=True):
+        for answer, column_label in zip(keys, labels, strict=True):
+            part = share.loc[truth, answer]
+            text = str(count.loc[truth, answer]) + ("" if pd.isna(part) else f"<br>{100 * part:.1f} %")
+            font = {"size": size, "color": "#ffffff" if part > 0.62 else INK}
+            figure.add_annotation(x=column_label, y=row_label, text=text, showarrow=False, font=font)
+    n = count.sum(axis=1)
+    figure.update_xaxes(title="Answer", side="bottom", constrain="domain", showgrid=False)
+    figure.update_yaxes(
+        title="Reference standard", autorange="reversed", showgrid=False, tickvals=labels, scaleanchor="x",
+        constrain="domain", ticktext=[f"{label}<br>n = {n[key]}" for key, label in class_labels.items()],
+    )  # fmt: skip
+    return _frame(figure, height=max(350, 80 + 52 * len(keys)), legend=False).update_layout(margin={"t": 8})
 
 
 def probability_chart(
@@ -347,4 +453,4 @@ def probability_chart(
     )
     figure.update_xaxes(range=[0, 1.35], tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_yaxes(autorange="reversed")
-    return _frame(figure, height=max(220, 76 + 36 * len(class_labels)), title="Model probability")
+    return _frame(figure, height=max(190, 60 + 32 * len(class_labels)), legend=False).update_layout(margin={"t": 8})

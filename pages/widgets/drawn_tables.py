@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ import streamlit as st
 
 from actions.export_study import csv_file
 from core.number_text import cell_text
+from pages.widgets.shown import Shown
 
 #: Column of the analysis -> title on screen.
 TITLES = {
@@ -143,19 +145,35 @@ def draw_notes(table: pd.DataFrame, *, but: Collection[str] = ()) -> list[str]:
     return lines
 
 
-def draw_download(table: pd.DataFrame, name: str) -> None:
-    """CSV of exactly the rows that are shown; the hash in its name tells an old download from a new one."""
-    file = csv_file(name, table.drop(columns="label", errors="ignore"))  # of the screen, not of the analysis
-    st.download_button(
-        "CSV",
-        file.content,
-        file_name=f"{name.removesuffix('.csv')}_{file.sha256[:8]}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        key=f"csv {name}",
-        on_click="ignore",
-        type="tertiary",
-    )
+def draw_files(files: Mapping[str, pd.DataFrame], shown: Shown) -> None:
+    """One menu with the tables behind a view as CSV; each is made when it is asked for.
+
+    Parameters
+    ----------
+    files : mapping
+        What the menu calls a table -> its rows; empty ones are left out.
+    shown : Shown
+        Names the files.
+    """
+    kept = {name: table for name, table in files.items() if len(table)}
+    if not kept:
+        return
+    with st.popover("CSV", icon=":material/download:", help="the tables behind this view"):
+        for name, table in kept.items():
+            st.download_button(
+                f"{name[:1].upper()}{name[1:]} · {len(table)} rows",
+                partial(_csv, name, table),
+                file_name=f"{shown.study.key}_{shown.cohort}_{re.sub(r'[^A-Za-z0-9]+', '_', name)}.csv",
+                mime="text/csv",
+                key=f"csv {name}",
+                on_click="ignore",
+                type="tertiary",
+            )
+
+
+def _csv(name: str, table: pd.DataFrame) -> bytes:
+    """A table as the export writes it, without what only the screen adds."""
+    return csv_file(name, table.drop(columns="label", errors="ignore")).content
 
 
 def _with_joined_columns(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,8 @@ _STYLE = """<style>
 .room-foot .synthetic { padding: 0 9px; border-radius: 9px; background: #ffd166; color: #14171a; font-weight: 600; }
 .room-foot .who { margin-left: auto; }
 .room-foot a { color: #8ec5ff; }
+button[data-variant=segmented_control][aria-checked=true] { background: #2b74c0; border-color: #2b74c0; }
+button[data-variant=segmented_control][aria-checked=true] p { color: #fff; font-weight: 600; }
 </style>"""
 #: Streamlit's own menu offers to record and to print the screen: not during a blinded reading.
 _NO_MENU = "<style>[data-testid=stMainMenu] { display: none; }</style>"

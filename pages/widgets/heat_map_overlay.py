@@ -6,7 +6,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.model.preprocessing import square_to_image_box
-from pages.widgets.charts import DARK
+
+#: Pictures of cases stand on the dark of the screen.
+DARK = {
+    "template": "plotly_dark",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "hoverlabel": {"namelength": -1},
+}
 
 #: The heat map's colours. Transparent where there is no evidence, so that the image shows through; the hue
 #: rises with the evidence.

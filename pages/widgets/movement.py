@@ -21,8 +21,14 @@ def page_of(address: str) -> StreamlitPage | None:
     return page
 
 
-def go_to(address: str, study_key: str | None = None) -> None:
-    """Open a screen; ends this run. Does nothing if this person has no such screen."""
+def go_to(address: str, study_key: str | None = None, **more: str) -> None:
+    """Open a screen; ends this run. Does nothing if this person has no such screen.
+
+    Parameters
+    ----------
+    **more : str
+        Further parameters of its address.
+    """
     page = page_of(address)
     if page is not None:
-        st.switch_page(page, query_params={"study": study_key} if study_key else None)
+        st.switch_page(page, query_params={**({"study": study_key} if study_key else {}), **more})

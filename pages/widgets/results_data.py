@@ -12,6 +12,7 @@ import streamlit as st
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis
 from core.model.class_maps import class_tops
+from core.rater_styles import RaterStyle, rater_styles
 from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.study_choice import NO_STUDY, choose_study, chosen_study
@@ -22,10 +23,11 @@ Tables = Mapping[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Results:
-    """An analysis with its tables, made once."""
+    """An analysis with its tables, labels and colours, made once."""
 
     analysis: StudyAnalysis
-    tables: Tables
+    tables: Tables  # those of participants with a column ``label``
+    styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn, on every screen
 
 
 def pick_study(repository: Repository, label: str = "Study", *, part: Role | None = None) -> Study | None:
@@ -41,6 +43,7 @@ def pick_study(repository: Repository, label: str = "Study", *, part: Role | Non
             studies,
             index=[s.key for s in studies].index(current.key),
             format_func=lambda s: f"{s.protocol.title} · {s.state}",
+            label_visibility="collapsed",
         )
     choose_study(current)
     return current
@@ -59,28 +62,43 @@ def is_sealed(study: Study) -> bool:
 
 
 def load_results(repository: Repository, study: Study) -> Results:
-    """The analysis of an unsealed study; made again when predictions were added.
+    """The analysis of an unsealed study; made again when what it is made of has changed.
 
     The store checks role and state first (through ``prediction_counts`` and ``study_data``); only then is the shared
     copy given out.
     """
     counts = tuple((c.model_sha256, c.cohort, c.n_predicted) for c in repository.prediction_counts(study.key))
-    return _results(study.key, counts, repository)
+    return _results(study.key, study.protocol_version, counts, repository, study.protocol.margin)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Analysing ...")
-def _results(study_key: str, counts: tuple[tuple[str, str, int], ...], _repository: Repository) -> Results:
-    """Shared by coordinators; ``counts`` is in the key so that new predictions are seen."""
-    analysis = analyse_study(_repository, study_key)
-    return Results(analysis, analysis.to_tables())
+@st.cache_resource(max_entries=8, show_spinner="Analysing: a few seconds, once for everybody ...")
+def _results(
+    study_key: str,
+    protocol_version: int,
+    counts: tuple[tuple[str, str, int], ...],
+    _repository: Repository,
+    margin: float | None,
+) -> Results:
+    """Shared by coordinators; readings are final once a study is unsealed, so predictions and protocol are the key."""
+    return labelled(analyse_study(_repository, study_key, margin=margin))
+
+
+def labelled(analysis: StudyAnalysis) -> Results:
+    """An analysis with its tables, their labels and the colours of its raters."""
+    tables = with_labels(analysis.to_tables())
+    about = tables["missing"][["kind", "participant", "arm", "name", "label"]].drop_duplicates()
+    raters = {(row.participant, row.arm): row.label for row in about.itertuples(index=False)}
+    identities = [one.identity for cohort in analysis.cohorts for one in cohort.participants]
+    styles = rater_styles(identities, analysis.declared_model)
+    return Results(analysis, tables, {raters[place]: style for place, style in styles.items()})
 
 
 def with_labels(tables: Tables) -> dict[str, pd.DataFrame]:
-    """The tables of a cohort, those of single participants with a column ``label``: one for each reader in each arm.
+    """The tables, those of single participants with a column ``label``: one for each reader in each arm.
 
     A name alone would draw both arms of a reader, or two readers of one name, as one.
     """
-    about = tables["missing"][["participant", "name", "arm"]]
+    about = tables["missing"][["participant", "name", "arm"]].drop_duplicates()
     has_arms = about.loc[about["arm"] != "", "arm"].nunique() > 1
     is_shared = about.duplicated(["name", "arm"], keep=False)
     label = {
@@ -110,8 +128,3 @@ def class_map_tops(study_key: str, model_sha256: str, n_predicted: int, _reposit
     if not maps:
         return np.ones(1)
     return class_tops(np.stack(maps))
-
-
-def percent(value: float | None) -> str:
-    """A proportion for a metric tile."""
-    return "not defined" if value is None or pd.isna(value) else f"{100 * value:.1f} %"

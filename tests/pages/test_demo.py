@@ -22,17 +22,16 @@ pytestmark = pytest.mark.browser
 CONFIDENCE_KEYS = "qwert"
 COORDINATOR_SCREENS = {
     "study": "Reading progress",
-    "results": "Accuracy with its 95 % interval",
+    "results": "was right in",
     "results?view=Classes": "Predictive values depend",
     "results?view=ROC": "AUC of every class",
-    "results?view=Confusion": "CSV",
-    "results?view=Comparisons": "DeLong",
+    "results?view=Comparisons": "McNemar",
     "results?view=Panel": "these readers, random cases",
     "results?view=Agreement": "CSV",
     "results?view=Calibration": "Brier score",
     "results?view=Subgroups": "read the interval and n",
     "results?view=Time": "Median seconds",
-    "results?view=Tables+and+export": "Everything as CSV",
+    "results?view=Export": "Everything as CSV",
     "explain": "Grad-CAM from the last convolutional layer",
     "audit": "the chain of hashes is intact",
 }
@@ -108,17 +107,18 @@ def test_a_coordinator_walks_through_every_screen(demo: Demo, context: BrowserCo
         expect(page.locator(".room-foot").get_by_text("Synthetic data")).to_be_visible()
     page.goto(f"{demo.server.url}/results?study=demo-reading")
     expect(page.get_by_text("sealed", exact=False).first).to_be_visible()
-    assert page.get_by_text("Accuracy with its").count() == 0
+    assert page.get_by_text("was right in").count() == 0
 
 
 def test_the_same_number_on_screen_in_the_csv_and_from_the_command_line(
     demo: Demo, context: BrowserContext, tmp_path: Path
 ) -> None:
     page = sign_in(context, demo, "demo-coordinator", "results?study=demo")
-    tile = page.get_by_test_id("stMetric").filter(has_text="Senior physician (simulated)")
-    expect(tile).to_be_visible(timeout=45_000)
+    answer = page.locator(".room-answer")
+    expect(answer).to_be_visible(timeout=45_000)
+    page.get_by_role("button", name="CSV").first.click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").first.click()
+        page.get_by_role("button", name="Right answers").click()
     download.value.save_as(tmp_path / "accuracy.csv")
     rows = [row for row in read_csv(tmp_path / "accuracy.csv") if row["participant"] == "sim-senior"]
     assert len(rows) == 1
@@ -129,7 +129,7 @@ def test_the_same_number_on_screen_in_the_csv_and_from_the_command_line(
         if (row["cohort"], row["participant"], row["quantity"]) == ("internal", "sim-senior", "accuracy")
     ]
     assert exported == rows  # every column, every digit
-    shown = re.search(r"([\d.]+) %", tile.inner_text())
+    shown = re.search(r"Senior physician \(simulated\) in ([\d.]+) %", answer.inner_text())
     assert shown is not None
     assert shown[1] == f"{100 * float(rows[0]['value']):.1f}"
     printed = demo.manage("results", "--study", "demo", "--cohort", "internal", "--table", "summary")

@@ -1,0 +1,82 @@
+"""Agreement of readers with each other, with the model and with themselves; and the cases on which they fail."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table
+from pages.widgets.movement import go_to
+from pages.widgets.shown import Shown
+
+SCOPES = {
+    "between": "All readers together",
+    "within": "Each reader with himself or herself, on the cases that came back unannounced",
+    "with_model": "Each reader with the model (Cohen's kappa)",
+    "pair": "Two readers (Cohen's kappa)",
+}
+#: What became of a case -> its title, in the order of the list.
+OUTCOMES = {
+    "all_wrong": "Everybody wrong, the model too",
+    "only_model_wrong": "Only the model wrong",
+    "only_readers_wrong": "All readers wrong, the model right",
+    "readers_split": "Readers split",
+}
+MOST_BUTTONS = 48
+
+
+def draw(shown: Shown) -> None:
+    """Draw the view."""
+    rows = shown.tables["agreement"]
+    if rows.empty:
+        st.info("No case was read by two readers yet, and no case came back to a reader.")
+    for scope, title in SCOPES.items():
+        of_scope = rows[rows["scope"] == scope]
+        if of_scope.empty:
+            continue
+        with st.container() if scope != "pair" else st.expander(f"{title}: {len(of_scope)} pairs"):
+            st.markdown(f"**{title}**")
+            draw_notes(of_scope)
+            columns = ["arm", "first", "second", "statistic", "row_note", "n_readers", "n", "estimate"]
+            if scope == "within":
+                columns.remove("second")
+                columns.remove("n_readers")
+            if scope in ("pair", "with_model"):
+                columns.remove("n_readers")
+                columns.remove("statistic")
+            draw_table(of_scope, columns, shown.names)
+    _outcomes(shown)
+    draw_files({"agreement": rows, "what became of every case": shown.tables["case_outcomes"]}, shown)
+
+
+def _outcomes(shown: Shown) -> None:
+    """Cases by who failed on them; a click opens the case."""
+    rows = shown.tables["case_outcomes"]
+    if rows.empty:
+        return
+    arms = list(dict.fromkeys(rows["arm"]))
+    st.markdown("**Cases on which raters fail**; a click opens the case")
+    arm = st.segmented_control("Arm", arms, default=arms[0], required=True) if len(arms) > 1 else arms[0]
+    rows = rows[rows["arm"] == arm]
+    counts = rows["outcome"].value_counts()
+    kinds = [name for name in OUTCOMES if counts.get(name)]
+    if not kinds:
+        st.caption("Every case was answered right by all.")
+        return
+    kind = st.segmented_control(
+        "Kind", kinds, default=kinds[0], required=True, label_visibility="collapsed", key="outcome",
+        format_func=lambda name: f"{OUTCOMES[name]} · {counts[name]}",
+    )  # fmt: skip
+    _links(shown, rows[rows["outcome"] == kind])
+
+
+def _links(shown: Shown, rows: pd.DataFrame) -> None:
+    """A button a case."""
+    with st.container(horizontal=True):
+        for row in rows.head(MOST_BUTTONS).itertuples(index=False):
+            label = f"{row.case} · {shown.short_labels[row.truth]} · {row.n_right} of {row.n_readers}"
+            if st.button(label, key=f"open {row.case}", type="tertiary", icon=":material/frame_inspect:"):
+                go_to("explain", shown.study.key, cohort=shown.cohort, case=row.case)
+    if len(rows) > MOST_BUTTONS:
+        st.caption(f"{len(rows) - MOST_BUTTONS} more in the CSV and on the Explain screen.")
+    st.caption("Case · reference standard · readers who were right, of those who answered.")

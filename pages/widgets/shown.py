@@ -1,0 +1,68 @@
+"""What a view of the results draws: one cohort of one study, with the names, labels and colours of the whole study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from core.analysis import CohortAnalysis, StudyAnalysis
+from core.rater_styles import RaterStyle
+from core.study import Study
+
+#: The keys of the averages over classes that have an AUC.
+MACRO = "macro"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One cohort of one study."""
+
+    study: Study
+    analysis: StudyAnalysis
+    cohort: str
+    tables: Mapping[str, pd.DataFrame]  # of this cohort; those of participants with a column ``label``
+    styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn
+
+    @property
+    def found(self) -> CohortAnalysis:
+        """The analysis of the cohort."""
+        return self.analysis.cohort(self.cohort)
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Class key -> name."""
+        return {each.key: each.label for each in self.study.protocol.classes}
+
+    @cached_property
+    def short_labels(self) -> dict[str, str]:
+        """Class key -> name in narrow places."""
+        return {each.key: each.short_label for each in self.study.protocol.classes}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Class and participant keys -> names."""
+        participants = self.tables["missing"][["participant", "name"]].drop_duplicates()
+        return {**self.labels, **dict(participants.itertuples(index=False))}
+
+    @cached_property
+    def raters(self) -> list[str]:
+        """Labels of those who answered in this cohort: models before readers, the declared one first."""
+        answered = self.tables["missing"][self.tables["missing"]["n_answered"] > 0]
+        present = set(answered["label"])
+        return [label for label in self.styles if label in present]
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Labels of the models of this cohort, the declared one first."""
+        kinds = dict(self.tables["missing"][["label", "kind"]].itertuples(index=False))
+        return [label for label in self.raters if kinds[label] == "model"]
+
+    def of(self, table: str, **wanted: str) -> pd.DataFrame:
+        """The rows of a table in which every named column has the wanted value."""
+        rows = self.tables[table]
+        for column, value in wanted.items():
+            rows = rows[rows[column] == value]
+        return rows

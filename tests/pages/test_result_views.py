@@ -1,0 +1,186 @@
+"""The views of the results: every number drawn is one of the analysis, every rater has one colour, nothing is cut."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from importlib import import_module
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.number_text import estimate_text
+from core.rater_styles import PALETTE, rater_styles
+from core.report.paper_data import printed_cells
+from core.study_analysis.results import Identity
+from pages.results import VIEWS
+from pages.views.overview import forest_rows
+from pages.widgets import charts
+from tests.core.analysis_studies import KEYS, simulated_study
+from tests.core.paper_study import paper_study
+from tests.pages.shown_studies import shown_study
+
+
+def drawn(view: str, shown) -> AppTest:
+    """A view as Streamlit runs it."""
+
+    def script(module, shown):
+        from importlib import import_module
+
+        import_module(module).draw(shown)
+
+    module = VIEWS[view].__module__
+    assert import_module(module).draw is VIEWS[view]
+    page = AppTest.from_function(script, args=(module, shown), default_timeout=60).run()
+    assert not page.exception, page.exception
+    return page
+
+
+STUDIES = {
+    "two readers, one model": {"readers": 2, "models": 1, "has_about": True, "repeats": 20},
+    "two arms": {"readers": 3, "models": 1, "arms": ("aided", "unaided"), "has_about": True},
+    "labels only": {"readers": 2, "models": 1, "has_confidence": False},
+    "only a model": {"readers": 0, "models": 1},
+    "only readers": {"readers": 5, "models": 0, "missing": 0.1},
+    "one reader": {"readers": 1, "models": 0},
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_view_draws_every_kind_of_study(view, study):
+    page = drawn(view, shown_study(simulated_study(n_cases=60, **STUDIES[study]), margin=0.05))
+    said = [*page.markdown, *page.info, *page.caption, *page.table, *page.get("html")]
+    assert said, "an empty view says why"
+
+
+def test_the_table_of_classes_prints_what_the_paper_printed():
+    page = drawn("Classes", shown_study(paper_study()))
+    html = page.get("html")[0].proto.body
+    blocks = dict(re.findall(r"<caption>(.*?)</caption>(.*?)</table>", html, re.S))
+    assert list(blocks) == ["ResNet34", "Junior physician", "Senior physician"]
+    titles = {"sensitivity": "Recall (%)", "specificity": "Specificity (%)", "ppv": "PPV (%)", "npv": "NPV (%)"}
+    names = {"ResNet34": "ResNet34", "Junior": "Junior physician", "Senior": "Senior physician"}
+    checked = 0
+    for cell in printed_cells():
+        if cell.table != "4" or cell.part != "point" or cell.quantity not in titles or not cell.subject:
+            continue
+        row = re.search(rf"<th>{re.escape(titles[cell.quantity])}</th>(.*?)</tr>", blocks[names[cell.rater]], re.S)
+        cells = re.findall(r"<td>([\d.]+)<small>([\d.]+)–([\d.]+)</small>", row[1])
+        shown = cells[KEYS.index(cell.subject)]
+        assert float(shown[0]) == pytest.approx(float(cell.printed), abs=0.11), cell
+        checked += 1
+    assert checked == 48
+
+
+def test_the_answer_stands_first_on_the_overview():
+    shown = shown_study(paper_study())
+    html = drawn("Overview", shown).get("html")[0].proto.body
+    assert shown.found.answer[0] in html.replace("&lt;", "<").replace("&#x27;", "'")
+
+
+def test_the_forest_plot_has_every_rater_and_the_mean_with_the_differences_of_the_analysis():
+    shown = shown_study(simulated_study(n_cases=60, readers=3, models=2))
+    rows, gaps, reference = forest_rows(shown)
+    assert rows["label"].tolist() == ["model-0", "model-1", "reader-0", "reader-1", "reader-2", "Mean of 3 readers"]
+    assert reference == "model-0"
+    for pair in shown.found.comparisons:
+        if pair.first.key == "model-0":
+            assert gaps.set_index("label").loc[pair.second.label.split(",")[0], "value"] == pair.difference.value
+    figure = charts.forest_chart(rows, gaps, shown.styles, reference)
+    values = {trace.y[0]: trace.x[0] / 100 for trace in figure.data if trace.xaxis != "x2"}
+    assert values == pytest.approx(dict(zip(rows["label"], rows["value"], strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("readers", "leads"), [(3, "these readers, random cases"), (5, "random readers, random cases")]
+)
+def test_the_panel_says_its_notes_before_its_numbers(readers, leads):
+    shown = shown_study(simulated_study(n_cases=60, readers=readers, models=1, missing=0.04))
+    page = drawn("Panel", shown)
+    assert any(leads in text.value for text in page.markdown)
+    order = [element.type for element in page.main if element.type in ("warning", "table")]
+    assert order[:2] == ["warning", "table"]
+    if readers < 5:
+        assert "3 readers cannot represent readers in general" in page.warning[0].value
+    table = page.table[0].value
+    assert len(set(table.columns)) == len(table.columns)
+    row = shown.tables["mrmc"].query("metric == 'auc' and is_leading").iloc[0]
+    assert table["Difference (95 %)"].iloc[0] == estimate_text(row["value"], row["lower"], row["upper"])
+
+
+def test_the_model_at_a_readers_specificity_is_in_the_table_and_under_the_pointer():
+    shown = shown_study(simulated_study(n_cases=80, readers=2, models=1))
+    row = shown.of("matched_points", **{"class": KEYS[0], "match": "specificity"}).iloc[0]
+    page = drawn("ROC", shown)
+    table = next(each.value for each in page.table if "Reader's specificity" in each.value.columns)
+    text = estimate_text(row["first_value"], row["first_lower"], row["first_upper"])
+    assert table["Model's sensitivity there (95 %)"].iloc[0] == text
+    from pages.views.roc import _operating
+
+    told = _operating(shown, KEYS[0], shown.of("roc_points", **{"class": KEYS[0]})).set_index("label")["told"]
+    assert f"model-0 has sensitivity {row['first_value']:.3f}" in told["reader-0"]
+
+
+def two_arms():
+    study = simulated_study(n_cases=60, readers=2, models=1, arms=("aided", "unaided"))
+    return shown_study(replace(study, reader_names={"reader-0": "Ann", "reader-1": "Ann"}))
+
+
+def test_arms_and_namesakes_are_drawn_apart():
+    shown = two_arms()
+    assert shown.raters == [
+        "model-0", "Ann (reader-0), aided", "Ann (reader-0), unaided", "Ann (reader-1), aided",
+        "Ann (reader-1), unaided",
+    ]  # fmt: skip
+    points = shown.of("roc_points", **{"class": "sat"})
+    average = shown.of("reader_average_roc", **{"class": "sat"})
+    none = pd.DataFrame({"label": [], "false_positive_rate": [], "sensitivity": [], "told": []})
+    figure = charts.roc_chart(points, none, average, shown.styles)
+    lines = [trace for trace in figure.data if trace.name and trace.name.startswith("Ann")]
+    assert len(lines) == 4
+    assert all((pd.Series(line.x).diff().dropna() >= 0).all() for line in lines), "one line, one curve"
+
+
+def test_the_roc_is_square_on_one_scale():
+    shown = shown_study(simulated_study(n_cases=60))
+    points = shown.of("roc_points", **{"class": "sat"})
+    none = pd.DataFrame({"label": [], "false_positive_rate": [], "sensitivity": [], "told": []})
+    layout = charts.roc_chart(points, none, shown.of("reader_average_roc", **{"class": "sat"}), shown.styles).layout
+    assert layout.yaxis.scaleanchor == "x"
+    assert layout.yaxis.scaleratio == 1
+    assert layout.xaxis.range == layout.yaxis.range
+    assert layout.paper_bgcolor == "white"
+
+
+def test_a_confusion_matrix_holds_one_arm_and_its_rows_add_up():
+    shown = two_arms()
+    rows = shown.of("confusion", label="Ann (reader-0), aided")
+    figure = charts.confusion_chart(rows, shown.short_labels)
+    texts = [annotation.text.split("<br>") for annotation in figure.layout.annotations]
+    assert sum(int(count) for count, *_ in texts) == 60
+    shares = [float(share[0].removesuffix(" %")) for _, *share in texts if share]
+    assert sum(shares) == pytest.approx(400, abs=1)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("colour", PALETTE)
+def test_marks_stand_out_from_white(colour):
+    assert 1.05 / (luminance(colour) + 0.05) >= 3
+
+
+def test_a_rater_keeps_the_colour_whoever_else_answers():
+    readers = [Identity("reader", f"r{number:02d}", arm, "R") for number in range(20) for arm in ("unaided", "aided")]
+    models = [Identity("model", f"m{number}", "", "M") for number in range(4)]
+    styles = rater_styles([*readers, *models, *readers], declared="m2")
+    assert len(set(styles.values())) == len(styles) == 44, "nobody looks like somebody else"
+    assert styles["m2", ""].colour == PALETTE[0]
+    assert styles["r03", "aided"].colour == styles["r03", "unaided"].colour
+    assert styles["r03", "aided"].symbol != styles["r03", "unaided"].symbol
+    assert rater_styles(reversed([*readers, *models]), declared="m2") == styles
