@@ -16,12 +16,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 
-from core.errors import ConflictError, NotFoundError, SchemaVersionError
+from core.errors import ConflictError, NotFoundError, SchemaVersionError, StoreDamagedError, StoreError
 from db.address import shown_address, sqlite_path
 from db.engine import connect_engine, make_sqlite_file, reading, refuse_foreign_file, writing
 from db.engine_failures import translated_failures
@@ -51,29 +52,34 @@ def back_up(url: str | URL, target: Path, *, notary: Notary) -> Backup:
 
     Raises
     ------
-    ConflictError
-        If the target exists.
+    NotFoundError, ConflictError
+        If there is no store; if the target exists.
+    StoreError
+        If the target cannot be written.
     StoreDamagedError
         If the store, or its copy, fails the check of its pages.
     """
     source = sqlite_path(url)
+    if not store_exists(url):
+        raise NotFoundError(f"There is no store at {shown_address(url)}: nothing was written.")
     if target.exists():
         raise ConflictError(f"{target} exists. Fix: name a new file; nothing was written.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    _remove(partial)
     try:
-        if source is None:
-            _copy_postgresql(url, partial)
-        else:
-            _copy_pages(source, partial)
-        with _working_copy(partial, target.with_name(target.name + ".check")) as copy:
-            check = _opened(copy)
-        partial.rename(target)
-    finally:
-        _remove(partial)
-    _to_disk(target)
-    done = Backup(target, check.head, _sha256(target), check.problems)
+        # All work is done on a disk of this machine: the target may lie where SQLite must not work.
+        with TemporaryDirectory(prefix="backup-", dir=None if source is None else source.parent) as folder:
+            made = Path(folder) / "copy.sqlite3"
+            if source is None:
+                _copy_postgresql(url, made)
+            else:
+                _copy_pages(source, made)
+            with _working_copy(made, Path(folder) / "check.sqlite3") as copy:
+                check = _opened(copy)
+            sha256 = _sha256(made)
+            _deliver(made, target, sha256)
+    except OSError as failure:
+        problem = f"The backup {target} cannot be written ({failure.strerror}); there is none."
+        raise StoreError(f"{problem} Fix: name a place with room that this account may write.") from failure
+    done = Backup(target, check.head, sha256, check.problems)
     with suppress(SchemaVersionError):  # a backup before a migration: the trail of an older store takes no event
         engine = open_store(url, check_integrity=False)
         Repository(engine, OPERATOR, notary=notary).record_backup(done.head.receipt, done.sha256)
@@ -137,6 +143,21 @@ def _remove(path: Path) -> None:
     """Remove a SQLite file with all that SQLite keeps beside it."""
     for rest in ("", *_REST):
         Path(f"{path}{rest}").unlink(missing_ok=True)
+
+
+def _deliver(made: Path, target: Path, sha256: str) -> None:
+    """Put a finished file where it was asked for, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        shutil.copyfile(made, partial)
+        partial.chmod(0o600)
+        if _sha256(partial) != sha256:
+            raise StoreDamagedError(f"What was written to {partial} is not what is read there. There is no backup.")
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    _to_disk(target)
 
 
 def _copy_pages(source: Path, target: Path) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine
 from core.errors import SettingsError, StoreDamagedError, StoreError
 from db.address import parsed_url, sqlite_path
 from db.engine_failures import RESTORE_COMMAND, refused_connection, translated_failures
+from db.file_system import refuse_network_file_system
 
 #: Seconds to wait for another writer before ``StoreBusyError``.
 BUSY_TIMEOUT_S = 30
@@ -47,7 +48,7 @@ def connect_engine(url: str | URL, *, for_migration: bool = False, busy_timeout_
     Raises
     ------
     SettingsError
-        If the URL is not one of ours.
+        If the URL is not one of ours, or the SQLite file lies on a network file system.
     StoreDamagedError
         If the SQLite file is missing.
     """
@@ -99,6 +100,7 @@ def _postgresql_engine(url: URL, busy_timeout_s: float) -> Engine:
 
 def _sqlite_engine(url: URL, path: Path, *, for_migration: bool, busy_timeout_s: float) -> Engine:
     """SQLite in an existing file."""
+    refuse_network_file_system(path)
     opened = file_identity(path)
     if opened is None:
         raise StoreDamagedError(
@@ -230,8 +232,9 @@ def make_sqlite_file(path: Path) -> None:
     Raises
     ------
     SettingsError
-        If the folder cannot be written.
+        If the folder cannot be written, or several machines may share it.
     """
+    refuse_network_file_system(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -20,6 +20,7 @@ from db.address import sqlite_path
 from db.audit import Deed, append_events
 from db.engine import connect_engine, make_sqlite_file, refuse_foreign_file, writing
 from db.engine_failures import MIGRATE_COMMAND, RESTORE_COMMAND, translated_failures
+from db.file_system import refuse_network_file_system
 from db.protocols import protocol_from_json
 from db.seals import entry_of_reading, seals_of_study
 from db.tables import Base, PersonRow, PresentationRow, ProtocolVersionRow, ReadingRow, StudyRow
@@ -79,6 +80,7 @@ def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]
     """
     path = sqlite_path(url)
     if path is not None and path.exists():
+        refuse_network_file_system(path)
         refuse_foreign_file(path)
     elif path is not None:
         make_sqlite_file(path)

@@ -8,13 +8,15 @@ database and read that key can still forge both: only a receipt kept elsewhere s
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 class Notary:
     """Key and head of one store's trail; share it within the process.
+
+    Several processes may have one each on the same folder.
 
     Parameters
     ----------
@@ -78,15 +82,13 @@ class Notary:
         """
         with self._lock:
             try:
-                if self._kept is None and self._head_file.exists():
-                    kept = self.kept_head()
-                    self._is_disowned = hash_of(kept.n_events) != kept.hash
-                    self._kept = kept
-                elif self._kept is not None and head.n_events <= self._kept.n_events:  # another thread was quicker
-                    self._is_disowned |= hash_of(self._kept.n_events) != self._kept.hash
-                    return
-                if not self._is_disowned:
-                    self._write(head)
+                with self._alone():
+                    kept = self.kept_head() if self._head_file.exists() else self._kept
+                    if kept is not None and (kept != self._kept or head.n_events <= kept.n_events):
+                        self._is_disowned |= hash_of(kept.n_events) != kept.hash
+                        self._kept = kept  # of an earlier run, or of another process that was quicker
+                    if not self._is_disowned and (kept is None or head.n_events > kept.n_events):
+                        self._write(head)
             except (OSError, StoreError) as failure:
                 _log.error("the end of the audit trail could not be kept in %s: %s", self._head_file.name, failure)
             if self._is_disowned:
@@ -94,7 +96,7 @@ class Notary:
 
     def replace_head(self, head: AuditHead) -> None:
         """Write down another end on purpose: a backup was restored, and the trail says so."""
-        with self._lock:
+        with self._lock, self._alone():
             self._write(head)
             self._is_disowned = False
 
@@ -118,6 +120,14 @@ class Notary:
         if not is_ours:
             raise StoreDamagedError("audit.head in the data folder is not signed with its key")
         return head
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Other processes on this folder wait: the head that is further along must not give way to the other."""
+        self.sign("")  # the key is there
+        with self._key_file.open("rb") as key:
+            fcntl.flock(key, fcntl.LOCK_EX)
+            yield
 
     def _write(self, head: AuditHead) -> None:
         """Replace the file, whole or not at all."""

@@ -8,6 +8,7 @@ from db.address import sqlite_path
 from db.engine import check_integrity as check_file
 from db.engine import connect_engine, file_identity, refuse_foreign_file
 from db.engine_failures import translated_failures
+from db.file_system import refuse_network_file_system
 from db.migrate import check_schema, current_revision, upgrade
 
 
@@ -61,6 +62,7 @@ def open_store(url: str | URL, *, check_integrity: bool = True) -> Engine:
     """
     path = sqlite_path(url)
     if path is not None and file_identity(path) is not None:
+        refuse_network_file_system(path)  # before anything leaves a file there
         refuse_foreign_file(path)
     engine = connect_engine(url)
     try:
