@@ -9,14 +9,8 @@ from db import Repository
 from pages.widgets.guard import requires
 from pages.widgets.movement import go_to
 from pages.widgets.resources import store_watch
-from pages.widgets.study_choice import NO_STUDY
-
-_STATE_TEXT = {
-    StudyState.DRAFT: (":gray-badge[draft]", "Cases and readers are being prepared."),
-    StudyState.OPEN: (":green-badge[open]", "Readers are reading; results are sealed."),
-    StudyState.CLOSED: (":orange-badge[closed]", "Reading has ended; results are still sealed."),
-    StudyState.UNSEALED: (":blue-badge[unsealed]", "Readings are final; results may be compared."),
-}
+from pages.widgets.study_card import study_card
+from pages.widgets.study_steps import STATE_BADGES, link_to
 
 
 @requires(*Role)
@@ -78,18 +72,10 @@ def _coordinator_overview(repository: Repository) -> None:
         st.error("The check of the store found something. The Audit screen says what; tell the administrator.")
     studies = repository.studies(Role.COORDINATOR)
     if not studies:
-        st.info(NO_STUDY)
+        st.info("There is no study yet. Make the first one here; `make demo` makes one to look at.")
     for study in studies:
-        rows = repository.progress(study.key)
-        with st.container(border=True):
-            _title(study)
-            if not rows:
-                st.write("No reader takes part yet.")
-            done, total = sum(row.n_done for row in rows), sum(row.n_total for row in rows)
-            if total:
-                readers = len({row.person.person_id for row in rows})
-                share = f"{done} of {total} readings by {readers} {'reader' if readers == 1 else 'readers'}"
-                st.progress(done / total, text=share)
+        study_card(repository, study)
+    link_to("new-study", "New study", icon=":material/add:")
 
 
 def _statistician_overview(repository: Repository) -> None:
@@ -114,6 +100,6 @@ def _administrator_overview(repository: Repository) -> None:
 
 
 def _title(study: Study) -> None:
-    badge, meaning = _STATE_TEXT[study.state]
-    st.subheader(f"{study.protocol.title} {badge}")
-    st.caption(f"`{study.key}` · protocol version {study.protocol_version} · {meaning}")
+    """Title and key, so that two studies of one title differ."""
+    st.markdown(f"#### {study.protocol.title}")
+    st.markdown(f"`{study.key}` · protocol version {study.protocol_version} {STATE_BADGES[study.state]}")

@@ -8,19 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from actions.draw_password import new_password
-from core.study import STATE_MOVES, Person, Role, Study, StudyState
+from core.study import Person, Role, Study, StudyState
 from db import Repository
 from pages.widgets.guard import refusals_shown, requires, while_signed_in
 from pages.widgets.results_data import pick_study
+from pages.widgets.study_card import show_preparation
+from pages.widgets.study_state import show_state
 from pages.widgets.study_steps import study_steps
 
 _ADDED = "added_reader"  # in the session state, for the run after the form
-
-_MOVE_LABELS = {
-    StudyState.OPEN: ("Open for reading", ":material/lock_open:"),
-    StudyState.CLOSED: ("Close reading", ":material/do_not_disturb_on:"),
-    StudyState.UNSEALED: ("Unseal the results", ":material/key:"),
-}
 
 
 @requires(Role.COORDINATOR)
@@ -32,9 +28,13 @@ def render(repository: Repository) -> None:
     study_steps(study, "study")
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _progress(repository, study)
+        if study.state is StudyState.DRAFT:
+            st.subheader("Before reading")
+            show_preparation(repository, study)
+        else:
+            _progress(repository, study)
     with right:
-        _state(repository, study)
+        show_state(repository, study)
         _readers(repository, study)
 
 
@@ -72,39 +72,6 @@ def _progress(repository: Repository, study: Study) -> None:
         st.caption(f"Counts only, never correctness. As of {datetime.now(UTC):%H:%M:%S} UTC.")
 
     live()
-
-
-def _state(repository: Repository, study: Study) -> None:
-    """Where the study stands and where it may go."""
-    st.subheader(f"State: {study.state}")
-    moves = STATE_MOVES[study.state]
-    if not moves:
-        st.caption("Readings are final. Results are on the Results screen.")
-    with st.container(horizontal=True):
-        for move in moves:
-            label, icon = _MOVE_LABELS[move]
-            if st.button(label, icon=icon, key=f"move {study.key} {move}"):
-                if move is StudyState.UNSEALED:
-                    _confirm_unsealing(repository, study)
-                else:
-                    _move(repository, study, move)
-
-
-def _move(repository: Repository, study: Study, state: StudyState) -> None:
-    with refusals_shown():
-        repository.set_state(study.key, state)
-        st.rerun()
-
-
-@st.dialog("Unseal the results?")
-@while_signed_in
-def _confirm_unsealing(repository: Repository, study: Study) -> None:
-    st.write(
-        "From now on truth, model and readers can be compared. Readings are final: nobody can read or correct any "
-        "more. **This cannot be undone** and stands in the audit trail."
-    )
-    if st.button("Unseal for good", type="primary"):
-        _move(repository, study, StudyState.UNSEALED)
 
 
 def _readers(repository: Repository, study: Study) -> None:
