@@ -10,6 +10,7 @@ from pages.widgets.guard import requires
 from pages.widgets.movement import go_to
 from pages.widgets.resources import store_watch
 from pages.widgets.study_card import study_card
+from pages.widgets.study_choice import NO_STUDY
 from pages.widgets.study_steps import STATE_BADGES, link_to
 
 
@@ -72,7 +73,7 @@ def _coordinator_overview(repository: Repository) -> None:
         st.error("The check of the store found something. The Audit screen says what; tell the administrator.")
     studies = repository.studies(Role.COORDINATOR)
     if not studies:
-        st.info("There is no study yet. Make the first one here; `make demo` makes one to look at.")
+        st.info(NO_STUDY)
     for study in studies:
         study_card(repository, study)
     link_to("new-study", "New study", icon=":material/add:")

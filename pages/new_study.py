@@ -24,7 +24,7 @@ def render(repository: Repository) -> None:
     _, middle, _ = st.columns([1, 3, 1])
     with middle:
         st.header("New study")
-        studies = repository.studies()
+        studies = repository.studies(Role.COORDINATOR)
         how = st.segmented_control(
             "Begin from", [_OWN, _THYROID, _FILE, *([_COPY] if studies else [])], default=_OWN, required=True
         )

@@ -41,7 +41,7 @@ _SAVED = "protocol_saved"  # in the session state, for the run after saving
 @requires(Role.COORDINATOR)
 def render(repository: Repository) -> None:
     """Draw the screen."""
-    study = pick_study(repository)
+    study = pick_study(repository, part=Role.COORDINATOR)
     if study is None:
         return
     study_steps(study, "set-up")

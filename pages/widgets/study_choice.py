@@ -13,8 +13,8 @@ STUDY_PARAMETER = "study"
 _STATE_KEY = "study_key"
 #: What a coordinator or statistician without a study is told.
 NO_STUDY = (
-    "There is no study of yours yet. Who makes one coordinates it; with `python manage.py study create KEY "
-    "--coordinator LOGIN` it is yours too, and other coordinators can add you to theirs."
+    "There is no study of yours yet. Make one under “New study” on the start page (who makes it coordinates it), or "
+    "have another coordinator add you to theirs. `make demo` makes one to look at."
 )
 
 

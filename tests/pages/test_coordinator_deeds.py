@@ -99,15 +99,18 @@ def test_wrong_input_of_the_reader_form_is_told_and_no_account_is_made(store: Re
     assert (store.members(STUDY), store.people()) == (members, people)
 
 
-def test_unsealing_asks_first(store: Repository) -> None:
-    """What follows the question is in the walk through the demo: a dialog needs a browser."""
+def test_every_move_asks_first_and_says_what_becomes_final(store: Repository) -> None:
+    """What follows the question is in the walk through a study: a dialog needs a browser."""
     page = open_screen("study")
     button(page, "Close reading").click().run()
-    assert store.study(STUDY).state is StudyState.CLOSED
+    assert any("Nobody can read or correct" in text.value for text in page.markdown)
+    assert store.study(STUDY).state is StudyState.OPEN
+    store.set_state(STUDY, StudyState.CLOSED)
     page = open_screen("study")
-    assert {"Open for reading", "Unseal the results"} <= {each.label for each in page.button}
+    assert {"Open again", "Unseal the results"} <= {each.label for each in page.button}
     button(page, "Unseal the results").click().run()
     assert "Unseal for good" in {each.label for each in page.button}
+    assert any("cannot be undone" in text.value for text in page.markdown)
     assert store.study(STUDY).state is StudyState.CLOSED
 
 
@@ -115,7 +118,21 @@ def test_an_unsealed_study_has_no_way_back(store: Repository) -> None:
     for state in (StudyState.CLOSED, StudyState.UNSEALED):
         store.set_state(STUDY, state)
     labels = {each.label for each in open_screen("study").button}
-    assert labels.isdisjoint({"Open for reading", "Close reading", "Unseal the results", "Add to the study"})
+    assert labels.isdisjoint(
+        {"Open for reading", "Open again", "Close reading", "Unseal the results", "Add to the study"}
+    )
+
+
+def test_home_says_what_comes_next_and_tells_two_studies_of_one_title_apart(store: Repository) -> None:
+    for key in ("first", "second"):
+        store.create_study(key, Protocol(title="The same title"), coordinator=COORDINATOR)
+    texts = [text.value for text in open_screen("home").markdown]
+    assert any("`first`" in text for text in texts)
+    assert any("`second`" in text for text in texts)
+    assert sum("The protocol has no plan" in text for text in texts) == 2
+    assert any(f"{60 * N_CASES} readings are missing" in text for text in texts)
+    texts = [text.value for text in open_screen("study", study="first").markdown]
+    assert sum("radio_button_unchecked" in text for text in texts) == 5
 
 
 @pytest.mark.parametrize("address", ["results", "explain"])

@@ -161,9 +161,12 @@ def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
 
     desk = browser.new_context(viewport={"width": 1280, "height": 800})
     screen = sign_in(desk, demo, "demo-coordinator", "study?study=demo-reading")
+    question = screen.get_by_role("dialog")
     screen.get_by_role("button", name="Close reading").click()
+    question.get_by_role("button", name="Close reading").click()
     screen.get_by_role("button", name="Unseal the results").click()
-    screen.get_by_role("button", name="Unseal for good").click()
+    question.get_by_role("textbox").fill("demo-reading")
+    question.get_by_role("button", name="Unseal for good").click()
     expect(screen.get_by_role("heading", name="State: unsealed")).to_be_visible(timeout=30_000)
     desk.close()
     demo.manage("export", str(tmp_path / "export"), "--study", "demo-reading")

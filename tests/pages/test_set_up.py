@@ -42,7 +42,7 @@ def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repositor
     token = Repository(engine, None).authenticate(COORDINATOR, PASSWORD, "127.0.0.1")
     monkeypatch.setattr(guard, "cookie_token", lambda: token)
     operator = Repository(engine, OPERATOR)
-    operator.create_study("ulcers", OWN)
+    operator.create_study("ulcers", OWN, coordinator=COORDINATOR)
     yield operator
     engine.dispose()
 
