@@ -371,12 +371,18 @@ def study_list() -> None:
 
 
 @study_app.command("add-reader")
-def study_add_reader(login: str, study: StudyOption = "", cohort: CohortOption = None) -> None:
+def study_add_reader(
+    login: str,
+    study: StudyOption = "",
+    cohort: CohortOption = None,
+    group: Annotated[int | None, typer.Option(help="of a crossover: 1 begins unaided, 2 begins aided")] = None,
+) -> None:
     """Give a reader a seeded order of their own over the cases of one or more cohorts."""
     repository = store()
     key = one_study(repository, study)
-    member = repository.add_reader(key, login, cohorts=cohort or repository.cohorts(key))
-    say(f"{login} reads {member.n_presentations} cases of {', '.join(member.cohorts)} in '{key}'.")
+    member = repository.add_reader(key, login, cohorts=cohort, group=group)
+    in_group = f", in group {member.group}" if member.group else ""
+    say(f"{login} reads {member.n_presentations} cases of {', '.join(member.cohorts)} in '{key}'{in_group}.")
 
 
 @study_app.command("declare-model")
@@ -397,10 +403,14 @@ def study_declare_model(
 
 
 @study_app.command("state")
-def study_state(state: StudyState, study: StudyOption = "") -> None:
-    """Move a study on: draft -> open -> closed -> unsealed. Unsealing cannot be undone."""
+def study_state(
+    state: StudyState,
+    study: StudyOption = "",
+    reason: Annotated[str, typer.Option(help="stands in the trail; needed from locked back to closed")] = "",
+) -> None:
+    """Move a study on: draft -> open -> closed -> locked -> unsealed. Unsealing cannot be undone."""
     repository = store()
-    moved = repository.set_state(one_study(repository, study), state)
+    moved = repository.set_state(one_study(repository, study), state, reason=reason)
     say(f"Study '{moved.key}' is now {moved.state}. Receipt to deposit: {repository.audit_head().receipt}")
     if state is StudyState.OPEN and moved.protocol.model_sha256 is None:
         say("Note: no model was declared before reading; whatever a model scores on this study is exploratory.")

@@ -414,7 +414,7 @@ def _truth_by_position(planted: PlantedStudy) -> dict[int, str]:
     """The class of the audited reader's first, second, ... case; asked of the store after the reading."""
     engine = open_store(planted.store_url)
     operator = Repository(engine, OPERATOR, notary=Notary(planted.folder))
-    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         operator.set_state(STUDY, state)
     found = {each.position: planted.truth_of[each.case] for each in operator.readings(STUDY) if each.reader == READER}
     engine.dispose()

@@ -17,6 +17,7 @@ from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis, StudyData
 from core.csv_file import csv_bytes
 from core.errors import ConflictError
+from core.protocol import ScaleKind
 from core.report.layout import Layout
 from core.report.readings_file import readings_files
 from db import Repository
@@ -53,22 +54,28 @@ def layout_files(data: StudyData, layout: Layout, cohorts: Sequence[str] | None 
 
 
 def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
-    """Every reading with all its revisions, one row each, oldest first."""
+    """Every reading with all its revisions, one row each, oldest first; ``docs/files.md`` has the columns."""
     protocol = repository.study(study_key).protocol
+    has_probabilities = protocol.scale.kind is ScaleKind.PROBABILITIES
+    stated = [f"stated_p_{key}" for key in protocol.class_keys] if has_probabilities else []
     columns = [
-        "sequence", "reader", "display_name", "is_simulated", "case", "cohort", "arm", "position", "revision",
-        "is_current", "class", "class_label", "confidence", "confidence_label", "is_unreadable", "comment",
-        "reading_seconds", "gross_seconds", "active_seconds", "first_seconds", "server_seconds", "is_time_doubtful",
-        "is_typed_ahead", "saved_at", "display_state", "client_events", "reading_id",
+        "sequence", "reader", "display_name", "is_simulated", "group", "case", "cohort", "arm", "period", "block",
+        "position", "repeat", "is_training", "revision", "is_current", "class", "class_label", "confidence",
+        "confidence_label", *stated, "is_unreadable", "unreadable_reason", "comment", "marks", "is_typed_ahead",
+        "is_over_time", "is_altered", "reading_seconds", "gross_seconds", "active_seconds", "first_seconds",
+        "server_seconds", "is_time_doubtful", "saved_at", "display_state", "client_events", "reading_id",
     ]  # fmt: skip
     rows = [
         {
             **{name: getattr(each, name) for name in columns if hasattr(each, name)},
             **vars(each.times),
+            "is_typed_ahead": each.is_typed_ahead,
             "arm": str(each.arm),
             "class": each.class_key,
-            "class_label": protocol.label(each.class_key),
+            "class_label": None if each.class_key is None else protocol.label(each.class_key),
             "confidence_label": protocol.scale.word(each.confidence),
+            **dict(zip(stated, each.probabilities or [None] * len(stated), strict=True)),
+            "marks": json.dumps([vars(mark) for mark in each.marks]) if each.marks else None,
             "saved_at": each.saved_at.isoformat(),
             "display_state": json.dumps(each.display_state, sort_keys=True),
             "client_events": json.dumps(each.client_events),

@@ -92,8 +92,9 @@ def prepare_demo(
     if repository.study(RESULTS_STUDY).state is StudyState.OPEN:
         simulate_readers(repository, RESULTS_STUDY, ["internal", "external"], seed=seed, progress=progress)
         repository.set_state(RESULTS_STUDY, StudyState.CLOSED)
-    if repository.study(RESULTS_STUDY).state is StudyState.CLOSED:
-        repository.set_state(RESULTS_STUDY, StudyState.UNSEALED)
+    for earlier, state in ((StudyState.CLOSED, StudyState.LOCKED), (StudyState.LOCKED, StudyState.UNSEALED)):
+        if repository.study(RESULTS_STUDY).state is earlier:
+            repository.set_state(RESULTS_STUDY, state)
     if repository.study(READING_STUDY).state is StudyState.DRAFT:
         repository.add_reader(READING_STUDY, READER_LOGIN, cohorts=list(READING_CASES))
         repository.set_state(READING_STUDY, StudyState.OPEN)

@@ -8,7 +8,8 @@ ReadingRoomError
 │   └── StatisticsInputError  arguments of core.statistics
 ├── UndefinedStatisticError   the data do not define the number (no positive case, one reader, ...)
 ├── AccessError               this person may not see or do this
-│   └── SignedOutError        the sign-in behind the deed has ended: signed out, expired, password or account changed
+│   ├── SignedOutError        the sign-in behind the deed has ended: signed out, expired, password or account changed
+│   └── OutsideDatesError     reading is not possible today: before or after the protocol's dates, or in the washout
 ├── NotFoundError             no such study, case, reader, model, table
 ├── ConflictError             somebody else changed it first, or it exists already
 ├── StoreError                the database
@@ -25,6 +26,7 @@ or a file path that a reader could see (screens show ``ReadingRoomError`` text t
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 
@@ -126,6 +128,17 @@ class SignedOutError(AccessError):
     """Nobody is signed in behind this deed any more; nothing was done."""
 
     code = "signed-out"
+
+
+class OutsideDatesError(AccessError):
+    """Reading is not possible today. ``opens_at`` (aware) says when it will be; None: it will not."""
+
+    code = "outside-dates"
+
+    def __init__(self, what: str, opens_at: datetime | None) -> None:
+        when = "" if opens_at is None else f" on {opens_at:%Y-%m-%d} at {opens_at:%H:%M} UTC"
+        super().__init__(f"{what}{when}. Nothing was saved now; the coordinator can let one reader in for a reason.")
+        self.opens_at = opens_at
 
 
 class StoreError(ReadingRoomError):

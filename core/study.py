@@ -10,20 +10,26 @@ Nothing here knows the database or the screen, and nothing here but :class:`Refe
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
 import numpy as np
 
 from core.client_events import LONGEST_READING_S, ClientEvent
-from core.errors import InputError
-from core.protocol import Arm, Protocol
+from core.errors import InputError, OutsideDatesError
+from core.protocol import Arm, Protocol, ScaleKind
 
-#: Version of the algorithm behind :func:`reading_order`; stored with every order so that it can be re-made.
-READING_ORDER_ALGORITHM = "pcg64-sha256-v2"
+#: No reader marks more places in one image.
+MOST_MARKS = 50
+
+#: Characters of the reason why an image is unreadable.
+LONGEST_REASON = 500
+
+#: How far probabilities may be from summing to 1.
+_SUM_TOLERANCE = 1e-6
 
 
 class Role(StrEnum):
@@ -40,15 +46,17 @@ class StudyState(StrEnum):
 
     DRAFT = "draft"  # cases and readers may still change; nobody reads
     OPEN = "open"  # readers read; the reference standard is sealed
-    CLOSED = "closed"  # reading has ended; results still sealed
-    UNSEALED = "unsealed"  # readings are final; truth, model and readers may be compared
+    CLOSED = "closed"  # reading has ended and may be taken up again; results still sealed
+    LOCKED = "locked"  # readings are final; results still sealed
+    UNSEALED = "unsealed"  # truth, model and readers may be compared
 
 
 #: The only moves between states.
 STATE_MOVES: dict[StudyState, tuple[StudyState, ...]] = {
     StudyState.DRAFT: (StudyState.OPEN,),
     StudyState.OPEN: (StudyState.CLOSED,),
-    StudyState.CLOSED: (StudyState.OPEN, StudyState.UNSEALED),
+    StudyState.CLOSED: (StudyState.OPEN, StudyState.LOCKED),
+    StudyState.LOCKED: (StudyState.UNSEALED, StudyState.CLOSED),
     StudyState.UNSEALED: (),
 }
 
@@ -63,21 +71,35 @@ class Study:
     state: StudyState
     is_synthetic: bool  # phantoms or simulated readers take part: said on every screen
     created_at: datetime
+    opened_at: datetime | None = None  # for the first time
 
     def is_declared(self, model_sha256: str) -> bool:
         """Whether the protocol names this model as the one that meets the readers."""
         return self.protocol.model_sha256 == model_sha256
 
-    def declaration(self, model_sha256: str) -> str:
+    def declaration(
+        self, model_sha256: str, *, registered_at: datetime | None = None, predicted_at: datetime | None = None
+    ) -> str:
         """What must be said beside every number of a model: was it chosen before anybody read?
 
-        A protocol changes in draft only, so the version of a study that is being read or was read is the one that
-        stood before the first reading. The best of several models, picked on the cases it is reported on, flatters
-        itself.
+        The declared model is frozen from the opening on, so the version that counts names the one that stood before
+        the first reading. The best of several models, picked on the cases it is reported on, flatters itself.
+
+        Parameters
+        ----------
+        model_sha256 : str
+            The model.
+        registered_at, predicted_at : datetime, optional
+            When it was entered in the store, and when its last prediction for this study was stored.
         """
+        said = "not declared before reading: exploratory"
         if self.is_declared(model_sha256):
-            return f"declared in protocol version {self.protocol_version}"
-        return "not declared before reading: exploratory"
+            said = f"declared in protocol version {self.protocol_version}"
+        if self.opened_at is not None and registered_at is not None and registered_at >= self.opened_at:
+            return f"{said}; registered after the study was opened"
+        if self.opened_at is not None and predicted_at is not None and predicted_at >= self.opened_at:
+            return f"{said}; predicted after the study was opened"
+        return said
 
 
 @dataclass(frozen=True)
@@ -144,19 +166,37 @@ class Presentation:
     arm: Arm
     position: int  # 1-based place in this reader's order
     count: int  # presentations in this reader's order
+    period: int = 1  # of a crossover: 1 or 2
+    block: int = 1  # counted through the whole order; a break stands between two
+    n_blocks: int = 1
+    is_training: bool = False  # with feedback, never analysed
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a reader sees a lesion."""
+
+    x: float  # pixels of the image from its left edge
+    y: float  # pixels of the image from its upper edge
+    rating: int | None = None  # on the protocol's scale; None: the confidence of the answer
+    view: int = 1  # number of the picture, from 1
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader decided about one presentation."""
+    """What a reader decided about one presentation; :func:`check_answer` holds it against the protocol."""
 
-    class_key: str
-    confidence: int  # 1 ... protocol.scale.n_steps
+    class_key: str | None = None  # None only if unreadable
+    confidence: int | None = None  # scale.lowest ... scale.highest of an ordinal or percent scale
     comment: str = ""
     is_unreadable: bool = False  # technically inadequate: counted, never analysed as an answer
     reading_seconds: float | None = None  # image shown to save, hidden tab excluded; measured in the browser
     display_state: dict[str, object] = field(default_factory=dict)  # window, zoom, colour table at the moment of saving
     events: tuple[ClientEvent, ...] = ()  # what the browser saw while the case was on its screen
+    probabilities: tuple[float, ...] | None = None  # of the classes in protocol order, summing to 1; scale asks for it
+    unreadable_reason: str = ""
+    marks: tuple[Mark, ...] = ()
+    is_typed_ahead: bool = False  # keys came before the image was drawn
 
 
 @dataclass(frozen=True)
@@ -186,50 +226,137 @@ def check_answer(answer: Answer, protocol: Protocol) -> None:
     InputError
         Naming the field that is wrong.
     """
-    if answer.class_key not in protocol.class_keys:
-        raise InputError(
-            "the answer is not a class of this study",
-            field="class",
-            value=answer.class_key,
-            fix="use one of " + ", ".join(protocol.class_keys),
-        )
-    top = protocol.scale.n_steps
-    if isinstance(answer.confidence, bool) or not isinstance(answer.confidence, int):
-        raise InputError("the confidence must be a whole number", field="confidence", value=answer.confidence)
-    if not 1 <= answer.confidence <= top:
-        raise InputError(f"the confidence must lie between 1 and {top}", field="confidence", value=answer.confidence)
+    if answer.is_unreadable:
+        _check_unreadable(answer, protocol)
+    else:
+        _check_rated(answer, protocol)
+    if answer.comment and not protocol.may_comment:
+        raise InputError("this study takes no comments", field="comment", fix="leave it empty")
+    if answer.is_typed_ahead and not protocol.may_type_ahead:
+        raise InputError("keys that came before the image do not count in this study", field="is_typed_ahead")
+    _check_marks(answer, protocol)
     seconds = answer.reading_seconds
-    if seconds is not None:
-        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not is_number or not 0 <= seconds <= LONGEST_READING_S:  # NaN is neither
-            raise InputError(
-                f"the reading time must be 0 to {LONGEST_READING_S} seconds", field="reading_seconds", value=seconds
-            )
+    if seconds is not None and not (_is_number(seconds) and 0 <= seconds <= LONGEST_READING_S):
+        raise InputError(
+            f"the reading time must be 0 to {LONGEST_READING_S} seconds", field="reading_seconds", value=seconds
+        )
 
 
-def reading_order(case_ids: Sequence[str], *, study: str, seed: int, reader: str, arm: Arm) -> list[str]:
-    """Seeded order in which one reader meets the cases of one arm.
+def _check_unreadable(answer: Answer, protocol: Protocol) -> None:
+    """Nobody is made to guess what cannot be read; why it cannot be read is said."""
+    if not protocol.may_mark_unreadable:
+        raise InputError("every image of this study is to be answered", field="is_unreadable", fix="choose a class")
+    for name in ("class_key", "confidence", "probabilities"):
+        if getattr(answer, name) is not None:
+            field_name = name.removesuffix("_key")
+            raise InputError("an unreadable image has no answer", field=field_name, value=getattr(answer, name))
+    if not 1 <= len(answer.unreadable_reason.strip()) <= LONGEST_REASON:
+        raise InputError(
+            f"an unreadable image needs a reason of at most {LONGEST_REASON} characters",
+            field="unreadable_reason",
+            value=len(answer.unreadable_reason),
+        )
+
+
+def _check_rated(answer: Answer, protocol: Protocol) -> None:
+    """A class, and what the scale asks for beside it."""
+    keys, scale = protocol.class_keys, protocol.scale
+    if answer.unreadable_reason:
+        raise InputError("only an unreadable image has such a reason", field="unreadable_reason")
+    if answer.class_key not in keys:
+        fix = "use one of " + ", ".join(keys)
+        raise InputError("the answer is not a class of this study", field="class", value=answer.class_key, fix=fix)
+    if scale.has_confidence:
+        _check_step(answer.confidence, protocol, "confidence")
+    elif answer.confidence is not None:
+        raise InputError(
+            f"a scale of kind '{scale.kind}' has no confidence", field="confidence", value=answer.confidence
+        )
+    if scale.kind is not ScaleKind.PROBABILITIES:
+        if answer.probabilities is not None:
+            raise InputError(f"a scale of kind '{scale.kind}' has no probabilities", field="probabilities")
+        return
+    given = answer.probabilities
+    if given is None or len(given) != len(keys) or not all(_is_number(value) and 0 <= value <= 1 for value in given):
+        raise InputError(f"{len(keys)} probabilities between 0 and 1 are needed", field="probabilities", value=given)
+    if abs(sum(given) - 1) > _SUM_TOLERANCE:
+        raise InputError("the probabilities must sum to 1", field="probabilities", value=round(sum(given), 6))
+    if given[keys.index(answer.class_key)] < max(given):
+        raise InputError(
+            "the class is not the one of the highest probability", field="class", value=answer.class_key,
+            fix="give the class of the highest; of equal ones either",
+        )  # fmt: skip
+
+
+def _check_marks(answer: Answer, protocol: Protocol) -> None:
+    """Marks only where the protocol asks for them; each is a place with a rating of the scale, if any."""
+    if answer.marks and (answer.is_unreadable or not protocol.has_location_mark):
+        raise InputError("this answer takes no marks", field="marks", value=len(answer.marks))
+    if len(answer.marks) > MOST_MARKS:
+        raise InputError(f"at most {MOST_MARKS} marks", field="marks", value=len(answer.marks))
+    for mark in answer.marks:
+        if not all(_is_number(value) and 0 <= value < 2**16 for value in (mark.x, mark.y)):
+            raise InputError("a mark lies in the image, in pixels", field="marks", value=(mark.x, mark.y))
+        if isinstance(mark.view, bool) or not isinstance(mark.view, int) or mark.view < 1:
+            raise InputError("a mark is of a view from 1 on", field="marks.view", value=mark.view)
+        if mark.rating is not None:
+            _check_step(mark.rating, protocol, "marks.rating")
+
+
+def _check_step(confidence: int | None, protocol: Protocol, name: str) -> None:
+    """A whole number of the scale."""
+    scale = protocol.scale
+    if isinstance(confidence, bool) or not isinstance(confidence, int):
+        raise InputError("the confidence must be a whole number", field=name, value=confidence)
+    if not scale.has_confidence or not scale.lowest <= confidence <= scale.highest:
+        raise InputError(
+            f"the confidence must lie between {scale.lowest} and {scale.highest}", field=name, value=confidence
+        )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def check_dates(
+    protocol: Protocol,
+    now: datetime,
+    *,
+    period: int = 1,
+    first_period_ended_at: datetime | None = None,
+    deviations: Collection[str] = (),
+) -> None:
+    """Refuse a reading session outside of the protocol's dates.
 
     Parameters
     ----------
-    case_ids : sequence of str
-        The cases; their own order does not matter (they are sorted first), so that adding nobody's shuffle depends
-        on the manifest.
-    study : str
-        Key of the study: the same reader meets the same cases in another order in another study.
-    seed : int
-        ``Protocol.order.seed``.
-    reader : str
-        Stable reader id; two readers get independent orders.
-    arm : Arm
-        The same reader gets another order in another arm.
+    now : datetime
+        The server's clock, aware.
+    period : int
+        Of the case that comes next.
+    first_period_ended_at : datetime, optional
+        When this reader's last answer of the first period was first given; the second opens ``washout_days`` later.
+    deviations : collection of str
+        Which of "opens_on", "closes_on" and "washout" a coordinator has set aside for this reader.
 
-    Returns
-    -------
-    list of str
-        A permutation of ``case_ids``.
+    Raises
+    ------
+    OutsideDatesError
+        With the instant at which it opens, if it will.
     """
-    digest = hashlib.sha256(f"{READING_ORDER_ALGORITHM}|{study}|{seed}|{reader}|{arm}".encode()).digest()
-    rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
-    ordered = sorted(case_ids)
-    return [ordered[index] for index in rng.permutation(len(ordered))]
+    day = timedelta(days=1)
+    if protocol.opens_on is not None and "opens_on" not in deviations:
+        opens_at = datetime.combine(protocol.opens_on, time(), UTC)
+        if now < opens_at:
+            raise OutsideDatesError("Reading begins", opens_at)
+    if protocol.closes_on is not None and "closes_on" not in deviations:
+        closed_at = datetime.combine(protocol.closes_on, time(), UTC) + day
+        if now >= closed_at:
+            raise OutsideDatesError(f"Reading ended with {protocol.closes_on.isoformat()}", None)
+    if period == 2 and first_period_ended_at is not None and "washout" not in deviations:
+        opens_at = first_period_ended_at + protocol.washout_days * day
+        if now < opens_at:
+            raise OutsideDatesError("The second part of the study opens for you", opens_at)

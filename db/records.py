@@ -9,7 +9,7 @@ import numpy as np
 
 from core.client_events import ClientEvent, ReadingTimes
 from core.protocol import Arm
-from core.study import Answer, LeftSide, Person, Presentation, Role
+from core.study import Answer, LeftSide, Mark, Person, Presentation, Role
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,17 @@ class SavedReading:
     answer: Answer
     revision: int
     saved_at: datetime
+    can_correct: bool = False  # by the protocol, at this moment
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """What an aided reader is shown of the model."""
+
+    name: str  # what readers call the model
+    class_key: str  # of the highest probability
+    probabilities: tuple[float, ...] | None  # in protocol order; None if the protocol does not show them
+    class_maps: np.ndarray | None  # (k, h, w) float16 on a common scale; None if not shown, or the model gives none
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,18 @@ class StudyMember:
     n_presentations: int
     order_seed: int
     order_algorithm: str
+    group: int | None = None  # of a crossover: 1 began unaided, 2 aided
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A reader who may read outside of one of the protocol's dates."""
+
+    login: str
+    kind: str  # "opens_on", "closes_on" or "washout"
+    reason: str
+    recorded_by: str  # login
+    recorded_at: datetime
 
 
 @dataclass(frozen=True)
@@ -215,8 +238,8 @@ class ReadingRecord:
     position: int
     revision: int
     is_current: bool  # the last revision of its presentation
-    class_key: str
-    confidence: int
+    class_key: str | None  # None: unreadable
+    confidence: int | None  # None: unreadable, or a scale without it
     comment: str
     is_unreadable: bool
     reading_seconds: float | None  # as the panel counted
@@ -225,6 +248,17 @@ class ReadingRecord:
     client_events: tuple[ClientEvent, ...] = ()
     server_seconds: float | None = None  # image sent to answer received, on the server's clock
     times: ReadingTimes = field(default_factory=ReadingTimes)
+    probabilities: tuple[float, ...] | None = None  # in protocol order, where the scale asks for them
+    unreadable_reason: str = ""
+    marks: tuple[Mark, ...] = ()
+    is_typed_ahead: bool = False
+    repeat: int = 1  # 2: the case was shown again without the reader's knowledge
+    period: int = 1  # of a crossover
+    block: int = 1
+    is_training: bool = False  # never analysed
+    group: int | None = None  # of a crossover
+    is_over_time: bool = False  # answered after the protocol's time-out
+    is_altered: bool = False  # aided, and the model answer shown was the declared wrong one
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from db.tables import (
+    AlteredAnswerRow,
     Base,
     CaseImageRow,
     CaseRow,
@@ -42,7 +43,16 @@ Seal = dict[str, Any]
 _OF_READER = ("login", "is_simulated", "years_of_experience", "specialty", "site", "has_used_model")
 
 #: What is sealed when a study opens, in the words of the messages.
-PARTS = ("reference standard", "lesion masks", "cases", "images", "protocol", "declared model", "predictions")
+PARTS = (
+    "reference standard",
+    "lesion masks",
+    "cases",
+    "images",
+    "protocol",
+    "declared model",
+    "predictions",
+    "altered answers",
+)
 
 
 _MASK_OF_CASE = LesionMaskRow.case_id == CaseRow.case_id
@@ -147,9 +157,13 @@ def seal_of_part(
         case "protocol":
             tables, source = (ProtocolVersionRow,), ProtocolVersionRow.__table__
             where = ProtocolVersionRow.study_id == study.study_id
+            if like is not None:  # versions after opening change texts only, and stand in the trail themselves
+                where &= ProtocolVersionRow.version <= like["n"]
         case "declared model":
             tables, source = (ModelVersionRow,), ModelVersionRow.__table__
             where = ModelVersionRow.sha256 == model_sha256
+        case "altered answers":
+            tables, source, where = (AlteredAnswerRow,), sa.join(AlteredAnswerRow, CaseRow), of_study
         case "predictions":
             tables, source = (PredictionRow,), sa.join(PredictionRow, CaseRow)
             is_earlier = PredictionRow.event_sequence.is_(None) | (PredictionRow.event_sequence < before_event)

@@ -41,6 +41,7 @@ class Base(DeclarativeBase):
         list[str]: Json(),
         list[float]: Json(),
         list[Any]: Json(),
+        list[dict[str, Any]]: Json(),
     }
 
 
@@ -124,7 +125,7 @@ class StudyRow(Base):
 
     __tablename__ = "study"
     __table_args__ = (
-        _check("state", "state IN ('draft', 'open', 'closed', 'unsealed')"),
+        _check("state", "state IN ('draft', 'open', 'closed', 'locked', 'unsealed')"),
         _check("key", "length(study_key) BETWEEN 1 AND 64"),
         _STRICT,
     )
@@ -134,6 +135,7 @@ class StudyRow(Base):
     state: Mapped[str]
     is_synthetic: Mapped[bool]
     created_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]  # for the first time; what is registered or predicted later is marked for good
 
 
 class ProtocolVersionRow(Base):
@@ -269,7 +271,7 @@ class StudyMemberRow(Base):
     """A reader's part in a study, and what his or her order was made from."""
 
     __tablename__ = "study_member"
-    __table_args__ = (_STRICT,)
+    __table_args__ = (_check("group", "reader_group IS NULL OR reader_group IN (1, 2)"), _STRICT)
 
     study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
     person_id: Mapped[str] = mapped_column(ForeignKey("person.person_id"), primary_key=True)
@@ -279,6 +281,7 @@ class StudyMemberRow(Base):
     order_algorithm: Mapped[str]
     added_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]  # reads no more; the readings stay
+    reader_group: Mapped[int | None]  # of a crossover: 1 begins unaided, 2 begins aided
 
 
 class StudyRoleRow(Base):
@@ -334,6 +337,8 @@ class PresentationRow(Base):
         _check("arm", "arm IN ('unaided', 'aided')"),
         _check("position", "position >= 1"),
         _check("repeat", "repeat >= 1"),
+        _check("period", "period IN (1, 2)"),
+        _check("block", "block >= 1"),
         _STRICT,
     )
 
@@ -342,8 +347,11 @@ class PresentationRow(Base):
     person_id: Mapped[str]
     case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), index=True)
     arm: Mapped[str]
-    repeat: Mapped[int]
+    repeat: Mapped[int]  # 2: shown again, without the reader's knowledge
     position: Mapped[int]
+    period: Mapped[int] = mapped_column(server_default="1")  # of a crossover
+    block: Mapped[int] = mapped_column(server_default="1")  # counted through the whole order; training is one
+    is_training: Mapped[bool] = mapped_column(server_default=sa.false())  # with feedback, never analysed
 
 
 class ReadingRow(Base):
@@ -353,8 +361,9 @@ class ReadingRow(Base):
     __table_args__ = (
         UniqueConstraint("presentation_id", "revision"),
         _check("revision", "revision >= 1"),
-        _check("class", "length(class_key) > 0"),
-        _check("confidence", "confidence >= 1"),
+        _check("class", "class_key IS NULL OR length(class_key) > 0"),
+        _check("answer", "class_key IS NOT NULL OR is_unreadable"),
+        _check("confidence", "confidence IS NULL OR confidence >= 0"),
         _check("seconds", "reading_seconds IS NULL OR reading_seconds >= 0"),
         _check("submit", "length(submit_id) BETWEEN 1 AND 100"),
         {"sqlite_strict": True, "sqlite_autoincrement": True},
@@ -365,14 +374,62 @@ class ReadingRow(Base):
     presentation_id: Mapped[str] = mapped_column(ForeignKey("presentation.presentation_id"))
     revision: Mapped[int]
     submit_id: Mapped[str] = mapped_column(unique=True)
-    class_key: Mapped[str]
-    confidence: Mapped[int]
+    class_key: Mapped[str | None]  # none: unreadable
+    confidence: Mapped[int | None]  # none: unreadable, or a scale without it
     comment: Mapped[str]
     is_unreadable: Mapped[bool]
     reading_seconds: Mapped[float | None]
     display_state: Mapped[dict[str, Any]]
     client_events: Mapped[list[Any]] = mapped_column(server_default="[]")  # core.client_events, as the panel sent them
     saved_at: Mapped[datetime]
+    probabilities: Mapped[list[float] | None]  # in class order, summing to 1, where the scale asks for them
+    unreadable_reason: Mapped[str] = mapped_column(server_default="")
+    marks: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]")  # x, y in pixels of the image, rating
+    is_typed_ahead: Mapped[bool] = mapped_column(server_default=sa.false())  # keys came before the image was drawn
+
+
+class RevealRow(Base):
+    """That a reader was shown the model's answer, or the truth of a training case: from then on an answer is final."""
+
+    __tablename__ = "reveal"
+    __table_args__ = (_check("what", "what IN ('model', 'truth')"), _STRICT)
+
+    presentation_id: Mapped[str] = mapped_column(ForeignKey("presentation.presentation_id"), primary_key=True)
+    what: Mapped[str] = mapped_column(primary_key=True)
+    revealed_at: Mapped[datetime]  # for the first time; every time stands in the trail
+
+
+class DeviationRow(Base):
+    """A coordinator lets one reader read outside of the protocol's dates, for a reason."""
+
+    __tablename__ = "deviation"
+    __table_args__ = (
+        _check("kind", "kind IN ('washout', 'opens_on', 'closes_on')"),
+        _check("reason", "length(reason) > 0"),
+        sa.ForeignKeyConstraint(
+            ["study_id", "person_id"],
+            ["study_member.study_id", "study_member.person_id"],
+            name="fk_deviation_member",
+        ),
+        _STRICT,
+    )
+
+    study_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    recorded_by: Mapped[str]  # login
+    recorded_at: Mapped[datetime]
+
+
+class AlteredAnswerRow(Base):
+    """A model answer, wrong on purpose, that aided readers are shown instead of the model's own: automation bias."""
+
+    __tablename__ = "altered_answer"
+    __table_args__ = (_STRICT,)
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("study_case.case_id"), primary_key=True)
+    probabilities: Mapped[list[float]]  # in protocol order
 
 
 class ModelVersionRow(Base):

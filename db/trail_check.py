@@ -18,6 +18,7 @@ from db.seals import Seal, seal, seal_of_order, seal_of_part, seal_of_reading, s
 from db.tables import (
     Base,
     CaseRow,
+    DeviationRow,
     PasswordSetRow,
     PersonRow,
     PredictionRow,
@@ -43,6 +44,8 @@ class StudyLedger:
 
     is_synthetic: bool | None = None
     state: str = str(StudyState.DRAFT)
+    opened_at: str | None = None  # for the first time; None: never, or by a version that did not say so
+    deviations: set[tuple[str, str]] = field(default_factory=set)  # login, kind
     protocols: dict[int, Any] = field(default_factory=dict)  # version -> JSON
     sealings: list[tuple[int, dict[str, Seal]]] = field(default_factory=list)  # event, seals by part
     roles: dict[tuple[str, str], bool] = field(default_factory=dict)  # login, role -> has it still
@@ -86,6 +89,9 @@ class Ledger:
             study.protocols[detail["version"]] = detail["protocol"]
         elif event.action == "study.state":
             study.state = detail["to"]
+            study.opened_at = detail.get("opened_at", study.opened_at)
+        elif event.action == "study.deviation":
+            study.deviations.add((detail["login"], detail["kind"]))
         elif event.action == "study.role":
             study.roles[detail["login"], detail["role"]] = not detail["is_ended"]
         elif event.action == "study.reader" and study.orders is not None and "order" in detail:
@@ -197,10 +203,15 @@ def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | N
             yield f"study '{key}' was marked as {'' if study.is_synthetic else 'not '}synthetic past the trail"
         if study.state != said.state:
             yield f"study '{key}' is {study.state}, the trail says {said.state}"
+        if said.opened_at is not None and (
+            study.opened_at is None or study.opened_at.isoformat(timespec="microseconds") != said.opened_at
+        ):
+            yield f"study '{key}' was not opened when its row says"
         if said.is_older_than_roles:
             said.roles = {(login, str(Role.COORDINATOR)): True for login in ledger.older_coordinators} | said.roles
         for what, check in (
             ("roles", _check_roles),
+            ("deviations", _check_deviations),
             ("protocols", _check_protocols),
             ("sealed rows", _check_sealings),
             ("orders", _check_orders),
@@ -219,6 +230,19 @@ def _check_roles(db_session: Session, study: StudyRow, said: StudyLedger) -> Ite
     for login, role in sorted(found.keys() | said.roles.keys()):
         if found.get((login, role)) != said.roles.get((login, role)):
             yield f"'{login}' as {role} of study '{study.study_key}' is not as the trail says"
+
+
+def _check_deviations(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """Who was let in outside of the dates."""
+    rows = db_session.execute(
+        sa.select(PersonRow.login, DeviationRow.kind)
+        .join(PersonRow, PersonRow.person_id == DeviationRow.person_id)
+        .where(DeviationRow.study_id == study.study_id)
+    )
+    found = {(login, kind) for login, kind in rows}
+    for login, kind in sorted(found ^ said.deviations):
+        what = "was not entered in the trail" if (login, kind) in found else "was removed"
+        yield f"the deviation '{kind}' of reader '{login}' in study '{study.study_key}' {what}"
 
 
 def _check_protocols(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:

@@ -96,8 +96,10 @@ class Json(TypeDecorator[Any]):
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Write sorted keys; refuse NaN and infinity, which JSON does not know, and text that no store holds."""
+        if value is None:
+            return None
         text = canonical_json(value)
         if storable(text) != text:
             raise InputError("text with half of a pair of characters, which no store holds", fix="remove it")

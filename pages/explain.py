@@ -68,7 +68,7 @@ def _cases(repository: Repository, study: Study, model: ModelVersion, cohort: st
     truth = {each.case: each.truth for each in repository.reference_standard(study.key, [cohort])}
     answers: dict[str, dict[str, str]] = {}
     for reading in repository.readings(study.key, [cohort], only_current=True):
-        if not reading.is_unreadable:
+        if reading.class_key is not None and not reading.is_unreadable and reading.repeat == 1:
             answers.setdefault(reading.case, {})[f"{reading.display_name} · {reading.arm}"] = reading.class_key
     keys = study.protocol.class_keys
     return pd.DataFrame(

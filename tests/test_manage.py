@@ -84,8 +84,8 @@ def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
     assert not (terminal.folder / "export").exists()
 
     assert "64 simulated readings" in terminal.run("simulate-readers", "--study", "road")
-    terminal.run("study", "state", "closed", "--study", "road")
-    terminal.run("study", "state", "unsealed", "--study", "road")
+    for state in ("closed", "locked", "unsealed"):
+        terminal.run("study", "state", state, "--study", "road")
 
     terminal.run("export", "export", "--study", "road")
     exported = terminal.folder / "export"
@@ -239,7 +239,7 @@ def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_de
     assert "no model was declared before reading" in terminal.run("study", "state", "open", "--study", "undeclared")
     refused = terminal.run("study", "declare-model", "folds + tta-v1", "--study", "undeclared", status=2)
     assert "draft" in refused
-    for state in ("closed", "unsealed"):
+    for state in ("closed", "locked", "unsealed"):
         terminal.run("study", "state", state, "--study", "undeclared")
     printed = terminal.run("results", "--study", "undeclared", "--cohort", "internal")
     assert "not declared before reading: exploratory" in printed

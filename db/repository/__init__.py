@@ -1,7 +1,7 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
-access: who may · sign_in · people · studies, study_roles · members, orders · cases, case_import · reading · model ·
-results, study_data · simulation · audit
+access: who may · sign_in · people · studies, study_roles · members, orders · cases, case_import · reading, reveals ·
+model · results, study_data · simulation · audit
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from db.repository.case_import import ImportRepository
 from db.repository.cases import CaseRepository
 from db.repository.members import MemberRepository
 from db.repository.model import ModelRepository
-from db.repository.reading import ReadingRepository
+from db.repository.reveals import RevealRepository
 from db.repository.sign_in import SignInRepository
 from db.repository.simulation import SimulationRepository
 from db.repository.studies import StudyRepository
@@ -27,7 +27,7 @@ class Repository(
     MemberRepository,
     CaseRepository,
     ImportRepository,
-    ReadingRepository,
+    RevealRepository,
     ModelRepository,
     StudyDataRepository,
     SimulationRepository,

@@ -279,6 +279,7 @@ class RepositoryBase:
             state=StudyState(row.state),
             is_synthetic=row.is_synthetic,
             created_at=row.created_at,
+            opened_at=row.opened_at,
         )
 
     def _protocol(self, db_session: Session, row: StudyRow) -> Protocol:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import NotFoundError
+from core.errors import ConflictError, InputError, NotFoundError
 from core.imaging import Giveaway, ImageFacts, decode_png, find_giveaways
-from core.study import LeftSide, Role
+from core.protocol import Arm, Protocol, class_key
+from core.study import LeftSide, Role, StudyState
 from db.records import CaseImage, CaseInfo, CohortCount, ViewInfo
-from db.repository.access import RepositoryBase, allowed
-from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, PatientRow, ReferenceStandardRow, StudyRow
+from db.repository.access import RepositoryBase, allowed, require_state
+from db.tables import (
+    AlteredAnswerRow,
+    CaseImageRow,
+    CaseRow,
+    CohortRow,
+    ImageRow,
+    PatientRow,
+    PredictionRow,
+    ReferenceStandardRow,
+    StudyRow,
+)
 
 
 class CaseRepository(RepositoryBase):
@@ -79,6 +90,68 @@ class CaseRepository(RepositoryBase):
         """Names of the views that every case has, in their order; ("",) where they have no names, () without cases."""
         with self._reading() as db_session:
             return tuple(view_numbers(db_session, self._study_row(db_session, study_key)))
+
+    @allowed(Role.COORDINATOR)
+    def declare_altered_answers(self, study_key: str, answers: Mapping[str, str | Sequence[float]]) -> int:
+        """Declare model answers that are wrong on purpose; aided readers are shown these instead (automation bias).
+
+        Parameters
+        ----------
+        study_key : str
+            A draft with an aided arm; opening seals what was declared.
+        answers : mapping of str to (str or sequence of float)
+            By case: the probabilities to show, or a class, which then changes places with the declared model's first.
+            The list replaces the one before it; an empty one takes it back.
+
+        Returns
+        -------
+        int
+            Number of cases.
+
+        Raises
+        ------
+        ConflictError
+            If the study was opened, or a class is given and the declared model has not predicted the case.
+        InputError
+            If no arm is aided, or an answer does not fit the study.
+        NotFoundError
+            If the study has no such case, or excludes it.
+        """
+        with self._writing() as db_session:
+            study = self._study_row(db_session, study_key, lock=True)
+            require_state(study, "declaring altered model answers", StudyState.DRAFT)
+            protocol = self._protocol(db_session, study)
+            if answers and Arm.AIDED not in protocol.arms:
+                raise InputError("no reader of this study sees the model", field="design", value=str(protocol.design))
+            of_study = (CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
+            found = db_session.execute(
+                sa.select(CaseRow.case_key, CaseRow.case_id, PredictionRow.probabilities)
+                .outerjoin(
+                    PredictionRow,
+                    (PredictionRow.case_id == CaseRow.case_id) & (PredictionRow.model_sha256 == protocol.model_sha256),
+                )
+                .where(*of_study)
+            )
+            known = {case: (case_id, own) for case, case_id, own in found}
+            rows = [_altered_row(case, given, known, protocol, study_key) for case, given in sorted(answers.items())]
+            of_cases = sa.select(CaseRow.case_id).where(CaseRow.study_id == study.study_id)
+            db_session.execute(sa.delete(AlteredAnswerRow).where(AlteredAnswerRow.case_id.in_(of_cases)))
+            db_session.add_all(rows)
+            self._audit(db_session, "study.altered", study_key, n_cases=len(rows))
+            return len(rows)
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def altered_answers(self, study_key: str) -> dict[str, tuple[float, ...]]:
+        """The model answers that were declared to be shown wrong, by case, as probabilities in protocol order."""
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            rows = db_session.execute(
+                sa.select(CaseRow.case_key, AlteredAnswerRow.probabilities)
+                .join(AlteredAnswerRow, AlteredAnswerRow.case_id == CaseRow.case_id)
+                .where(CaseRow.study_id == study.study_id)
+                .order_by(CaseRow.case_key)
+            )
+            return {case: tuple(probabilities) for case, probabilities in rows}
 
     @allowed(Role.COORDINATOR)
     def image_giveaways(self, study_key: str) -> list[Giveaway]:
@@ -178,6 +251,38 @@ def _case_info(rows: Sequence[Any]) -> CaseInfo:
             for _, _, _, view, height, width, bits in rows
         ),
     )
+
+
+def _altered_row(
+    case: str,
+    given: str | Sequence[float],
+    known: Mapping[str, tuple[str, list[float] | None]],
+    protocol: Protocol,
+    study_key: str,
+) -> AlteredAnswerRow:
+    """A declared wrong answer, checked."""
+    if case not in known:
+        raise NotFoundError(f"Study '{study_key}' has no case '{case}' that is read.")
+    case_id, own = known[case]
+    keys = protocol.class_keys
+    if not isinstance(given, str):
+        values = [float(value) for value in given]
+        if len(values) != len(keys) or not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 1e-6:
+            problem = f"{len(keys)} probabilities that sum to 1 are needed for case '{case}'"
+            raise InputError(problem, field="probabilities", value=values)
+        return AlteredAnswerRow(case_id=case_id, probabilities=values)
+    wanted = keys.index(class_key(given, protocol.classes))
+    if own is None:
+        raise ConflictError(
+            f"The declared model has not predicted case '{case}', so its answer cannot be turned round. Fix: declare "
+            "the model and predict first, or give the probabilities."
+        )
+    values = list(own)
+    first = max(range(len(values)), key=lambda place: values[place])
+    if first == wanted:
+        raise InputError(f"the model says so of case '{case}' itself", field="class", value=given)
+    values[first], values[wanted] = values[wanted], values[first]
+    return AlteredAnswerRow(case_id=case_id, probabilities=values)
 
 
 def image_facts(db_session: Session, study: StudyRow) -> list[ImageFacts]:

@@ -8,16 +8,20 @@ from datetime import datetime
 from statistics import median
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from core.errors import ConflictError, InputError
-from core.protocol import Arm
-from core.study import READING_ORDER_ALGORITHM, Role, StudyState
-from db.records import ReaderProgress, StudyMember
+from core.errors import ConflictError, InputError, NotFoundError
+from core.protocol import Arm, Design, Protocol
+from core.study import LONGEST_REASON, Role, StudyState
+from db.records import Deviation, ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
-from db.repository.orders import make_order
+from db.repository.orders import make_order, next_group
 from db.repository.study_roles import refuse_second_part
 from db.seals import seal_of_order
-from db.tables import CaseRow, CohortRow, PersonRow, PresentationRow, ReadingRow, StudyMemberRow
+from db.tables import CaseRow, CohortRow, DeviationRow, PersonRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
+
+#: Dates of the protocol that a coordinator may set aside for one reader.
+DEVIATIONS = ("opens_on", "closes_on", "washout")
 
 
 class MemberRepository(RepositoryBase):
@@ -25,7 +29,7 @@ class MemberRepository(RepositoryBase):
 
     @allowed(Role.COORDINATOR)
     def add_reader(
-        self, study_key: str, login: str, *, cohorts: Sequence[str], arms: Sequence[Arm] | None = None
+        self, study_key: str, login: str, *, cohorts: Sequence[str] | None = None, group: int | None = None
     ) -> StudyMember:
         """Let a reader take part and store his or her order; in a draft, a second call replaces the first.
 
@@ -33,10 +37,10 @@ class MemberRepository(RepositoryBase):
         ----------
         study_key, login : str
             A study in state draft or open; a person without another part in it.
-        cohorts : sequence of str
-            What to read; the cohorts are mixed.
-        arms : sequence of Arm, optional
-            In this order; all arms of the protocol unless said otherwise.
+        cohorts : sequence of str, optional
+            What to read, mixed; what the protocol says unless said otherwise, else all but the training cohort.
+        group : int, optional
+            Of a crossover: 1 begins unaided, 2 begins aided; the smaller group unless said otherwise.
 
         Raises
         ------
@@ -47,33 +51,31 @@ class MemberRepository(RepositoryBase):
         ConflictError
             The person has or had another part in the study, or takes part already in an open study.
         InputError
-            No cohort, or an arm that the protocol lacks.
+            No cohort, one that the protocol does not read, or a group where there is none.
         """
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
             require_state(row, "adding a reader", StudyState.DRAFT, StudyState.OPEN)
             protocol = self._protocol(db_session, row)
-            chosen = tuple(dict.fromkeys(arms if arms is not None else protocol.arms))
-            if not cohorts:
-                raise InputError("a reader needs at least one cohort", field="cohorts")
-            if not chosen or not set(chosen) <= set(protocol.arms):
-                raise InputError("an arm that the protocol lacks", field="arms", value=[str(arm) for arm in chosen])
+            chosen = _chosen_cohorts(db_session, row, protocol, cohorts)
+            _check_group(protocol, group)
             person = person_row(db_session, login)
             refuse_second_part(db_session, row, person, Role.READER)
             if person.is_simulated:
                 require_synthetic(row)
             member = db_session.get(StudyMemberRow, (row.study_id, person.person_id))
+            if member is not None and row.state != StudyState.DRAFT:
+                raise ConflictError(f"'{login}' takes part in study '{study_key}' already.")
+            if protocol.design is Design.CROSSOVER and group is None:
+                group = next_group(db_session, row) if member is None else member.reader_group
             if member is None:
                 member = StudyMemberRow(study_id=row.study_id, person_id=person.person_id, added_at=self._clock())
-                db_session.add(member)
-            elif row.state != StudyState.DRAFT:
-                raise ConflictError(f"'{login}' takes part in study '{study_key}' already.")
-            member.cohorts = list(dict.fromkeys(cohorts))
-            member.arms = [str(arm) for arm in chosen]
-            member.order_seed = protocol.order.seed
-            member.order_algorithm = READING_ORDER_ALGORITHM
+                member.arms, member.order_seed, member.order_algorithm = [], protocol.order.seed, ""
+            member.cohorts, member.reader_group = chosen, group
+            db_session.add(member)
             db_session.flush()
-            count = make_order(db_session, row, protocol, person, member.cohorts, chosen)
+            count = make_order(db_session, row, protocol, person, member)
+            db_session.flush()
             self._audit(
                 db_session,
                 "study.reader",
@@ -81,12 +83,74 @@ class MemberRepository(RepositoryBase):
                 login=person.login,
                 cohorts=member.cohorts,
                 arms=member.arms,
+                group=member.reader_group,
                 n_presentations=count,
-                order_seed=protocol.order.seed,
-                order_algorithm=READING_ORDER_ALGORITHM,
+                order_seed=member.order_seed,
+                order_algorithm=member.order_algorithm,
                 order=seal_of_order(db_session, row, person.person_id),
             )
             return _member_of(member, person, count)
+
+    @allowed(Role.COORDINATOR)
+    def record_deviation(self, study_key: str, login: str, kind: str, reason: str) -> None:
+        """Let one reader read outside of the protocol's dates; it stands in the trail and in every export.
+
+        Parameters
+        ----------
+        study_key, login : str
+            A study; one of its readers.
+        kind : str
+            Which date is set aside for good: one of :data:`DEVIATIONS`.
+        reason : str
+            Why.
+
+        Raises
+        ------
+        InputError
+            No such kind, or no reason.
+        NotFoundError
+            If the person does not take part.
+        ConflictError
+            If it was recorded before, or readings are final.
+        """
+        if kind not in DEVIATIONS:
+            raise InputError("unknown deviation", field="kind", value=kind, fix="use " + ", ".join(DEVIATIONS))
+        if not 1 <= len(reason.strip()) <= LONGEST_REASON:
+            raise InputError("a deviation needs a reason", field="reason", fix=f"1 to {LONGEST_REASON} characters")
+        with self._writing() as db_session:
+            row = self._study_row(db_session, study_key, lock=True)
+            require_state(row, "letting a reader in", StudyState.DRAFT, StudyState.OPEN, StudyState.CLOSED)
+            person = person_row(db_session, login)
+            if db_session.get(StudyMemberRow, (row.study_id, person.person_id)) is None:
+                raise NotFoundError(f"Study '{study_key}' has no reader '{login}'.")
+            if db_session.get(DeviationRow, (row.study_id, person.person_id, kind)) is not None:
+                raise ConflictError(f"The deviation '{kind}' of '{login}' was recorded before.")
+            db_session.add(
+                DeviationRow(
+                    study_id=row.study_id,
+                    person_id=person.person_id,
+                    kind=kind,
+                    reason=reason.strip(),
+                    recorded_by=self._me.login,
+                    recorded_at=self._clock(),
+                )
+            )
+            self._audit(db_session, "study.deviation", study_key, login=person.login, kind=kind, reason=reason.strip())
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def deviations(self, study_key: str) -> list[Deviation]:
+        """Who was let in outside of the protocol's dates, oldest first."""
+        with self._reading() as db_session:
+            row = self._study_row(db_session, study_key)
+            found = db_session.execute(
+                sa.select(DeviationRow, PersonRow.login)
+                .join(PersonRow, PersonRow.person_id == DeviationRow.person_id)
+                .where(DeviationRow.study_id == row.study_id)
+                .order_by(DeviationRow.recorded_at, PersonRow.login, DeviationRow.kind)
+            )
+            return [
+                Deviation(login, each.kind, each.reason, each.recorded_by, each.recorded_at) for each, login in found
+            ]
 
     @allowed(Role.COORDINATOR)
     def members(self, study_key: str) -> list[StudyMember]:
@@ -153,6 +217,37 @@ class MemberRepository(RepositoryBase):
         ]
 
 
+def _chosen_cohorts(
+    db_session: Session, study: StudyRow, protocol: Protocol, cohorts: Sequence[str] | None
+) -> list[str]:
+    """What a reader is given to read."""
+    known = db_session.scalars(
+        sa.select(CohortRow.name).where(CohortRow.study_id == study.study_id).order_by(CohortRow.name)
+    ).all()
+    if cohorts is None:
+        cohorts = protocol.cohorts or [name for name in known if name != protocol.training_cohort]
+    if not cohorts:
+        raise InputError("a reader needs at least one cohort", field="cohorts", fix="import the cases first")
+    for name in cohorts:
+        if name == protocol.training_cohort:
+            raise InputError("the training cases come first by themselves", field="cohorts", value=name)
+        if protocol.cohorts and name not in protocol.cohorts:
+            fix = f"use {', '.join(protocol.cohorts)}"
+            raise InputError("a cohort that the protocol does not read", field="cohorts", value=name, fix=fix)
+        if name not in known and name not in protocol.cohorts:
+            has = ", ".join(known) or "none"
+            raise NotFoundError(f"Study '{study.study_key}' has no cohort '{name}'; it has {has}.")
+    return list(dict.fromkeys(cohorts))
+
+
+def _check_group(protocol: Protocol, group: int | None) -> None:
+    """Groups are of a crossover."""
+    if group is not None and protocol.design is not Design.CROSSOVER:
+        raise InputError(f"a study of design '{protocol.design}' has no groups", field="group", value=group)
+    if group not in (None, 1, 2):
+        raise InputError("a crossover has groups 1 and 2", field="group", value=group)
+
+
 def _member_of(member: StudyMemberRow, person: PersonRow, count: int) -> StudyMember:
     """A reader's part in a study."""
     return StudyMember(
@@ -162,4 +257,5 @@ def _member_of(member: StudyMemberRow, person: PersonRow, count: int) -> StudyMe
         n_presentations=count,
         order_seed=member.order_seed,
         order_algorithm=member.order_algorithm,
+        group=member.reader_group,
     )

@@ -6,20 +6,43 @@ statement.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.client_events import read_events
-from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.imaging import Canvas, decode_png, laid_on
-from core.protocol import Arm
-from core.study import Answer, LeftSide, Presentation, Receipt, Role, Study, StudyState, check_answer
+from core.protocol import Arm, Design, GoingBack, Protocol
+from core.study import (
+    LONGEST_REASON,
+    Answer,
+    LeftSide,
+    Mark,
+    Presentation,
+    Receipt,
+    Role,
+    Study,
+    StudyState,
+    check_answer,
+    check_dates,
+)
 from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
 from db.repository.access import RepositoryBase, allowed, holds, new_id
 from db.seals import entry_of_reading
-from db.tables import CaseImageRow, ImageRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
+from db.tables import (
+    CaseImageRow,
+    DeviationRow,
+    ImageRow,
+    PresentationRow,
+    ReadingRow,
+    RevealRow,
+    StudyMemberRow,
+    StudyRow,
+)
 from db.types import canonical_json
 
 #: Presentations that a screen may fetch ahead.
@@ -29,6 +52,14 @@ _LONGEST_SUBMIT_ID = 100
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
 _NOT_YOURS = "There is no such presentation."
+
+
+@dataclass(frozen=True)
+class OrderSize:
+    """How long a reader's order is."""
+
+    count: int
+    n_blocks: int
 
 
 class ReadingRepository(RepositoryBase):
@@ -56,7 +87,7 @@ class ReadingRepository(RepositoryBase):
                 .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
                 .where(*self._mine(study))
             ).one()
-            return MyProgress(n_done=done, n_total=self._count(db_session, study), last_saved_at=last_saved_at)
+            return MyProgress(n_done=done, n_total=self._size(db_session, study).count, last_saved_at=last_saved_at)
 
     @allowed(Role.READER)
     def next_presentation(self, study_key: str) -> Presentation | None:
@@ -66,6 +97,8 @@ class ReadingRepository(RepositoryBase):
         ------
         AccessError
             If the study is not open.
+        OutsideDatesError
+            Before or after the protocol's dates, or in the washout; it says when reading opens.
         """
         return next(iter(self._upcoming(study_key, 1)), None)
 
@@ -73,10 +106,12 @@ class ReadingRepository(RepositoryBase):
     def upcoming_presentations(self, study_key: str, limit: int = 3) -> list[Presentation]:
         """The next presentation and those after it, so that a screen can fetch their images ahead.
 
+        Those of a later period are left out until it has begun.
+
         Raises
         ------
-        AccessError
-            If the study is not open.
+        AccessError, OutsideDatesError
+            As :meth:`next_presentation`.
         """
         return self._upcoming(study_key, max(1, min(limit, MOST_UPCOMING)))
 
@@ -91,11 +126,13 @@ class ReadingRepository(RepositoryBase):
         NotFoundError
             If it is not the reader's.
         AccessError
-            If the study is not open.
+            If the study is not open, or the case comes much later.
+        OutsideDatesError
+            As :meth:`next_presentation`.
         """
         with self._reading() as db_session:
             presentation, study = self._own(db_session, presentation_id)
-            _require_open(study)
+            self._require_soon(db_session, presentation, study)
             canvases = self._canvases(db_session, study)
             found = db_session.execute(
                 sa.select(CaseImageRow.view_number, CaseImageRow.view_name, CaseImageRow.left_side)
@@ -114,12 +151,12 @@ class ReadingRepository(RepositoryBase):
         ------
         NotFoundError
             If it is not the reader's.
-        AccessError
-            If the study is not open.
+        AccessError, OutsideDatesError
+            As :meth:`presentation_image`.
         """
         with self._writing() as db_session:
             presentation, study = self._own(db_session, presentation_id)
-            _require_open(study)
+            self._require_soon(db_session, presentation, study)
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
 
     @allowed(Role.READER)
@@ -127,17 +164,34 @@ class ReadingRepository(RepositoryBase):
         """The reader's own answer that was saved last, to show or correct; None before the first."""
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
+            protocol = self._protocol(db_session, study)
             found = self._last(db_session, study)
-            if found is None:
-                return None
-            reading, presentation = found
-            return SavedReading(
-                reading_id=reading.reading_id,
-                presentation=_presentation_of(presentation, self._count(db_session, study)),
-                answer=_answer_of(reading),
-                revision=reading.revision,
-                saved_at=reading.saved_at,
+            return None if found is None else self._saved(db_session, study, protocol, *found)
+
+    @allowed(Role.READER)
+    def my_readings(self, study_key: str) -> list[SavedReading]:
+        """The reader's own answers as they are now, in the stored order; ``can_correct`` says which may change."""
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            protocol = self._protocol(db_session, study)
+            newest = (
+                sa.select(ReadingRow.presentation_id, sa.func.max(ReadingRow.revision).label("revision"))
+                .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+                .where(*self._mine(study))
+                .group_by(ReadingRow.presentation_id)
+                .subquery()
             )
+            rows = db_session.execute(
+                sa.select(ReadingRow, PresentationRow)
+                .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+                .join(
+                    newest,
+                    (newest.c.presentation_id == ReadingRow.presentation_id)
+                    & (newest.c.revision == ReadingRow.revision),
+                )
+                .order_by(PresentationRow.position)
+            ).all()
+            return [self._saved(db_session, study, protocol, *row) for row in rows]
 
     @allowed(Role.READER)
     def save_reading(
@@ -148,7 +202,7 @@ class ReadingRepository(RepositoryBase):
         Parameters
         ----------
         presentation_id : str
-            The next presentation (first answer) or that of the last reading (correction).
+            The next presentation (first answer), or one whose answer the protocol lets the reader correct.
         answer : Answer
             What the reader decided.
         submit_id : str
@@ -169,7 +223,9 @@ class ReadingRepository(RepositoryBase):
         NotFoundError
             If the presentation is not the reader's.
         AccessError
-            If the study is not open, or its protocol forbids corrections.
+            If the study is not open, or its protocol forbids this correction.
+        OutsideDatesError
+            As :meth:`next_presentation`.
         ConflictError
             If another window was first, or the case is not the one to be answered now.
         StoreBusyError
@@ -184,6 +240,7 @@ class ReadingRepository(RepositoryBase):
             _require_open(study)
             protocol = self._protocol(db_session, study)
             check_answer(answer, protocol)
+            self._require_dates(db_session, study, protocol, presentation.period)
             revision = (
                 db_session.scalar(
                     sa.select(sa.func.max(ReadingRow.revision)).where(ReadingRow.presentation_id == presentation_id)
@@ -197,9 +254,9 @@ class ReadingRepository(RepositoryBase):
                 if upcoming is None or upcoming.presentation_id != presentation_id:
                     raise ConflictError("This is not the next case. Nothing was saved; the next case follows.")
             else:
-                last = self._last(db_session, study)
-                if not protocol.may_revise or last is None or last[1].presentation_id != presentation_id:
-                    raise AccessError("Only the last answer may be corrected, if the protocol allows it.")
+                final = self._why_final(db_session, study, protocol, presentation)
+                if final is not None:
+                    raise AccessError(final)
             row = reading_row(presentation_id, answer, submit_id=submit_id, revision=revision + 1)
             row.saved_at = self._clock()
             db_session.add(row)
@@ -250,8 +307,11 @@ class ReadingRepository(RepositoryBase):
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
             _require_open(study)
-            count = self._count(db_session, study)
-            return [_presentation_of(row, count) for row in db_session.scalars(self._unread(study).limit(limit))]
+            size = self._size(db_session, study)
+            rows = db_session.scalars(self._unread(study).limit(limit)).all()
+            if rows:
+                self._require_dates(db_session, study, self._protocol(db_session, study), rows[0].period)
+            return [presentation_of(row, size) for row in rows if row.period == rows[0].period]
 
     def _canvases(self, db_session: Session, study: StudyRow) -> dict[int, Canvas]:
         """What the pictures of each view have in common among all that this reader reads in the study."""
@@ -275,9 +335,83 @@ class ReadingRepository(RepositoryBase):
             for view, height, width, bits, fewest_bits, is_colour in rows
         }
 
-    def _count(self, db_session: Session, study: StudyRow) -> int:
-        """Presentations in this reader's order."""
-        return db_session.scalar(sa.select(sa.func.count()).select_from(PresentationRow).where(*self._mine(study))) or 0
+    def _size(self, db_session: Session, study: StudyRow) -> OrderSize:
+        """Presentations and blocks of this reader's order."""
+        count, n_blocks = db_session.execute(
+            sa.select(sa.func.count(), sa.func.max(PresentationRow.block)).where(*self._mine(study))
+        ).one()
+        return OrderSize(count, n_blocks or 1)
+
+    def _require_dates(self, db_session: Session, study: StudyRow, protocol: Protocol, period: int) -> None:
+        """Refuse what is outside of the protocol's dates for this reader: :func:`core.study.check_dates`."""
+        ended_at = None
+        if period == 2:
+            ended_at = db_session.scalar(
+                sa.select(sa.func.max(ReadingRow.saved_at))
+                .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+                .where(*self._mine(study), PresentationRow.period == 1)
+            )
+        try:
+            check_dates(protocol, self._clock(), period=period, first_period_ended_at=ended_at)
+        except OutsideDatesError:
+            of_reader = (DeviationRow.study_id == study.study_id, DeviationRow.person_id == self._me.person_id)
+            set_aside = db_session.scalars(sa.select(DeviationRow.kind).where(*of_reader)).all()
+            check_dates(protocol, self._clock(), period=period, first_period_ended_at=ended_at, deviations=set_aside)
+
+    def _require_soon(self, db_session: Session, presentation: PresentationRow, study: StudyRow) -> None:
+        """Refuse a case that is not to be seen now: by state, by dates, or because many others come before it."""
+        _require_open(study)
+        self._require_dates(db_session, study, self._protocol(db_session, study), presentation.period)
+        upcoming = db_session.scalars(self._unread(study).limit(1)).first()
+        if upcoming is not None and presentation.position >= upcoming.position + MOST_UPCOMING:
+            raise AccessError("This case comes later.")
+
+    def _why_final(
+        self, db_session: Session, study: StudyRow, protocol: Protocol, presentation: PresentationRow
+    ) -> str | None:
+        """Why an answer can no longer be corrected; None if it can."""
+        last = self._last(db_session, study)
+        until = protocol.going_back_until
+        if protocol.going_back is GoingBack.NEVER:
+            return "The protocol allows no corrections."
+        if until is not None and self._clock().astimezone(UTC).date() > until:
+            return f"Answers could be corrected until {until.isoformat()}."
+        if protocol.going_back is GoingBack.LAST and (
+            last is None or last[1].presentation_id != presentation.presentation_id
+        ):
+            return "Only the last answer may be corrected."
+        if last is not None and last[1].period != presentation.period:
+            return "The first part of the study is final since the second began."
+        other = aliased(PresentationRow)
+        reveals = db_session.execute(
+            sa.select(RevealRow.what, other.arm)
+            .join(other, other.presentation_id == RevealRow.presentation_id)
+            .where(
+                other.study_id == study.study_id,
+                other.person_id == self._me.person_id,
+                other.case_id == presentation.case_id,
+                other.period == presentation.period,
+                other.repeat == presentation.repeat,
+            )
+        ).all()
+        if any(what == "truth" for what, _ in reveals):
+            return "The truth of this training case was told: its answer is final."
+        if protocol.design is Design.SEQUENTIAL and presentation.arm == Arm.UNAIDED and reveals:
+            return "The model's answer to this case was shown: the answer without it is final."
+        return None
+
+    def _saved(
+        self, db_session: Session, study: StudyRow, protocol: Protocol, reading: ReadingRow, place: PresentationRow
+    ) -> SavedReading:
+        """A stored answer as its reader may see it."""
+        return SavedReading(
+            reading_id=reading.reading_id,
+            presentation=presentation_of(place, self._size(db_session, study)),
+            answer=_answer_of(reading),
+            revision=reading.revision,
+            saved_at=reading.saved_at,
+            can_correct=self._why_final(db_session, study, protocol, place) is None,
+        )
 
     def _last(self, db_session: Session, study: StudyRow) -> tuple[ReadingRow, PresentationRow] | None:
         """The current answer of the presentation that was first answered last."""
@@ -305,6 +439,10 @@ def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revisio
         reading_seconds=answer.reading_seconds,
         display_state=dict(answer.display_state),
         client_events=[list(event) for event in read_events(answer.events)],
+        probabilities=None if answer.probabilities is None else [float(value) for value in answer.probabilities],
+        unreadable_reason=answer.unreadable_reason.strip(),
+        marks=[{"x": mark.x, "y": mark.y, "rating": mark.rating, "view": mark.view} for mark in answer.marks],
+        is_typed_ahead=answer.is_typed_ahead,
     )
 
 
@@ -320,9 +458,18 @@ def _view(canvas: Canvas, found: sa.Row[Any]) -> ReadingView:
     )
 
 
-def _presentation_of(row: PresentationRow, count: int) -> Presentation:
-    """What a reading screen may know."""
-    return Presentation(presentation_id=row.presentation_id, arm=Arm(row.arm), position=row.position, count=count)
+def presentation_of(row: PresentationRow, size: OrderSize) -> Presentation:
+    """What a reading screen may know: never that a case is shown again."""
+    return Presentation(
+        presentation_id=row.presentation_id,
+        arm=Arm(row.arm),
+        position=row.position,
+        count=size.count,
+        period=row.period,
+        block=row.block,
+        n_blocks=size.n_blocks,
+        is_training=row.is_training,
+    )
 
 
 def _answer_of(row: ReadingRow) -> Answer:
@@ -335,13 +482,24 @@ def _answer_of(row: ReadingRow) -> Answer:
         reading_seconds=row.reading_seconds,
         display_state=dict(row.display_state),
         events=tuple((name, ms) for name, ms in row.client_events),
+        probabilities=None if row.probabilities is None else tuple(row.probabilities),
+        unreadable_reason=row.unreadable_reason,
+        marks=marks_of(row),
+        is_typed_ahead=row.is_typed_ahead,
     )
+
+
+def marks_of(row: ReadingRow) -> tuple[Mark, ...]:
+    """The marks that were stored with an answer."""
+    return tuple(Mark(mark["x"], mark["y"], mark["rating"], mark["view"]) for mark in row.marks)
 
 
 def _receipt_again(row: ReadingRow, presentation_id: str, answer: Answer) -> Receipt:
     """The receipt of a submission that came twice."""
-    stored = (row.presentation_id, row.class_key, row.confidence, row.comment, row.is_unreadable)
-    if stored != (presentation_id, answer.class_key, answer.confidence, answer.comment, answer.is_unreadable):
+    again = replace(answer, unreadable_reason=answer.unreadable_reason.strip())
+    told_apart = ("class_key", "confidence", "probabilities", "comment", "is_unreadable", "unreadable_reason", "marks")
+    stored = _answer_of(row)
+    if row.presentation_id != presentation_id or any(getattr(stored, n) != getattr(again, n) for n in told_apart):
         raise ConflictError("This submission was used for another answer. Nothing was changed; load the case again.")
     return Receipt(row.reading_id, presentation_id, row.revision, row.saved_at, was_already_saved=True)
 
@@ -356,7 +514,13 @@ def _check_submission(answer: Answer, submit_id: str) -> None:
     """Refuse what would not fit into a row."""
     if not 1 <= len(submit_id) <= _LONGEST_SUBMIT_ID:
         raise InputError("a submission id has 1 to 100 characters", field="submit_id", value=len(submit_id))
-    if len(answer.comment) > _LONGEST_COMMENT or "\x00" in answer.comment:
+    if not _is_text(answer.unreadable_reason, LONGEST_REASON):
+        raise InputError(
+            f"a reason has at most {LONGEST_REASON} characters and no NUL",
+            field="unreadable_reason",
+            value=len(answer.unreadable_reason),
+        )
+    if not _is_text(answer.comment, _LONGEST_COMMENT):
         raise InputError(
             f"a comment has at most {_LONGEST_COMMENT} characters and no NUL",
             field="comment",
@@ -368,3 +532,8 @@ def _check_submission(answer: Answer, submit_id: str) -> None:
         raise InputError("the display state must be plain JSON values", field="display_state") from failure
     if len(state) > _LARGEST_DISPLAY_STATE or "\\u0000" in state:
         raise InputError("the display state is too large", field="display_state", value=len(state))
+
+
+def _is_text(text: str, longest: int) -> bool:
+    """Whether a column takes this text."""
+    return len(text) <= longest and "\x00" not in text

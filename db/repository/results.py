@@ -17,7 +17,9 @@ from db.records import CasePrediction, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
 from db.repository.cases import view_number
 from db.repository.model import prediction_of
+from db.repository.reading import marks_of
 from db.tables import (
+    AlteredAnswerRow,
     CaseRow,
     CohortRow,
     LesionMaskRow,
@@ -26,6 +28,7 @@ from db.tables import (
     PresentationRow,
     ReadingRow,
     ReferenceStandardRow,
+    StudyMemberRow,
     StudyRow,
 )
 
@@ -62,17 +65,26 @@ class ResultsRepository(RepositoryBase):
             )
             query = (
                 sa.select(ReadingRow, PresentationRow, PersonRow, CaseRow.case_key, CohortRow.name, newest.c.revision)
+                .add_columns(StudyMemberRow.reader_group, AlteredAnswerRow.case_id.is_not(None))
                 .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
                 .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
                 .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
                 .join(newest, newest.c.presentation_id == ReadingRow.presentation_id)
+                .join(
+                    StudyMemberRow,
+                    (StudyMemberRow.study_id == PresentationRow.study_id)
+                    & (StudyMemberRow.person_id == PresentationRow.person_id),
+                )
+                .outerjoin(AlteredAnswerRow, AlteredAnswerRow.case_id == PresentationRow.case_id)
                 .where(PresentationRow.study_id == study.study_id, *in_cohorts(cohorts))
                 .order_by(ReadingRow.sequence)
             )
             if only_current:
                 query = query.where(ReadingRow.revision == newest.c.revision)
             clocks = reading_clocks(db_session, study)
+            limit = self._protocol(db_session, study).timeout_seconds
+            found = db_session.execute(query)
             return [
                 ReadingRecord(
                     reading_id=reading.reading_id,
@@ -96,8 +108,20 @@ class ResultsRepository(RepositoryBase):
                     client_events=tuple((name, ms) for name, ms in reading.client_events),
                     server_seconds=clocks[reading.sequence].server_seconds,
                     times=clocks[reading.sequence].times,
+                    probabilities=None if reading.probabilities is None else tuple(reading.probabilities),
+                    unreadable_reason=reading.unreadable_reason,
+                    marks=marks_of(reading),
+                    is_typed_ahead=reading.is_typed_ahead or clocks[reading.sequence].times.is_typed_ahead,
+                    repeat=presentation.repeat,
+                    period=presentation.period,
+                    block=presentation.block,
+                    is_training=presentation.is_training,
+                    group=group,
+                    is_over_time=limit is not None
+                    and (clocks[reading.sequence].times.gross_seconds or reading.reading_seconds or 0) > limit,
+                    is_altered=is_altered and presentation.arm == Arm.AIDED,
                 )
-                for reading, presentation, person, case, cohort, last_revision in db_session.execute(query)
+                for reading, presentation, person, case, cohort, last_revision, group, is_altered in found
             ]
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)

@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, NotFoundError
 from core.progress import OnProgress
-from core.protocol import Arm
-from core.study import Answer, Presentation, Role, StudyState, check_answer
+from core.study import Answer, Role, StudyState, check_answer
 from db.records import OrderedCase
 from db.repository.access import RepositoryBase, allowed, folded_login, new_id, require_state, require_synthetic
-from db.repository.reading import reading_row
+from db.repository.reading import OrderSize, presentation_of, reading_row
 from db.seals import entry_of_reading
 from db.tables import (
     CaseRow,
@@ -60,9 +59,10 @@ class SimulationRepository(RepositoryBase):
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
             person = _simulated(db_session, study, login)
-            count = db_session.scalar(
-                sa.select(sa.func.count()).select_from(PresentationRow).where(*_of(study, person))
-            )
+            count, n_blocks = db_session.execute(
+                sa.select(sa.func.count(), sa.func.max(PresentationRow.block)).where(*_of(study, person))
+            ).one()
+            size = OrderSize(count, n_blocks or 1)
             has_reading = sa.exists().where(ReadingRow.presentation_id == PresentationRow.presentation_id)
             rows = db_session.execute(
                 sa.select(PresentationRow, CaseRow.case_key, CohortRow.name, ReferenceStandardRow.class_key)
@@ -74,7 +74,7 @@ class SimulationRepository(RepositoryBase):
             )
             return [
                 OrderedCase(
-                    presentation=Presentation(row.presentation_id, Arm(row.arm), row.position, count or 0),
+                    presentation=presentation_of(row, size),
                     case=case,
                     cohort=cohort,
                     truth=truth,

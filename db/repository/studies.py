@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
 from core.protocol import Protocol
+from core.protocol_file import frozen_changes
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db.audit import chain_end
 from db.protocols import protocol_to_json
-from db.repository.access import OPERATOR, allowed, new_id, person_row, require_state
+from db.repository.access import OPERATOR, allowed, new_id, person_row
 from db.repository.cases import view_number
 from db.repository.orders import make_all_orders
 from db.repository.study_roles import StudyRoleRepository
@@ -101,19 +102,27 @@ class StudyRepository(StudyRoleRepository):
 
     @allowed(Role.COORDINATOR)
     def update_protocol(self, study_key: str, protocol: Protocol) -> Study:
-        """Store a new version of the protocol of a draft; readers' orders are made again.
+        """Store a new version of the protocol. In a draft readers' orders are made again; later only texts may change.
 
         Raises
         ------
         ConflictError
-            If the study is no draft, a stored case has a class that the new protocol lacks, or predictions were made
-            in another order of classes.
+            If the study was opened and more would change than ``Protocol.TEXTS_FREE_AFTER_OPENING``; if a stored case
+            has a class that the new protocol lacks, or predictions were made in another order of classes.
         NotFoundError
             If the protocol declares a model that is not registered.
         """
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
-            require_state(row, "changing the protocol", StudyState.DRAFT)
+            stored = self._study(db_session, row)
+            version = stored.protocol_version + 1
+            if row.state != StudyState.DRAFT:
+                _refuse_frozen(study_key, stored.protocol, protocol)
+                self._add_protocol(db_session, row, protocol, version, self._clock())
+                self._audit(
+                    db_session, "study.protocol", study_key, version=version, protocol=protocol_to_json(protocol)
+                )
+                return self._study(db_session, row)
             used = set(
                 db_session.scalars(
                     sa.select(ReferenceStandardRow.class_key)
@@ -125,7 +134,6 @@ class StudyRepository(StudyRoleRepository):
             lacking = sorted(used - set(protocol.class_keys))
             if lacking:
                 raise ConflictError(f"Stored cases have classes that the new protocol lacks: {', '.join(lacking)}.")
-            stored = self._study(db_session, row)
             if stored.protocol.class_keys != protocol.class_keys and _has_prediction(db_session, row):
                 raise ConflictError(
                     f"Predictions of study '{study_key}' stand in the order of its classes, which cannot change any "
@@ -136,20 +144,30 @@ class StudyRepository(StudyRoleRepository):
                     f"Models have predicted the view '{stored.protocol.model_view or 'that comes first'}' of study "
                     f"'{study_key}', so model_view cannot change any more. Fix: make a new study."
                 )
-            version = stored.protocol_version + 1
             self._add_protocol(db_session, row, protocol, version, self._clock())
             make_all_orders(db_session, row, protocol)
             self._audit(db_session, "study.protocol", study_key, version=version, protocol=protocol_to_json(protocol))
             return self._study(db_session, row)
 
     @allowed(Role.COORDINATOR)
-    def set_state(self, study_key: str, state: StudyState) -> Study:
+    def set_state(self, study_key: str, state: StudyState, *, reason: str = "") -> Study:
         """Move a study on. Opening seals all that decides a result: see ``db.seals``.
+
+        Parameters
+        ----------
+        study_key : str
+            The study.
+        state : StudyState
+            Where to.
+        reason : str
+            Stands in the trail; needed to take a locked study back to closed.
 
         Raises
         ------
         ConflictError
             If the study cannot move there, or has nothing to read.
+        InputError
+            If a reason is needed.
         """
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
@@ -161,9 +179,16 @@ class StudyRepository(StudyRoleRepository):
                 raise ConflictError(f"Study '{study_key}' has no case to read. Fix: import cases first.")
             if state is StudyState.OPEN:
                 view_number(db_session, row, self._protocol(db_session, row).model_view)
+            if before is StudyState.LOCKED and state is StudyState.CLOSED and not reason.strip():
+                raise InputError("a locked study is taken back for a reason only", field="reason", fix="give a reason")
             row.state = str(state)
-            study = self._study(db_session, row)
             detail: dict[str, object] = {"from": str(before), "to": str(state)}
+            if reason.strip():
+                detail["reason"] = reason.strip()
+            if before is StudyState.DRAFT:
+                row.opened_at = self._clock()
+                detail["opened_at"] = row.opened_at.isoformat(timespec="microseconds")
+            study = self._study(db_session, row)
             if before is StudyState.DRAFT:
                 this_event = chain_end(db_session).n_events + 1
                 model = study.protocol.model_sha256
@@ -184,6 +209,20 @@ class StudyRepository(StudyRoleRepository):
             )
         )
         db_session.flush()
+
+
+def _refuse_frozen(study_key: str, before: Protocol, after: Protocol) -> None:
+    """Refuse a change that would change data, now that readers may have read by the protocol."""
+    if before == after:
+        raise ConflictError(f"The protocol of study '{study_key}' is this one already; nothing was changed.")
+    frozen = frozen_changes(before, after)
+    if frozen:
+        names = ", ".join(each.field for each in frozen)
+        raise ConflictError(
+            f"Study '{study_key}' was opened: readers read by its protocol, so {names} cannot change any more. "
+            f"What still can: {', '.join(Protocol.TEXTS_FREE_AFTER_OPENING)}. Fix: make a new study for another "
+            "protocol."
+        )
 
 
 def _has_prediction(db_session: Session, study: StudyRow) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.protocol import Protocol
+from core.protocol import Protocol, ScaleKind
 from core.study import Role
 from db.reading_clocks import reading_clocks
 from db.repository.access import allowed
@@ -30,6 +30,10 @@ from db.tables import (
 
 if TYPE_CHECKING:
     from core.analysis import StudyData
+
+
+#: Condition: training cases are never analysed.
+_ANALYSED = PresentationRow.is_training == sa.false()
 
 
 class StudyDataRepository(ResultsRepository):
@@ -78,10 +82,12 @@ class StudyDataRepository(ResultsRepository):
                 )
                 .order_by(PersonRow.login)
             ).all()
+            readings = _readings(db_session, study, protocol, cohorts)
             return StudyData(
                 classes=protocol.classes,
-                cases=_cases(db_session, study, cohorts),
-                readings=_readings(db_session, study, cohorts),
+                cases=_cases(db_session, study, protocol.training_cohort, cohorts),
+                readings=readings.drop(columns="probabilities"),
+                reader_ratings=_ratings(protocol, readings),
                 predictions=_predictions(db_session, study, protocol, cohorts, models),
                 reader_names={person.login: person.display_name for person in people},
                 model_names=_model_names(db_session),
@@ -96,8 +102,10 @@ class StudyDataRepository(ResultsRepository):
             )
 
 
-def _cases(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
-    """One row a case."""
+def _cases(
+    db_session: Session, study: StudyRow, training_cohort: str | None, cohorts: Sequence[str] | None
+) -> pd.DataFrame:
+    """One row a case; training cases are no part of an analysis."""
     rows = db_session.execute(
         sa.select(
             CaseRow.case_key,
@@ -113,15 +121,18 @@ def _cases(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) 
         .join(PatientRow, PatientRow.patient_id == CaseRow.patient_id)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
         .join(ReferenceStandardRow, ReferenceStandardRow.case_id == CaseRow.case_id)
-        .where(CaseRow.study_id == study.study_id, *in_cohorts(cohorts))
+        .where(
+            CaseRow.study_id == study.study_id, CohortRow.name.is_distinct_from(training_cohort), *in_cohorts(cohorts)
+        )
         .order_by(CaseRow.case_key)
     )
     columns = ["case", "patient", "cohort", "truth", "exclusion_reason", "centre", "scanner", "sex", "age_years"]
     return pd.DataFrame(list(rows), columns=columns)
 
 
-def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
-    """One row a reading, in its last revision."""
+def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts: Sequence[str] | None) -> pd.DataFrame:
+    """One row a reading, in its last revision; a confidence that begins at 0 is moved up by 1, above 0 as all are."""
+    shift = 1 - protocol.scale.lowest
     newest = (
         sa.select(ReadingRow.presentation_id, sa.func.max(ReadingRow.revision).label("revision"))
         .group_by(ReadingRow.presentation_id)
@@ -134,9 +145,10 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
             PresentationRow.arm,
             PresentationRow.repeat,
             ReadingRow.class_key,
-            ReadingRow.confidence,
+            ReadingRow.confidence + shift,
             ReadingRow.is_unreadable,
             ReadingRow.sequence,
+            ReadingRow.probabilities,
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(
@@ -146,10 +158,10 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
         .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
         .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
-        .where(PresentationRow.study_id == study.study_id, *in_cohorts(cohorts))
+        .where(PresentationRow.study_id == study.study_id, _ANALYSED, *in_cohorts(cohorts))
         .order_by(ReadingRow.sequence)
     )
-    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence"]
+    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence", "probabilities"]
     readings = pd.DataFrame(list(rows), columns=columns)
     clocks = reading_clocks(db_session, study)
     times = [clocks[sequence].times for sequence in readings.pop("sequence")]
@@ -157,6 +169,21 @@ def _readings(db_session: Session, study: StudyRow, cohorts: Sequence[str] | Non
     readings["is_time_doubtful"] = pd.Series([one.is_time_doubtful for one in times], dtype=bool)
     readings["is_typed_ahead"] = pd.Series([one.is_typed_ahead for one in times], dtype=bool)
     return readings
+
+
+def _ratings(protocol: Protocol, readings: pd.DataFrame) -> pd.DataFrame | None:
+    """One row a first answer and class, where readers stated a probability for each class."""
+    if protocol.scale.kind is not ScaleKind.PROBABILITIES:
+        return None
+    stated = readings[readings["probabilities"].notna() & (readings["repeat"] == 1)]
+    rows = [
+        (reader, case, arm, key, value)
+        for reader, case, arm, values in zip(
+            stated["reader"], stated["case"], stated["arm"], stated["probabilities"], strict=True
+        )
+        for key, value in zip(protocol.class_keys, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["reader", "case", "arm", "class", "rating"])
 
 
 def _assignments(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
@@ -167,7 +194,7 @@ def _assignments(db_session: Session, study: StudyRow, cohorts: Sequence[str] | 
         .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
         .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
-        .where(PresentationRow.study_id == study.study_id, PresentationRow.repeat == 1, *in_cohorts(cohorts))
+        .where(PresentationRow.study_id == study.study_id, PresentationRow.repeat == 1, _ANALYSED, *in_cohorts(cohorts))
         .order_by(PersonRow.login, PresentationRow.position)
     )
     return pd.DataFrame(list(rows), columns=["reader", "case", "arm"])
@@ -185,7 +212,11 @@ def _predictions(
         sa.select(PredictionRow.model_sha256, CaseRow.case_key, PredictionRow.probabilities)
         .join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
-        .where(CaseRow.study_id == study.study_id, *in_cohorts(cohorts))
+        .where(
+            CaseRow.study_id == study.study_id,
+            CohortRow.name.is_distinct_from(protocol.training_cohort),
+            *in_cohorts(cohorts),
+        )
         .order_by(PredictionRow.model_sha256, CaseRow.case_key)
     )
     if models is not None:

@@ -12,6 +12,7 @@ STATE_BADGES = {
     StudyState.DRAFT: ":gray-badge[draft]",
     StudyState.OPEN: ":green-badge[open]",
     StudyState.CLOSED: ":orange-badge[closed]",
+    StudyState.LOCKED: ":orange-badge[locked]",
     StudyState.UNSEALED: ":blue-badge[unsealed]",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
         return repository_of(engine, actor, passwords=Passwords(CHEAPEST))  # type: ignore[arg-type]
 
     operator, rng = acting(OPERATOR), np.random.default_rng(3)
-    protocol = Protocol(title="Odd", classes=CLASSES, design=Design.CROSSOVER)
+    protocol = Protocol(title="Odd", classes=CLASSES, design=Design.CROSSOVER, washout_days=0)
     operator.create_study(STUDY, protocol, is_synthetic=True)
     names = ODD + [f"c{number:02d}" for number in range(20)]
     keys = list(protocol.class_keys)
@@ -112,8 +113,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
             presentation = reader.next_presentation(STUDY)
             if presentation is None or (login == "cem" and turn == 50):
                 break
-            answer = Answer(keys[int(rng.integers(3))], int(rng.integers(1, 6)), is_unreadable=turn % 11 == 4,
-                            comment='=HYPERLINK("x");\n"two", lines', reading_seconds=float(rng.random()))  # fmt: skip
+            answer = Answer(keys[int(rng.integers(3))], int(rng.integers(1, 6)), reading_seconds=float(rng.random()),
+                            comment='=HYPERLINK("x");\n"two", lines')  # fmt: skip
+            if turn % 11 == 4:
+                answer = replace(
+                    answer, class_key=None, confidence=None, is_unreadable=True, unreadable_reason="=moved"
+                )
             reader.save_reading(presentation.presentation_id, answer, submit_id=f"{login}-{turn}")
             if turn % 7 == 3:
                 corrected = Answer(keys[0], 1, comment="corrected")
@@ -121,6 +126,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
                     presentation.presentation_id, corrected, submit_id=f"{login}-{turn}-again", expected_revision=1
                 )
     operator.set_state(STUDY, StudyState.CLOSED)
+    operator.set_state(STUDY, StudyState.LOCKED)
     operator.set_state(STUDY, StudyState.UNSEALED)
     return operator
 

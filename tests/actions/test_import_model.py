@@ -51,7 +51,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
 
 def stored(repository: Repository, sha256: str) -> dict[str, np.ndarray]:
     """Probabilities by case, after the study went the whole way."""
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         repository.set_state(STUDY, state)
     return {one.case: one.probabilities for one in repository.predictions(STUDY, sha256)}
 

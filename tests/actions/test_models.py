@@ -91,7 +91,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
 
 def unsealed_predictions(repository: Repository, *models: str) -> list[list]:
     """Stored predictions of models, after the study went the whole way."""
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         repository.set_state(STUDY, state)
     return [repository.predictions(STUDY, sha256, with_class_maps=True) for sha256 in models]
 
@@ -197,7 +197,7 @@ def test_a_declared_model_stands_in_a_new_protocol_version_and_in_the_audit_trai
 
 def test_no_model_is_declared_once_reading_may_have_begun(repository: Repository, folds: list[Path]) -> None:
     version = register_model(repository, folds[0])
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         repository.set_state(STUDY, state)
         with pytest.raises(ConflictError):
             declare_model(repository, STUDY, version.sha256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kruskal, kstest
 
-from core.errors import InputError
-from core.protocol import THYROID_CLASSES, Arm, Protocol, class_key
-from core.study import Answer, Study, StudyState, check_answer, reading_order
+from core.errors import InputError, OutsideDatesError
+from core.protocol import THYROID_CLASSES, Arm, Design, Protocol, Scale, ScaleKind, class_key
+from core.reading_order import reading_order
+from core.study import Answer, Mark, Study, StudyState, check_answer, check_dates
 
 PROTOCOL = Protocol(title="Study")
 #: Made once with algorithm "pcg64-sha256-v2".
@@ -87,6 +88,115 @@ def test_an_answer_outside_the_protocol_is_refused(answer: Answer, field: str) -
     with pytest.raises(InputError) as caught:
         check_answer(answer, PROTOCOL)
     assert caught.value.field == field
+
+
+LABEL, PERCENT, SHARES = (
+    replace(PROTOCOL, scale=Scale(kind), has_location_mark=True)
+    for kind in (ScaleKind.LABEL, ScaleKind.PERCENT, ScaleKind.PROBABILITIES)
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "protocol", "field"),
+    [
+        (Answer("sat", 1), LABEL, "confidence"),
+        (Answer("sat", probabilities=(0, 0, 1, 0)), LABEL, "probabilities"),
+        (Answer("sat"), PERCENT, "confidence"),
+        (Answer("sat", 101), PERCENT, "confidence"),
+        (Answer("sat", -1), PERCENT, "confidence"),
+        (Answer("sat", 50, probabilities=(0, 0, 1, 0)), PERCENT, "probabilities"),
+        (Answer("sat"), SHARES, "probabilities"),
+        (Answer("sat", probabilities=(0.5, 0.5)), SHARES, "probabilities"),
+        (Answer("sat", probabilities=(0.1, 0.1, 0.1, 0.1)), SHARES, "probabilities"),
+        (Answer("sat", probabilities=(0, 0, float("nan"), 1)), SHARES, "probabilities"),
+        (Answer("sat", probabilities=(-0.5, 0, 1, 0.5)), SHARES, "probabilities"),
+        (Answer("sat", probabilities=(0, 0, "1", 0)), SHARES, "probabilities"),  # type: ignore[arg-type]
+        (Answer("graves", probabilities=(0.4, 0, 0.6, 0)), SHARES, "class"),
+        (Answer("sat", 3, probabilities=(0, 0, 1, 0)), SHARES, "confidence"),
+        (Answer(None, 3), PROTOCOL, "class"),
+        (Answer("sat", 3, unreadable_reason="motion"), PROTOCOL, "unreadable_reason"),
+        (Answer(is_unreadable=True), PROTOCOL, "unreadable_reason"),
+        (Answer(is_unreadable=True, unreadable_reason="  "), PROTOCOL, "unreadable_reason"),
+        (Answer("sat", is_unreadable=True, unreadable_reason="motion"), PROTOCOL, "class"),
+        (Answer(None, 3, is_unreadable=True, unreadable_reason="motion"), PROTOCOL, "confidence"),
+        (
+            Answer(is_unreadable=True, unreadable_reason="motion"),
+            replace(PROTOCOL, may_mark_unreadable=False),
+            "is_unreadable",
+        ),
+        (Answer("sat", 3, "why"), replace(PROTOCOL, may_comment=False), "comment"),
+        (Answer("sat", 3, is_typed_ahead=True), PROTOCOL, "is_typed_ahead"),
+        (Answer("sat", 3, marks=(Mark(1, 2),)), PROTOCOL, "marks"),
+        (Answer("sat", 3, marks=(Mark(1, 2),)), LABEL, "confidence"),
+        (Answer("sat", marks=(Mark(-1, 2),)), LABEL, "marks"),
+        (Answer("sat", marks=(Mark(1, float("nan")),)), LABEL, "marks"),
+        (Answer("sat", marks=(Mark(1, 2, view=0),)), LABEL, "marks.view"),
+        (Answer("sat", marks=(Mark(1, 2, 3),)), LABEL, "marks.rating"),
+        (Answer("sat", 3, marks=(Mark(1, 2, 101),)), PERCENT, "marks.rating"),
+        (Answer("sat", 3, marks=(Mark(1, 2),) * 51), PERCENT, "marks"),
+    ],
+)
+def test_every_scale_and_switch_of_the_protocol_refuses_what_it_does_not_ask_for(
+    answer: Answer, protocol: Protocol, field: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        check_answer(answer, protocol)
+    assert caught.value.field == field
+
+
+def test_every_scale_takes_its_own_answers() -> None:
+    for protocol, answer in (
+        (LABEL, Answer("sat", marks=(Mark(0, 63.5),))),
+        (PERCENT, Answer("sat", 0)),
+        (PERCENT, Answer("sat", 100, marks=(Mark(3, 4, 70, view=2), Mark(5, 6)))),
+        (SHARES, Answer("sat", probabilities=(0.2, 0.1, 0.6, 0.1))),
+        (SHARES, Answer("graves", probabilities=(0.5, 0.5, 0, 0))),
+        (SHARES, Answer("normal", probabilities=(0.5, 0.5, 0, 0))),  # of equal ones either
+        (PROTOCOL, Answer(is_unreadable=True, unreadable_reason="motion")),
+        (replace(PROTOCOL, may_type_ahead=True), Answer("sat", 3, is_typed_ahead=True)),
+    ):
+        check_answer(answer, protocol)
+
+
+def test_dates_are_kept_to_the_minute_by_the_servers_clock() -> None:
+    protocol = replace(
+        PROTOCOL, opens_on=date(2026, 3, 2), closes_on=date(2026, 3, 31), design=Design.CROSSOVER, washout_days=14
+    )
+    noon = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
+    check_dates(protocol, noon)
+    for now, opens_at in (
+        (datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)),
+        (datetime(2026, 4, 1, tzinfo=UTC), None),
+    ):
+        with pytest.raises(OutsideDatesError) as caught:
+            check_dates(protocol, now)
+        assert caught.value.opens_at == opens_at
+    check_dates(protocol, datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC))
+    day = timedelta(days=1)
+    with pytest.raises(OutsideDatesError, match="2026-03-24 at 12:30 UTC") as caught:
+        check_dates(protocol, noon + 14 * day - timedelta(seconds=1), period=2, first_period_ended_at=noon)
+    assert caught.value.opens_at == noon + 14 * day
+    check_dates(protocol, noon + 14 * day, period=2, first_period_ended_at=noon)
+    check_dates(protocol, noon, period=2, first_period_ended_at=noon, deviations=["washout"])
+    check_dates(protocol, noon + 90 * day, deviations=["closes_on"])
+    check_dates(protocol, noon - 90 * day, deviations=["opens_on"])
+
+
+def test_what_came_after_the_opening_is_marked_for_good() -> None:
+    opened = datetime(2026, 1, 5, tzinfo=UTC)
+    study = Study(
+        "study", replace(PROTOCOL, model_sha256=SHA256), 2, StudyState.UNSEALED, False, opened, opened_at=opened
+    )
+    before, after = opened - timedelta(seconds=1), opened + timedelta(seconds=1)
+    said = "declared in protocol version 2"
+    assert study.declaration(SHA256, registered_at=before, predicted_at=before) == said
+    assert study.declaration(SHA256, registered_at=before, predicted_at=after) == (
+        f"{said}; predicted after the study was opened"
+    )
+    assert study.declaration("f" * 64, registered_at=after, predicted_at=after) == (
+        "not declared before reading: exploratory; registered after the study was opened"
+    )
+    assert replace(study, opened_at=None).declaration(SHA256, predicted_at=after) == said
 
 
 def test_every_answer_of_the_protocol_is_taken() -> None:

@@ -21,6 +21,7 @@ def _unsealed(room: Room) -> None:
     for _ in range(3):
         read_next(room.ann)
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
 
 

@@ -38,6 +38,9 @@ FOR_READERS = {
     "record_shown",
     "save_reading",
     "last_reading",
+    "my_readings",
+    "model_answer",
+    "training_feedback",
 }
 #: Of a study that is sealed a statistician may know only this, and of no study what these say.
 NOT_SEALED = {"study", "studies", "change_my_password", "model", "models"}
@@ -50,7 +53,7 @@ ARGUMENTS: dict[str, object] = {
     "model_sha256": "a" * 64, "predictions": [], "what": "readings", "n_rows": 1, "answers": [], "is_active": True,
     "receipt": "1:" + "a" * 64, "presentation_id": "presentation", "answer": Answer("sat", 1), "submit_id": "s",
     "years_of_experience": 3.0, "specialty": "radiology", "site": "A", "has_used_model": False,
-    "email": "ben@example.org",
+    "email": "ben@example.org", "kind": "washout", "reason": "ill", "declare_altered_answers.answers": {},
     "create_person.login": "eve", "create_study.study_key": "new", "presentations_with_truth.login": "sim",
     "save_simulated_readings.login": "sim", "add_to_study.role": Role.STATISTICIAN,
     "remove_from_study.role": Role.STATISTICIAN,
@@ -233,7 +236,7 @@ def test_a_statistician_sees_results_after_unsealing_and_changes_nothing(
     room: Room, people: dict[str, Repository], engine: Engine
 ) -> None:
     stan = people["statistician"]
-    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         room.coordinator.set_state(STUDY, state)
     before = _all_rows(engine)
     for name in METHODS:
@@ -334,6 +337,7 @@ def test_results_are_sealed_for_coordinators_too_until_unsealing(room: Room, nam
         if state:
             room.coordinator.set_state(STUDY, state)
         assert "sealed" in _refusal(room.coordinator, name)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
     assert "sealed" not in _refusal(room.coordinator, name)
 
@@ -351,6 +355,10 @@ def _whole_session(room: Room) -> list[object]:
     got.append(
         ann.save_reading(last.presentation.presentation_id, Answer("sat", 2), submit_id="again", expected_revision=1)
     )
+    got.append(ann.my_readings(STUDY))
+    for refused in (ann.model_answer, ann.training_feedback):  # before a statement that would tell
+        with pytest.raises(AccessError):
+            refused(last.presentation.presentation_id)
     with pytest.raises(AccessError):
         ann.change_my_password("wrong password", "a new long password")
     return got

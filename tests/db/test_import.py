@@ -195,7 +195,7 @@ def test_a_lesion_mask_stays_with_the_truth(draft: Repository) -> None:
     mask[1:3, 2] = True
     cases = make_cases(2)
     draft.import_cases("draft", [replace(cases[0], lesion_mask=mask), cases[1]])
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         draft.set_state("draft", state)
     assert np.array_equal(draft.lesion_mask("draft", cases[0].case), mask)
     assert draft.lesion_mask("draft", cases[1].case) is None
@@ -226,7 +226,7 @@ def test_images_of_a_study_that_is_not_unsealed_come_into_no_other_one_without_a
 
 
 def test_images_of_an_unsealed_study_may_come_again_and_it_is_said_in_both(room: Room) -> None:
-    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         room.coordinator.set_state(STUDY, state)
     room.coordinator.create_study("second", Protocol(title="Second"))
     assert room.coordinator.import_cases("second", room.cases[:2]).warnings

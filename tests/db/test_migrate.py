@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.engine import make_url
 
 from core.errors import SchemaVersionError, StoreDamagedError, StoreError
-from core.study import StudyState
+from core.study import Answer, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, store_exists
 from db.engine import connect_engine, writing
 from db.engine_failures import translated_failures
-from db.migrate import head_revision, is_schema_ours, upgrade
+from db.migrate import _config, head_revision, is_schema_ours, upgrade
 from db.tables import Base
+from tests.stores import repository_of
 
 MIGRATIONS = Path(__file__).parents[2] / "db" / "migrations"
 
@@ -158,6 +161,90 @@ def test_the_same_migration_goes_through_when_it_does_not_fail(own_store_url: st
     engine.dispose()
 
 
+def _old_store(url: str, revision: str) -> None:
+    """A store as it was written at an earlier version, on either engine: its dump's rows in that version's tables."""
+    dump = (Path(__file__).parents[1] / "data" / f"store_{revision}.sql").read_text(encoding="utf-8")
+    path = make_url(url).database
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(dump)
+        return
+    engine = connect_engine(url, for_migration=True)
+    with closing(sqlite3.connect(":memory:")) as source, writing(engine).begin() as connection:
+        source.executescript(dump)
+        source.row_factory = sqlite3.Row
+        command.upgrade(_config(connection), revision)
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        for table in tables.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            flags = [column.name for column in table.c if isinstance(column.type, sa.Boolean)]
+            for row in source.execute(f"SELECT * FROM {table.name} ORDER BY rowid"):  # noqa: S608
+                values = {key: bool(value) if key in flags else value for key, value in dict(row).items()}
+                connection.execute(sa.insert(table).values(values))
+        last = "SELECT setval(pg_get_serial_sequence('reading', 'sequence'), max(sequence)) FROM reading"
+        connection.exec_driver_sql(last)
+    engine.dispose()
+
+
+def _rows(url: str, table: str, columns: list[str]) -> list[tuple]:
+    engine = connect_engine(url)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1").all()  # noqa: S608
+    engine.dispose()
+    return [tuple(row) for row in found]
+
+
+def test_readings_of_an_older_store_survive_bit_by_bit_and_their_seals_stay_valid(empty_url: str) -> None:
+    """Version 0004 makes the table of readings anew on SQLite; the trail was sealed before it."""
+    _old_store(empty_url, "0003")
+    old = sa.inspect(engine := connect_engine(empty_url))
+    before = {}
+    for table in ("reading", "presentation", "study_member", "study", "audit_event"):
+        columns = [column["name"] for column in old.get_columns(table)]
+        before[table] = (columns, _rows(empty_url, table, columns))
+    engine.dispose()
+    assert len(before["reading"][1]) == 8
+    assert upgrade(empty_url) == ("0003", head_revision())
+    for table, (columns, rows) in before.items():
+        assert _rows(empty_url, table, columns) == rows, table
+    engine = open_store(empty_url)
+    operator = Repository(engine, OPERATOR)
+    assert operator.verify_audit().problems == ()
+    assert {study.key: study.opened_at is not None for study in operator.studies()} == {
+        "reading": True, "finished": True, "drafted": False,
+    }  # fmt: skip
+    first_opening = next(
+        event.at for event in operator.audit_trail("finished") if event.action == "study.state"
+    )  # it was opened twice
+    assert operator.study("finished").opened_at == first_opening
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE reading SET revision = 7")
+    # Reading goes on in the old order, and the numbers of readings go on as well.
+    ann = repository_of(engine, operator.person("ann"))
+    place = ann.next_presentation("reading")
+    assert (place.position, place.period, place.block, place.n_blocks, place.is_training) == (4, 1, 1, 1, False)
+    ann.save_reading(
+        place.presentation_id, Answer(is_unreadable=True, unreadable_reason="motion"), submit_id="after the migration"
+    )
+    assert _rows(empty_url, "reading", ["sequence"])[-1] == (9,)
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
+        operator.set_state("reading", state)
+    assert [each.class_key for each in operator.readings("reading")] == ["sat", "tumor", "normal", "graves", None]
+    assert operator.verify_audit().problems == ()
+    with writing(engine).begin() as connection:
+        trigger = "reading_no_update"
+        connection.exec_driver_sql(
+            f"DROP TRIGGER {trigger} ON reading" if engine.dialect.name == "postgresql" else f"DROP TRIGGER {trigger}"
+        )
+        connection.exec_driver_sql("UPDATE reading SET comment = 'other' WHERE sequence IN (1, 9)")
+    said = "\n".join(operator.verify_audit().problems)
+    assert "the reading of 'ann' at place 1, revision 1, in study 'reading' was changed" in said
+    assert "the reading of 'ann' at place 4, revision 1, in study 'reading' was changed" in said
+    engine.dispose()
+
+
 def test_a_store_from_before_seals_is_sealed_as_it_was_found(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
@@ -167,6 +254,7 @@ def test_a_store_from_before_seals_is_sealed_as_it_was_found(tmp_path: Path) -> 
     engine = open_store(url)
     operator = Repository(engine, OPERATOR, notary=Notary(tmp_path))
     assert operator.verify_audit().problems == ()
+    operator.set_state("earlier", StudyState.LOCKED)
     operator.set_state("earlier", StudyState.UNSEALED)
     assert len(operator.readings("earlier")) == 2
     assert operator.verify_audit().problems == ()

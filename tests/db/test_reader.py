@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, ReadingRoomError
 from core.protocol import Arm, GoingBack, Protocol
-from core.study import Answer, Role, StudyState, reading_order
+from core.reading_order import reading_order
+from core.study import Answer, Role, StudyState
 from db import Repository
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 
@@ -86,6 +87,7 @@ def test_a_correction_is_a_new_revision_and_the_old_one_stays(room: Room) -> Non
     assert (first.revision, second.revision) == (1, 2)
     assert room.ann.last_reading(STUDY).answer.class_key == "graves"
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
     stored = room.coordinator.readings(STUDY)
     assert [(reading.class_key, reading.is_current) for reading in stored] == [("sat", False), ("graves", True)]

@@ -19,6 +19,7 @@ def _read(room: Room, clock: Clock, seconds: float, events: object, claimed: obj
     """Ann's next case (or her last one again) as the panel sends it, on the server's screen for some seconds."""
     place = room.ann.last_reading(STUDY).presentation if revision else room.ann.next_presentation(STUDY)
     room.ann.presentation_image(place.presentation_id)
+    room.ann.record_shown(place.presentation_id)
     clock.forward(seconds=seconds)
     message = read_message(
         {
@@ -45,6 +46,7 @@ def test_events_are_kept_as_sent_and_times_derived_beside_the_servers_interval(r
     clock.forward(hours=3)
     _read(room, clock, 4.0, [["shown", 0], ["submitted", 3500]], 3.5, revision=1)
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
     first, corrected = room.coordinator.readings(STUDY)
     assert [list(event) for event in first.client_events] == SENT
@@ -78,6 +80,7 @@ def test_no_clock_costs_a_reading_and_each_impossible_one_is_flagged(
     _read(room, clock, server, events, claimed)
     _read(room, clock, 9.5, SENT, 6.0)
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
     assert room.coordinator.verify_audit().is_intact
     table = readings_table(room.coordinator, STUDY)
@@ -90,6 +93,7 @@ def test_an_answer_typed_ahead_of_its_image_is_flagged_in_export_and_analysis(ro
     _read(room, clock, 9.5, [["typed-ahead", -35], *SENT[1:]], 6.0)
     _read(room, clock, 9.5, SENT, 6.0)  # what was dropped is no part of the answer
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
     assert list(readings_table(room.coordinator, STUDY)["is_typed_ahead"]) == [True, False]
     data = room.coordinator.study_data(STUDY)
@@ -102,6 +106,7 @@ def test_a_reading_without_a_record_of_sending_stands_as_claimed(room: Room) -> 
     place = room.ann.next_presentation(STUDY)
     room.ann.save_reading(place.presentation_id, Answer("sat", 3, reading_seconds=7.5), submit_id="old")
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
     row = readings_table(room.coordinator, STUDY).iloc[0]
     assert (row["active_seconds"], row["server_seconds"], row["is_time_doubtful"]) == (7.5, None, False)

@@ -38,6 +38,7 @@ def _prediction(case: str, seed: int = 0) -> CasePrediction:
 
 def _unseal(room: Room) -> None:
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    room.coordinator.set_state(STUDY, StudyState.LOCKED)
     room.coordinator.set_state(STUDY, StudyState.UNSEALED)
 
 
@@ -173,7 +174,7 @@ def test_study_data_is_what_was_read_predicted_and_true(room: Room) -> None:
     last = room.ann.last_reading(STUDY)
     room.ann.save_reading(
         last.presentation.presentation_id,
-        Answer("tumor", 5, is_unreadable=True),
+        Answer(is_unreadable=True, unreadable_reason="motion"),
         submit_id="correction",
         expected_revision=1,
     )
@@ -198,7 +199,7 @@ def test_study_data_is_what_was_read_predicted_and_true(room: Room) -> None:
     assert truth == {found.case: found.truth for found in room.coordinator.reference_standard(STUDY)}
     ann = data.readings[data.readings["reader"] == "ann"]
     assert len(ann) == 10
-    assert sorted(ann["label"]) == ["normal"] * 9 + ["tumor"]
+    assert sorted(ann["label"]) == [""] + ["normal"] * 9
     assert ann["is_unreadable"].sum() == 1
     sim = data.readings[data.readings["reader"] == "sim"]
     assert dict(zip(sim["case"], sim["label"], strict=True)) == truth
@@ -228,7 +229,7 @@ def test_study_data_knows_the_readers_years_of_experience(repository) -> None:
     coordinator.import_cases(STUDY, make_cases(4))
     for login in ("ann", "ben"):
         coordinator.add_reader(STUDY, login, cohorts=["internal"])
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         coordinator.set_state(STUDY, state)
     assert coordinator.study_data(STUDY).reader_years == {"ann": 7.5}
 
@@ -289,7 +290,7 @@ def test_excluded_cases_are_kept_and_counted_but_never_analysed(room: Room, repo
     room.coordinator.create_study("second", room.coordinator.study(STUDY).protocol)
     room.coordinator.import_cases("second", cases)
     assert cases[1].case not in {image.case for image in room.coordinator.cases_for_prediction("second")}
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         room.coordinator.set_state("second", state)
     assert cases[1].case not in {found.case for found in room.coordinator.reference_standard("second")}
     table = room.coordinator.study_data("second").cases.set_index("case")

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Engine
 
 from core.errors import ConflictError, InputError, NotFoundError
 from core.protocol import THYROID_CLASSES, Arm, Design, GoingBack, Protocol, ReadingOrder, Scale
-from core.study import READING_ORDER_ALGORITHM, STATE_MOVES, Role, StudyState, reading_order
+from core.reading_order import READING_ORDER_ALGORITHM, reading_order
+from core.study import STATE_MOVES, Role, StudyState
 from db.protocols import protocol_from_json, protocol_to_json
 from db.tables import ProtocolVersionRow
 from tests.db.conftest import STUDY, Clock, Room, make_cases, read_next
@@ -77,7 +78,8 @@ def test_only_the_moves_of_the_state_table_are_possible(room: Room) -> None:
         StudyState.DRAFT: (),
         StudyState.OPEN: (StudyState.OPEN,),
         StudyState.CLOSED: (StudyState.OPEN, StudyState.CLOSED),
-        StudyState.UNSEALED: (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED),
+        StudyState.LOCKED: (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED),
+        StudyState.UNSEALED: (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED),
     }
     for number, (here, there) in enumerate(itertools.product(StudyState, StudyState)):
         key = f"study-{number}"
@@ -86,7 +88,7 @@ def test_only_the_moves_of_the_state_table_are_possible(room: Room) -> None:
         for state in ways[here]:
             room.coordinator.set_state(key, state)
         if there in STATE_MOVES[here]:
-            assert room.coordinator.set_state(key, there).state is there
+            assert room.coordinator.set_state(key, there, reason="as agreed").state is there
         else:
             with pytest.raises(ConflictError):
                 room.coordinator.set_state(key, there)
@@ -149,13 +151,14 @@ def test_a_reader_reads_the_chosen_cohorts_arms_and_no_excluded_case(room: Room)
     room.coordinator.create_study("second", Protocol(title="T", design=Design.CROSSOVER))
     room.coordinator.import_cases("second", cases)
     member = room.coordinator.add_reader("second", "ann", cohorts=["internal"])
-    assert (member.n_presentations, member.arms) == (6, (Arm.UNAIDED, Arm.AIDED))
-    both = room.coordinator.add_reader("second", "ben", cohorts=["internal", "external"], arms=[Arm.AIDED])
-    assert (both.n_presentations, both.arms) == (6, (Arm.AIDED,))
+    assert (member.n_presentations, member.arms, member.group) == (6, (Arm.UNAIDED, Arm.AIDED), 1)
+    both = room.coordinator.add_reader("second", "ben")
+    assert (both.n_presentations, both.arms, both.group) == (12, (Arm.AIDED, Arm.UNAIDED), 2)
     room.coordinator.set_state("second", StudyState.OPEN)
     upcoming = room.ann.upcoming_presentations("second", limit=5)
-    assert [presentation.arm for presentation in upcoming] == [Arm.UNAIDED] * 3 + [Arm.AIDED] * 2
+    assert [presentation.arm for presentation in upcoming] == [Arm.UNAIDED] * 3  # the second period has not begun
     assert upcoming[0].count == 6
+    assert [presentation.arm for presentation in room.ben.upcoming_presentations("second")] == [Arm.AIDED] * 3
     assert room.coordinator.cohorts("second") == ["external", "internal"]
 
 
@@ -173,7 +176,7 @@ def test_who_cannot_be_a_reader_of_what(room: Room) -> None:
     with pytest.raises(InputError):
         add(STUDY, "eve", cohorts=[])
     with pytest.raises(InputError):
-        add(STUDY, "eve", cohorts=["internal"], arms=[Arm.AIDED])
+        add(STUDY, "eve", cohorts=["internal"], group=1)
     assert add(STUDY, "eve", cohorts=["internal"]).n_presentations == 6
     room.coordinator.set_state(STUDY, StudyState.CLOSED)
     with pytest.raises(ConflictError):

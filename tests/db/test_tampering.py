@@ -29,7 +29,7 @@ from tests.stores import repository_of
 
 KEY = "sealed"
 MODEL = "ab" * 32
-STATES = [StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED]
+STATES = [StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ CHANGES: dict[str, tuple[str, str]] = {
     "order": ("UPDATE presentation SET position = position + 100", "order"),
     "arm": ("UPDATE presentation SET arm = 'aided'", "order"),
     "a presentation added to ben": (
-        "INSERT INTO presentation SELECT 'new', study_id, person_id, case_id, 'aided', 1, 99 FROM presentation "
+        "INSERT INTO presentation (presentation_id, study_id, person_id, case_id, arm, repeat, position) "
+        "SELECT 'new', study_id, person_id, case_id, 'aided', 1, 99 FROM presentation "
         "WHERE position = 1 AND person_id = (SELECT person_id FROM person WHERE login = 'ben')",
         "order of reader 'ben'",
     ),

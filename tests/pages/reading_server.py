@@ -82,7 +82,7 @@ def readings_of(store_url: str, login: str) -> list[ReadingRecord]:
             source.backup(target)
         engine = open_store(f"sqlite:///{copy}")
         operator = Repository(engine, OPERATOR)
-        for state in (StudyState.CLOSED, StudyState.UNSEALED):
+        for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
             operator.set_state(STUDY, state)
         found = [reading for reading in operator.readings(STUDY) if reading.reader == login]
         engine.dispose()

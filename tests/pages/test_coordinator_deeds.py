@@ -115,7 +115,7 @@ def test_every_move_asks_first_and_says_what_becomes_final(store: Repository) ->
 
 
 def test_an_unsealed_study_has_no_way_back(store: Repository) -> None:
-    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         store.set_state(STUDY, state)
     labels = {each.label for each in open_screen("study").button}
     assert labels.isdisjoint(
@@ -265,7 +265,7 @@ def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Rep
 
     for version in (declared, other):
         predict_cohort(store, load_classifier(version), "draft")
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         store.set_state("draft", state)
     said = [text.value for text in open_screen("results", study="draft").caption]
     assert f"{declared.name}: declared in protocol version 2" in said
@@ -273,7 +273,7 @@ def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Rep
 
 
 def test_a_study_without_answers_says_so_instead_of_failing(store: Repository, store_url: str) -> None:
-    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         store.set_state(STUDY, state)
     page = open_screen("results")
     assert any("No case has a reading or a prediction yet." in text.value for text in page.info) or page.dataframe

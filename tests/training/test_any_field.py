@@ -120,7 +120,7 @@ def test_a_field_goes_from_its_manifest_to_predictions_in_its_study(
     declare_model(repository, "field", model.sha256)
     assert predict_cohort(repository, load_classifier(model), "field", "internal") == 4 * len(keys)
     repository.set_state("field", StudyState.OPEN)
-    for state in (StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         repository.set_state("field", state)
     confusion = analyse_study(repository, "field").to_tables()["confusion"]
     counted = confusion.pivot_table(index="truth", columns="answer", values="count", aggfunc="sum").loc[

@@ -208,11 +208,13 @@ def read_message(value: Any) -> PanelMessage:
         if len(comment) > MAX_COMMENT_LENGTH:
             raise InputError("the comment is too long", field="comment", fix=f"use {MAX_COMMENT_LENGTH} characters")
         seconds, events = kept_claim(value.get("reading_seconds"), read_events(value.get("events")))
+        is_unreadable = take("is_unreadable", bool)
         answer = Answer(
-            class_key=take("class_key", str),
-            confidence=take("confidence", int),
+            class_key=None if is_unreadable else take("class_key", str),
+            confidence=None if is_unreadable else take("confidence", int),
             comment=comment,
-            is_unreadable=take("is_unreadable", bool),
+            is_unreadable=is_unreadable,
+            unreadable_reason=str(value.get("unreadable_reason") or "not said") if is_unreadable else "",
             reading_seconds=seconds,
             display_state=take("display_state", dict),
             events=events,

@@ -1,0 +1,460 @@
+"""Designs beyond the unaided one, on the server's side: who sees what when, what is final, what is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
+from core.protocol import Arm, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
+from core.study import Answer, Mark, Person, Presentation, StudyState
+from db import CasePrediction, Repository
+from db.tables import PresentationRow
+from tests.db.conftest import Clock, Room, make_cases
+
+KEY = "aided"
+SHA = "ab" * 32
+NUMBERS = range(6)
+
+
+def shown_to(case: str) -> list[float]:
+    """What the model says of a case: a different first class for each, nowhere the order of the truth."""
+    values = [0.1, 0.2, 0.3, 0.4]
+    turn = int(case[-1]) % 4
+    return values[turn:] + values[:turn]
+
+
+def build(room: Room, protocol: Protocol, *, readers: tuple[str, ...] = ("ann",), altered: dict | None = None) -> None:
+    """An open study of six cases and two training cases with a declared model that predicted all of them."""
+    room.coordinator.register_model(sha256=SHA, name="net", architecture="small", path="x", metadata={})
+    room.coordinator.create_study(KEY, replace(protocol, model_sha256=SHA))
+    cases = make_cases(6, start=700) + make_cases(2, start=800, cohort="practice")
+    room.coordinator.import_cases(KEY, cases)
+    maps = np.ones((4, 3, 2), np.float16)
+    predictions = [
+        CasePrediction(case.case, np.array(shown_to(case.case)), 1.8, False, "cpu", "fp32", class_maps=maps)
+        for case in cases
+    ]
+    room.coordinator.save_predictions(KEY, SHA, predictions)
+    for login in readers:
+        room.coordinator.add_reader(KEY, login, cohorts=["internal"])
+    if altered is not None:
+        room.coordinator.declare_altered_answers(KEY, altered)
+    room.coordinator.set_state(KEY, StudyState.OPEN)
+
+
+def case_of(engine: Engine, place: Presentation) -> str:
+    """The case of a presentation, past the program."""
+    query = sa.text("SELECT case_key FROM study_case JOIN presentation USING (case_id) WHERE presentation_id = :place")
+    with engine.connect() as connection:
+        return connection.execute(query, {"place": place.presentation_id}).scalar_one()
+
+
+def answer_next(reader: Repository, given: Answer | None = None) -> Presentation:
+    place = reader.next_presentation(KEY)
+    assert place is not None
+    reader.save_reading(place.presentation_id, given or Answer("sat", 3), submit_id=f"s-{place.presentation_id}")
+    return place
+
+
+def correct(reader: Repository, place: Presentation, submit_id: str = "again", *, revision: int = 1) -> None:
+    reader.save_reading(place.presentation_id, Answer("tumor", 1), submit_id=submit_id, expected_revision=revision)
+
+
+def unseal(room: Room) -> None:
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
+        room.coordinator.set_state(KEY, state)
+
+
+def reveals(room: Room) -> list[tuple[str, int]]:
+    return [
+        (event.detail["what"], event.detail["position"])
+        for event in room.coordinator.audit_trail(KEY)
+        if event.action == "case.reveal"
+    ]
+
+
+def test_an_aided_reader_is_shown_the_declared_models_answer_and_each_look_is_logged(
+    room: Room, engine: Engine
+) -> None:
+    build(room, Protocol(title="T", design=Design.AIDED, model_shown=ModelShown(name="Helper")))
+    place = room.ann.next_presentation(KEY)
+    assert place.arm is Arm.AIDED
+    for _ in range(2):
+        shown = room.ann.model_answer(place.presentation_id)
+    expected = shown_to(case_of(engine, place))
+    assert shown.name == "Helper"
+    assert shown.probabilities == tuple(expected)
+    assert shown.class_key == ("graves", "normal", "sat", "tumor")[int(np.argmax(expected))]
+    assert shown.class_maps.shape == (4, 3, 2)
+    assert reveals(room) == [("model", 1), ("model", 1)]
+    with pytest.raises(AccessError, match="later"):
+        room.ann.model_answer(room.ann.upcoming_presentations(KEY)[1].presentation_id)
+    with pytest.raises(NotFoundError):
+        room.ben.model_answer(place.presentation_id)
+    answer_next(room.ann)
+    room.ann.model_answer(place.presentation_id)  # while going back
+    room.coordinator.set_state(KEY, StudyState.CLOSED)
+    with pytest.raises(AccessError, match="closed"):
+        room.ann.model_answer(place.presentation_id)
+    assert room.coordinator.verify_audit().is_intact
+
+
+def test_the_protocol_says_how_much_of_the_model_is_shown(room: Room) -> None:
+    shown = ModelShown(has_probabilities=False, has_class_map=False)
+    build(room, Protocol(title="T", design=Design.AIDED, model_shown=shown))
+    given = room.ann.model_answer(room.ann.next_presentation(KEY).presentation_id)
+    assert (given.probabilities, given.class_maps) == (None, None)
+    assert given.class_key
+
+
+def test_a_sequential_reader_answers_alone_before_the_model_is_shown(room: Room, engine: Engine) -> None:
+    build(room, Protocol(title="T", design=Design.SEQUENTIAL))
+    for number in NUMBERS:
+        alone, aided = room.ann.upcoming_presentations(KEY)[:2]
+        assert (alone.arm, aided.arm) == (Arm.UNAIDED, Arm.AIDED)
+        assert (alone.position, aided.position) == (2 * number + 1, 2 * number + 2)
+        assert case_of(engine, alone) == case_of(engine, aided)
+        for place in (alone, aided):
+            with pytest.raises(AccessError):
+                room.ann.model_answer(place.presentation_id)
+        answer_next(room.ann)
+        correct(room.ann, alone, f"before {number}")  # nothing was shown yet
+        with pytest.raises(AccessError, match="without the model"):
+            room.ann.model_answer(alone.presentation_id)
+        assert room.ann.last_reading(KEY).can_correct
+        room.ann.model_answer(aided.presentation_id)
+        assert not room.ann.last_reading(KEY).can_correct
+        with pytest.raises(AccessError, match="was shown"):
+            correct(room.ann, alone, f"after {number}", revision=2)
+        answer_next(room.ann, Answer("graves", 5))
+    unseal(room)
+    stored = room.coordinator.readings(KEY, only_current=True)
+    assert [(each.arm, each.class_key) for each in stored] == [(Arm.UNAIDED, "tumor"), (Arm.AIDED, "graves")] * 6
+    data = room.coordinator.study_data(KEY)
+    assert sorted(data.readings["arm"].unique()) == ["aided", "unaided"]
+    assert len(data.assignments) == 12
+
+
+def test_no_byte_of_the_model_is_asked_for_in_an_unaided_arm(room: Room, engine: Engine) -> None:
+    """A whole unaided period of a crossover, with every attempt to see the model; every statement is listened to."""
+    build(room, Protocol(title="T", design=Design.CROSSOVER))
+    statements: list[str] = []
+
+    def listen(connection, cursor, statement, parameters, context, executemany) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", listen)
+    for _ in NUMBERS:
+        place = room.ann.next_presentation(KEY)
+        room.ann.presentation_image(place.presentation_id)
+        with pytest.raises(AccessError, match="without the model"):
+            room.ann.model_answer(place.presentation_id)
+        answer_next(room.ann)
+        with pytest.raises(AccessError, match="without the model"):
+            room.ann.model_answer(place.presentation_id)
+        with pytest.raises(AccessError, match="Only training"):
+            room.ann.training_feedback(place.presentation_id)
+    event.remove(engine, "before_cursor_execute", listen)
+    text = "\n".join(statements)
+    assert "INSERT INTO reading" in text  # the listener hears
+    for table in ("prediction", "altered_answer", "reference_standard", "model_version", "study_case"):
+        assert table not in text, table
+    assert reveals(room) == []
+
+
+def test_a_crossover_keeps_its_washout_and_an_override_is_a_logged_deviation(room: Room, clock: Clock) -> None:
+    build(room, Protocol(title="T", design=Design.CROSSOVER, washout_days=14), readers=("ann", "ben"))
+    assert [member.group for member in room.coordinator.members(KEY)] == [1, 2]
+    for reader, arm in ((room.ann, Arm.UNAIDED), (room.ben, Arm.AIDED)):
+        for number in NUMBERS:
+            clock.forward(minutes=1)
+            assert reader.upcoming_presentations(KEY)[-1].period == 1
+            place = answer_next(reader)
+            assert (place.arm, place.period, place.position) == (arm, 1, number + 1)
+    opens_at = clock.now + timedelta(days=14)
+    second = next(place for place in _places(room, "ben") if place.period == 2).presentation_id
+    clock.forward(days=13, hours=23)
+    for early in (
+        lambda: room.ben.next_presentation(KEY),
+        lambda: room.ben.presentation_image(second),
+        lambda: room.ben.save_reading(second, Answer("sat", 3), submit_id="early"),
+    ):
+        with pytest.raises(OutsideDatesError, match="2026-03-15") as refused:
+            early()
+        assert refused.value.opens_at == opens_at
+    assert room.ben.my_progress(KEY).n_done == 6
+    with pytest.raises(InputError, match="reason"):
+        room.coordinator.record_deviation(KEY, "ben", "washout", " ")
+    with pytest.raises(InputError, match="washout"):
+        room.coordinator.record_deviation(KEY, "ben", "wash-out", "on leave")
+    room.coordinator.record_deviation(KEY, "ben", "washout", "on leave from the 15th")
+    assert answer_next(room.ben).arm is Arm.UNAIDED
+    assert room.ann.actor is not None
+    clock.forward(hours=1)
+    last_of_first = room.ann.last_reading(KEY)
+    assert last_of_first.can_correct  # the second period has not begun for her
+    assert answer_next(room.ann).period == 2
+    with pytest.raises(AccessError):
+        correct(room.ann, last_of_first.presentation)
+    found = room.coordinator.deviations(KEY)
+    assert [(each.login, each.kind, each.reason, each.recorded_by) for each in found] == [
+        ("ben", "washout", "on leave from the 15th", "chief")
+    ]
+    said = [each for each in room.coordinator.audit_trail(KEY) if each.action == "study.deviation"]
+    assert said[0].detail == {"login": "ben", "kind": "washout", "reason": "on leave from the 15th"}
+    assert room.coordinator.verify_audit().is_intact
+
+
+def _places(room: Room, login: str) -> list[PresentationRow]:
+    """A reader's stored order, past the program."""
+    engine = room.coordinator.engine
+    person = room.operator.person(login).person_id
+    query = sa.select(PresentationRow).where(PresentationRow.person_id == person).order_by(PresentationRow.position)
+    with sa.orm.Session(engine) as db_session:
+        study = db_session.scalar(sa.text("SELECT study_id FROM study WHERE study_key = 'aided'"))
+        return list(db_session.scalars(query.where(PresentationRow.study_id == study)))
+
+
+def test_a_deviation_that_nobody_entered_or_that_was_removed_is_noticed(room: Room) -> None:
+    build(room, Protocol(title="T", closes_on=date(2026, 3, 1)))
+    room.coordinator.record_deviation(KEY, "ann", "closes_on", "ill in February")
+    engine = room.coordinator.engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE deviation SET kind = 'opens_on'")
+    said = "\n".join(room.coordinator.verify_audit().problems)
+    assert "'closes_on' of reader 'ann' in study 'aided' was removed" in said
+    assert "'opens_on' of reader 'ann' in study 'aided' was not entered" in said
+
+
+def test_the_window_of_the_protocol_is_kept_for_all_but_those_who_were_let_in(room: Room, clock: Clock) -> None:
+    build(room, Protocol(title="T", opens_on=date(2026, 3, 3), closes_on=date(2026, 3, 5)), readers=("ann", "ben"))
+    with pytest.raises(OutsideDatesError, match="begins on 2026-03-03 at 00:00 UTC"):
+        room.ann.next_presentation(KEY)
+    room.coordinator.record_deviation(KEY, "ann", "opens_on", "pilot")
+    answer_next(room.ann)
+    with pytest.raises(OutsideDatesError):
+        room.ben.next_presentation(KEY)
+    clock.now = datetime(2026, 3, 5, 23, 59, tzinfo=UTC)
+    answer_next(room.ben)
+    clock.forward(minutes=1)
+    for reader in (room.ann, room.ben):
+        with pytest.raises(OutsideDatesError, match="ended with 2026-03-05") as refused:
+            reader.next_presentation(KEY)
+        assert refused.value.opens_at is None
+
+
+def test_training_cases_come_first_with_feedback_and_are_never_analysed(room: Room, engine: Engine) -> None:
+    build(room, Protocol(title="T", training_cohort="practice", going_back=GoingBack.ANY))
+    truth = {case.case: case.truth for case in make_cases(2, start=800)}
+    for _ in range(2):
+        place = room.ann.next_presentation(KEY)
+        assert (place.is_training, place.block, place.n_blocks, place.count) == (True, 1, 2, 8)
+        with pytest.raises(AccessError, match="follows your saved answer"):
+            room.ann.training_feedback(place.presentation_id)
+        answer_next(room.ann)
+        correct(room.ann, place, f"again {place.position}")
+        told = room.ann.training_feedback(place.presentation_id)
+        assert told.truth == truth[case_of(engine, place)]
+        assert told.case == place.presentation_id
+        with pytest.raises(AccessError, match="final"):
+            correct(room.ann, place, f"too late {place.position}", revision=2)
+    for _ in NUMBERS:
+        place = answer_next(room.ann)
+        assert (place.is_training, place.block) == (False, 2)
+        with pytest.raises(AccessError, match="Only training"):
+            room.ann.training_feedback(place.presentation_id)
+    assert reveals(room) == [("truth", 1), ("truth", 2)]
+    unseal(room)
+    data = room.coordinator.study_data(KEY)
+    assert len(data.readings) == len(data.cases) == len(data.assignments) == 6
+    assert set(data.cases["cohort"]) == {"internal"}
+    assert not set(data.predictions["case"]) & set(truth)
+    stored = room.coordinator.readings(KEY, only_current=True)
+    assert [each.is_training for each in stored] == [True] * 2 + [False] * 6
+
+
+def test_feedback_of_a_sequential_training_case_waits_for_the_aided_answer(room: Room) -> None:
+    build(room, Protocol(title="T", design=Design.SEQUENTIAL, training_cohort="practice"))
+    alone = answer_next(room.ann)
+    with pytest.raises(AccessError, match="follows"):
+        room.ann.training_feedback(alone.presentation_id)
+    aided = answer_next(room.ann)
+    room.ann.training_feedback(aided.presentation_id)
+    with pytest.raises(AccessError, match="final"):
+        correct(room.ann, aided)
+
+
+def test_hidden_repeats_are_answered_and_kept_apart(room: Room, engine: Engine) -> None:
+    order = ReadingOrder(n_repeats=2, repeat_distance=3, block_size=3)
+    build(room, Protocol(title="T", order=order))
+    seen = []
+    while room.ann.next_presentation(KEY) is not None:
+        place = answer_next(room.ann, Answer("sat" if len(seen) < 6 else "tumor", 3))
+        assert not {"repeat", "2 of"} & set(vars(place))
+        seen.append(case_of(engine, place))
+    assert len(seen) == 8
+    assert len(set(seen)) == 6
+    assert room.ann.my_progress(KEY).n_total == 8
+    unseal(room)
+    stored = room.coordinator.readings(KEY)
+    assert sorted(each.repeat for each in stored) == [1] * 6 + [2] * 2
+    data = room.coordinator.study_data(KEY)
+    assert len(data.assignments) == 6
+    assert sorted(data.readings["repeat"]) == [1] * 6 + [2] * 2
+
+
+@pytest.mark.parametrize("going_back", GoingBack)
+def test_going_back_is_what_the_protocol_allows(room: Room, clock: Clock, going_back: GoingBack) -> None:
+    until = None if going_back is GoingBack.NEVER else date(2026, 3, 2)
+    build(room, Protocol(title="T", going_back=going_back, going_back_until=until))
+    first, last = answer_next(room.ann), answer_next(room.ann)
+    allowed = {GoingBack.NEVER: [], GoingBack.LAST: [last], GoingBack.ANY: [first, last]}[going_back]
+    assert [each.presentation for each in room.ann.my_readings(KEY) if each.can_correct] == allowed
+    for place in (first, last):
+        if place in allowed:
+            correct(room.ann, place, f"again {place.position}")
+        else:
+            with pytest.raises(AccessError, match=r"no corrections|last answer"):
+                correct(room.ann, place, f"again {place.position}")
+    clock.now = datetime(2026, 3, 3, tzinfo=UTC)
+    assert not any(each.can_correct for each in room.ann.my_readings(KEY))
+    if allowed:
+        with pytest.raises(AccessError, match="until 2026-03-02"):
+            correct(room.ann, last, "too late", revision=2)
+    answer_next(room.ann)
+
+
+def test_declared_wrong_answers_are_shown_instead_of_the_models_and_marked_afterwards(
+    room: Room, engine: Engine
+) -> None:
+    altered: dict = {"case-0702": "tumor", "case-0701": [1.0, 0.0, 0.0, 0.0]}
+    build(room, Protocol(title="T", design=Design.AIDED), altered=altered)
+    shown = {}
+    while (place := room.ann.next_presentation(KEY)) is not None:
+        shown[case_of(engine, place)] = room.ann.model_answer(place.presentation_id).probabilities
+        answer_next(room.ann)
+    assert shown.pop("case-0701") == (1.0, 0.0, 0.0, 0.0)
+    assert shown_to("case-0702") == [0.3, 0.4, 0.1, 0.2]
+    assert shown.pop("case-0702") == (0.3, 0.2, 0.1, 0.4)  # the first and the declared class have changed places
+    assert shown == {case: tuple(shown_to(case)) for case in shown}
+    with pytest.raises(ConflictError, match="draft"):
+        room.coordinator.declare_altered_answers(KEY, {})
+    assert set(room.coordinator.altered_answers(KEY)) == set(altered)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE altered_answer SET probabilities = '[0.0,1.0,0.0,0.0]'")
+    assert "the altered answers of study 'aided' are not what was sealed" in room.coordinator.verify_audit().problems[0]
+    unseal(room)
+    stored = {each.case: each.is_altered for each in room.coordinator.readings(KEY)}
+    assert stored == {f"case-070{number}": number in (1, 2) for number in NUMBERS}
+
+
+def test_which_altered_answers_are_refused(room: Room) -> None:
+    room.coordinator.create_study(KEY, Protocol(title="T", design=Design.AIDED))
+    room.coordinator.import_cases(KEY, make_cases(2, start=700))
+    for answers, refused, said in (
+        ({"case-9999": "sat"}, NotFoundError, "no case"),
+        ({"case-0700": "cold nodule"}, InputError, "unknown class"),
+        ({"case-0700": [0.5, 0.5]}, InputError, "4 probabilities"),
+        ({"case-0700": [0.5, 0.5, 0.5, 0.5]}, InputError, "4 probabilities"),
+        ({"case-0700": "sat"}, ConflictError, "predict first"),
+    ):
+        with pytest.raises(refused, match=said):
+            room.coordinator.declare_altered_answers(KEY, answers)
+    assert room.coordinator.altered_answers(KEY) == {}
+    assert room.coordinator.declare_altered_answers(KEY, {"case-0700": [0.0, 0.0, 0.0, 1.0]}) == 1
+    room.coordinator.create_study("plain", Protocol(title="T"))
+    with pytest.raises(InputError, match="sees the model"):
+        room.coordinator.declare_altered_answers("plain", {"case-0700": "sat"})
+
+
+@pytest.mark.parametrize("kind", ScaleKind)
+def test_an_answer_of_every_scale_comes_back_as_it_was_given(room: Room, kind: ScaleKind) -> None:
+    build(room, Protocol(title="T", scale=Scale(kind), has_location_mark=True, may_type_ahead=True, timeout_seconds=20))
+    given = {
+        ScaleKind.LABEL: Answer("sat"),
+        ScaleKind.ORDINAL: Answer("sat", 5),
+        ScaleKind.PERCENT: Answer("sat", 0),
+        ScaleKind.PROBABILITIES: Answer("sat", probabilities=(0.1, 0.2, 1 / 3, 1 - 0.3 - 1 / 3)[:4]),
+    }[kind]
+    if kind is ScaleKind.PROBABILITIES:
+        given = replace(given, class_key="tumor")
+    rating = given.confidence
+    given = replace(given, marks=(Mark(1.5, 2.25, rating), Mark(0, 3, view=2)), is_typed_ahead=True, reading_seconds=9)
+    answer_next(room.ann, given)
+    assert room.ann.last_reading(KEY).answer == given
+    unreadable = Answer(is_unreadable=True, unreadable_reason="moved", reading_seconds=21.0)
+    answer_next(room.ann, unreadable)
+    assert room.ann.last_reading(KEY).answer == unreadable
+    assert room.coordinator.verify_audit().is_intact
+    unseal(room)
+    first, second = room.coordinator.readings(KEY)
+    for name in ("class_key", "confidence", "probabilities", "marks", "is_typed_ahead", "reading_seconds"):
+        assert getattr(first, name) == getattr(given, name), name
+    assert (first.is_over_time, second.is_over_time) == (False, True)
+    assert (second.is_unreadable, second.unreadable_reason, second.class_key) == (True, "moved", None)
+    data = room.coordinator.study_data(KEY)
+    assert data.readings["is_unreadable"].tolist() == [False, True]
+    if kind is ScaleKind.PROBABILITIES:
+        assert data.reader_ratings["rating"].tolist() == list(given.probabilities)
+
+
+def test_after_opening_only_texts_change_and_the_seal_stays_valid(room: Room) -> None:
+    build(room, Protocol(title="T"))
+    stored = room.coordinator.study(KEY).protocol
+    for change in ({"title": "Other"}, {"margin": 0.1}, {"model_sha256": None}, {"going_back": GoingBack.ANY}):
+        with pytest.raises(ConflictError, match=f"{next(iter(change))} cannot change any more"):
+            room.coordinator.update_protocol(KEY, replace(stored, **change))
+    with pytest.raises(ConflictError, match="already"):
+        room.coordinator.update_protocol(KEY, stored)
+    changed = room.coordinator.update_protocol(KEY, replace(stored, ethics="Approved, 12/2026", funding="none"))
+    assert (changed.protocol_version, changed.protocol.ethics) == (2, "Approved, 12/2026")
+    assert room.coordinator.audit_trail(KEY)[-1].action == "study.protocol"
+    assert room.coordinator.verify_audit().is_intact
+    answer_next(room.ann)
+
+
+def test_a_locked_study_is_taken_back_for_a_reason_only(room: Room) -> None:
+    build(room, Protocol(title="T"))
+    for state in (StudyState.CLOSED, StudyState.LOCKED):
+        room.coordinator.set_state(KEY, state)
+    with pytest.raises(ConflictError, match="unsealed or closed"):
+        room.coordinator.set_state(KEY, StudyState.OPEN)
+    with pytest.raises(InputError, match="reason"):
+        room.coordinator.set_state(KEY, StudyState.CLOSED)
+    with pytest.raises(AccessError, match="sealed"):
+        room.coordinator.readings(KEY)
+    assert room.coordinator.set_state(KEY, StudyState.CLOSED, reason="two cases left").state is StudyState.CLOSED
+    assert room.coordinator.audit_trail(KEY)[-1].detail["reason"] == "two cases left"
+    assert room.coordinator.set_state(KEY, StudyState.OPEN).opened_at is not None
+
+
+def test_protocol_first_then_readers_then_cases(room: Room, repository: Callable[[Person | None], Repository]) -> None:
+    """The orders are made again with every import, and groups alternate in the order of joining."""
+    protocol = Protocol(title="T", design=Design.CROSSOVER, cohorts=("internal",), training_cohort="practice")
+    room.coordinator.create_study(KEY, protocol)
+    first = room.coordinator.add_reader(KEY, "ann")
+    second = room.coordinator.add_reader(KEY, "ben")
+    assert (first.n_presentations, first.group, second.group) == (0, 1, 2)
+    assert room.coordinator.add_reader(KEY, "ann").group == 1  # again: stays where he or she is
+    with pytest.raises(InputError, match="does not read"):
+        room.coordinator.add_reader(KEY, "ann", cohorts=["external"])
+    with pytest.raises(InputError, match="come first by themselves"):
+        room.coordinator.add_reader(KEY, "ann", cohorts=["practice"])
+    with pytest.raises(InputError, match="groups 1 and 2"):
+        room.coordinator.add_reader(KEY, "ann", group=3)
+    room.coordinator.import_cases(KEY, make_cases(3, start=700) + make_cases(1, start=800, cohort="practice"))
+    room.coordinator.import_cases(KEY, make_cases(2, start=900, cohort="external"))
+    counts = {member.person.login: member.n_presentations for member in room.coordinator.members(KEY)}
+    assert counts == {"ann": 8, "ben": 8}  # three cases and a training case in each of two arms
+    changed = room.coordinator.update_protocol(KEY, replace(protocol, design=Design.UNAIDED, cohorts=("external",)))
+    assert changed.protocol_version == 2
+    members = room.coordinator.members(KEY)
+    assert [(each.n_presentations, each.group, each.cohorts) for each in members] == [(3, None, ("external",))] * 2
