@@ -268,12 +268,28 @@ def person_add(
     role: Annotated[Role, typer.Option(help="what the account is for")] = Role.READER,
     name: Annotated[str, typer.Option(help="name on dashboards and in exports; the login if left out")] = "",
     years: Annotated[float | None, typer.Option(help="years of experience")] = None,
+    specialty: Annotated[str, typer.Option(help="such as nuclear medicine")] = "",
+    site: Annotated[str, typer.Option(help="where the person works")] = "",
+    has_used_model: Annotated[
+        bool | None, typer.Option("--has-used-model/--never-used-model", help="has used such a model before")
+    ] = None,
+    email: Annotated[str, typer.Option(help="address under which an identity provider knows the person")] = "",
 ) -> None:
     """Create an account and print a random password once; parts in studies are given with 'study add-...'."""
     from actions.draw_password import new_password
 
     password = new_password()
-    store_or_new().create_person(login, name or login, role, password=password, years_of_experience=years)
+    store_or_new().create_person(
+        login,
+        name or login,
+        role,
+        password=password,
+        years_of_experience=years,
+        specialty=specialty or None,
+        site=site or None,
+        has_used_model=has_used_model,
+        email=email or None,
+    )
     say(f"{role} {login}: password [bold]{password}[/] (shown only now)")
 
 
@@ -285,6 +301,27 @@ def person_password(login: str) -> None:
     password = new_password()
     store().set_password(login, password)
     say(f"{login}: new password [bold]{password}[/] (shown only now)")
+
+
+@person_app.command("deactivate")
+def person_deactivate(login: str) -> None:
+    """Let somebody in no more: sign-ins end at once, readings stay."""
+    store().set_active(login, False)
+    say(f"{login} is let in no more. 'person activate {login}' lets in again.")
+
+
+@person_app.command("activate")
+def person_activate(login: str) -> None:
+    """Let somebody in again."""
+    store().set_active(login, True)
+    say(f"{login} is let in again.")
+
+
+@person_app.command("email")
+def person_email(login: str, email: Annotated[str, typer.Argument(help="address, or - for none")]) -> None:
+    """Set the address under which an identity provider knows somebody; it stands beside later readings."""
+    store().set_email(login, None if email == "-" else email)
+    say(f"{login}: {'no address' if email == '-' else email}.")
 
 
 @person_app.command("list")

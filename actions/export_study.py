@@ -63,7 +63,8 @@ def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:
         "position", "repeat", "is_training", "revision", "is_current", "class", "class_label", "confidence",
         "confidence_label", *stated, "is_unreadable", "unreadable_reason", "comment", "marks", "is_typed_ahead",
         "is_over_time", "is_altered", "reading_seconds", "gross_seconds", "active_seconds", "first_seconds",
-        "server_seconds", "is_time_doubtful", "saved_at", "display_state", "client_events", "reading_id",
+        "server_seconds", "is_time_doubtful", "saved_at", "password_set_by", "is_withdrawn", "display_state",
+        "client_events", "reading_id",
     ]  # fmt: skip
     rows = [
         {

@@ -6,7 +6,10 @@ at most :data:`MAX_CONCURRENT` are computed at once, the others wait their turn.
 
 from __future__ import annotations
 
+import re
 import threading
+from functools import lru_cache
+from pathlib import Path
 
 from argon2 import Parameters, PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -20,6 +23,8 @@ MIN_LENGTH = 10
 MAX_LENGTH = 256
 #: Hashes computed at the same time.
 MAX_CONCURRENT = 2
+
+_WITHOUT_ORNAMENT = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 
 
 class Passwords:
@@ -84,6 +89,23 @@ def check_new_password(password: str, login: str) -> None:
         raise InputError("the password is little more than the login", field="password", fix=fix)
     if len(set(password)) < 4:
         raise InputError("the password repeats the same few characters", field="password", fix=fix)
+    folded = password.casefold()
+    if {folded, _WITHOUT_ORNAMENT.sub("", folded)} & common_passwords():
+        raise InputError(
+            "the password is one of the most common ones, or little more", field="password",
+            fix="use several words that do not belong together, or a random one",
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def common_passwords() -> frozenset[str]:
+    """Passwords that are guessed first, in small letters; short ones count with digits and signs around them.
+
+    Those of 10 or more characters in the lists of Django 5.2 (Royce Williams; BSD) and of zxcvbn 4.5 (MIT), and the
+    words of 4 to 9 letters among the first 4,000 of Django's.
+    """
+    text = (Path(__file__).parent / "common_passwords.txt").read_text(encoding="utf-8")
+    return frozenset(text.splitlines())
 
 
 #: The process's one gate to argon2.

@@ -63,6 +63,14 @@ class MyProgress:
 
 
 @dataclass(frozen=True)
+class PasswordSet:
+    """Somebody else gave a person a password, or changed the address under which the person signs in."""
+
+    set_by: str  # login
+    set_at: datetime
+
+
+@dataclass(frozen=True)
 class StudyPart:
     """What a person is in a study, since when, and until when."""
 
@@ -179,6 +187,8 @@ class ReaderProgress:
     n_total: int
     last_saved_at: datetime | None
     median_reading_seconds: float | None
+    password_set: PasswordSet | None = None  # the last time that somebody else gave the reader a password
+    is_withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,6 +269,8 @@ class ReadingRecord:
     group: int | None = None  # of a crossover
     is_over_time: bool = False  # answered after the protocol's time-out
     is_altered: bool = False  # aided, and the model answer shown was the declared wrong one
+    password_set_by: str | None = None  # who but the reader last gave the password, or the address, before this reading
+    is_withdrawn: bool = False  # the reader was withdrawn from the study, before or after this reading
 
 
 @dataclass(frozen=True)

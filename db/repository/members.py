@@ -16,6 +16,7 @@ from core.study import LONGEST_REASON, Role, StudyState
 from db.records import Deviation, ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
 from db.repository.orders import make_order, next_group
+from db.repository.people import ReaderMarks
 from db.repository.study_roles import refuse_second_part
 from db.seals import seal_of_order
 from db.tables import CaseRow, CohortRow, DeviationRow, PersonRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
@@ -187,6 +188,7 @@ class MemberRepository(RepositoryBase):
                 .outerjoin(ReadingRow, ReadingRow.presentation_id == PresentationRow.presentation_id)
                 .where(PresentationRow.study_id == row.study_id)
             )
+            marks = ReaderMarks(db_session, row)
             people = {}
             totals: dict[tuple[str, str, str], set[str]] = defaultdict(set)
             seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
@@ -212,6 +214,8 @@ class MemberRepository(RepositoryBase):
                 n_total=len(totals[login, cohort, arm]),
                 last_saved_at=last.get((login, cohort, arm)),
                 median_reading_seconds=median(seconds[login, cohort, arm]) if seconds[login, cohort, arm] else None,
+                password_set=marks.password_set(people[login].person_id),
+                is_withdrawn=people[login].person_id in marks.withdrawn,
             )
             for login, cohort, arm in sorted(totals)
         ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -11,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.study import Person, Role, StudyState
 from db.password_hashing import check_new_password
+from db.records import PasswordSet
 from db.repository.access import (
     OPERATOR,
     STUDY_ROLES,
@@ -61,6 +64,15 @@ class PeopleRepository(RepositoryBase):
         if new_password == old_password:
             raise InputError("the new password is the old one", field="password", fix="choose another one")
         self._store_password(self._me.login, new_password)
+
+    @allowed(*Role, before_change=True)
+    def my_password_set(self) -> PasswordSet | None:
+        """Who else last gave the actor a password or changed the sign-in address, and when; None: nobody ever did."""
+        with self._reading() as db_session:
+            query = sa.select(PasswordSetRow.set_by, PasswordSetRow.set_at)
+            query = query.where(PasswordSetRow.person_id == self._me.person_id)
+            found = db_session.execute(query.order_by(PasswordSetRow.set_at.desc()).limit(1)).first()
+            return None if found is None else PasswordSet(found.set_by, found.set_at)
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def create_person(
@@ -183,7 +195,7 @@ class PeopleRepository(RepositoryBase):
         password_hash = self._new_hash(person, password)
         with self._writing() as db_session:
             row = self._in_care(db_session, login)
-            row.password_hash = password_hash
+            row.password_hash, row.must_change_password = password_hash, True
             self._set_by_somebody_else(db_session, row, "person.password")
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
@@ -249,7 +261,7 @@ class PeopleRepository(RepositoryBase):
         )
         db_session.add(row)
         db_session.flush()
-        is_set_by_other = self.actor is not None and password_hash is not None
+        is_set_by_other = self.actor is not None and (password_hash or row.email) is not None
         if is_set_by_other:
             self._note_set(db_session, row)
         self._audit(
@@ -399,3 +411,26 @@ def _refuse_taken(
     found = db_session.scalar(sa.select(PersonRow.login).where(column == value, PersonRow.person_id != but))
     if found is not None:
         raise ConflictError(f"There is a person with {column.key} '{value}' already.")
+
+
+class ReaderMarks:
+    """What stands beside the readings of a study because of who could sign in, or who left."""
+
+    def __init__(self, db_session: Session, study: StudyRow) -> None:
+        of_study = StudyMemberRow.study_id == study.study_id
+        query = sa.select(PasswordSetRow).join(StudyMemberRow, StudyMemberRow.person_id == PasswordSetRow.person_id)
+        self._sets: dict[str, list[PasswordSet]] = defaultdict(list)
+        for row in db_session.scalars(query.where(of_study).order_by(PasswordSetRow.set_at)):
+            self._sets[row.person_id].append(PasswordSet(row.set_by, row.set_at))
+        left = sa.select(StudyMemberRow.person_id).where(of_study, StudyMemberRow.withdrawn_at.is_not(None))
+        self.withdrawn = frozenset(db_session.scalars(left))
+
+    def password_set(self, person_id: str, before: datetime | None = None) -> PasswordSet | None:
+        """Who else last gave the reader a password or changed the address, until an instant."""
+        sets = [each for each in self._sets.get(person_id, ()) if before is None or each.set_at <= before]
+        return sets[-1] if sets else None
+
+    def password_set_by(self, person_id: str, before: datetime) -> str | None:
+        """That one's login."""
+        found = self.password_set(person_id, before)
+        return None if found is None else found.set_by

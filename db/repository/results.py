@@ -17,6 +17,7 @@ from db.records import CasePrediction, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
 from db.repository.cases import view_number
 from db.repository.model import prediction_of
+from db.repository.people import ReaderMarks
 from db.repository.reading import marks_of
 from db.tables import (
     AlteredAnswerRow,
@@ -85,6 +86,7 @@ class ResultsRepository(RepositoryBase):
             clocks = reading_clocks(db_session, study)
             limit = self._protocol(db_session, study).timeout_seconds
             found = db_session.execute(query)
+            marks = ReaderMarks(db_session, study)
             return [
                 ReadingRecord(
                     reading_id=reading.reading_id,
@@ -120,6 +122,8 @@ class ResultsRepository(RepositoryBase):
                     is_over_time=limit is not None
                     and (clocks[reading.sequence].times.gross_seconds or reading.reading_seconds or 0) > limit,
                     is_altered=is_altered and presentation.arm == Arm.AIDED,
+                    password_set_by=marks.password_set_by(person.person_id, reading.saved_at),
+                    is_withdrawn=person.person_id in marks.withdrawn,
                 )
                 for reading, presentation, person, case, cohort, last_revision, group, is_altered in found
             ]

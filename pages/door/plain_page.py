@@ -1,7 +1,9 @@
-"""A page outside Streamlit, in its looks: no script, no address of another machine."""
+"""A page outside Streamlit, in its looks: no address of another machine, and no script but one of ours by its hash."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from html import escape
 from pathlib import Path
 from string import Template
@@ -18,7 +20,9 @@ _POLICY = (
 )
 
 
-def plain_page(title: str, lead: str, *, problem: str = "", body: str = "", status: int = 200) -> HTMLResponse:
+def plain_page(
+    title: str, lead: str, *, problem: str = "", body: str = "", status: int = 200, script: str = ""
+) -> HTMLResponse:
     """One card on an empty page.
 
     Parameters
@@ -29,7 +33,13 @@ def plain_page(title: str, lead: str, *, problem: str = "", body: str = "", stat
         HTML below them.
     status : int
         HTTP status.
+    script : str
+        A script of ours at the end, let through by its hash.
     """
+    policy = _POLICY
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy, body = f"{policy}; script-src 'sha256-{digest}'", f"{body}<script>{script}</script>"
     page = _PAGE.substitute(
         title=escape(title),
         lead=escape(lead),
@@ -38,7 +48,7 @@ def plain_page(title: str, lead: str, *, problem: str = "", body: str = "", stat
         icon=address("/favicon.png"),
         font=address(_font_path()),
     )
-    return HTMLResponse(page, status_code=status, headers={"content-security-policy": _POLICY})
+    return HTMLResponse(page, status_code=status, headers={"content-security-policy": policy})
 
 
 def _font_path() -> str:

@@ -49,6 +49,8 @@ SIGN_IN_HEADER = b"x-reading-room-sign-in"
 #: Behind the base path; ``address(SIGN_IN_PATH)`` is what a browser asks for.
 SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
+#: Where a person changes the own password; all that is open to one whose password somebody else set.
+PASSWORD_PATH = "/password"  # noqa: S105  # a path
 #: The start page by its name; Streamlit knows it as "/" only and would put "Page not found" over it.
 START_PATH = "/home"
 #: Whether this process can serve readers now; for a load balancer. ``/_stcore/health`` says only that it lives.
@@ -73,7 +75,8 @@ ROLES_OF_PREFIX = {
 
 #: First parts of all these paths: what a base path may not begin with.
 RESERVED = frozenset(
-    path.split("/")[1] for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *ROLES_OF_PREFIX, "/component/", "/reading/")
+    path.split("/")[1]
+    for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *ROLES_OF_PREFIX, PASSWORD_PATH, "/component/", "/reading/")
 )
 
 _FIXED_HEADERS = {
@@ -184,6 +187,7 @@ class Refusal:
     status: int
     text: str
     fix: str = ""
+    leads_to: str = ""  # a path of this app where a browser goes instead
 
 
 def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
@@ -206,7 +210,9 @@ async def _no_entry(path: str, token: str | None) -> Refusal | None:
     except StoreError:
         return Refusal(503, "The store is not available. Please try again.")
     if actor is None:
-        return Refusal(401, "Please sign in.")
+        return Refusal(401, "Please sign in.", leads_to=SIGN_IN_PATH)
+    if actor.must_change_password and path != PASSWORD_PATH:
+        return Refusal(403, "Your password was set by somebody else. Choose a new one first.", leads_to=PASSWORD_PATH)
     for prefix, roles in ROLES_OF_PREFIX.items():
         if path.startswith(prefix) and not actor.roles & roles:
             return Refusal(403, f"This is for {' and '.join(sorted(f'{role}s' for role in roles))}.")
@@ -228,10 +234,10 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) 
     is_page = "." not in path and not path.startswith(("/_stcore", "/media"))
     is_browser = is_page and "text/html" in Headers(scope=scope).get("accept", "")
     response: Response = PlainTextResponse(" ".join((refusal.text, refusal.fix)).strip(), status_code=refusal.status)
-    if refusal.status == 401 and scope["method"] == "GET" and is_browser:
+    if refusal.leads_to and scope["method"] == "GET" and is_browser:
         query = scope["query_string"].decode("latin-1")
         target = scope["path"] + (f"?{query}" if query else "")
-        response = RedirectResponse(f"{address(SIGN_IN_PATH)}?next={quote(target, safe='')}", status_code=303)
+        response = RedirectResponse(f"{address(refusal.leads_to)}?next={quote(target, safe='')}", status_code=303)
     elif refusal.fix or (path == SIGN_IN_PATH and refusal.status == 403):
         response = _page_of(refusal)
     await response(scope, receive, send)

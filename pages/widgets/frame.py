@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.study import Person, Role
 from pages.door.addresses import address
-from pages.door.security import SIGN_OUT_PATH
+from pages.door.security import PASSWORD_PATH, SIGN_OUT_PATH
 
 _STYLE = """<style>
 .stMainBlockContainer { max-width: none; padding: 4.1rem 1.25rem 2.6rem; }
@@ -34,6 +34,7 @@ def draw_frame(person: Person | None, *, is_synthetic: bool = False) -> None:
     if person is not None:
         parts.append(
             f'<span class="who">{escape(person.display_name)} · {_roles(person)} · '
+            f'<a href="{address(PASSWORD_PATH)}" target="_self">Password</a> · '
             f'<a href="{address(SIGN_OUT_PATH)}" target="_self">Sign out</a></span>'
         )
     menu = "" if person is not None and Role.READER not in person.roles else _NO_MENU

@@ -30,6 +30,7 @@ FOR_NOBODY = {"authenticate", "actor_for_token", "sign_out"}
 FOR_READERS = {
     "study",
     "change_my_password",
+    "my_password_set",
     "my_studies",
     "my_progress",
     "next_presentation",
@@ -43,7 +44,7 @@ FOR_READERS = {
     "training_feedback",
 }
 #: Of a study that is sealed a statistician may know only this, and of no study what these say.
-NOT_SEALED = {"study", "studies", "change_my_password", "model", "models"}
+NOT_SEALED = {"study", "studies", "change_my_password", "my_password_set", "model", "models"}
 #: Arguments by the name of the parameter; by "method.parameter" where one method wants something else.
 ARGUMENTS: dict[str, object] = {
     "study_key": STUDY, "login": "ben", "password": "a new long password", "ip": "10.0.0.1", "token": "token",
@@ -177,7 +178,7 @@ def test_the_matrix_every_method_by_every_role_of_the_study_and_of_another_one(
 def test_what_readers_and_nobody_may_call_is_a_closed_list() -> None:
     assert {name for name in METHODS if not ROLES[name]} == FOR_NOBODY
     assert {name for name in METHODS if Role.READER in ROLES[name]} == FOR_READERS
-    only_reading = FOR_READERS - {"study", "change_my_password"}
+    only_reading = FOR_READERS - {"study", "change_my_password", "my_password_set"}
     assert all(ROLES[name] == {Role.READER} for name in only_reading)
 
 

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, SignedOutError
-from core.study import Role
+from core.protocol import Protocol
+from core.study import Role, StudyState
 from db import OPERATOR, Repository
+from db.engine import writing
 from db.repository.sign_in import OF_ADDRESS, OF_LOGIN_AND_ADDRESS
-from db.tables import PersonRow, SignInSessionRow
-from tests.db.conftest import CHEAP, STUDY, Clock, Room, read_next
+from db.tables import PasswordSetRow, PersonRow, SignInSessionRow
+from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 
 PASSWORD = "ann reads at night"
 
@@ -272,3 +274,93 @@ def test_sign_ins_failures_and_sign_outs_stand_in_the_trail_under_the_right_name
 def test_a_login_that_no_store_can_hold_is_refused_like_any_other(room: Room, nobody: Repository) -> None:
     for login in ("ann\x00", "\ud800", "x" * 300):
         assert "Check the login" in _fail(nobody, login, "10.0.0.1")
+
+
+def test_who_resets_a_password_is_told_to_its_owner_and_stands_beside_every_later_reading(
+    room: Room, nobody: Repository, clock: Clock
+) -> None:
+    """A coordinator who resets a reader's password could answer as that reader (F6)."""
+    read_next(room.ann)
+    clock.forward(minutes=1)
+    room.coordinator.set_password("ann", "a password of the chief")
+    token = nobody.authenticate("ann", "a password of the chief", "10.0.0.1")
+    person = nobody.actor_for_token(token)
+    assert person is not None
+    assert person.must_change_password
+    ann = Repository(nobody.engine, person, token=token, passwords=CHEAP, clock=clock)
+    for deed in (lambda: read_next(ann), ann.my_studies, lambda: ann.study(STUDY)):
+        with pytest.raises(AccessError, match="set by somebody else"):
+            deed()
+    told = ann.my_password_set()
+    assert told is not None
+    assert (told.set_by, told.set_at) == ("chief", clock.now)
+    with pytest.raises(InputError, match="is the old one"):
+        ann.change_my_password("a password of the chief", "a password of the chief")
+    ann.change_my_password("a password of the chief", "one that Ann alone knows")
+    token = nobody.authenticate("ann", "one that Ann alone knows", "10.0.0.1")
+    ann = Repository(nobody.engine, nobody.actor_for_token(token), token=token, passwords=CHEAP, clock=clock)
+    clock.forward(minutes=1)
+    read_next(ann)
+    (progress,) = {row.password_set for row in room.coordinator.progress(STUDY) if row.person.login == "ann"}
+    assert progress == told
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
+        room.coordinator.set_state(STUDY, state)
+    assert [reading.password_set_by for reading in room.coordinator.readings(STUDY)] == ["operator", "chief"]
+    assert room.operator.verify_audit().is_intact
+    with writing(nobody.engine).begin() as connection:
+        connection.execute(sa.delete(PasswordSetRow).where(PasswordSetRow.set_by == "chief"))
+    assert "who gave 'ann' a password is not as the trail says" in room.operator.verify_audit().problems
+
+
+def test_a_coordinator_opens_no_way_into_the_studies_of_others(room: Room, repository) -> None:
+    operator = room.operator
+    operator.create_person("other", "Other", Role.COORDINATOR, password="a long enough password")
+    other = repository(operator.person("other"))
+    other.create_study("elsewhere", Protocol(title="Elsewhere"))
+    other.import_cases("elsewhere", make_cases(2, start=500))
+    other.add_reader("elsewhere", "ben", cohorts=["internal"])
+    for coordinator in (room.coordinator, other):
+        for deed in (
+            lambda repository: repository.set_password("ben", "a new long password"),
+            lambda repository: repository.set_active("ben", False),
+            lambda repository: repository.set_email("ben", "mine@example.org"),
+        ):
+            with pytest.raises(AccessError, match=r"not in your care alone\. Fix: ask an administrator"):
+                deed(coordinator)
+    with pytest.raises(NotFoundError):
+        other.set_password("ann", "a new long password")
+    with pytest.raises(ConflictError, match="yourself"):
+        room.coordinator.set_password("chief", "a new long password")
+    with pytest.raises(AccessError, match="Only an administrator"):
+        room.coordinator.create_person("root", "Root", Role.ADMINISTRATOR)
+    admin = repository(operator.create_person("admin", "Admin", Role.ADMINISTRATOR, password="a long enough password"))
+    admin.set_password("ben", "a new long password")
+    admin.set_active("chief", False)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["1234567890", "Password123!", "qwertyuiop", "iloveyou2026", "sunshine!!!!", "QWERTY123456", "...dragon1999..."],
+)
+def test_a_common_password_is_refused_without_being_repeated(room: Room, password: str) -> None:
+    with pytest.raises(InputError) as refused:
+        room.coordinator.set_password("ann", password)
+    assert password not in str(refused.value)
+    assert "Fix:" in str(refused.value)
+
+
+def test_what_reviewers_ask_about_a_reader_is_kept_and_sealed_with_the_order(room: Room) -> None:
+    chief = room.coordinator
+    told = {"years_of_experience": 4.0, "specialty": " Nuclear medicine ", "site": "Ulm", "has_used_model": False}
+    eve = chief.create_person("eve", "Eve", Role.READER, email="Eve@Example.org ", **told)
+    assert (eve.specialty, eve.email, eve.has_used_model) == ("Nuclear medicine", "eve@example.org", False)
+    chief.describe_person("eve", **{**told, "site": "Bonn"})
+    assert chief.person("eve").site == "Bonn"
+    chief.add_reader(STUDY, "eve", cohorts=["internal"])
+    with pytest.raises(ConflictError, match="sealed"):
+        chief.describe_person("eve", **told)
+    with pytest.raises(ConflictError, match=r"email 'eve@example\.org' already"):
+        chief.create_person("eva", "Eva", Role.READER, email="eve@example.org")
+    with pytest.raises(InputError, match="not an e-mail address"):
+        chief.set_email("eve", "eve at example")
+    assert chief.verify_audit().is_intact
