@@ -37,11 +37,13 @@ app = typer.Typer(
 study_app = typer.Typer(help="Create studies, list them, move them from draft to unsealed.", no_args_is_help=True)
 person_app = typer.Typer(help="People: create, list, new password, let in and out.", no_args_is_help=True)
 model_app = typer.Typer(help="Register a trained model in the store, list the models.", no_args_is_help=True)
+store_app = typer.Typer(help="PostgreSQL: the role of readers.", no_args_is_help=True)
 audit_app = typer.Typer(help="Show the audit trail, hold it against the store, print a receipt.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(person_app, name="person")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
+app.add_typer(store_app, name="store")
 
 #: Tables that go into a file or a pipe get room; a terminal has the width that it has.
 console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 200))
@@ -238,6 +240,7 @@ def restore(
     done, aside = restore(
         file, store_url(get_settings()), notary=Notary(get_settings().data_folder), is_replacing=replace
     )
+    keep_reader_role()
     say(f"Restored {file} to {shown_address(store_url(get_settings()))}. The trail ends at {done.head.receipt}.")
     if aside is not None:
         say(f"The store that was there lies at {aside}; readings saved after the backup are only in it.")
@@ -256,7 +259,32 @@ def migrate() -> None:
         say(f"Created an empty store at {shown_address(url)}.")
         return
     before, after = upgrade(url)
+    keep_reader_role()
     say(f"{shown_address(url)}: {'up to date at' if before == after else f'{before} ->'} {after}.")
+
+
+def keep_reader_role() -> None:
+    """Give the readers' role, where one is set, its rights on the tables as they are now."""
+    from db.reader_role import make_reader_role
+
+    if get_settings().reader_database_url:
+        make_reader_role(store_url(get_settings()), get_settings().reader_database_url)
+
+
+@store_app.command("reader-role")
+def store_reader_role(
+    is_printed: Annotated[bool, typer.Option("--print", help="print the SQL instead of running it")] = False,
+) -> None:
+    """PostgreSQL: make the role that READING_ROOM_READER_DATABASE_URL names, and give it what readers need."""
+    from db.reader_role import make_reader_role, printed_statements
+
+    url, reader_url = store_url(get_settings()), get_settings().reader_database_url
+    if is_printed:
+        for statement in printed_statements(url, reader_url):
+            say(f"{statement};", markup=False)
+        return
+    make_reader_role(url, reader_url)
+    say("The readers' role has what readers need, and nothing else. Start the server again.")
 
 
 # --- people -----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pages.door import addresses, password, readiness, reading, sign_in
 from pages.door.screen_failure import show_failure
 from pages.door.security import RESERVED, SecurityMiddleware
 from pages.screens import SCREENS
-from pages.widgets.resources import notary, signing_key, store_engine, store_watch
+from pages.widgets.resources import notary, reader_engine, signing_key, store_engine, store_watch
 
 
 @asynccontextmanager
@@ -43,6 +43,7 @@ try:  # what is wrong is said before the first visitor comes
     keep_caches_in(get_settings().cache_folder)
     addresses.configure(get_settings(), RESERVED | {screen.address for screen in SCREENS})
     store_engine()
+    reader_engine()
     signing_key()
     notary().check()
     remove_left_uploads()

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="sqlite:////ABSOLUTE/PATH or postgresql://USER:PASSWORD@HOST/NAME; "
         "empty means reading_room.sqlite3 in the data folder",
     )
+    reader_database_url: str = Field(
+        "",
+        repr=False,
+        description="PostgreSQL: the same store under the readers' own role; empty means the program's role for all",
+    )
     secret_key: SecretStr | None = Field(None, description="signs sign-in forms; empty means data folder/secret.key")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs: auto, cpu or cuda")
     threads: Annotated[int, Field(ge=0, le=256)] = Field(0, description="threads for the model; 0 means all cores")
@@ -77,7 +82,7 @@ class Settings(BaseSettings):
         (), description="addresses or networks of proxies whose X-Forwarded-For counts, with commas between them"
     )
 
-    @field_validator("data_dir", "backup_folder", "database_url")
+    @field_validator("data_dir", "backup_folder", "database_url", "reader_database_url")
     @classmethod
     def _in_utf8(cls, given: Path | str | None) -> Path | str | None:
         if any("\ud800" <= letter <= "\udfff" for letter in str(given)):  # how Python hands on other bytes

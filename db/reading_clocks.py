@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -36,6 +36,7 @@ def reading_clocks(db_session: Session, study: StudyRow) -> dict[int, ReadingClo
             ReadingRow.saved_at,
             ReadingRow.reading_seconds,
             ReadingRow.client_events,
+            ReadingRow.is_typed_ahead,
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
@@ -43,13 +44,14 @@ def reading_clocks(db_session: Session, study: StudyRow) -> dict[int, ReadingClo
         .order_by(ReadingRow.sequence)
     )
     clocks: dict[int, ReadingClock] = {}
-    for sequence, login, position, saved_at, claimed, events in db_session.execute(query):
+    for sequence, login, position, saved_at, claimed, events, is_ahead in db_session.execute(query):
         waiting = sent[login, position]
         began = next((instant for instant in waiting if instant <= saved_at), None)
         server_seconds = None if began is None else (saved_at - began).total_seconds()
         times = reading_times(
             [(name, ms) for name, ms in events], claimed_seconds=claimed, server_seconds=server_seconds
         )
+        times = replace(times, is_typed_ahead=times.is_typed_ahead or is_ahead)
         clocks[sequence] = ReadingClock(server_seconds, times)
         sent[login, position] = [instant for instant in waiting if instant > saved_at]  # for its correction
     return clocks

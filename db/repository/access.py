@@ -90,13 +90,16 @@ S = TypeVar("S", bound="RepositoryBase")
 
 
 def allowed(
-    *roles: Role, before_change: bool = False
+    *roles: Role, before_change: bool = False, reveals: bool = False
 ) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
     """Mark who may call a method, and refuse everybody else before it begins; no role: anybody, signed in or not.
 
     A method of a study asks for one of these roles *in that study* (:meth:`RepositoryBase._study_row`), any other one
     for the role in any study or of the account (:meth:`RepositoryBase._check_sign_in`), both in the transaction of the
     deed. ``before_change``: also for a person who must first change a password that somebody else set.
+
+    What readers alone may call runs on their own connection where there is one (:mod:`db.reader_role`), unless it
+    ``reveals`` a prediction or a truth by design.
     """
     asked = frozenset(roles)
 
@@ -107,6 +110,8 @@ def allowed(
                 raise AccessError(_ROLE_REFUSED)
             acting = copy.copy(self)  # what is asked belongs to this call: others may run beside it, or inside of it
             acting._asked, acting._may_be_before_change = asked, before_change
+            if asked == {Role.READER} and not reveals and self._reader_engine is not None:
+                acting.engine = self._reader_engine
             return method(acting, *args, **kwargs)
 
         guarded.allowed_roles = asked  # type: ignore[attr-defined]  # read by the test of the role matrix
@@ -144,6 +149,8 @@ class RepositoryBase:
         Gives the present instant, aware.
     session_hours : float
         How long a sign-in lasts, hours.
+    reader_engine : Engine, optional
+        From :func:`db.reader_role.open_reader_engine`.
     """
 
     def __init__(
@@ -156,8 +163,10 @@ class RepositoryBase:
         passwords: Passwords = PASSWORDS,
         clock: Callable[[], datetime] = utc_now,
         session_hours: float = SESSION_HOURS,
+        reader_engine: Engine | None = None,
     ) -> None:
         self.engine = engine
+        self._reader_engine = reader_engine
         self.actor = actor
         self._token = token
         self._notary = notary

@@ -113,7 +113,7 @@ class ResultsRepository(RepositoryBase):
                     probabilities=None if reading.probabilities is None else tuple(reading.probabilities),
                     unreadable_reason=reading.unreadable_reason,
                     marks=marks_of(reading),
-                    is_typed_ahead=reading.is_typed_ahead or clocks[reading.sequence].times.is_typed_ahead,
+                    is_typed_ahead=clocks[reading.sequence].times.is_typed_ahead,
                     repeat=presentation.repeat,
                     period=presentation.period,
                     block=presentation.block,

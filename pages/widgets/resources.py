@@ -9,6 +9,7 @@ from core.settings import get_settings
 from core.study import Person
 from db import OPERATOR, Notary, Repository, open_store, store_url
 from db.backup_schedule import BackupSchedule
+from db.reader_role import open_reader_engine
 from db.watch import StoreWatch
 
 
@@ -24,10 +25,29 @@ def store_engine() -> Any:
     return open_store(store_url(get_settings()))
 
 
+@lru_cache(maxsize=1)
+def reader_engine() -> Any:
+    """The connection of readers' deeds on PostgreSQL, opaque too; None where no role of their own is set.
+
+    Raises
+    ------
+    SettingsError, StoreError
+        If its role is not as it must be.
+    """
+    url = get_settings().reader_database_url
+    return open_reader_engine(store_engine(), url) if url else None
+
+
 def repository(actor: Person | None, token: str | None = None) -> Repository:
     """Repository that acts for one person as long as the sign-in lives (None: nobody has signed in)."""
-    settings = get_settings()
-    return Repository(store_engine(), actor, token=token, notary=notary(), session_hours=settings.session_hours)
+    return Repository(
+        store_engine(),
+        actor,
+        token=token,
+        notary=notary(),
+        session_hours=get_settings().session_hours,
+        reader_engine=reader_engine(),
+    )
 
 
 @lru_cache(maxsize=1)

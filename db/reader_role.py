@@ -1,0 +1,186 @@
+"""PostgreSQL: the role under which readers' deeds run, without any grant on truth, predictions and who a case is.
+
+The role has a connection of its own, so nothing that a reader's request sends can become the program's role again:
+there is no ``SET ROLE`` to undo, and no membership to use. What the methods of readers alone need is granted here; the
+two reveals of :mod:`db.repository.reveals` look at one prediction or one truth by design and run as the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.engine import URL, Connection, Engine
+
+from core.errors import SettingsError, StoreError
+from db.address import parsed_url, sqlite_path
+from db.engine import connect_engine, writing
+from db.engine_failures import translated_failures
+from db.tables import Base
+
+#: What the command is called that makes the role and its grants.
+ROLE_COMMAND = "python manage.py store reader-role"
+
+_FIELD = "READING_ROOM_READER_DATABASE_URL"
+
+#: Tables that a reader's deeds read whole.
+_READ = ("study", "protocol_version", "study_member", "study_role", "presentation", "image", "reading")
+_READ_MORE = ("sign_in_session", "reveal", "deviation")
+#: Tables of which they read these columns only, or all but these.
+_ONLY = {"audit_event": ("sequence", "hash")}
+_ALL_BUT = {"person": ("password_hash", "email"), "case_image": ("file_format", "notes")}
+#: Tables to which they add rows.
+_ADD = ("reading", "audit_event")
+#: ``SELECT ... FOR UPDATE`` asks for a right to change one column: these decide nothing.
+_LOCKED_BY = {"study": "created_at", "study_member": "added_at", "sign_in_session": "ip"}
+
+#: A right: table, column, what.
+Right = tuple[str, str, str]
+
+
+def rights() -> set[Right]:
+    """Every right that the role has, column by column."""
+    found: set[Right] = set()
+    for table in Base.metadata.sorted_tables:
+        columns = {column.name for column in table.c}
+        readable = columns if table.name in (*_READ, *_READ_MORE) else set(_ONLY.get(table.name, ()))
+        if table.name in _ALL_BUT:
+            readable = columns - set(_ALL_BUT[table.name])
+        found |= {(table.name, column, "SELECT") for column in readable}
+        if table.name in _ADD:
+            found |= {(table.name, column, "INSERT") for column in columns}
+    return found | {(table, column, "UPDATE") for table, column in _LOCKED_BY.items()}
+
+
+def make_reader_role(url: str | URL, reader_url: str | URL) -> None:
+    """Make the role that a URL names, with its password, unless it exists, and give it its rights and no others.
+
+    Raises
+    ------
+    SettingsError
+        If one of the URLs is not of PostgreSQL, or both name one role.
+    StoreError
+        If the program's own role may not do this; the message says who may.
+    """
+    reader = _reader_of(url, reader_url)
+    engine = connect_engine(url)
+    try:
+        with translated_failures(), writing(engine).begin() as connection:
+            for statement in _statements(connection, str(reader.username), reader.password or ""):
+                connection.exec_driver_sql(statement)
+    except StoreError as failure:
+        raise StoreError(
+            f"The role '{reader.username}' cannot be made or given its rights. Fix: let a role with CREATEROLE that "
+            f"owns the tables do it: the statements are printed by `{ROLE_COMMAND} --print`."
+        ) from failure
+    finally:
+        engine.dispose()
+
+
+def printed_statements(url: str | URL, reader_url: str | URL) -> list[str]:
+    """What :func:`make_reader_role` would do, with a placeholder for the password."""
+    reader = _reader_of(url, reader_url)
+    engine = connect_engine(url)
+    try:
+        with translated_failures(), engine.connect() as connection:
+            return list(_statements(connection, str(reader.username), "PASSWORD OF THE READER ROLE"))
+    finally:
+        engine.dispose()
+
+
+def open_reader_engine(engine: Engine, reader_url: str | URL) -> Engine:
+    """The readers' connection, if its role may do what a reader's deeds need and nothing else.
+
+    Raises
+    ------
+    SettingsError
+        If the URL is not one for this store.
+    StoreError
+        Naming the first right too many or too few.
+    """
+    reader_engine = connect_engine(_reader_of(engine.url, reader_url))
+    try:
+        with translated_failures(), reader_engine.connect() as connection:
+            role, database = connection.exec_driver_sql("SELECT current_user, current_database()").one()
+        with translated_failures(), engine.connect() as connection:
+            if database != connection.exec_driver_sql("SELECT current_database()").scalar_one():
+                raise SettingsError("names another database than the store's", field=_FIELD, fix="name the same one")
+            problem = next(_wrong_rights(connection, role), None)
+        if problem is not None:
+            raise StoreError(f"The readers' role '{role}' {problem}. Fix: run `{ROLE_COMMAND}`.")
+    except BaseException:
+        reader_engine.dispose()
+        raise
+    return reader_engine
+
+
+def _reader_of(url: str | URL, reader_url: str | URL) -> URL:
+    """The readers' URL, checked against the program's."""
+    if sqlite_path(url) is not None:
+        raise SettingsError("a SQLite store has no roles", field=_FIELD, fix="remove it, or use PostgreSQL")
+    reader = parsed_url(reader_url)
+    if reader.get_backend_name() != "postgresql" or not reader.username:
+        fix = "use postgresql://READERS_ROLE:PASSWORD@HOST/NAME"
+        raise SettingsError("names no role of PostgreSQL", field=_FIELD, fix=fix)
+    if reader.username == parsed_url(url).username:
+        raise SettingsError("names the program's own role", field=_FIELD, fix="name another role: it need not exist")
+    return reader
+
+
+def _statements(connection: Connection, role: str, password: str) -> Iterator[str]:
+    """The role, then its rights and no others."""
+
+    def written(text: str, **names: str) -> str:
+        parts: dict[str, sql.Composable] = {name: sql.Identifier(word) for name, word in names.items()}
+        if "password" in names:
+            parts["password"] = sql.Literal(names["password"])
+        return sql.SQL(text).format(**parts).as_string(None).replace("%", "%%")
+
+    exists = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).first()
+    if exists is None:
+        limits = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
+        yield written(f"CREATE ROLE {{role}} {limits} PASSWORD {{password}}", role=role, password=password)
+    schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+    for kind in ("TABLES", "SEQUENCES"):
+        yield written(f"REVOKE ALL ON ALL {kind} IN SCHEMA {{schema}} FROM {{role}}", schema=schema, role=role)
+    yield written("GRANT USAGE ON SCHEMA {schema} TO {role}", schema=schema, role=role)
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for table, column, right in sorted(rights()):
+        wanted.setdefault((table, right), []).append(column)
+    for (table, right), columns in wanted.items():
+        is_whole = set(columns) == {column.name for column in Base.metadata.tables[table].c}
+        which = "" if is_whole else " (" + ", ".join(f"{{c{at}}}" for at in range(len(columns))) + ")"
+        names = {} if is_whole else {f"c{at}": column for at, column in enumerate(columns)}
+        yield written(f"GRANT {right}{which} ON {{table}} TO {{role}}", table=table, role=role, **names)
+    query = sa.text("SELECT relname FROM pg_class WHERE oid = pg_get_serial_sequence('reading', 'sequence')::regclass")
+    counter = connection.execute(query).scalar_one()
+    yield written("GRANT USAGE ON SEQUENCE {counter} TO {role}", counter=counter, role=role)
+
+
+def _wrong_rights(connection: Connection, role: str) -> Iterator[str]:
+    """What the role may do and must not, or must and may not, in words."""
+    who = {"role": role}
+    is_mighty = sa.text(
+        "SELECT rolsuper OR rolcreaterole OR rolbypassrls OR pg_has_role(:role, current_user, 'MEMBER') "
+        "FROM pg_roles WHERE rolname = :role"
+    )
+    if connection.execute(is_mighty, who).scalar_one():
+        yield "may become a mightier one"
+    columns = [(table.name, column.name) for table in Base.metadata.sorted_tables for column in table.c]
+    asked = sa.text(
+        "SELECT t, c, p FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) AS asked(t, c), "
+        "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p WHERE has_column_privilege(:role, t, c, p)"
+    )
+    tables, names = map(list, zip(*columns, strict=True))
+    has = {tuple(row) for row in connection.execute(asked, {**who, "tables": tables, "columns": names})}
+    for table, column, right in sorted(has - rights()):
+        yield f"may {right} {table}.{column}"
+    for table, column, right in sorted(rights() - has):
+        yield f"may not {right} {table}.{column}"
+    whole = sa.text(
+        "SELECT t, p FROM unnest(CAST(:tables AS text[])) AS t, unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS p "
+        "WHERE has_table_privilege(:role, t, p)"
+    )
+    for table, right in connection.execute(whole, {**who, "tables": sorted(set(tables))}):
+        yield f"may {right} {table}"

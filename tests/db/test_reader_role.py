@@ -1,0 +1,182 @@
+"""PostgreSQL: a reader's deeds run under a role that has no right to the truth, and a reading session works."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import DBAPIError
+
+from core.errors import AccessError, SettingsError, StoreError
+from core.study import Answer, StudyState
+from db import Notary, Repository
+from db.reader_role import make_reader_role, open_reader_engine, printed_statements, rights
+from db.tables import Base
+from tests.db.conftest import CHEAP, STUDY, Room
+from tests.stores import repository_of
+
+pytestmark = pytest.mark.postgresql
+
+#: What the truth of a case, or who it is, could be read from.
+SECRET = ("reference_standard", "lesion_mask", "prediction", "model_version", "study_case", "patient", "cohort")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A store with its readers' role."""
+
+    room: Room
+    url: str
+    reader_url: URL
+    engine: Engine  # of the role
+
+
+@pytest.fixture
+def desk(postgresql, repository_on, tmp_path: Path) -> Iterator[Desk]:
+    url = postgresql.new_store(tmp_path)
+    room: Room = repository_on(url)
+    role = f"readers_{secrets.token_hex(4)}"
+    reader_url = make_url(url).set(username=role, password="p%a'ss")
+    make_reader_role(url, reader_url)
+    engine = open_reader_engine(room.operator.engine, reader_url)
+    yield Desk(room, url, reader_url, engine)
+    engine.dispose()
+    with room.operator.engine.begin() as connection:
+        connection.exec_driver_sql(f'DROP OWNED BY "{role}"')
+        connection.exec_driver_sql(f'DROP ROLE "{role}"')
+
+
+def test_a_whole_reading_session_runs_under_the_readers_role(desk: Desk, tmp_path: Path) -> None:
+    room, asked = desk.room, {"reader": 0, "program": []}
+    notary = Notary(tmp_path / "data")
+    ann: Repository = repository_of(
+        room.operator.engine, room.ann.actor, passwords=CHEAP, notary=notary, reader_engine=desk.engine
+    )
+
+    def count(*_: object) -> None:
+        asked["reader"] += 1
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        asked["program"].append(statement)
+
+    sa.event.listen(desk.engine, "before_cursor_execute", count)
+    sa.event.listen(room.operator.engine, "before_cursor_execute", note)
+    assert [study.key for study in ann.my_studies()] == [STUDY]
+    assert len(ann.upcoming_presentations(STUDY)) == 3
+    while (place := ann.next_presentation(STUDY)) is not None:
+        assert ann.presentation_image(place.presentation_id).views
+        ann.record_shown(place.presentation_id)
+        ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id=place.presentation_id)
+    last = ann.last_reading(STUDY)
+    ann.save_reading(
+        last.presentation.presentation_id, Answer("tumor", 1), submit_id="again", expected_revision=last.revision
+    )
+    assert ann.my_progress(STUDY).n_done == 10
+    sa.event.remove(room.operator.engine, "before_cursor_execute", note)
+    assert asked["program"] == []
+    assert asked["reader"] > 100
+    room.coordinator.set_state(STUDY, StudyState.CLOSED)
+    with pytest.raises(AccessError):
+        ann.next_presentation(STUDY)
+    assert room.operator.verify_audit().problems == ()
+
+
+def test_the_role_reads_what_it_needs_and_nothing_else(desk: Desk) -> None:
+    for table in Base.metadata.sorted_tables:
+        readable = {column for name, column, right in rights() if name == table.name and right == "SELECT"}
+        assert not (table.name in SECRET and readable)
+        for column in table.c:
+            with desk.engine.connect() as connection:
+                if column.name in readable:
+                    connection.execute(sa.select(column).limit(1))
+                    continue
+                with pytest.raises(DBAPIError, match="permission denied"):
+                    connection.execute(sa.select(column).limit(1))
+
+
+#: What somebody inside a reader's request may try; of several statements the last one must fail at the latest.
+ATTACKS = (
+    "SELECT class_key FROM reference_standard",
+    "SELECT probabilities FROM prediction",
+    "SELECT password_hash FROM person",
+    "SELECT detail FROM audit_event",
+    "SET ROLE postgres",
+    "SET SESSION AUTHORIZATION postgres",
+    "RESET SESSION AUTHORIZATION; SELECT class_key FROM reference_standard",
+    "RESET ROLE; SELECT class_key FROM reference_standard",
+    "SET session_replication_role = replica",
+    "ALTER TABLE reading DISABLE TRIGGER USER",
+    "UPDATE reading SET class_key = 'sat'",
+    "DELETE FROM reading",
+    "TRUNCATE reading",
+    "UPDATE study SET state = 'unsealed'",
+    "UPDATE presentation SET position = 1",
+    "INSERT INTO study_role SELECT * FROM study_role",
+    "UPDATE sign_in_session SET expires_at = now()",
+    "CREATE VIEW truth AS SELECT * FROM reference_standard",
+    "COPY reference_standard TO STDOUT",
+    "GRANT SELECT ON reference_standard TO CURRENT_USER",
+)
+
+
+def test_what_an_attacker_inside_a_readers_request_tries_is_refused_by_the_database(desk: Desk) -> None:
+    for attack in ATTACKS:
+        *before, last = attack.split("; ")
+        with desk.engine.connect() as connection:
+            for statement in before:
+                connection.exec_driver_sql(statement)
+            with pytest.raises(DBAPIError, match=r"permission denied|must be"):
+                connection.exec_driver_sql(last)
+
+
+def test_a_role_that_may_more_or_less_is_refused_and_put_right(desk: Desk) -> None:
+    owner = desk.room.operator.engine
+
+    def change(statement: str) -> None:
+        with owner.begin() as connection:
+            connection.exec_driver_sql(statement.format(role=desk.reader_url.username))
+
+    for statement, said in (
+        ("GRANT SELECT ON prediction TO {role}", "may SELECT prediction."),
+        ("GRANT UPDATE ON reading TO {role}", "may UPDATE reading."),
+        ("GRANT DELETE ON audit_event TO {role}", "may DELETE audit_event"),
+        ("REVOKE INSERT ON reading FROM {role}", "may not INSERT reading."),
+        ("REVOKE SELECT (login) ON person FROM {role}", "may not SELECT person.login"),
+    ):
+        change(statement)
+        with pytest.raises(StoreError, match=said):
+            open_reader_engine(owner, desk.reader_url)
+        make_reader_role(desk.url, desk.reader_url)  # as migrate does
+        open_reader_engine(owner, desk.reader_url).dispose()
+    for given, said, back in (  # by an administrator, who takes it back
+        ("GRANT SELECT ON prediction TO PUBLIC", "may SELECT", "REVOKE ALL ON prediction FROM PUBLIC"),
+        ("GRANT postgres TO {role}", "may become a mightier one", "REVOKE postgres FROM {role}"),
+        ("ALTER ROLE {role} SUPERUSER", "may become a mightier one", "ALTER ROLE {role} NOSUPERUSER"),
+    ):
+        change(given)
+        with pytest.raises(StoreError, match=said):
+            open_reader_engine(owner, desk.reader_url)
+        change(back)
+    open_reader_engine(owner, desk.reader_url).dispose()
+
+
+def test_the_statements_are_printed_without_the_password(desk: Desk) -> None:
+    other = desk.reader_url.set(username="somebody", password="secret word")
+    printed = "\n".join(printed_statements(desk.url, other))
+    assert 'CREATE ROLE "somebody"' in printed
+    assert "secret word" not in printed
+    assert "reference_standard" not in printed
+
+
+@pytest.mark.parametrize("wrong", ["sqlite:////tmp/x.sqlite3", "postgresql://localhost/x", "own role"])
+def test_a_url_that_is_no_reader_of_this_store_is_refused(desk: Desk, wrong: str) -> None:
+    given = desk.url if wrong == "own role" else wrong
+    with pytest.raises(SettingsError, match="READER_DATABASE_URL"):
+        make_reader_role(desk.url, given)
+    with pytest.raises(SettingsError, match="no roles"):
+        make_reader_role("sqlite:////tmp/x.sqlite3", desk.reader_url)
