@@ -378,4 +378,4 @@ def _names(disease: DiseaseClass) -> tuple[str, ...]:
 def _at_least(lowest: int, value: int, name: str) -> None:
     """Refuse a number that is too small."""
     if value < lowest:
-        raise InputError(f"must be {lowest} or more", field=name, value=value)
+        raise InputError(f"must be {lowest} or more", field=name, value=value, fix=f"write {lowest} or a larger number")

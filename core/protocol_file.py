@@ -229,15 +229,16 @@ def _located(error: ValidationError, plain: Mapping[str, Any], file: str | Path 
     return InputError(problem, file=file, row=row, field=name, value=shown, fix=_spelling_fix(found))
 
 
-def _spelling_fix(found: Mapping[str, Any]) -> str | None:
-    """For a word of a closed list: the nearest one; for true and false: how they are written."""
+def _spelling_fix(found: Mapping[str, Any]) -> str:
+    """For a word of a closed list: the nearest one; for true and false: how they are written; else the default."""
+    default = "correct the value, or leave the line out for the default"
     if found["type"].startswith("bool"):
         return "write true or false"
     if found["type"] != "enum" or not isinstance(found["input"], str):
-        return None
+        return default
     words = [word.strip(" '") for word in found["ctx"]["expected"].replace(" or ", ", ").split(",")]
     near = difflib.get_close_matches(found["input"], words, n=1, cutoff=0.4)
-    return f"did you mean '{near[0]}'" if near else None
+    return f"did you mean '{near[0]}'" if near else default
 
 
 def _line(plain: Any, place: Location) -> int | None:

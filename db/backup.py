@@ -108,7 +108,7 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
         If the backup is no store, or fails its check; nothing was changed.
     """
     if not backup.is_file():
-        raise NotFoundError(f"There is no backup {backup}.")
+        raise NotFoundError(f"There is no backup {backup}. Fix: check the path.")
     refuse_foreign_file(backup)
     if store_exists(url) and not is_replacing:
         raise ConflictError(

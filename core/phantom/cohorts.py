@@ -136,7 +136,9 @@ def small_cohorts(
                 fix="use one of " + ", ".join(PAPER_TABLE_1),
             )
         if size < 1:
-            raise InputError("a cohort needs at least one case in each class", field=cohort, value=size)
+            raise InputError(
+                "a cohort needs at least one case in each class", field=cohort, value=size, fix="write 1 or more"
+            )
         counts, women, mean, sd = PAPER_TABLE_1[cohort]
         plans.append(
             CohortPlan(

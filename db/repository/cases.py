@@ -180,7 +180,7 @@ class CaseRepository(RepositoryBase):
             ).first()
         if found is None:
             with_view = f" with the view '{view}'" if view else ""
-            raise NotFoundError(f"Study '{study_key}' has no case '{case}'{with_view}.")
+            raise NotFoundError(f"Study '{study_key}' has no case '{case}'{with_view}. Fix: check the case id.")
         return case_image_of(case, found)
 
 

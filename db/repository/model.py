@@ -91,7 +91,10 @@ class ModelRepository(RepositoryBase):
                 ).all()
                 if len(found) == 1:
                     return _model_of(found[0])
-        raise NotFoundError(f"There is no model '{name_or_sha256}' (a name, or at least 8 digits of a SHA-256).")
+        raise NotFoundError(
+            f"There is no model '{name_or_sha256}' (a name, or at least 8 digits of a SHA-256). "
+            "Fix: 'python manage.py model list' shows those there are."
+        )
 
     @allowed(Role.COORDINATOR)
     def keys_for_prediction(
@@ -205,7 +208,7 @@ class ModelRepository(RepositoryBase):
         rows: list[dict[str, Any]] = []
         for prediction in predictions:
             if prediction.case not in case_ids:
-                raise NotFoundError(f"Study '{study_key}' has no case '{prediction.case}'.")
+                raise NotFoundError(f"Study '{study_key}' has no case '{prediction.case}'. Fix: check the case id.")
             rows.append(
                 {
                     "model_sha256": model_sha256,

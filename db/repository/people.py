@@ -341,7 +341,10 @@ class PeopleRepository(RepositoryBase):
         query = sa.select(PersonRow).where(PersonRow.login == folded_login(login), self._is_visible())
         row = db_session.scalars(query).first()
         if row is None:
-            raise NotFoundError(f"There is no person with login '{folded_login(login)}'.")
+            raise NotFoundError(
+                f"There is no person with login '{folded_login(login)}'. Fix: check the login; 'python manage.py person "
+                "list' shows all, 'person add' makes one."
+            )
         return row
 
     def _in_care(self, db_session: Session, login: str) -> PersonRow:

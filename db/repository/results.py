@@ -216,7 +216,7 @@ class ResultsRepository(RepositoryBase):
                 .where(CaseRow.study_id == study.study_id, CaseRow.case_key == case)
             ).first()
         if found is None:
-            raise NotFoundError(f"Study '{study_key}' has no case '{case}'.")
+            raise NotFoundError(f"Study '{study_key}' has no case '{case}'. Fix: check the case id.")
         png = found.lesion_mask_png if found.png is None and number == 1 else found.png
         return None if png is None else decode_png(png) > 0
 
