@@ -59,6 +59,7 @@ def import_cases(
         raise NotFoundError(f"There is no file or folder {source}. Fix: name a manifest .csv or a folder of classes.")
     classes = repository.study(study_key).protocol.classes
     cases = folder_cases(source, classes) if source.is_dir() else manifest_cases(source, classes)
+    cases.need_two_classes({count.class_key for count in repository.case_counts(study_key) if count.n_cases})
     take = repository.check_import if is_check_only else repository.import_cases
     summary = take(study_key, cases, total=len(cases), shared_images=shared_images, on_progress=progress)
     return ImportReport(summary, (*summary.warnings, *cases.warnings))

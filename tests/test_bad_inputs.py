@@ -112,9 +112,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     operator = Repository(create_store(f"sqlite:///{path}"), OPERATOR, passwords=Passwords(CHEAPEST))
     for login in ("ann", "ben"):
         operator.create_person(login, login.title(), Role.READER, password="a long enough password")
-    states = (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED) if hasattr(
-        StudyState, "LOCKED"
-    ) else (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED)  # fmt: skip
+    states = (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED)
     for seed, (key, last) in enumerate((("open", "open"), ("closed", "closed"), ("done", "unsealed"))):
         operator.create_study(key, Protocol(title=key), is_synthetic=True)
         rng = np.random.default_rng(seed)
@@ -178,6 +176,7 @@ def table(found: list[dict[str, str]]) -> str:
 
 GOOD = table(rows())
 LINES = GOOD.splitlines()
+GOOD_OF_ONE_CLASS = table([{**row, "class": "sat"} for row in rows()])
 
 
 @dataclass(frozen=True)
@@ -232,6 +231,7 @@ MANIFESTS = [
     _row(20, "absolute path", {"image": "/etc/passwd"}, "'image'", "absolute", "'/etc/passwd'"),
     _row(22, "missing file", {"image": "images/9.png"}, "'image'", "no such file", "'images/9.png'"),
     _row(23, "same image twice", {"image": "images/0.png"}, "'image'", "the same picture is case 'c0'", "row 2"),
+    _manifest(25, "one class only", GOOD_OF_ONE_CLASS, "row 2", "'class'", "'sat'", "of one class"),
     _row(24, "patient in training and test", {"patient": "p0", "cohort": "training"}, "'patient'", "one is training"),
 ]  # fmt: skip
 
@@ -626,9 +626,9 @@ def _ids_stay(bench: Bench) -> None:
     assert [info.case for info in bench.repository().cases("draft")] == ["007", "1E5", "NA", "c3"]
 
 
-def _one_class(bench: Bench) -> None:
-    _, out = _import(bench, table(rows(extra={"class": "normal"})))
-    assert "Cohort 'internal' has only one class (normal)" in out
+def _cohort_of_one_class(bench: Bench) -> None:
+    _, out = _import(bench, table(rows({"class": "normal"}, {"cohort": "external"})))
+    assert "Cohort 'external' has only one class (normal)" in out
 
 
 def _formulas(bench: Bench) -> None:
@@ -685,7 +685,7 @@ TAKEN: dict[str, Callable[[Bench], None]] = {
     "8 semicolons: told by the header and read": lambda bench: _same_cases(bench, GOOD.replace(",", ";").encode()),
     "9 UTF-16: told by its mark and read": lambda bench: _same_cases(bench, GOOD.encode("utf-16")),
     "15 ids with leading zeros and NA: kept exactly": _ids_stay,
-    "25 one class only: a warning, for a cohort may be of one class": _one_class,
+    "25 one class only in a cohort: a warning, where the study has others": _cohort_of_one_class,
     "26 formula cells: ids like any other": _formulas,
     "34 16-bit grey: stored as it is, shown by the protocol's window": _deep,
     "36 EXIF orientation: applied, for reader and model alike": _turned,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -146,6 +146,14 @@ class CaseStream(Iterable[CaseRecord]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def need_two_classes(self, known: Collection[str]) -> None:
+        """Refuse cases that are all of one class, where the study has no other: nothing could be compared."""
+        read = [row for row in self._rows if row.exclusion_reason is None and row.truth]
+        if read and len({row.truth for row in read} | set(known)) == 1:
+            problem = "every case to be read is of one class, and the study has no other"
+            fix = "add cases of the other classes; all classes come in one manifest or folder"
+            self._check.add(problem, read[0].row, "class", read[0].truth, fix)
 
     def __iter__(self) -> Iterator[CaseRecord]:
         for row, image, mask in self.images(None):

@@ -322,8 +322,7 @@ def person_row(db_session: Session, login: str) -> PersonRow:
     row = db_session.scalars(sa.select(PersonRow).where(PersonRow.login == folded_login(login))).first()
     if row is None:
         raise NotFoundError(
-            f"There is no person with login '{folded_login(login)}'. Fix: check the login; 'python manage.py person "
-            "list' shows all, 'person add' makes one."
+            f"There is no person with login '{folded_login(login)}'. Fix: 'python manage.py person list' shows all."
         )
     return row
 

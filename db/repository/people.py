@@ -342,8 +342,7 @@ class PeopleRepository(RepositoryBase):
         row = db_session.scalars(query).first()
         if row is None:
             raise NotFoundError(
-                f"There is no person with login '{folded_login(login)}'. Fix: check the login; 'python manage.py person "
-                "list' shows all, 'person add' makes one."
+                f"There is no person with login '{folded_login(login)}'. Fix: 'python manage.py person list' shows all."
             )
         return row
 

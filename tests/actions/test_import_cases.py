@@ -161,7 +161,7 @@ def test_a_static_of_two_detectors_is_refused_with_a_fix_that_works(store: Repos
     manifest.write_text("image,case,patient,class,cohort\nscan.dcm,a,p,normal,internal\n")
     with pytest.raises(ManifestError, match=r"2 frames: 1 \(detector 1\); 2 \(detector 2\).*name one, 1 to 2"):
         import_cases(store, "draft", manifest)
-    rows = ["image,frame,case,patient,class,cohort", "scan.dcm,1,a,p,normal,internal", "scan.dcm,2,b,p,normal,internal"]
+    rows = ["image,frame,case,patient,class,cohort", "scan.dcm,1,a,p,normal,internal", "scan.dcm,2,b,p,sat,internal"]
     manifest.write_text("\n".join(rows))
     import_cases(store, "draft", manifest)
     assert np.array_equal(store.case_image("draft", "a").pixels, phantom.counts)
@@ -180,7 +180,7 @@ def test_the_frames_of_a_static_become_views_of_one_case(store: Repository, tmp_
         data.PixelData = phantom.counts.astype("<u2").tobytes() + phantom.counts[:, ::-1].astype("<u2").tobytes()
         data.save_as(tmp_path / f"{number}.dcm")
         for frame, view in ((1, "anterior"), (2, "posterior")):
-            lines.append(f"{number}.dcm,{frame},c{number},{view},p{number},normal,internal")
+            lines.append(f"{number}.dcm,{frame},c{number},{view},p{number},{('sat', 'tumor')[number]},internal")
     (tmp_path / "manifest.csv").write_text("\n".join(lines))
     report = import_cases(store, "draft", tmp_path / "manifest.csv")
     assert (report.summary.n_cases, report.summary.n_images_new) == (2, 4)

@@ -277,7 +277,7 @@ def test_cohort_written_in_two_ways_is_refused(folder):
 
 
 def test_one_class_only_is_a_warning(folder):
-    """Item 25: allowed, and said."""
+    """Item 25: the table itself may have one class, as a part of a study; import refuses a study of one."""
     rows = [row for row in good_rows() if row["class"] == "sat"]
     read_rows = read(folder, csv_text(rows))
     assert len(read_rows) == 2
