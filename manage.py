@@ -695,17 +695,39 @@ def results(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="new folder for the files")],
+    target: Annotated[Path, typer.Argument(help="new file that ends in .zip: everything; or new folder: CSV files")],
     study: StudyOption = "",
-    layout: Annotated[list[Layout] | None, typer.Option(help="files for other programs as well; repeat")] = None,
+    layout: Annotated[
+        list[Layout] | None, typer.Option(help="into a folder: files for other programs as well; repeat")
+    ] = None,
 ) -> None:
-    """Write readings, predictions, reference standard, every table of the analysis, and a file for `analyse`."""
+    """Write a study as one zip file (data, tables, figures, report, proof), or its CSV files into a folder."""
+    from actions.bundle import export_bundle
     from actions.export_study import export_study
 
     repository = store()
-    for path in export_study(repository, one_study(repository, study), folder, layout or ()):
+    key = one_study(repository, study)
+    if target.suffix.casefold() == ".zip":
+        with progress_bar() as report:
+            export_bundle(repository, key, target, progress=lambda done, total, what: report(done, total, "export"))
+        say(f"{target}: docs/export.md lists its files. Check it: python manage.py verify-bundle {target}")
+        return
+    for path in export_study(repository, key, target, layout or ()):
         say(path)
-    say(f"The same numbers again, without the database: python manage.py analyse {folder / 'analysis.csv'}")
+    say(f"The same numbers again, without the database: python manage.py analyse {target / 'analysis.csv'}")
+
+
+@app.command("verify-bundle")
+def verify_bundle(file: Annotated[Path, typer.Argument(help="zip file that 'export' made")]) -> None:
+    """Check a bundle's hashes and make every table again from its readings; exit status 1 where one differs."""
+    from core.report.bundle import check_bundle, read_bundle
+
+    check = check_bundle(read_bundle(file))
+    for problem in check.problems:
+        say(f"DIFFERS: {problem}", markup=False)
+    if check.is_good:
+        say(f"{check.n_files} files are as they were made; {check.n_tables} tables follow from the readings.")
+    raise typer.Exit(0 if check.is_good else 1)
 
 
 @app.command()

@@ -25,7 +25,8 @@ def analyse_study(
     cohorts : sequence of str, optional
         All if not given.
     margin : float, optional
-        Pre-set margin of accuracy and AUC for non-inferiority and equivalence of model and readers, for example 0.05.
+        Pre-set margin of accuracy and AUC for non-inferiority and equivalence of model and readers, for example 0.05;
+        the protocol's if not given.
     missing, cutoffs, positive
         As in :func:`core.analysis.analyse`.
 
@@ -35,4 +36,6 @@ def analyse_study(
         While the reference standard is sealed, or if this person is no coordinator.
     """
     data = repository.study_data(study_key, cohorts)
+    if margin is None:
+        margin = repository.study(study_key).protocol.margin
     return analyse(data, margin=margin, missing=missing, cutoffs=cutoffs, positive=positive)

@@ -15,9 +15,9 @@ import pandas as pd
 
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis, StudyData
-from core.csv_file import csv_bytes
 from core.errors import ConflictError
 from core.protocol import ScaleKind
+from core.report.bundle import table_csv
 from core.report.layout import Layout
 from core.report.readings_file import readings_files
 from db import Repository
@@ -38,9 +38,8 @@ class ExportedFile:
 
 
 def csv_file(name: str, table: pd.DataFrame) -> ExportedFile:
-    """A table as :func:`core.csv_file.csv_bytes` writes it."""
-    cells = table.astype(object).where(table.notna(), None)
-    return ExportedFile(name, csv_bytes(list(table.columns), cells.itertuples(index=False, name=None)), len(table))
+    """A table as :func:`core.report.bundle.table_csv` writes it."""
+    return ExportedFile(name, table_csv(table), len(table))
 
 
 def layout_files(data: StudyData, layout: Layout, cohorts: Sequence[str] | None = None) -> list[ExportedFile]:

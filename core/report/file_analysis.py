@@ -15,6 +15,7 @@ from rich.table import Table
 from core.analysis import StudyAnalysis, analyse
 from core.errors import NotFoundError
 from core.number_text import cell_text
+from core.report.bundle import check_bundle, is_bundle, read_bundle
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
 from core.report.readings_file import files_of, layout_of, read_readings_file
@@ -88,7 +89,8 @@ def analyse_file(
     Parameters
     ----------
     path : path or sequence of path
-        A file with the reference standard in it; or a folder or several files, one for each reader.
+        A file with the reference standard in it; a folder or several files, one for each reader; or a bundle, whose own
+        options then hold.
     layout : Layout or str, optional
         Absent: told by the names of the columns.
     options : FileOptions, optional
@@ -101,14 +103,27 @@ def analyse_file(
     ManifestError
         For the first thing that is wrong with the file.
     """
-    read = read_readings_file(path, layout, options)
     paths = files_of(path)
+    if len(paths) == 1 and is_bundle(paths[0]):
+        return _of_bundle(paths[0])
+    read = read_readings_file(path, layout, options)
     chosen = layout or (Layout.LONG if len(paths) > 1 else layout_of(paths[0], options))
     notes = read.notes
     if analysis.get("margin") is not None and not len(read.data.predictions):
         notes += ("a margin is for a model against readers, and the file holds no model",)
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0].parent} ({len(paths)} files)"
     return FileAnalysis(name, str(chosen), analyse(read.data, **analysis), notes, read.data)
+
+
+def _of_bundle(path: Path) -> FileAnalysis:
+    """A bundle's readings, analysed as they were when it was made; what is wrong with the bundle is a note."""
+    bundle = read_bundle(path)
+    check = check_bundle(bundle)
+    told = "the bundle is whole, and its tables follow from its readings"
+    notes = tuple(f"NOT AS IT WAS MADE: {problem}" for problem in check.problems) or (told,)
+    options = ", ".join(f"{name} {value}" for name, value in bundle.manifest["analysis"].items())
+    notes = (*notes, f"analysed with the options of the bundle ({options})")
+    return FileAnalysis(str(path), "bundle", bundle.analysis, notes, bundle.data)
 
 
 def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -15,11 +15,14 @@ from argon2.profiles import CHEAPEST
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actions.bundle import bundle_of
 from actions.export_study import csv_file, export_study
+from actions.study_record import study_record
 from core.analysis import analyse
 from core.csv_file import FORMULA_STARTS, Columns, original_text, read_csv_file
 from core.errors import ConflictError
 from core.protocol import Design, DiseaseClass, Protocol
+from core.report.bundle import check_bundle, read_bundle
 from core.report.file_analysis import analyse_file
 from core.report.layout import Layout
 from core.report.readings_file import read_readings_file
@@ -186,3 +189,37 @@ def test_a_name_that_a_format_cannot_hold_leaves_nothing_behind(store: Repositor
     with pytest.raises(ValueError, match=r"cannot hold this name .*mrmcaov"):
         export_study(store, STUDY, tmp_path / "out", (Layout.IMRMC,))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bundle_of_a_stored_study_is_whole_and_the_same_every_time(store: Repository, tmp_path: Path) -> None:
+    """Whatever names stand in it; an export leaves an event in the trail and none in the bundle."""
+    path = tmp_path / "odd.zip"
+    content = bundle_of(study_record(store, STUDY), widths_mm=(84,))
+    path.write_bytes(content)
+    bundle = read_bundle(path)
+    check = check_bundle(bundle)
+    assert check.problems == ()
+    wanted = analyse(store.study_data(STUDY)).to_tables()
+    found = bundle.analysis.to_tables()
+    for name, table in wanted.items():
+        pd.testing.assert_frame_equal(found[name], table, obj=name)
+    assert bundle.protocol == store.study(STUDY).protocol
+    assert b"study.export" not in bundle.files["audit/trail.csv"]
+    rows = csv.DictReader(io.StringIO(bundle.files["data/dictionary.csv"].decode("utf-8-sig")))
+    assert [row for row in rows if not row["meaning"]] == []
+    store.record_export(STUDY, "bundle", "ab" * 32, 0)
+    assert bundle_of(study_record(store, STUDY), widths_mm=(84,)) == content
+
+
+def test_a_reading_that_was_changed_in_the_list_is_found(store: Repository, tmp_path: Path) -> None:
+    record = study_record(store, STUDY)
+    readings = record.tables["readings"].copy()
+    current = readings.index[readings["is_current"] & ~readings["is_unreadable"]][0]
+    readings.loc[current, "class"] = next(key for key in ("none", "0") if key != readings.loc[current, "class"])
+    path = tmp_path / "odd.zip"
+    path.write_bytes(
+        bundle_of(replace(record, tables={**record.tables, "readings": readings}), widths_mm=())  # figures apart
+    )
+    assert check_bundle(read_bundle(path)).problems == (
+        "data/readings.csv: its last revisions differ from data/analysis.csv",
+    )

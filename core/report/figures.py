@@ -1,0 +1,517 @@
+"""The figures of a paper, drawn from the analysis alone: white ground, 8 points, the widths of journals' columns.
+
+Every figure is drawn at each of :data:`WIDTHS_MM` anew, not scaled, so that its letters keep their size. A rater has
+the colour, mark and dash of the screens (:mod:`core.rater_styles`). The same analysis gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from core.analysis import CohortAnalysis, StudyAnalysis
+from core.number_text import cell_text, estimate_text
+from core.rater_styles import RaterStyle, rater_styles
+from core.study_analysis.results import ParticipantAnalysis
+
+#: One column, one and a half, two columns of most journals.
+WIDTHS_MM = (84, 119, 174)
+#: No figure is taller: the height of a journal's page.
+TALLEST_MM = 234
+FORMATS = ("svg", "pdf", "png")
+PNG_DPI = 300  # for slides and word processors; journals take the vectors
+_MM = 1 / 25.4
+_MARKS = {"circle": "o", "square": "s", "triangle-up": "^", "triangle-down": "v", "pentagon": "p", "star": "*",
+          "hexagon": "h", "diamond": "D"}  # fmt: skip
+_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dashdot": "-.", "dot": ":", "longdash": (0, (7, 2))}
+_LOOK: Any = {
+    "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8,
+    "ytick.labelsize": 8, "legend.fontsize": 8, "axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 4.5,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "white", "savefig.facecolor": "white",
+    "axes.facecolor": "white", "svg.fonttype": "path", "svg.hashsalt": "reading-room", "pdf.fonttype": 42,
+    "legend.frameon": False, "axes.unicode_minus": True,
+}  # fmt: skip
+_LOCK = threading.Lock()  # matplotlib's settings are the process's
+_GREY = "#767676"
+_LINE_MM = 4.4  # of one row of text
+_MOST_ROWS = 44  # of a forest on one page
+_MOST_PAIRS = 20  # of readers, in the figure of agreement
+
+
+@dataclass(frozen=True)
+class FigurePlan:
+    """One figure that an analysis gives."""
+
+    name: str  # "roc_internal"
+    caption: str
+    draw: Callable[[float], Figure]  # of a width in millimetres
+
+
+class Palette:
+    """Who is drawn how, and under which label, in every figure of a study."""
+
+    def __init__(self, analysis: StudyAnalysis, declared: str | None) -> None:
+        identities = [one.identity for cohort in analysis.cohorts for one in cohort.participants]
+        self.styles = rater_styles(identities, declared)
+        has_arms = len({one.arm for one in identities if one.arm}) > 1
+        self.labels = {(one.key, one.arm): f"{one.name}, {one.arm}" if has_arms and one.arm else one.name
+                       for one in identities}  # fmt: skip
+        self.class_labels = {one.key: one.label for one in analysis.classes}
+        self.short_labels = {one.key: one.short_label for one in analysis.classes}
+
+    def in_order(self, cohort: CohortAnalysis) -> list[ParticipantAnalysis]:
+        """Those who answered in a cohort, models first, in the order of their styles."""
+        answered = {(one.key, one.arm): one for one in cohort.participants if one.n_cases}
+        return [answered[place] for place in self.styles if place in answered]
+
+    def style(self, one: ParticipantAnalysis) -> RaterStyle:
+        """How a rater is drawn."""
+        return self.styles[one.key, one.arm]
+
+    def label(self, one: ParticipantAnalysis) -> str:
+        """What a rater is called."""
+        return self.labels[one.key, one.arm]
+
+
+def figure_plans(analysis: StudyAnalysis, declared: str | None = None) -> list[FigurePlan]:
+    """Every figure that an analysis gives, in the order of a paper; ``declared`` is the model that comes first."""
+    tables, palette = analysis.to_tables(), Palette(analysis, declared)
+    plans = [FigurePlan("flow", "Flow of cases through the study.", lambda width: flow_figure(tables["flow"], width))]
+    for cohort in analysis.cohorts:
+        if any(one.n_cases for one in cohort.participants):
+            of_cohort = {name: table[table["cohort"] == cohort.cohort] for name, table in tables.items()
+                         if "cohort" in table.columns}  # fmt: skip
+            plans += list(_cohort_plans(cohort, of_cohort, palette))
+    return plans
+
+
+def render(plan: FigurePlan, width_mm: float, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
+    """A figure at a width, as files by ending."""
+    with _LOCK, mpl.rc_context(_LOOK):
+        figure = plan.draw(width_mm)
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # places are found once, not for every format
+        return {ending: _saved(figure, ending) for ending in formats}
+
+
+def _saved(figure: Figure, ending: str) -> bytes:
+    """A drawn figure without the hour of drawing."""
+    stream = io.BytesIO()
+    no_hour: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    figure.savefig(stream, format=ending, dpi=PNG_DPI, metadata=no_hour[ending])
+    return stream.getvalue()
+
+
+def _cohort_plans(cohort: CohortAnalysis, tables: Mapping[str, pd.DataFrame], palette: Palette) -> Iterator[FigurePlan]:
+    """The figures of one cohort; those without content are left out."""
+    name, raters = _file_part(cohort.cohort), palette.in_order(cohort)
+    level = f"{100 * cohort.confidence_level:g} %"
+    rated = [one for one in raters if any(each.roc is not None for each in one.classes)]
+    if rated:
+        yield FigurePlan(
+            f"roc_{name}",
+            f"ROC of each class against the rest, cohort {cohort.cohort}. Lines: ratings and probabilities; marks: the "
+            "classes that were chosen.",
+            lambda width: roc_figure(cohort, rated, palette, width),
+        )
+    forest = _forest_rows(cohort, raters, palette)
+    for number, part in enumerate(_parts(forest, _MOST_ROWS), start=1):
+        yield FigurePlan(
+            f"forest_{name}" + (f"_{number}" if len(forest) > _MOST_ROWS else ""),
+            f"Accuracy of each rater and differences, with {level} intervals, cohort {cohort.cohort}.",
+            lambda width, part=part: forest_figure(part, width),  # type: ignore[misc]
+        )
+    judged = [one for one in raters if one.confusion is not None]
+    if judged:
+        yield from _confusion_plans(cohort, judged, palette, name)
+    agreement = _agreement_rows(tables["agreement"])
+    if agreement:
+        yield FigurePlan(
+            f"agreement_{name}", f"Agreement among the readers with {level} intervals, cohort {cohort.cohort}.",
+            lambda width: forest_figure(agreement, width),
+        )  # fmt: skip
+    if len(tables["reliability_bins"]):
+        yield FigurePlan(
+            f"calibration_{name}",
+            f"Observed share of each class by the probability that the model gave it, with {level} intervals, cohort "
+            f"{cohort.cohort}.",
+            lambda width: calibration_figure(tables["reliability_bins"], palette, width),
+        )
+
+
+def _file_part(name: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
+
+
+def _parts(rows: Sequence[Any], most: int) -> list[Sequence[Any]]:
+    """Rows in pages of equal length."""
+    n = -(-len(rows) // most) if rows else 0
+    size = -(-len(rows) // n) if n else 1
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _grid(n: int, most_columns: int) -> tuple[int, int]:
+    """Rows and columns of panels, as few rows as fit and these of even length."""
+    rows = -(-n // max(1, min(n, most_columns)))
+    return rows, -(-n // rows)
+
+
+def _new_figure(width_mm: float, height_mm: float) -> Figure:
+    return Figure(figsize=(width_mm * _MM, min(height_mm, TALLEST_MM) * _MM), layout="constrained")
+
+
+def _wrapped(text: str, width_mm: float) -> str:
+    """A text in lines that fit a width at 8 points."""
+    return "\n".join(textwrap.wrap(text, max(8, int(width_mm / 1.55)))) or text
+
+
+# ------------------------------------------------------------------------------------------------------------- ROC
+def roc_figure(
+    cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float
+) -> Figure:
+    """One square for each class that has curves, one legend below."""
+    keys = [key for key in cohort.class_counts if any(one.of_class(key).roc is not None for one in raters)]
+    rows, columns = _grid(len(keys), round(width_mm / 43))
+    names = [palette.label(one) for one in raters]
+    legend_columns = max(1, int(width_mm / (14 + 1.6 * max(map(len, names)))))
+    legend_mm = _LINE_MM * -(-len(names) // legend_columns) + 4
+    side = width_mm / columns
+    figure = _new_figure(width_mm, rows * (side + 1) + legend_mm + 6)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    handles: dict[str, Any] = {}
+    for place, axes in enumerate(grid.ravel()):
+        if place >= len(keys):
+            axes.axis("off")
+            continue
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.5, linestyle=":")
+        for one in raters:
+            line = _draw_rater(axes, one, keys[place], palette.style(one))
+            if line is not None:
+                handles.setdefault(palette.label(one), line)
+        _frame_square(axes, palette.class_labels[keys[place]], side, is_lowest=place + columns >= len(keys))
+        _name_axes(axes, "1 − specificity", "Sensitivity", place, columns, len(keys))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=legend_columns, handlelength=3)
+    return figure
+
+
+def _frame_square(axes: Axes, title: str, side_mm: float, *, is_lowest: bool) -> None:
+    """One scale on both axes; numbers below where nothing stands below."""
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_title(_wrapped(title, side_mm))
+    axes.tick_params(labelbottom=is_lowest)
+
+
+def _name_axes(axes: Axes, x: str, y: str, place: int, columns: int, n: int) -> None:
+    """Names of axes at the outer panels only."""
+    axes.set_xlabel(x if place + columns >= n else "")
+    axes.set_ylabel(y if place % columns == 0 else "")
+
+
+def _draw_rater(axes: Axes, one: ParticipantAnalysis, key: str, style: RaterStyle) -> Line2D | None:
+    """The curve of a rater, and the mark of the chosen class; a handle for the legend."""
+    of_class = one.of_class(key)
+    roc, look = of_class.roc, _look(style)
+    has_curve = roc is not None and roc.is_curve
+    if roc is not None and has_curve:
+        axes.plot(roc.false_positive_rate, roc.sensitivity, color=style.colour, linestyle=_DASHES[style.dash])
+    sensitivity, specificity = (of_class.quantities.get(name) for name in ("sensitivity", "specificity"))
+    points: tuple[list[float], list[float]] = ([], [])
+    if sensitivity is not None and specificity is not None:
+        if sensitivity.value is not None and specificity.value is not None:
+            points = ([1 - specificity.value], [sensitivity.value])
+    elif roc is not None and not has_curve:
+        points = (roc.false_positive_rate.tolist(), roc.sensitivity.tolist())
+    axes.plot(*points, linestyle="none", zorder=3, **look)
+    if not points[0] and not has_curve:
+        return None
+    mark = look if points[0] else {"color": style.colour}
+    return Line2D([], [], linestyle=_DASHES[style.dash] if has_curve else "none", **mark)
+
+
+def _look(style: RaterStyle) -> dict[str, Any]:
+    """Mark of a rater."""
+    return {"marker": _MARKS[style.mark], "color": style.colour, "markeredgecolor": style.colour,
+            "markerfacecolor": "white" if style.is_open else style.colour, "markeredgewidth": 0.9}  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------- forest
+@dataclass(frozen=True)
+class ForestRow:
+    """One line of a forest plot; without a value a heading."""
+
+    text: str
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    shown: str = ""  # the estimate as the tables print it
+    group: str = ""  # rows of one group share an axis
+    style: RaterStyle | None = None
+    reference: float | None = None  # a line to compare with
+
+
+def _forest_rows(cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette) -> list[ForestRow]:
+    """Accuracy of everybody, then the differences of the first model and of the arms."""
+    rows = []
+    for one in raters:
+        accuracy = one.quantities.get("accuracy")
+        if accuracy is not None and accuracy.value is not None:
+            rows.append(_row(palette.label(one), accuracy, "Accuracy", palette.style(one)))
+    models = [one.key for one in raters if one.kind == "model"][:1]
+    for pair in cohort.comparisons:
+        of_arms = pair.first.key == pair.second.key
+        if pair.difference.value is None or not (
+            of_arms or (pair.first.key in models and pair.second.kind == "reader")
+        ):
+            continue
+        first, second = (palette.labels[one.key, one.arm] for one in (pair.first, pair.second))
+        rows.append(_row(f"{first} − {second}", pair.difference, "Difference in accuracy",
+                         palette.styles[pair.second.key, pair.second.arm], reference=0.0))  # fmt: skip
+    return rows
+
+
+def _row(text: str, estimate: Any, group: str, style: RaterStyle | None, reference: float | None = None) -> ForestRow:
+    shown = estimate_text(estimate.value, estimate.lower, estimate.upper)
+    return ForestRow(text, estimate.value, estimate.lower, estimate.upper, shown, group, style, reference)
+
+
+def _agreement_rows(table: pd.DataFrame) -> list[ForestRow]:
+    """All readers of an arm by each statistic, and pairs by Cohen's kappa where they are few."""
+    names = {"percent_agreement": "Percent agreement", "fleiss_kappa": "Fleiss' kappa", "gwet_ac1": "Gwet's AC1",
+             "conger_kappa": "Conger's kappa", "krippendorff_alpha": "Krippendorff's alpha",
+             "cohen_kappa": "Cohen's kappa", "brennan_prediger": "Brennan-Prediger"}  # fmt: skip
+    arms, rows = table["arm"].nunique(), []
+    is_pair = table["scope"].isin(["pair", "within"]) & (table["statistic"] == "cohen_kappa")
+    chosen = table[(table["scope"] == "between") | (is_pair & (is_pair.sum() <= _MOST_PAIRS))]
+    for one in chosen.itertuples(index=False):
+        if pd.isna(one.value):
+            continue
+        who = {"between": names.get(one.statistic, one.statistic), "pair": f"{one.first} and {one.second}",
+               "within": f"{one.first}, read twice"}[one.scope]  # fmt: skip
+        group = {"between": "All readers", "pair": "Cohen's kappa of pairs", "within": "Same reader, again"}[one.scope]
+        text = f"{who}, {one.arm}" if arms > 1 else who
+        rows.append(ForestRow(text, one.value, one.lower, one.upper, one.estimate, group, reference=0.0))
+    return rows
+
+
+def forest_figure(rows: Sequence[ForestRow], width_mm: float) -> Figure:
+    """Points with intervals, one panel for each group, the numbers at the right as the tables print them."""
+    groups = {name: [row for row in rows if row.group == name] for name in dict.fromkeys(row.group for row in rows)}
+    numbers_mm = 1.6 * max(len(row.shown) for row in rows)
+    names_mm = min(1.6 * max(len(row.text) for row in rows), max(26.0, width_mm - numbers_mm - 20))
+    texts = {name: [_wrapped(row.text, names_mm) for row in of] for name, of in groups.items()}
+    lines = {name: sum(text.count("\n") + 1 + 0.35 for text in of) for name, of in texts.items()}
+    height = sum(lines.values()) * 3.6 + 13 * len(groups) + 4
+    figure = _new_figure(width_mm, height)
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[lines[name] + 1 for name in groups])
+    for axes, (name, of) in zip(panels.ravel(), groups.items(), strict=True):
+        _draw_forest(axes, name, of, texts[name])
+    return figure
+
+
+def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Sequence[str]) -> None:
+    """One panel; rows with two lines of text take their room."""
+    heights = [name.count("\n") + 1.35 for name in names]
+    places = -(np.cumsum(heights) - np.asarray(heights) / 2)
+    reference = rows[0].reference
+    if reference is not None and min(_limits(row)[0] for row in rows) <= 0.15:
+        axes.axvline(reference, color=_GREY, linewidth=0.6, linestyle=":")
+    for row, y in zip(rows, places, strict=True):
+        colour = row.style.colour if row.style else "black"
+        lower, upper = _limits(row)
+        axes.plot([lower, upper], [y, y], color=colour, linewidth=1.1, solid_capstyle="butt")
+        look = _look(row.style) if row.style else {"marker": "o", "color": "black"}
+        axes.plot([float(row.value or 0.0)], [y], linestyle="none", **look)
+    axes.set_yticks(places, names)
+    axes.set_ylim(-sum(heights) - 0.2, 0.2)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(title)
+    axes.locator_params(axis="x", nbins=4)
+    right = axes.twinx()
+    right.set_ylim(axes.get_ylim())
+    right.set_yticks(places, [row.shown for row in rows])
+    right.tick_params(axis="y", length=0)
+    right.spines[:].set_visible(False)
+
+
+def _limits(row: ForestRow) -> tuple[float, float]:
+    """The interval, or the value where there is none."""
+    value = float(row.value) if row.value is not None else float("nan")
+    lower, upper = (value if limit is None or pd.isna(limit) else float(limit) for limit in (row.lower, row.upper))
+    return lower, upper
+
+
+# ------------------------------------------------------------------------------------------------------- confusion
+def _confusion_plans(
+    cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette, name: str
+) -> Iterator[FigurePlan]:
+    """Confusion matrices, as many on a page as fit at the narrowest width."""
+    per_page = max(1, int((TALLEST_MM - 10) // (WIDTHS_MM[0] * 0.92)) * 2)
+    pages = _parts(raters, per_page)
+    for number, page in enumerate(pages, start=1):
+        yield FigurePlan(
+            f"confusion_{name}" + (f"_{number}" if len(pages) > 1 else ""),
+            f"Confusion matrices, cohort {cohort.cohort}: cases, and their share of the row in percent.",
+            lambda width, page=page: confusion_figure(page, palette, width),  # type: ignore[misc]
+        )
+
+
+def confusion_figure(raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float) -> Figure:
+    """Rows: reference standard; columns: answer; colour and percent: share of the row."""
+    labels = list(palette.short_labels.values())
+    k = len(labels)
+    least_mm = max(38.0, 9.5 * k + 1.6 * max(map(len, labels)) + 6)
+    rows, columns = _grid(len(raters), int(width_mm // least_mm))
+    side = width_mm / columns
+    figure = _new_figure(width_mm, rows * min(side + 6, 80) + 4)
+    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
+        if place >= len(raters):
+            axes.axis("off")
+            continue
+        counts = np.asarray(raters[place].confusion)
+        totals = counts.sum(axis=1, keepdims=True)
+        share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        cell_mm = (min(side, 80) - 1.6 * max(map(len, labels)) - 8) / k
+        for row, column in np.ndindex(k, k):
+            text = f"{counts[row, column]}"
+            if cell_mm >= 9 and totals[row, 0]:
+                text += f"\n{100 * share[row, column]:.1f}"
+            colour = "white" if share[row, column] > 0.55 else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if cell_mm >= 7 else 5)
+        is_tilted = cell_mm < 1.6 * max(map(len, labels))
+        axes.set_xticks(range(k), labels, rotation=35 if is_tilted else 0, ha="right" if is_tilted else "center",
+                        rotation_mode="anchor" if is_tilted else None)  # fmt: skip
+        axes.set_yticks(range(k), labels)
+        axes.tick_params(length=0)
+        axes.set_title(_wrapped(palette.label(raters[place]), side - 8))
+        axes.spines[:].set_visible(False)
+    figure.supxlabel("Answer", fontsize=8)
+    figure.supylabel("Reference standard", fontsize=8)
+    return figure
+
+
+# ----------------------------------------------------------------------------------------------------- calibration
+def calibration_figure(bins: pd.DataFrame, palette: Palette, width_mm: float) -> Figure:
+    """One square for each class, every model in it."""
+    keys = [key for key in bins["class"].drop_duplicates() if (bins["class"] == key).any()]
+    names = {**palette.class_labels, "top_label": "Most probable class", "all": "All classes"}
+    rows, columns = _grid(len(keys), round(width_mm / 43))
+    models = bins[["participant", "name"]].drop_duplicates()
+    side = width_mm / columns
+    figure = _new_figure(width_mm, rows * (side + 1) + 8 + _LINE_MM * len(models))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    handles: dict[str, Any] = {}
+    for place, axes in enumerate(grid.ravel()):
+        if place >= len(keys):
+            axes.axis("off")
+            continue
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.5, linestyle=":")
+        for model in models.itertuples(index=False):
+            part = bins[(bins["class"] == keys[place]) & (bins["participant"] == model.participant)]
+            style = palette.styles[model.participant, ""]
+            value = part["value"].to_numpy(float)
+            error = np.abs(
+                np.nan_to_num([value - part["lower"].to_numpy(float), part["upper"].to_numpy(float) - value])
+            )
+            handles[model.name] = axes.errorbar(
+                part["mean_probability"],
+                value,
+                yerr=error,
+                linestyle=_DASHES[style.dash],
+                elinewidth=0.7,
+                **_look(style),
+            )
+        _frame_square(axes, names.get(keys[place], keys[place]), side, is_lowest=place + columns >= len(keys))
+        _name_axes(axes, "Mean probability", "Observed share", place, columns, len(keys))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=1, handlelength=3)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------------------ flow
+def flow_figure(flow: pd.DataFrame, width_mm: float) -> Figure:
+    """Boxes from what was imported to what was read and predicted (STARD 2015, item 19)."""
+    cohorts = list(flow.loc[flow["step"] == "cohort", "cohort"])
+    per_row = max(1, min(len(cohorts), int(width_mm // 40)))
+    box_mm = width_mm / per_row - 3
+    excluded = flow[flow["step"] == "excluded"]
+    reasons = [_wrapped(f"{_counted(row)}: {row.what}", width_mm * 0.4) for row in excluded.itertuples(index=False)]
+    side_text = "\n".join(["Excluded", *reasons]) if reasons else ""
+    ends = {name: _cohort_text(flow, name, box_mm) for name in cohorts}
+    tallest = max((text.count("\n") + 1 for text in ends.values()), default=0)
+    rows = -(-len(cohorts) // per_row) if cohorts else 0
+    top_mm, side_mm, end_mm = _box_mm(2), _box_mm(side_text.count("\n") + 1) if side_text else 4.0, _box_mm(tallest)
+    height = top_mm + max(side_mm + 4, 8) + top_mm + rows * (end_mm + 7) + 2
+    figure = Figure(figsize=(width_mm * _MM, min(height, TALLEST_MM) * _MM))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width_mm), ylim=(-height, 0))
+    axes.axis("off")
+    left = width_mm * (0.27 if side_text else 0.5)
+    imported = next(flow[flow["step"] == "imported"].itertuples(index=False))
+    included = next(flow[flow["step"] == "included"].itertuples(index=False))
+    first_y = -1 - top_mm / 2
+    second_y = first_y - top_mm / 2 - max(side_mm + 4, 8) - top_mm / 2
+    _box(axes, left, first_y, f"Imported\n{_counted(imported)}")
+    _arrow(axes, (left, first_y - top_mm / 2), (left, second_y + top_mm / 2))
+    if side_text:
+        middle = (first_y + second_y) / 2
+        _arrow(axes, (left, middle), (width_mm * 0.53, middle))
+        _box(axes, width_mm * 0.53, middle, side_text, align="left")
+    _box(axes, left, second_y, f"Included\n{_counted(included)}")
+    for number, name in enumerate(cohorts):
+        row, column = divmod(number, per_row)
+        x = (column + 0.5) * width_mm / per_row
+        y = second_y - top_mm / 2 - 7 - row * (end_mm + 7) - end_mm / 2
+        if row == 0:
+            bend = y + end_mm / 2 + 3.5
+            axes.plot([left, left, x], [second_y - top_mm / 2, bend, bend], color="black", linewidth=0.6)
+            _arrow(axes, (x, bend), (x, y + _box_mm(ends[name].count("\n") + 1) / 2))
+        _box(axes, x, y, ends[name])
+    return figure
+
+
+def _box_mm(n_lines: int) -> float:
+    """Height of a box."""
+    return 3.55 * n_lines + 2.6
+
+
+def _counted(row: Any) -> str:
+    """Cases, and patients where they are other in number."""
+    cases = f"{row.n_cases} case{'' if row.n_cases == 1 else 's'}"
+    return cases if row.n_cases == row.n_patients else f"{cases} of {row.n_patients} patients"
+
+
+def _cohort_text(flow: pd.DataFrame, cohort: str, box_mm: float) -> str:
+    """The lines of a cohort's box."""
+    lines = []
+    for row in flow[flow["cohort"] == cohort].itertuples(index=False):
+        text = {"cohort": f"{cohort}: {_counted(row)}", "read": f"read: {cell_text(row.n_cases, 'n')}",
+                "predicted": f"predicted by {row.what}: {row.n_cases}"}.get(row.step)  # fmt: skip
+        if text:
+            lines.append(_wrapped(text, box_mm - 3))
+    return "\n".join(lines)
+
+
+def _box(axes: Axes, x: float, y: float, text: str, align: str = "center") -> None:
+    axes.text(x, y, text, ha=align, va="center", linespacing=1.25,
+              bbox={"boxstyle": "square,pad=0.45", "facecolor": "white", "edgecolor": "black",
+                    "linewidth": 0.6})  # fmt: skip
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "-|>", "linewidth": 0.6, "color": "black",
+                                                        "shrinkA": 0, "shrinkB": 0})  # fmt: skip

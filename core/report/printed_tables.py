@@ -1,0 +1,317 @@
+"""Tables as a paper prints them: the paper's own layouts (Tables 1, 2, 4 and 5), and every table of an analysis.
+
+A :class:`PrintedTable` holds strings only, made by :mod:`core.number_text`; CSV, LaTeX, HTML and the report print them.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.analysis import CohortAnalysis, ParticipantAnalysis, StudyAnalysis
+from core.number_text import estimate_text, number_text, shown_table
+from core.statistics.result import Estimate
+from core.study_analysis.case_description import ALL, BaselineRow
+
+#: Tables of points of curves, which are drawn and not printed.
+CURVES = ("roc_points", "reader_average_roc", "decision_curves")
+#: Columns that a printed table leaves out; CSV and Excel have them all.
+_NOT_PRINTED = ("kind", "participant", "first_kind", "second_kind", "first_participant", "second_participant",
+                "confidence_level", "standard_error", "state", "covariance", "has_ratings")  # fmt: skip
+_MOST_RATERS = 3  # side by side, as in the paper's Tables 4 and 5
+_LONG = 40  # rows from which a table goes over several pages
+_PERCENT = {"sensitivity": "Recall (%)", "specificity": "Specificity (%)", "ppv": "PPV (%)", "npv": "NPV (%)"}
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """A table of strings."""
+
+    key: str  # file name without ending
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    spans: tuple[tuple[str, int], ...] = ()  # a header above the header: text and columns under it
+    notes: tuple[str, ...] = ()
+
+    @property
+    def flat_columns(self) -> tuple[str, ...]:
+        """One header for files without spans."""
+        if not self.spans:
+            return self.columns
+        above = [text for text, width in self.spans for _ in range(width)]
+        return tuple(f"{one}: {name}" if one else name for one, name in zip(above, self.columns, strict=True))
+
+    def latex(self) -> str:
+        """With booktabs; long tables with longtable."""
+        return _latex(self)
+
+    def html(self) -> str:
+        """A table that word processors take over with its rules."""
+        return _html(self)
+
+
+# ------------------------------------------------------------------------------------------------ the paper's layouts
+def paper_tables(analysis: StudyAnalysis, declared: str | None = None) -> list[PrintedTable]:
+    """Table 1, and for each cohort Table 2 (models) and Table 4 or 5 (the declared model beside the readers)."""
+    found = [baseline_table(analysis)] if analysis.description.baseline else []
+    for cohort in analysis.cohorts:
+        models = [one for one in cohort.participants if one.kind == "model" and one.has_labels and one.n_cases]
+        readers = [one for one in cohort.participants if one.kind == "reader" and one.has_labels and one.n_cases]
+        models.sort(key=lambda one: one.key != declared)
+        if models:
+            found.append(models_table(analysis, cohort, models))
+        if readers:
+            found.append(raters_table(analysis, cohort, [*models[:1], *readers]))
+    return found
+
+
+def baseline_table(analysis: StudyAnalysis) -> PrintedTable:
+    """Table 1: who was studied."""
+    rows = analysis.description.baseline
+    cohorts = list(dict.fromkeys(row.cohort for row in rows))
+    labels = {one.key: one.label for one in analysis.classes}
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        lines.setdefault((row.variable, row.level), {})[row.cohort] = _baseline_text(row)
+    printed = tuple(
+        (_baseline_name(variable, level, labels), *(of.get(cohort, "") for cohort in cohorts))
+        for (variable, level), of in lines.items()
+    )
+    heads = tuple("All" if cohort == ALL else cohort for cohort in cohorts)
+    return PrintedTable(
+        "table1", "Patients and cases", ("Characteristic", *heads), printed,
+        notes=("Age and sex are of patients, the other rows of cases; cases that were excluded are not counted.",),
+    )  # fmt: skip
+
+
+def _baseline_text(row: BaselineRow) -> str:
+    if row.variable == "age":
+        if row.level == "mean":
+            return number_text(row.value, 1) + (f" ± {number_text(row.spread, 1)}" if row.spread is not None else "")
+        return f"{number_text(row.value, 1)} ({number_text(row.lower, 1)} to {number_text(row.upper, 1)})"
+    if row.variable in ("patients", "cases"):
+        return str(row.n)
+    return f"{row.n} ({number_text(100 * row.share, 1)} %)" if row.share is not None else str(row.n)
+
+
+def _baseline_name(variable: str, level: str, labels: Mapping[str, str]) -> str:
+    names = {("patients", ""): "Patients", ("cases", ""): "Cases", ("age", "mean"): "Age, years, mean ± SD",
+             ("age", "median"): "Age, years, median (quartiles)", ("sex", "F"): "Female",
+             ("sex", "M"): "Male"}  # fmt: skip
+    if (variable, level) in names:
+        return names[variable, level]
+    if variable == "class":
+        return labels.get(level, level)
+    return f"{variable.capitalize()}: {level or 'not known'}"
+
+
+def models_table(
+    analysis: StudyAnalysis, cohort: CohortAnalysis, models: Sequence[ParticipantAnalysis]
+) -> PrintedTable:
+    """The paper's Table 2: models by class."""
+    rows = []
+    for model in models:
+        for place, disease in enumerate(analysis.classes):
+            of_class = model.of_class(disease.key)
+            measures = [_percent(of_class.quantities.get(name)) for name in _PERCENT]
+            kappa = number_text(_value(model.quantities.get("kappa"))) if place == 0 else ""
+            f1 = number_text(_value(of_class.quantities.get("f1")))
+            name = model.name if place == 0 else ""
+            rows.append((name, disease.label, *measures, number_text(of_class.auc.value), f1, kappa))
+    return PrintedTable(
+        f"table2_{file_part(cohort.cohort)}", f"Performance of each model, cohort {cohort.cohort}",
+        ("Model", "Class", *_PERCENT.values(), "AUC", "F1", "Kappa"), tuple(rows), notes=(_KAPPA,),
+    )  # fmt: skip
+
+
+_KAPPA = "Kappa: Cohen's, of the answers against the reference standard."
+
+
+def raters_table(
+    analysis: StudyAnalysis, cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis]
+) -> PrintedTable:
+    """The paper's Tables 4 and 5: a model beside the readers, by class, with intervals."""
+    key, title = (
+        f"table4_{file_part(cohort.cohort)}",
+        f"Performance of the model and the readers, cohort {cohort.cohort}",
+    )
+    level = f"In brackets: {100 * cohort.confidence_level:g} % intervals."
+    labels = [one.short_label for one in analysis.classes]
+    names = [one.identity.label if one.arm and _has_arms(raters) else one.name for one in raters]
+    if len(raters) > _MOST_RATERS:
+        rows = [
+            (name if place == 0 else "", label, *(text for _, text in _measures(one, disease.key, cohort)),
+             _kappa(one) if place == 0 else "")
+            for one, name in zip(raters, names, strict=True)
+            for place, (disease, label) in enumerate(zip(analysis.classes, labels, strict=True))
+        ]  # fmt: skip
+        heads = tuple(head for head, _ in _measures(raters[0], analysis.classes[0].key, cohort))
+        return PrintedTable(key, title, ("Rater", "Class", *heads, "Kappa"), tuple(rows), notes=(level, _KAPPA, _HARD))
+    columns = [_measures(one, disease.key, cohort) for one in raters for disease in analysis.classes]
+    lines = [(columns[0][at][0], *(column[at][1] for column in columns)) for at in range(len(columns[0]))]
+    k = len(labels)
+    kappas = [text for one in raters for text in (_kappa(one), *[""] * (k - 1))]
+    return PrintedTable(
+        key, title, ("Performance", *labels * len(raters)), (*lines, ("Kappa", *kappas)),
+        spans=(("", 1), *((name, k) for name in names)), notes=(level, _KAPPA, _HARD),
+    )  # fmt: skip
+
+
+_HARD = "An AUC without ratings is (sensitivity + specificity) / 2 of the chosen class."
+
+
+def _has_arms(raters: Sequence[ParticipantAnalysis]) -> bool:
+    return len({one.arm for one in raters if one.arm}) > 1
+
+
+def _measures(one: ParticipantAnalysis, key: str, cohort: CohortAnalysis) -> list[tuple[str, str]]:
+    """Rows of the table for one rater and class."""
+    of_class = one.of_class(key)
+    shares = [(head, _percent(of_class.quantities.get(name), has_limits=True)) for name, head in _PERCENT.items()]
+    f1 = of_class.quantities.get("f1")
+    return [*shares, ("AUC", _with_limits(of_class.auc)), ("F1", number_text(_value(f1)))]
+
+
+def _kappa(one: ParticipantAnalysis) -> str:
+    estimate = one.quantities.get("kappa")
+    return "" if estimate is None else _with_limits(estimate)
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value
+
+
+def _percent(estimate: Estimate | None, *, has_limits: bool = False) -> str:
+    """97.7 (93.4 to 99.2): percent without its sign, which the head carries."""
+    if estimate is None or estimate.value is None:
+        return "undefined"
+    text = number_text(100 * estimate.value, 1)
+    if not has_limits or estimate.lower is None or estimate.upper is None:
+        return text
+    return f"{text} ({number_text(100 * estimate.lower, 1)} to {number_text(100 * estimate.upper, 1)})"
+
+
+def _with_limits(estimate: Estimate) -> str:
+    return estimate_text(estimate.value, estimate.lower, estimate.upper)
+
+
+def file_part(name: str) -> str:
+    """A cohort's name as part of a file name."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
+
+
+# ------------------------------------------------------------------------------------------- the tables of an analysis
+def analysis_tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[PrintedTable]:
+    """Every table that is printed: the strings of the screen, without columns that say nothing."""
+    for name, table in tables.items():
+        if name not in CURVES and len(table):
+            yield printed_table(name, table)
+
+
+def printed_table(name: str, table: pd.DataFrame, columns: Sequence[str] | None = None) -> PrintedTable:
+    """A table of an analysis; notes become footnotes, and what is the same in every row stands below once."""
+    shown = shown_table(table)
+    kept = [column for column in shown.columns if column not in _NOT_PRINTED] if columns is None else list(columns)
+    footnotes: dict[str, int] = {}
+    if "notes" in shown.columns and "notes" in kept:
+        kept.remove("notes")
+        marks = [[footnotes.setdefault(part, len(footnotes) + 1) for part in cell.split(" | ") if part]
+                 for cell in shown["notes"]]  # fmt: skip
+        shown = shown.assign(note=[" ".join(f"[{number}]" for number in row) for row in marks])
+        kept.append("note")
+    same = []
+    for column in list(kept):
+        values = set(shown[column])
+        is_same = len(values) == 1 and (len(shown) > 1 or values == {""})
+        if is_same and (values == {""} or column in ("method", "cohort", "arm", "overall_method")):
+            kept.remove(column)
+            if values != {""}:
+                same.append(f"{heading(column)}: {values.pop()}.")
+    rows = tuple(tuple(row) for row in shown[kept].itertuples(index=False, name=None))
+    notes = (*same, *(f"[{number}] {text}" for text, number in footnotes.items()))
+    return PrintedTable(name, heading(name), tuple(map(heading, kept)), rows, notes=notes)
+
+
+def heading(column: str) -> str:
+    """A column's name as a heading."""
+    names = {"n": "n", "value": "value", "p_value": "p", "p_holm": "p (Holm)", "p_exact": "p (McNemar)",
+             "p_mid": "mid-p", "p_chi_squared": "p (chi-squared)", "p_chi_squared_yates": "p (Yates)",
+             "p_clustered": "p (between patients)", "p_leisenring": "p (Leisenring)", "auc": "AUC", "mrmc": "MRMC",
+             "dbm": "MRMC by Dorfman-Berbaum-Metz", "mcnemar": "Accuracy of pairs", "delong": "AUC of pairs",
+             "first_auc": "AUC of the first", "second_auc": "AUC of the second", "df": "df", "df1": "df1",
+             "df2": "df2", "mrmc_components": "MRMC: components"}  # fmt: skip
+    return names.get(column) or column.replace("_", " ").capitalize()
+
+
+# ------------------------------------------------------------------------------------------------------------- LaTeX
+_TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": r"\textminus{}", "±": r"\textpm{}",
+        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # fmt: skip
+
+
+def tex_text(text: str) -> str:
+    """A text that LaTeX prints as it is."""
+    return "".join(_TEX.get(sign, sign) for sign in text)
+
+
+def _latex(table: PrintedTable) -> str:
+    is_long = len(table.rows) > _LONG
+    heads = []
+    if table.spans:
+        cells, rules, at = [], [], 1
+        for text, width in table.spans:
+            cells.append(tex_text(text) if width == 1 else rf"\multicolumn{{{width}}}{{c}}{{{tex_text(text)}}}")
+            rules += [rf"\cmidrule(lr){{{at}-{at + width - 1}}}"] if text else []
+            at += width
+        heads = [" & ".join(cells) + r" \\", " ".join(rules)]
+    heads.append(" & ".join(map(tex_text, table.columns)) + r" \\")
+    body = [" & ".join(map(tex_text, row)) + r" \\" for row in table.rows]
+    places = "l" * len(table.columns)
+    caption = rf"\caption{{{tex_text(table.title)}}}"
+    label = rf"\label{{tab:{table.key}}}"
+    notes = [rf"\par\smallskip\footnotesize {tex_text(' '.join(table.notes))}"] if table.notes else []
+    if is_long:
+        lines = [r"% needs \usepackage{booktabs,longtable}", rf"\begin{{longtable}}{{{places}}}",
+                 caption + label + r" \\", r"\toprule", *heads, r"\midrule", r"\endhead",
+                 r"\bottomrule", r"\endfoot", *body, r"\end{longtable}", *notes]  # fmt: skip
+    else:
+        lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering", caption, label,
+                 rf"\begin{{tabular}}{{{places}}}", r"\toprule", *heads, r"\midrule", *body, r"\bottomrule",
+                 r"\end{tabular}", *notes, r"\end{table}"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+# -------------------------------------------------------------------------------------------------------------- HTML
+_RULE = "border-{side}:1.5pt solid black"
+_CELL = "padding:2pt 6pt;text-align:left;vertical-align:top"
+
+
+def _html(table: PrintedTable) -> str:
+    """Inline styles, which survive pasting into a word processor."""
+    top, bottom, thin = _RULE.format(side="top"), _RULE.format(side="bottom"), "border-bottom:0.75pt solid black"
+    parts = [f'<table style="border-collapse:collapse;font:8pt sans-serif;{top};{bottom}">',
+             f'<caption style="text-align:left;padding:4pt 6pt"><b>{html.escape(table.title)}</b></caption>',
+             "<thead>"]  # fmt: skip
+    if table.spans:
+        cells = [f'<th colspan="{width}" style="{_CELL};{thin if text else ""}">{html.escape(text)}</th>'
+                 for text, width in table.spans]  # fmt: skip
+        parts.append(f"<tr>{''.join(cells)}</tr>")
+    parts.append("<tr>" + "".join(f'<th style="{_CELL};{thin}">{html.escape(name)}</th>' for name in table.columns))
+    parts.append("</tr></thead><tbody>")
+    parts += ["<tr>" + "".join(f'<td style="{_CELL}">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+              for row in table.rows]  # fmt: skip
+    parts.append("</tbody></table>")
+    parts += [f'<p style="font:8pt sans-serif;margin:2pt 6pt">{html.escape(note)}</p>' for note in table.notes]
+    return "\n".join(parts) + "\n"
+
+
+def html_page(title: str, body: str) -> str:
+    """A page of its own around tables."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title></head>\n'
+        f'<body style="background:white;color:black">\n{body}</body></html>\n'
+    )

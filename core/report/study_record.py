@@ -1,0 +1,82 @@
+"""All that a report or a bundle tells of a study, gathered once: data, analysis, protocol, what happened, with what."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from core.analysis import StudyAnalysis, StudyData
+from core.protocol import Protocol
+from core.settings import PROJECT_FOLDER
+
+#: Packages that a number may depend on.
+_PACKAGES = ("numpy", "scipy", "statsmodels", "scikit-learn", "pandas", "matplotlib", "onnxruntime", "torch")
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Something that went otherwise than planned, or that a reader of the paper must know."""
+
+    what: str
+    count: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyRecord:
+    """A study as its report tells it."""
+
+    key: str
+    title: str
+    data: StudyData
+    analysis: StudyAnalysis
+    options: Mapping[str, Any]  # of the analysis, as keywords of core.analysis.analyse
+    protocol: Protocol | None = None  # None: the readings were made elsewhere
+    protocol_version: int | None = None
+    is_synthetic: bool = False
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # readings, predictions, ...: as they are stored
+    trail: pd.DataFrame | None = None
+    deviations: tuple[Deviation, ...] = ()
+    model_cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # model key -> card
+    source: str = ""  # of readings made elsewhere: the files
+    notes: tuple[str, ...] = ()  # about the files
+
+    @property
+    def is_blinded_here(self) -> bool:
+        """Whether the readings were made under this program's blinding."""
+        return self.protocol is not None
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Seeds that anything of the study was drawn with."""
+        return {} if self.protocol is None else {"reading orders": self.protocol.order.seed}
+
+
+#: What must stand beside every result of readings that this program did not put before the readers.
+NOT_BLINDED_HERE = (
+    "These readings were made elsewhere. This program did not put the cases before the readers and cannot say whether "
+    "they were blinded to the reference standard, to the model or to each other."
+)
+
+
+def program_version() -> str:
+    """Version of this program."""
+    with (PROJECT_FOLDER / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def versions() -> dict[str, str]:
+    """This program, Python and the packages that a number may depend on."""
+    found = {"Reading Room": program_version(), "Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # torch is not installed where models are only served
+    return found

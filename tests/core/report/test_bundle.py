@@ -1,0 +1,214 @@
+"""A bundle proves itself: whole, unchanged, and its tables follow from its readings; anything else is named."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import pandas as pd
+import pytest
+from openpyxl import load_workbook
+
+from actions.bundle import bundle_of
+from core.analysis import COLUMNS, analyse
+from core.errors import ManifestError
+from core.number_text import shown_table
+from core.report.bundle import (
+    MANIFEST,
+    check_bundle,
+    is_bundle,
+    read_bundle,
+    result_files,
+    table_csv,
+    with_dictionary,
+    write_bundle,
+)
+from core.report.dictionary import dictionary_rows
+from core.report.excel_file import archive_bytes
+from core.report.figures import figure_plans, render
+from core.report.file_analysis import analyse_file
+from core.report.printed_tables import analysis_tables, paper_tables, tex_text
+from core.report.study_record import StudyRecord
+from tests.core.analysis_studies import KEYS, simulated_study
+
+OPTIONS = {"confidence_level": 0.95, "margin": 0.05, "missing": "common"}
+
+
+@pytest.fixture(scope="module")
+def record():
+    data = simulated_study(n_cases=60, readers=2, models=1, arms=("unaided", "aided"), missing=0.1, has_about=True,
+                           repeats=8)  # fmt: skip
+    return StudyRecord("s", "A study", data, analyse(data, **OPTIONS), OPTIONS, source="two files")
+
+
+@pytest.fixture(scope="module")
+def bundle(record, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "s.zip"
+    path.write_bytes(bundle_of(record, widths_mm=(84,)))
+    return path
+
+
+def changed(bundle, path, *, is_hashed, **contents):
+    """A copy with other files, the manifest adapted to them or not."""
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(files[MANIFEST])
+    for name, change in contents.items():
+        files[name] = change(files[name])
+        if is_hashed:
+            manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
+    files[MANIFEST] = json.dumps(manifest).encode()
+    path.write_bytes(archive_bytes(files))
+    return check_bundle(read_bundle(path)).problems
+
+
+def test_the_same_study_gives_the_same_bytes(record, bundle):
+    assert bundle_of(record, widths_mm=(84,)) == bundle.read_bytes()
+
+
+def test_a_bundle_is_good_and_gives_the_same_numbers_elsewhere(record, bundle):
+    check = check_bundle(read_bundle(bundle))
+    assert check.is_good
+    assert check.n_tables > 60
+    found = analyse_file(bundle)
+    for name, table in record.analysis.to_tables().items():
+        pd.testing.assert_frame_equal(found.analysis.to_tables()[name], table, obj=name)
+    assert found.analysis.cohorts[0].answer == record.analysis.cohorts[0].answer
+    assert any("whole" in note for note in found.notes)
+
+
+TABLE = "tables/csv/summary.csv"
+
+
+@pytest.mark.parametrize("name", [TABLE, "tables/latex/auc.tex", "paper/csv/table4_internal.csv", "data/analysis.csv",
+                                  "figures/roc_internal_84mm.svg"])  # fmt: skip
+def test_a_changed_file_is_named(bundle, tmp_path, name):
+    problems = changed(bundle, tmp_path / "b.zip", is_hashed=False, **{name: lambda text: text + b" "})
+    assert any(problem.startswith(f"{name}: was changed") for problem in problems)
+
+
+def test_a_forged_number_with_a_forged_hash_is_found(record, bundle, tmp_path):
+    value = repr(float(record.analysis.to_tables()["summary"]["value"].iloc[0])).encode()
+    problems = changed(bundle, tmp_path / "b.zip", is_hashed=True, **{TABLE: lambda text: text.replace(value, b"0.99")})
+    assert problems == (f"{TABLE}: differs from what the readings give",)
+
+
+def test_a_forged_reading_with_a_forged_hash_is_found(bundle, tmp_path):
+    def change(content):
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        at = table.index[(table["kind"] == "reader") & (table["label"] == "graves")][0]
+        table.loc[at, "label"] = "tumor"
+        return table.to_csv(index=False).encode()
+
+    problems = changed(bundle, tmp_path / "b.zip", is_hashed=True, **{"data/analysis.csv": change})
+    assert f"{TABLE}: differs from what the readings give" in problems
+
+
+def test_a_cell_of_the_workbook_is_compared(bundle, tmp_path):
+    def change(content):
+        book = load_workbook(io.BytesIO(content))
+        book["summary"]["I2"] = 0.123
+        stream = io.BytesIO()
+        book.save(stream)
+        return stream.getvalue()
+
+    problems = changed(bundle, tmp_path / "b.zip", is_hashed=True, **{"tables/tables.xlsx": change})
+    assert problems == ("tables/tables.xlsx: differs from what the readings give",)
+
+
+def test_a_file_more_and_a_file_less_are_named(bundle, tmp_path):
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    del files["README.txt"]
+    path = tmp_path / "b.zip"
+    path.write_bytes(archive_bytes({**files, "more.txt": b""}))
+    assert set(check_bundle(read_bundle(path)).problems) == {
+        "more.txt: is not in the manifest",
+        "README.txt: is missing",
+    }
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"case,truth\n"])
+def test_what_is_no_bundle_is_refused(tmp_path, content):
+    path = tmp_path / "x.zip"
+    path.write_bytes(content)
+    assert not is_bundle(path)
+    with pytest.raises(ManifestError, match="whole zip"):
+        read_bundle(path)
+    path.write_bytes(archive_bytes({"a": b"b"}))
+    with pytest.raises(ManifestError, match=r"manifest\.json"):
+        read_bundle(path)
+
+
+def test_every_column_of_every_file_has_a_meaning(bundle, record):
+    files = read_bundle(bundle).files
+    rows = list(pd.read_csv(io.BytesIO(files["data/dictionary.csv"]), keep_default_na=False).itertuples(index=False))
+    assert not [row for row in rows if not row.meaning]
+    told = dictionary_rows({f"tables/csv/{name}.csv": columns for name, columns in COLUMNS.items()}, {})
+    assert not [row for row in told if not row[2]]
+    assert {row.file for row in rows} >= {"data/analysis.csv", *(f"tables/csv/{name}.csv" for name in COLUMNS)}
+
+
+def test_every_table_is_the_same_strings_in_csv_excel_latex_and_html(record):
+    """All digits in CSV, 16 in Excel; the strings of the screen in LaTeX, HTML and the column ``estimate`` of all."""
+    tables = record.analysis.to_tables()
+    files = result_files(record.analysis)
+    book = load_workbook(io.BytesIO(files["tables/tables.xlsx"]))
+    printed = {table.key: table for table in analysis_tables(tables)}
+    for name, table in tables.items():
+        lines = files[f"tables/csv/{name}.csv"].decode("utf-8-sig").splitlines()
+        cells = [["" if cell is None else repr(cell) if isinstance(cell, float) else str(cell) for cell in row]
+                 for row in book[name].iter_rows(values_only=True)]  # fmt: skip
+        found = list(pd.read_csv(io.BytesIO(files[f"tables/csv/{name}.csv"]), dtype=str, keep_default_na=False)
+                     .itertuples(index=False, name=None))  # fmt: skip
+        assert len(lines) == len(table) + 1
+        for row, wanted in zip(cells[1:], found, strict=True):
+            for one, other in zip(row, wanted, strict=True):
+                same = one == other or one == other.removeprefix("'")
+                assert same or float(one) == pytest.approx(float(other), rel=1e-15), (name, one, other)
+        if name in printed:
+            shown = shown_table(table)
+            tex, page = (files[f"tables/{kind}/{name}.{end}"].decode() for kind, end in
+                         (("latex", "tex"), ("html", "html")))  # fmt: skip
+            for text in shown.get("estimate", pd.Series(dtype=object)):
+                assert tex_text(text) in tex
+                assert f">{text}</td>" in page
+            for row in printed[name].rows:
+                assert " & ".join(map(tex_text, row)) in tex
+
+
+def test_the_papers_tables_hold_the_analysis(record):
+    tables = {table.key: table for table in paper_tables(record.analysis)}
+    assert set(tables) == {"table1", "table2_internal", "table4_internal"}
+    assert tables["table2_internal"].columns[:3] == ("Model", "Class", "Recall (%)")
+    cohort = record.analysis.cohort("internal")
+    model = next(one for one in cohort.participants if one.kind == "model")
+    for row, key in zip(tables["table2_internal"].rows, KEYS, strict=True):
+        assert row[2] == f"{100 * model.of_class(key).quantities['sensitivity'].value:.1f}"
+    for table in tables.values():
+        assert {len(row) for row in table.rows} == {len(table.columns)} == {len(table.flat_columns)}
+        assert "undefined" not in table.latex()
+
+
+def test_a_figure_is_of_its_width_at_eight_points_on_white(record):
+    for plan in figure_plans(record.analysis):
+        for width in (84, 174):
+            svg = render(plan, width, ("svg",))["svg"].decode()
+            points = float(svg.split('width="')[1].split("pt")[0])
+            assert points == pytest.approx(width / 25.4 * 72, abs=0.01), plan.name
+            assert "fill: #ffffff" in svg
+
+
+def test_the_manifest_of_a_file_study_says_that_it_was_not_blinded_here(bundle):
+    opened = read_bundle(bundle)
+    assert opened.manifest["is_blinded_here"] is False
+    assert opened.protocol is None
+    assert b"cannot say whether they were blinded" in opened.files["README.txt"]
+
+
+def test_a_bundle_without_figures_is_checked_as_well(record, tmp_path):
+    files = with_dictionary({"data/analysis.csv": b"x", "tables/csv/a.csv": table_csv(pd.DataFrame({"n": [1]}))},
+                            record.data.classes)  # fmt: skip
+    path = tmp_path / "b.zip"
+    path.write_bytes(write_bundle(files, {"analysis": {}, "classes": [], "declared_model": None}))
+    assert any("cannot be made" in problem for problem in check_bundle(read_bundle(path)).problems)
