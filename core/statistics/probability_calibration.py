@@ -25,9 +25,10 @@ from math import sqrt
 from typing import Any, Literal
 
 import numpy as np
-import statsmodels.api as sm
 from numpy.typing import ArrayLike
 from scipy import special, stats
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM  # statsmodels.api would load all of it
 
 from core.errors import StatisticsInputError
 from core.statistics.case_mean import mean_over_cases
@@ -369,7 +370,7 @@ def _why_no_slope(is_positive: BoolArray, row: FloatArray) -> str | None:
 
 def _fit(is_positive: BoolArray, design: FloatArray, offset: FloatArray | None, group: IntArray | None) -> Any:
     """Logistic regression by statsmodels, with the covariance between patients where there are groups."""
-    model = sm.GLM(is_positive.astype(np.float64), design, family=sm.families.Binomial(), offset=offset)
+    model = GLM(is_positive.astype(np.float64), design, family=Binomial(), offset=offset)
     if group is None:
         return model.fit(tol=1e-12)
     return model.fit(tol=1e-12, cov_type="cluster", cov_kwds={"groups": group})
