@@ -39,11 +39,15 @@ person_app = typer.Typer(help="People: create, list, new password, let in and ou
 model_app = typer.Typer(help="Register a trained model in the store, list the models.", no_args_is_help=True)
 store_app = typer.Typer(help="PostgreSQL: the role of readers.", no_args_is_help=True)
 audit_app = typer.Typer(help="Show the audit trail, hold it against the store, print a receipt.", no_args_is_help=True)
+images_app = typer.Typer(
+    no_args_is_help=True, help="Images outside of the database, for stores above some ten gigabytes."
+)
 app.add_typer(study_app, name="study")
 app.add_typer(person_app, name="person")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
 app.add_typer(store_app, name="store")
+app.add_typer(images_app, name="images")
 
 #: Tables that go into a file or a pipe get room; a terminal has the width that it has.
 console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 200))
@@ -106,7 +110,15 @@ def store() -> Repository:
             "or 'make run' for the demo; if it lies elsewhere, correct READING_ROOM_DATA_DIR or "
             "READING_ROOM_DATABASE_URL."
         )
-    return Repository(open_store(url), OPERATOR, notary=Notary(get_settings().data_folder))
+    return operator(open_store(url))
+
+
+def operator(engine: Any) -> Repository:
+    """Who acts at the terminal."""
+    from db.image_store import images_at
+
+    settings = get_settings()
+    return Repository(engine, OPERATOR, notary=Notary(settings.data_folder), images=images_at(settings.image_url))
 
 
 def store_or_new() -> Repository:
@@ -114,7 +126,7 @@ def store_or_new() -> Repository:
     url = store_url(get_settings())
     get_settings().make_data_folder()
     engine = open_store(url) if store_exists(url) else create_store(url)
-    return Repository(engine, OPERATOR, notary=Notary(get_settings().data_folder))
+    return operator(engine)
 
 
 def one_study(repository: Repository, key: str) -> str:
@@ -892,6 +904,34 @@ def audit_verify(
 def audit_receipt() -> None:
     """Print where the audit trail ends, to be deposited where nobody of this institution can change it."""
     say(store().audit_head().receipt)
+
+
+@images_app.command("move")
+def images_move(
+    back: Annotated[bool, typer.Option("--back", help="into the database again")] = False,
+) -> None:
+    """Move the images of all studies out of the database to READING_ROOM_IMAGE_URL; readers may go on reading.
+
+    A move that was stopped goes on when it is called again. Back the folder or bucket up as the store.
+    """
+    repository = store()
+    with progress_bar() as report:
+        moved = repository.move_images(is_back=back, progress=report)
+    inside, outside = repository.count_images()
+    say(f"{moved} images moved; {inside} lie in the database, {outside} outside of it.")
+    if moved and not back:
+        say("The file of a SQLite store keeps its size and fills its room again; a backup made now is small.")
+
+
+@images_app.command("check")
+def images_check() -> None:
+    """Read every image that lies outside of the database; exit status 1 where one is missing or changed."""
+    problems = store().check_images()
+    for problem in problems:
+        say(f"TOUCHED: {problem}", markup=False)
+    if not problems:
+        say("Every image that lies outside of the database is as it was.")
+    raise typer.Exit(1 if problems else 0)
 
 
 @app.command("audit-blinding")

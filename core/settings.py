@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         (), description="addresses or networks of proxies whose X-Forwarded-For counts, with commas between them"
     )
 
+    image_url: str = Field(
+        "", repr=False, description="folder or bucket of the images that `images move` took out of the database"
+    )
+
     @field_validator("data_dir", "backup_folder", "database_url", "reader_database_url")
     @classmethod
     def _in_utf8(cls, given: Path | str | None) -> Path | str | None:

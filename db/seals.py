@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from db.image_store import sha256_of_stored
 from db.tables import (
     AlteredAnswerRow,
     Base,
@@ -195,7 +196,7 @@ def seals_of_study(db_session: Session, study: StudyRow, *, before_event: int, m
 def _plain(column: sa.Column[Any], value: Any) -> Any:
     """A value as JSON that reads the same before and after it was stored, on both engines."""
     if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
+        return sha256_of_stored(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
     if isinstance(column.type, sa.Double | sa.REAL) and value is not None:

@@ -1,7 +1,7 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
-access: who may · sign_in · people · studies, study_roles · members, orders · cases, case_import · reading, reveals ·
-model · results, study_data · simulation · audit
+access: who may · sign_in · people · studies, study_roles · members, orders · cases, case_import, image_files ·
+reading, reveals · model · results, study_data · simulation · audit
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from db.repository.access import OPERATOR, SESSION_HOURS
 from db.repository.audit import AuditRepository
 from db.repository.case_import import ImportRepository
 from db.repository.cases import CaseRepository
+from db.repository.image_files import ImageFileRepository
 from db.repository.members import MemberRepository
 from db.repository.model import ModelRepository
 from db.repository.reveals import RevealRepository
@@ -27,6 +28,7 @@ class Repository(
     MemberRepository,
     CaseRepository,
     ImportRepository,
+    ImageFileRepository,
     RevealRepository,
     ModelRepository,
     StudyDataRepository,

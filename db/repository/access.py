@@ -21,6 +21,7 @@ from core.study import Person, Role, Study, StudyState
 from db.audit import Deed, append_events
 from db.engine import reading, writing
 from db.engine_failures import translated_failures
+from db.image_store import Images
 from db.notary import Notary
 from db.password_hashing import PASSWORDS, Passwords
 from db.protocols import protocol_from_json
@@ -151,6 +152,8 @@ class RepositoryBase:
         How long a sign-in lasts, hours.
     reader_engine : Engine, optional
         From :func:`db.reader_role.open_reader_engine`.
+    images : Images
+        Where the PNGs are that are not in their rows.
     """
 
     def __init__(
@@ -164,6 +167,7 @@ class RepositoryBase:
         clock: Callable[[], datetime] = utc_now,
         session_hours: float = SESSION_HOURS,
         reader_engine: Engine | None = None,
+        images: Images = Images(),  # noqa: B008  # without state: every PNG is in its row
     ) -> None:
         self.engine = engine
         self._reader_engine = reader_engine
@@ -173,6 +177,7 @@ class RepositoryBase:
         self._passwords = passwords
         self._clock = clock
         self._session_hours = session_hours
+        self._images = images
         self._asked: frozenset[Role] = frozenset()
         self._may_be_before_change = False
 

@@ -13,6 +13,7 @@ from core.errors import ConflictError, InputError, NotFoundError
 from core.imaging import Giveaway, ImageFacts, decode_png, find_giveaways
 from core.protocol import Arm, Protocol, class_key
 from core.study import LeftSide, Role, StudyState
+from db.image_store import Images
 from db.records import CaseImage, CaseInfo, CohortCount, ViewInfo
 from db.repository.access import RepositoryBase, allowed, require_state
 from db.tables import (
@@ -181,14 +182,14 @@ class CaseRepository(RepositoryBase):
         if found is None:
             with_view = f" with the view '{view}'" if view else ""
             raise NotFoundError(f"Study '{study_key}' has no case '{case}'{with_view}. Fix: check the case id.")
-        return case_image_of(case, found)
+        return case_image_of(case, found, self._images)
 
 
-def case_image_of(case: str, found: Any) -> CaseImage:
+def case_image_of(case: str, found: Any, images: Images) -> CaseImage:
     """A view of a case from its stored form."""
     return CaseImage(
         case=case,
-        pixels=decode_png(found.png),
+        pixels=decode_png(images.png(found.png)),
         pixel_spacing_mm=found.pixel_spacing_mm,
         view=found.view_name,
         left_side=None if found.left_side is None else LeftSide(found.left_side),

@@ -155,7 +155,7 @@ class ModelRepository(RepositoryBase):
                     .limit(batch_size)
                 ).all()
             for found in rows:
-                yield case_image_of(found[0], found)
+                yield case_image_of(found[0], found, self._images)
             if len(rows) < batch_size:
                 return
             after = rows[-1][0]

@@ -141,7 +141,9 @@ class ReadingRepository(RepositoryBase):
                 .where(CaseImageRow.case_id == presentation.case_id)
                 .order_by(CaseImageRow.view_number)
             ).all()
-        return ReadingImage(tuple(_view(canvases[each.view_number], each) for each in found))
+        return ReadingImage(
+            tuple(_view(canvases[each.view_number], each, self._images.png(each.png)) for each in found)
+        )
 
     @allowed(Role.READER)
     def record_shown(self, presentation_id: str) -> None:
@@ -446,10 +448,10 @@ def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revisio
     )
 
 
-def _view(canvas: Canvas, found: sa.Row[Any]) -> ReadingView:
+def _view(canvas: Canvas, found: sa.Row[Any], png: bytes) -> ReadingView:
     """One picture as every reader sees it."""
     return ReadingView(
-        pixels=laid_on(canvas, decode_png(found.png)),
+        pixels=laid_on(canvas, decode_png(png)),
         unit=canvas.unit,
         name=found.view_name,
         pixel_spacing_mm=found.pixel_spacing_mm,

@@ -9,6 +9,7 @@ from core.settings import get_settings
 from core.study import Person
 from db import OPERATOR, Notary, Repository, open_store, store_url
 from db.backup_schedule import BackupSchedule
+from db.image_store import Images, images_at
 from db.reader_role import open_reader_engine
 from db.watch import StoreWatch
 
@@ -47,6 +48,7 @@ def repository(actor: Person | None, token: str | None = None) -> Repository:
         notary=notary(),
         session_hours=get_settings().session_hours,
         reader_engine=reader_engine(),
+        images=images(),
     )
 
 
@@ -60,6 +62,12 @@ def store_watch() -> StoreWatch:
 def notary() -> Notary:
     """Who signs the audit trail."""
     return Notary(get_settings().data_folder)
+
+
+@lru_cache(maxsize=1)
+def images() -> Images:
+    """Where the images are that are not in the database."""
+    return images_at(get_settings().image_url)
 
 
 @lru_cache(maxsize=1)
