@@ -343,6 +343,42 @@ def person_password(login: str) -> None:
     say(f"{login}: new password [bold]{password}[/] (shown only now)")
 
 
+@person_app.command("invite")
+def person_invite(
+    note: Annotated[str, typer.Argument(help="for whom, such as: 'Dr Ben, Ulm'")],
+    role: Annotated[Role, typer.Option(help="part in the study, or what the account is for")] = Role.READER,
+    study: Annotated[str, typer.Option("--study", "-s", help="key of the study; none: an account only")] = "",
+    cohort: CohortOption = None,
+    days: Annotated[float, typer.Option(help="how long the invitation holds")] = 14,
+) -> None:
+    """Print a link with which one person makes an account, once, with a password that nobody else ever knew."""
+    made = store_or_new().invite(role, note, study_key=study or None, cohorts=cohort, days=days)
+    say(f"Invitation {made.invitation_id[:8]}, until {made.expires_at:%Y-%m-%d %H:%M} UTC. The link (shown only now):")
+    say(f"  ADDRESS OF THE SERVER{get_settings().base_path}/invitation#{made.token}", markup=False)
+
+
+@person_app.command("invitations")
+def person_invitations() -> None:
+    """List the invitations: open, used, taken back."""
+    rows: list[list[object]] = [
+        [i.invitation_id[:8], i.note, i.role, i.study_key, f"{i.expires_at:%Y-%m-%d %H:%M}",
+         f"used by {i.used_by}" if i.used_at else "taken back" if i.revoked_at else "open"]
+        for i in store().invitations()
+    ]  # fmt: skip
+    show_table("Invitations", ["invitation", "for", "role", "study", "until, UTC", ""], rows)
+
+
+@person_app.command("revoke")
+def person_revoke(invitation: Annotated[str, typer.Argument(help="first digits, as listed")]) -> None:
+    """Take back an invitation that was not used."""
+    repository = store()
+    found = [i.invitation_id for i in repository.invitations() if i.invitation_id.startswith(invitation)]
+    if len(found) != 1:
+        raise NotFoundError(f"There is no single invitation '{invitation}'. Fix: see 'person invitations'.")
+    repository.revoke_invitation(found[0])
+    say(f"Invitation {invitation} was taken back.")
+
+
 @person_app.command("deactivate")
 def person_deactivate(login: str) -> None:
     """Let somebody in no more: sign-ins end at once, readings stay."""
@@ -420,6 +456,24 @@ def study_remove_coordinator(login: str, study: StudyOption = "") -> None:
 def study_remove_statistician(login: str, study: StudyOption = "") -> None:
     """End a statistician's part in a study at once."""
     _end_part(login, study, Role.STATISTICIAN)
+
+
+@study_app.command("remove-reader")
+def study_remove_reader(login: str, study: StudyOption = "") -> None:
+    """Take a reader who has read nothing out of a study."""
+    repository = store()
+    repository.remove_reader(one_study(repository, study), login)
+    say(f"{login} takes no part any more.")
+
+
+@study_app.command("withdraw-reader")
+def study_withdraw_reader(
+    login: str, reason: Annotated[str, typer.Option(help="why; stands in the trail")], study: StudyOption = ""
+) -> None:
+    """End a reader's part for good; the readings stay, marked in exports."""
+    repository = store()
+    repository.withdraw_reader(one_study(repository, study), login, reason)
+    say(f"{login} reads no more; what was read stays.")
 
 
 def _add_part(login: str, study: str, role: Role) -> None:

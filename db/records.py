@@ -63,6 +63,40 @@ class MyProgress:
 
 
 @dataclass(frozen=True)
+class NewInvitation:
+    """An invitation that was just made; the token is kept nowhere else."""
+
+    invitation_id: str
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class InvitationOffer:
+    """What an invitation is for, as whoever has the link may know."""
+
+    role: Role
+    study_title: str | None  # none: an account without a part in a study
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """An invitation as who made it sees it."""
+
+    invitation_id: str
+    note: str  # for whom
+    role: Role
+    study_key: str | None
+    cohorts: tuple[str, ...]  # none: what the protocol says
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    used_at: datetime | None
+    used_by: str | None  # login
+
+
+@dataclass(frozen=True)
 class PasswordSet:
     """Somebody else gave a person a password, or changed the address under which the person signs in."""
 

@@ -94,8 +94,11 @@ class Ledger:
             study.deviations.add((detail["login"], detail["kind"]))
         elif event.action == "study.role":
             study.roles[detail["login"], detail["role"]] = not detail["is_ended"]
-        elif event.action == "study.reader" and study.orders is not None and "order" in detail:
-            study.orders[detail["login"]] = detail["order"]
+        elif event.action in ("study.reader", "study.reader-withdrawn") and study.orders is not None:
+            if "order" in detail:
+                study.orders[detail["login"]] = detail["order"]
+        elif event.action == "study.reader-removed" and study.orders is not None:
+            study.orders.pop(detail["login"], None)
         elif event.action == "reading.save":
             study.readings[detail["reader"], detail["position"], detail["revision"]] = detail["seal"]
         elif event.action == "model.predict" and "seal" in detail:

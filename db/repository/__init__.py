@@ -1,7 +1,7 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
-access: who may · sign_in · people · studies, study_roles · members, orders · cases, case_import, image_files ·
-reading, reveals · model · results, study_data · simulation · audit
+access: who may · sign_in · people, invitations · studies, study_roles · members, leaving, orders · cases,
+case_import, image_files · reading, reveals · model · results, study_data · simulation · audit
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from db.repository.audit import AuditRepository
 from db.repository.case_import import ImportRepository
 from db.repository.cases import CaseRepository
 from db.repository.image_files import ImageFileRepository
-from db.repository.members import MemberRepository
+from db.repository.invitations import InvitationRepository
+from db.repository.leaving import LeavingRepository
 from db.repository.model import ModelRepository
 from db.repository.reveals import RevealRepository
 from db.repository.sign_in import SignInRepository
@@ -25,7 +26,8 @@ __all__ = ["OPERATOR", "SESSION_HOURS", "Repository"]
 class Repository(
     SignInRepository,
     StudyRepository,
-    MemberRepository,
+    InvitationRepository,
+    LeavingRepository,
     CaseRepository,
     ImportRepository,
     ImageFileRepository,

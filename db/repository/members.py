@@ -57,40 +57,52 @@ class MemberRepository(RepositoryBase):
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
             require_state(row, "adding a reader", StudyState.DRAFT, StudyState.OPEN)
-            protocol = self._protocol(db_session, row)
-            chosen = _chosen_cohorts(db_session, row, protocol, cohorts)
-            _check_group(protocol, group)
             person = person_row(db_session, login)
-            refuse_second_part(db_session, row, person, Role.READER)
-            if person.is_simulated:
-                require_synthetic(row)
-            member = db_session.get(StudyMemberRow, (row.study_id, person.person_id))
-            if member is not None and row.state != StudyState.DRAFT:
-                raise ConflictError(f"'{login}' takes part in study '{study_key}' already.")
-            if protocol.design is Design.CROSSOVER and group is None:
-                group = next_group(db_session, row) if member is None else member.reader_group
-            if member is None:
-                member = StudyMemberRow(study_id=row.study_id, person_id=person.person_id, added_at=self._clock())
-                member.arms, member.order_seed, member.order_algorithm = [], protocol.order.seed, ""
-            member.cohorts, member.reader_group = chosen, group
-            db_session.add(member)
-            db_session.flush()
-            count = make_order(db_session, row, protocol, person, member)
-            db_session.flush()
-            self._audit(
-                db_session,
-                "study.reader",
-                study_key,
-                login=person.login,
-                cohorts=member.cohorts,
-                arms=member.arms,
-                group=member.reader_group,
-                n_presentations=count,
-                order_seed=member.order_seed,
-                order_algorithm=member.order_algorithm,
-                order=seal_of_order(db_session, row, person.person_id),
-            )
-            return _member_of(member, person, count)
+            return self._enrol(db_session, row, person, cohorts=cohorts, group=group)
+
+    def _enrol(
+        self,
+        db_session: Session,
+        row: StudyRow,
+        person: PersonRow,
+        *,
+        cohorts: Sequence[str] | None,
+        group: int | None = None,
+    ) -> StudyMember:
+        """Store a reader's part and order in a study that takes readers."""
+        protocol = self._protocol(db_session, row)
+        chosen = chosen_cohorts(db_session, row, protocol, cohorts)
+        _check_group(protocol, group)
+        refuse_second_part(db_session, row, person, Role.READER)
+        if person.is_simulated:
+            require_synthetic(row)
+        member = db_session.get(StudyMemberRow, (row.study_id, person.person_id))
+        if member is not None and row.state != StudyState.DRAFT:
+            raise ConflictError(f"'{person.login}' takes part in study '{row.study_key}' already.")
+        if protocol.design is Design.CROSSOVER and group is None:
+            group = next_group(db_session, row) if member is None else member.reader_group
+        if member is None:
+            member = StudyMemberRow(study_id=row.study_id, person_id=person.person_id, added_at=self._clock())
+            member.arms, member.order_seed, member.order_algorithm = [], protocol.order.seed, ""
+        member.cohorts, member.reader_group = chosen, group
+        db_session.add(member)
+        db_session.flush()
+        count = make_order(db_session, row, protocol, person, member)
+        db_session.flush()
+        self._audit(
+            db_session,
+            "study.reader",
+            row.study_key,
+            login=person.login,
+            cohorts=member.cohorts,
+            arms=member.arms,
+            group=member.reader_group,
+            n_presentations=count,
+            order_seed=member.order_seed,
+            order_algorithm=member.order_algorithm,
+            order=seal_of_order(db_session, row, person.person_id),
+        )
+        return _member_of(member, person, count)
 
     @allowed(Role.COORDINATOR)
     def record_deviation(self, study_key: str, login: str, kind: str, reason: str) -> None:
@@ -221,7 +233,7 @@ class MemberRepository(RepositoryBase):
         ]
 
 
-def _chosen_cohorts(
+def chosen_cohorts(
     db_session: Session, study: StudyRow, protocol: Protocol, cohorts: Sequence[str] | None
 ) -> list[str]:
     """What a reader is given to read."""

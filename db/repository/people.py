@@ -237,11 +237,14 @@ class PeopleRepository(RepositoryBase):
         with self._reading() as db_session:
             return person_of(self._visible_row(db_session, login))
 
-    def _add_person(self, db_session: Session, person: Person, password_hash: str | None) -> PersonRow:
+    def _add_person(
+        self, db_session: Session, person: Person, password_hash: str | None, *, invited_by: str | None = None
+    ) -> PersonRow:
         """Store a checked person; a password that somebody else chose is remembered as such."""
         _refuse_taken(db_session, PersonRow.login, person.login)
         _refuse_taken(db_session, PersonRow.email, person.email)
-        has_row = self.actor is not None and self.actor != OPERATOR
+        is_own_deed = self._me.person_id == person.person_id  # of an invited person
+        created_by = invited_by if is_own_deed or self._me == OPERATOR else self._me.person_id
         row = PersonRow(
             person_id=person.person_id,
             login=person.login,
@@ -256,12 +259,12 @@ class PeopleRepository(RepositoryBase):
             site=person.site,
             has_used_model=person.has_used_model,
             email=person.email,
-            created_by=self._me.person_id if has_row else None,
+            created_by=created_by,
             must_change_password=False,
         )
         db_session.add(row)
         db_session.flush()
-        is_set_by_other = self.actor is not None and (password_hash or row.email) is not None
+        is_set_by_other = not is_own_deed and (password_hash or row.email) is not None
         if is_set_by_other:
             self._note_set(db_session, row)
         self._audit(

@@ -16,7 +16,7 @@ from core.errors import AccessError, StoreError
 from core.settings import get_settings
 from pages.door.addresses import address, base_path, is_from_own_page
 from pages.door.forms import FORM_COOKIE, field, forget_cookie, form_page, hidden, is_own_form, posted, set_cookie
-from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
+from pages.door.security import INVITATION_PATH, SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository
 
 _log = logging.getLogger("reading_room")
@@ -30,7 +30,7 @@ def safe_target(text: str | None) -> str:
     """Address inside this app to go to after the sign-in; the start page for anything else."""
     inner = text.removeprefix(base_path()) if text and text.startswith(f"{base_path()}/") else ""
     is_ours = re.fullmatch(r"/(?!/)[A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%.+-]*)?", inner) is not None
-    return address(inner if is_ours and not inner.startswith((SIGN_IN_PATH, SIGN_OUT_PATH)) else "/")
+    return address(inner if is_ours and not inner.startswith((SIGN_IN_PATH, SIGN_OUT_PATH, INVITATION_PATH)) else "/")
 
 
 async def sign_in_page(request: Request) -> Response:

@@ -26,7 +26,7 @@ METHODS = sorted(name for name, found in inspect.getmembers(Repository, callable
 #: Who may call a method, as the method itself says.
 ROLES = {name: getattr(Repository, name).allowed_roles for name in METHODS}
 #: Whoever has no role at all may call these, and a reader those, for good: add here only what tells nothing.
-FOR_NOBODY = {"authenticate", "actor_for_token", "sign_out"}
+FOR_NOBODY = {"authenticate", "actor_for_token", "sign_out", "invitation_offer", "accept_invitation"}
 FOR_READERS = {
     "study",
     "change_my_password",
@@ -54,7 +54,8 @@ ARGUMENTS: dict[str, object] = {
     "model_sha256": "a" * 64, "predictions": [], "what": "readings", "n_rows": 1, "answers": [], "is_active": True,
     "receipt": "1:" + "a" * 64, "presentation_id": "presentation", "answer": Answer("sat", 1), "submit_id": "s",
     "years_of_experience": 3.0, "specialty": "radiology", "site": "A", "has_used_model": False,
-    "email": "ben@example.org", "kind": "washout", "reason": "ill", "declare_altered_answers.answers": {},
+    "email": "ben@example.org", "note": "Dr Ben", "invitation_id": "i",
+    "kind": "washout", "reason": "ill", "declare_altered_answers.answers": {},
     "create_person.login": "eve", "create_study.study_key": "new", "presentations_with_truth.login": "sim",
     "save_simulated_readings.login": "sim", "add_to_study.role": Role.STATISTICIAN,
     "remove_from_study.role": Role.STATISTICIAN,
@@ -79,15 +80,15 @@ def _call(repository: Repository, name: str) -> object:
         if parameter.name == "records":
             given["records"] = make_cases(1, start=300)
         elif parameter.name == "self" or (
-            parameter.default is not parameter.empty and f"{name}.{parameter.name}" not in ARGUMENTS
+            parameter.default is not parameter.empty
+            and parameter.name != "study_key"
+            and f"{name}.{parameter.name}" not in ARGUMENTS
         ):
             continue
         else:
             key = parameter.name
             assert f"{name}.{key}" in ARGUMENTS or key in ARGUMENTS, f"say in ARGUMENTS what {name} takes as '{key}'"
             given[key] = ARGUMENTS.get(f"{name}.{key}", ARGUMENTS.get(key))
-    if name in ("audit_trail",):
-        given["study_key"] = STUDY
     answer = getattr(repository, name)(**given)
     return list(answer) if isinstance(answer, Iterator) else answer
 
