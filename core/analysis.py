@@ -25,6 +25,7 @@ from core.errors import NotFoundError
 from core.protocol import DiseaseClass
 from core.statistics.validation import check_confidence_level
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
+from core.study_analysis.behaviour import confidence_results, ledger_results, order_results
 from core.study_analysis.case_description import CaseDescription, describe_cases
 from core.study_analysis.case_outcomes import case_outcomes
 from core.study_analysis.data import StudyData
@@ -247,6 +248,9 @@ def _cohort(
         reading_times=reading_times(cohort, level),
         agreement_with_model=agreement_with_model(cohort, level, declared),
         case_outcomes=case_outcomes(cohort, declared),
+        confidence=confidence_results(cohort, level),
+        reading_order=order_results(cohort, level),
+        aid_ledger=ledger_results(cohort, level, declared),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
 

@@ -1,27 +1,29 @@
-"""One case at a time: where the model saw evidence for each class, beside what the readers answered. Unsealed only."""
+"""The cases after unsealing: a gallery to filter, and each case large, with class maps and what everybody answered."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from html import escape
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.imaging import render_uint8
+from core.errors import UndefinedStatisticError
+from core.model.class_maps import enlarge
+from core.model.faithfulness import localise
+from core.number_text import number_text, percent_text
 from core.study import Role, Study
 from db import Repository
 from db.records import CasePrediction, ModelVersion
-from pages.widgets import charts
+from pages.widgets.address_choice import choose_from_address
+from pages.widgets.case_viewer import SmallCase, draw_case, draw_gallery
 from pages.widgets.guard import requires
-from pages.widgets.heat_map_overlay import case_picture
-from pages.widgets.results_data import class_map_tops, is_sealed, pick_study
+from pages.widgets.results_data import CaseAnswers, class_map_tops, is_sealed, load_answers, pick_study
 
-#: Which cases the list offers.
-FILTERS = ("All", "Model wrong", "A reader wrong", "Model and a reader disagree", "Flagged as unusual")
-
-#: The image and four maps stand side by side; more classes take more rows.
-PICTURES_A_ROW = 5
+#: Pictures of a page of the gallery.
+PAGE = 24
 
 #: What the brightest colour of a map stands for, and what that choice can show.
 SCALES = {
@@ -35,112 +37,206 @@ SCALES = {
 #: Said of a model whose training used lesion masks.
 TAUGHT = " In training this model was shown where lesions lie, so a map that points at one is what it was taught."
 
+_STYLE = """<style>
+.room-answers { border-collapse: collapse; font-size: 14px; width: 100%; }
+.room-answers th, .room-answers td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid #343a41;
+  vertical-align: top; }
+.room-answers th, .room-answers small { color: #b3bac2; font-weight: 500; }
+.room-answers .right { color: #6ee7b7; font-weight: 700; } .room-answers .wrong { color: #fca5a5; font-weight: 700; }
+</style>"""
+
 
 @requires(Role.COORDINATOR, Role.STATISTICIAN)
 def render(repository: Repository) -> None:
-    """Draw the explanation screen."""
-    study = pick_study(repository)
-    if study is None or is_sealed(study):
-        return
-    counts = repository.prediction_counts(study.key)
-    known = {count.model_sha256 for count in counts if count.n_predicted}
-    models = [model for model in repository.models() if model.sha256 in known]
-    if not models:
-        st.info("No model has predicted this study yet; the Study screen has the button.")
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        model = st.selectbox("Model", models, format_func=lambda m: f"{m.name} · {m.sha256[:12]}")
-        cohort = st.selectbox("Cohort", sorted({count.cohort for count in counts}))
-        wanted = st.selectbox("Cases", FILTERS)
-        cases = _cases(repository, study, model, cohort)
-        keep = cases[_is_wanted(cases, wanted)].reset_index(drop=True)
-        case = st.selectbox(f"Case ({len(keep)} of {len(cases)})", keep["case"], key=f"case {cohort} {wanted}")
-    if case is None:
-        st.info("No case of this kind.")
-        return
-    n_predicted = sum(count.n_predicted for count in counts if count.model_sha256 == model.sha256)
-    tops = class_map_tops(study.key, model.sha256, n_predicted, repository)
-    _draw_case(repository, study, model, str(case), keep[keep["case"] == case].iloc[0], tops)
+    """Draw the cases."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        study = pick_study(repository)
+        if study is None or is_sealed(study):
+            return
+        answers = load_answers(repository, study)
+        cohorts = list(dict.fromkeys(answers.cases["cohort"]))
+        if not cohorts:
+            st.info("This study has no case yet.")
+            return
+        cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
+    keep = _filtered(answers, study, cohort)
+    case = st.query_params.get("case")
+    if case in set(answers.cases.loc[answers.cases["cohort"] == cohort, "case"]):
+        _draw_one(repository, study, answers, keep, str(case))
+    else:
+        _draw_many(repository, study, answers, keep)
 
 
-def _cases(repository: Repository, study: Study, model: ModelVersion, cohort: str) -> pd.DataFrame:
-    """One row a case: truth, the model's answer, each reader's answer."""
-    truth = {each.case: each.truth for each in repository.reference_standard(study.key, [cohort])}
-    answers: dict[str, dict[str, str]] = {}
-    for reading in repository.readings(study.key, [cohort], only_current=True):
-        if reading.class_key is not None and not reading.is_unreadable and reading.repeat == 1:
-            answers.setdefault(reading.case, {})[f"{reading.display_name} · {reading.arm}"] = reading.class_key
-    keys = study.protocol.class_keys
-    return pd.DataFrame(
-        [
-            {
-                "case": each.case,
-                "truth": truth[each.case],
-                "model": keys[int(np.argmax(each.probabilities))],
-                "readers": answers.get(each.case, {}),
-                "is_unusual": each.is_out_of_distribution,
-            }
-            for each in repository.predictions(study.key, model.sha256, [cohort])
-        ],
-        columns=["case", "truth", "model", "readers", "is_unusual"],
-    )
+# ------------------------------------------------------------------------------------------------------ which cases
+def _filtered(answers: CaseAnswers, study: Study, cohort: str) -> pd.DataFrame:
+    """Cases of the cohort that meet every chosen statement."""
+    cases = answers.cases[answers.cases["cohort"] == cohort].reset_index(drop=True)
+    statements = _statements(answers, study, cases)
+    known = [name for name in st.query_params.get_all("only") if name in statements]
+    if st.query_params.get_all("only") and len(known) < len(st.query_params.get_all("only")):
+        st.query_params["only"] = known
+    chosen = st.multiselect(
+        "Only cases of which all of this is true", list(statements), key="only", bind="query-params",
+        placeholder="All cases. For example: model right, and a reader wrong", label_visibility="collapsed",
+    )  # fmt: skip
+    is_kept = np.ones(len(cases), dtype=bool)
+    for name in chosen:
+        is_kept &= statements[name]
+    return cases[is_kept].reset_index(drop=True)
 
 
-def _is_wanted(cases: pd.DataFrame, wanted: str) -> pd.Series:
-    """Which rows a filter keeps."""
-    if wanted == "Model wrong":
-        return cases["model"] != cases["truth"]
-    if wanted == "A reader wrong":
-        return cases.apply(lambda row: any(answer != row["truth"] for answer in row["readers"].values()), axis=1)
-    if wanted == "Model and a reader disagree":
-        return cases.apply(lambda row: any(answer != row["model"] for answer in row["readers"].values()), axis=1)
-    if wanted == "Flagged as unusual":
-        return cases["is_unusual"].astype(bool)
-    return pd.Series(True, index=cases.index)
+def _statements(answers: CaseAnswers, study: Study, cases: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What can be said of a case -> of which cases it is true."""
+    given = answers.given[answers.given["case"].isin(cases["case"])]
+    right = given.pivot_table(index="case", columns="rater", values="is_right", aggfunc="first", sort=False)
+    right = right.reindex(cases["case"])
+    found: dict[str, np.ndarray] = {}
+    for rater in [name for name in answers.raters if name in right.columns]:
+        found[f"{rater} wrong"] = right[rater].eq(False).to_numpy(bool)
+        found[f"{rater} right"] = right[rater].eq(True).to_numpy(bool)
+    of_readers = right[[name for name in right.columns if name in answers.readers]]
+    if of_readers.shape[1] > 1:
+        n_right, n_wrong = of_readers.eq(True).sum(axis=1), of_readers.eq(False).sum(axis=1)
+        found["every reader wrong"] = ((n_wrong > 0) & (n_right == 0)).to_numpy(bool)
+        found["readers disagree"] = ((n_wrong > 0) & (n_right > 0)).to_numpy(bool)
+    for each in study.protocol.classes:
+        found[f"class: {each.label}"] = (cases["truth"] == each.key).to_numpy(bool)
+    if cases["is_unusual"].any():
+        found["flagged as unlike the training images"] = cases["is_unusual"].to_numpy(bool)
+    if given["is_unreadable"].any():
+        unreadable = set(given.loc[given["is_unreadable"], "case"])
+        found["called unreadable by somebody"] = cases["case"].isin(unreadable).to_numpy(bool)
+    return found
 
 
-def _draw_case(
-    repository: Repository, study: Study, model: ModelVersion, case: str, row: pd.Series, tops: np.ndarray
-) -> None:
-    prediction = repository.case_prediction(study.key, model.sha256, case)
-    image = render_uint8(repository.case_image(study.key, case).pixels)
-    labels = {each.key: each.label for each in study.protocol.classes}
-    truth, answers = row["truth"], row["readers"]
-    pictures = st.container()
-    left, right = st.columns(2, gap="large")
+def _to_gallery() -> None:
+    st.query_params.pop("case", None)
+
+
+def _open(case: str) -> None:
+    st.query_params["case"] = case
+
+
+def _draw_many(repository: Repository, study: Study, answers: CaseAnswers, keep: pd.DataFrame) -> None:
+    """A page of the gallery."""
+    n_pages = max(1, -(-len(keep) // PAGE))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(keep)} cases**" + ("" if len(keep) else ": none is of this kind"))
+        page = st.pagination(n_pages, key=f"page {study.key}") if n_pages > 1 else 1
+    page = min(int(page or 1), n_pages)
+    rows = keep.iloc[(page - 1) * PAGE : page * PAGE]
+    labels = {each.key: each.short_label for each in study.protocol.classes}
+    given = answers.given.set_index("case")
+    small = []
+    for row in rows.itertuples(index=False):
+        own = given.loc[[row.case]] if row.case in given.index else given.iloc[:0]
+        pixels = repository.case_image(study.key, row.case).pixels
+        small.append(SmallCase(row.case, labels[row.truth], _marks(own, answers), pixels))
+    if small:
+        draw_gallery(small, study.protocol.display, _open)
+        st.caption(
+            "✓ right, ✗ wrong: M the model, R the readers in the order of their names (beyond six, how many were "
+            "right). The images are in the display that readers had. A click opens a case."
+        )
+
+
+def _marks(own: pd.DataFrame, answers: CaseAnswers) -> str:
+    """M ✓  R ✗ ✓: who was right on a case."""
+    sign = {True: "✓", False: "✗"}
+    by_rater = dict(zip(own["rater"], own["is_right"], strict=True))
+    models = [sign.get(by_rater[name], "–") for name in answers.models if name in by_rater]
+    readers = [by_rater[name] for name in answers.readers if name in by_rater]
+    told = [f"M {' '.join(models)}"] if models else []
+    if len(readers) > 6:
+        told.append(f"R {sum(each is True for each in readers)}/{len(readers)}")
+    elif readers:
+        told.append("R " + " ".join(sign.get(each, "–") for each in readers))
+    return "   ".join(told)
+
+
+# -------------------------------------------------------------------------------------------------------- one case
+def _draw_one(repository: Repository, study: Study, answers: CaseAnswers, keep: pd.DataFrame, case: str) -> None:
+    """A case, large, with its neighbours a key away."""
+    order = keep["case"].tolist()
+    place = order.index(case) if case in order else None
+    models = {f"{model.name} · {model.sha256[:8]}": model for model in _models(repository, study)}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for label, step, key in (("Previous", -1, "Left"), ("Next", 1, "Right")):
+            target = None if place is None or not 0 <= place + step < len(order) else order[place + step]
+            st.button(label, shortcut=key, disabled=target is None, on_click=_open, args=(target or case,))
+        st.button("All cases", icon=":material/grid_view:", on_click=_to_gallery)
+        said = "not among the filtered cases" if place is None else f"{place + 1} of {len(order)}"
+        st.markdown(f"**{case}** · {said}")
+        name = next(iter(models), "")
+        if len(models) > 1:
+            name = st.selectbox("Model", list(models), label_visibility="collapsed", key=f"model {study.key}")
+        scale = st.selectbox("Scale of the maps", list(SCALES), label_visibility="collapsed", key="scale")
+    row = answers.cases[answers.cases["case"] == case].iloc[0]
+    model = models.get(str(name))
+    prediction = None
+    if model is not None and model.sha256 in set(answers.given.loc[answers.given["case"] == case, "key"]):
+        prediction = repository.case_prediction(study.key, model.sha256, case)
+    left, right = st.columns([12, 5], gap="medium")
     with left:
-        counts = {key: list(answers.values()).count(key) for key in labels}
-        st.plotly_chart(
-            charts.probability_chart(list(prediction.probabilities), labels, truth, counts),
-            config=charts.chart_config("case"),
-            alt="Probability of each class with the number of readers who chose it",
-            key="probabilities",
-        )
+        _pictures(repository, study, case, row["truth"], model, prediction, str(scale))
     with right:
-        for reader, answer in answers.items():
-            mark = ":green[✓]" if answer == truth else ":red[✗]"
-            st.markdown(f"{mark} **{reader}**: {labels[answer]}")
-        unusual = "**flagged as unlike the training images**" if prediction.is_out_of_distribution else "not flagged"
-        st.caption(
-            f"★ reference standard: {labels[truth]}. Entropy {prediction.entropy:.2f} bits; {unusual}. "
-            f"Model {model.sha256[:12]} on {prediction.device}, {prediction.precision}."
-        )
-        scale = st.segmented_control("Scale of the maps", list(SCALES), default=next(iter(SCALES)), required=True)
-        st.caption(
-            f"Grad-CAM from the last convolutional layer. {SCALES[str(scale)]} It shows where the model looked, not "
-            f"whether it is right.{TAUGHT if _was_taught(model) else ''}"
-        )
-        lesion = repository.lesion_mask(study.key, case)
-        if lesion is not None and not st.toggle("Outline of the lesion", value=True, key="outline"):
-            lesion = None
-    with pictures:
-        _draw_pictures(image, prediction, labels, truth, _tops(prediction, tops, str(scale)), lesion)
+        _answers(study, answers, case, row["truth"])
+        _about(prediction, model, str(scale))
 
 
-def _was_taught(model: ModelVersion) -> bool:
-    """Whether the model, or a member of an ensemble, was trained with the loss on class maps."""
-    cards = model.metadata.get("members") or [model.metadata]
-    return any((card.get("recipe") or {}).get("map_weight") for card in cast(list[dict[str, Any]], cards))
+def _models(repository: Repository, study: Study) -> list[ModelVersion]:
+    """Models with predictions of this study, the declared one first."""
+    known = {count.model_sha256 for count in repository.prediction_counts(study.key) if count.n_predicted}
+    found = [model for model in repository.models() if model.sha256 in known]
+    return sorted(found, key=lambda model: not study.is_declared(model.sha256))
+
+
+def _pictures(
+    repository: Repository,
+    study: Study,
+    case: str,
+    truth: str,
+    model: ModelVersion | None,
+    prediction: CasePrediction | None,
+    scale: str,
+) -> None:
+    """The image as readers saw it, and beside it the map of a class; the views that the model does not take, below."""
+    image = repository.case_image(study.key, case)
+    lesion = repository.lesion_mask(study.key, case)
+    classes, maps, tops, first = [], None, None, 0
+    for index, each in enumerate(study.protocol.classes):
+        share = "" if prediction is None else f"{100 * prediction.probabilities[index]:.0f} %"
+        classes.append((each.label, f"{share}{' ★' if each.key == truth else ''}"))
+    if prediction is not None and prediction.class_maps is not None and model is not None:
+        maps = np.asarray(prediction.class_maps, dtype=float)
+        n = sum(c.n_predicted for c in repository.prediction_counts(study.key) if c.model_sha256 == model.sha256)
+        tops = _tops(prediction, class_map_tops(study.key, model.sha256, n, repository), scale)
+        first = int(np.argmax(prediction.probabilities))
+    draw_case(
+        case, image.pixels, study.protocol.display, classes, class_maps=maps, tops=tops, first=first, lesion=lesion
+    )
+    if maps is not None and lesion is not None and lesion.any():
+        st.caption(_pointing(study, maps, lesion, truth))
+
+
+def _pointing(study: Study, maps: np.ndarray, lesion: np.ndarray, truth: str) -> str:
+    """Where the map of the true class lies against the lesion, beside chance."""
+    index = study.protocol.class_keys.index(truth)
+    height, width = lesion.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    relevance = np.maximum(enlarge(maps[index], side), 0)[top : top + height, left : left + width]
+    try:
+        found = localise(relevance, lesion)
+    except UndefinedStatisticError as error:
+        return str(error)
+    energy = "no evidence at all" if found.energy_in_mask is None else percent_text(found.energy_in_mask)
+    hit = "points at" if found.is_hit else "does not point at"
+    return (
+        f"The map of {study.protocol.label(truth)} {hit} the lesion (by chance in {percent_text(found.hit_chance)}); "
+        f"of its evidence {energy} lies in the lesion (chance {percent_text(found.area_chance)}); overlap "
+        f"{number_text(found.overlap)} (chance {number_text(found.overlap_chance)})."
+    )
 
 
 def _tops(prediction: CasePrediction, tops: np.ndarray, scale: str) -> np.ndarray:
@@ -153,33 +249,43 @@ def _tops(prediction: CasePrediction, tops: np.ndarray, scale: str) -> np.ndarra
     return np.broadcast_to(tops, k)
 
 
-def _draw_pictures(
-    image: np.ndarray,
-    prediction: CasePrediction,
-    labels: dict[str, str],
-    truth: str,
-    tops: np.ndarray,
-    lesion: np.ndarray | None,
-) -> None:
-    """The image, and beside it Grad-CAM of every class over it; the lesion outlined on the true class."""
-    per_row = min(PICTURES_A_ROW, 1 + len(labels))
-    columns = [place for _ in range(0, 1 + len(labels), per_row) for place in st.columns(per_row)]
-    figure = case_picture(image, "Image", lesion=lesion, height=255)
-    columns[0].plotly_chart(figure, config=charts.chart_config("case"), alt="The image", key="image")
-    if prediction.class_maps is None:
-        columns[1].info("This model stored no class maps.")
+def _answers(study: Study, answers: CaseAnswers, case: str, truth: str) -> None:
+    """What everybody answered, with confidence and time."""
+    own = answers.given[answers.given["case"] == case]
+    order = {name: place for place, name in enumerate(answers.raters)}
+    own = own.sort_values("rater", key=lambda column: column.map(order), kind="stable")
+    lines = [_line(study, row) for row in own.to_dict("records")]
+    head = "".join(f"<th>{title}</th>" for title in ("", "Rater", "Answer", "Seconds"))
+    st.html(f'{_STYLE}<table class="room-answers"><tr>{head}</tr>{"".join(lines)}</table>')
+    if own.empty:
+        st.caption("Nobody has answered this case.")
+    st.markdown(f"★ reference standard: **{study.protocol.label(truth)}**")
+
+
+def _line(study: Study, row: Mapping[str, Any]) -> str:
+    """One rater's answer as a row."""
+    mark = {True: '<td class="right">✓</td>', False: '<td class="wrong">✗</td>'}.get(row["is_right"], "<td>–</td>")
+    answer = "not readable" if row["is_unreadable"] else study.protocol.label(row["answer"])
+    seconds = "" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}"
+    told = escape(answer) + (f" <small>{escape(row['confidence'])}</small>" if row["confidence"] else "")
+    comment = f"<br><small>{escape(row['comment'])}</small>" if row["comment"] else ""
+    return f"<tr>{mark}<td>{escape(row['rater'])}</td><td>{told}{comment}</td><td>{seconds}</td></tr>"
+
+
+def _about(prediction: CasePrediction | None, model: ModelVersion | None, scale: str) -> None:
+    """What must not be forgotten about the maps."""
+    if prediction is None or model is None:
+        st.caption("No model has predicted this case.")
         return
-    for index, (key, label) in enumerate(labels.items()):
-        title = f"{label}{' ★' if key == truth else ''} · {prediction.probabilities[index]:.2f}"
-        class_map = np.asarray(prediction.class_maps[index], dtype=float)
-        figure = case_picture(
-            image,
-            title,
-            class_map=class_map,
-            top=float(tops[index]),
-            lesion=lesion if key == truth else None,
-            height=255,
-        )
-        columns[1 + index].plotly_chart(
-            figure, config=charts.chart_config("case"), alt=f"Evidence for {label}", key=f"map {key}"
-        )
+    unusual = "**flagged as unlike the training images**" if prediction.is_out_of_distribution else "not flagged"
+    st.caption(
+        f"{model.name} {model.sha256[:12]} on {prediction.device}, {prediction.precision}; entropy "
+        f"{prediction.entropy:.2f} bits; {unusual}. Grad-CAM from the last convolutional layer. {SCALES[scale]} It "
+        f"shows where the model looked, not whether it is right.{TAUGHT if _was_taught(model) else ''}"
+    )
+
+
+def _was_taught(model: ModelVersion) -> bool:
+    """Whether the model, or a member of an ensemble, was trained with the loss on class maps."""
+    cards = model.metadata.get("members") or [model.metadata]
+    return any((card.get("recipe") or {}).get("map_weight") for card in cast(list[dict[str, Any]], cards))

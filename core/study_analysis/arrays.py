@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.study_analysis.data import FloatArray, IntArray, StudyData
+from core.study_analysis.data import FLAGS, FloatArray, IntArray, StudyData
 
 BoolArray = NDArray[np.bool_]
 
@@ -40,6 +40,11 @@ class Participant:
     notes: tuple[str, ...] = ()
     seconds: FloatArray | None = None  # (n_cases,) reading time, NaN where there is none; None: nobody measured
     years: float | None = None  # of experience
+    confidence: FloatArray | None = None  # (n_cases,) in the chosen class; NaN: none was stated; None: by nobody
+    positions: FloatArray | None = None  # (n_cases,) place in the reader's own order; None: not known
+    has_probabilities: bool = False  # ratings are probabilities of the classes
+    altered_labels: IntArray | None = None  # (n_cases,) answers beside a model answer that was wrong on purpose
+    flags: Mapping[str, int] = field(default_factory=dict)  # name -> number of first readings of which it is true
 
     @property
     def has_labels(self) -> bool:
@@ -84,6 +89,7 @@ class CohortArrays:
     repeats: tuple[Repeats, ...]
     excluded_by_class: IntArray  # (n_classes,)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # variable -> its level for each case
+    altered_shown: IntArray | None = None  # (n_cases,) class shown instead of the model's own, -1 where it was its own
 
     @cached_property
     def n_patients(self) -> int:
@@ -109,11 +115,18 @@ class CohortArrays:
                 labels=one.labels[at],
                 ratings=None if one.ratings is None else one.ratings[:, at],
                 seconds=None if one.seconds is None else one.seconds[at],
+                confidence=None if one.confidence is None else one.confidence[at],
+                positions=None if one.positions is None else one.positions[at],
+                altered_labels=None if one.altered_labels is None else one.altered_labels[at],
             )
             for one in self.participants
         )
         cases, patients = (tuple(keys[index] for index in at) for keys in (self.cases, self.patients))
-        return replace(self, cases=cases, patients=patients, truth=self.truth[at], participants=participants, groups={})
+        shown = None if self.altered_shown is None else self.altered_shown[at]
+        return replace(
+            self, cases=cases, patients=patients, truth=self.truth[at], participants=participants, groups={},
+            altered_shown=shown,
+        )  # fmt: skip
 
     @property
     def curve_classes(self) -> tuple[int, ...]:
@@ -144,7 +157,7 @@ def _with_rating_only_readings(data: StudyData) -> pd.DataFrame:
     if known is not None:
         rated = rated[~pd.MultiIndex.from_frame(rated).isin(known)]
     extra = rated.assign(label="", confidence=np.nan, repeat=1.0, is_unreadable=False, reading_seconds=np.nan)
-    extra = extra.assign(is_time_doubtful=False, is_typed_ahead=False)
+    extra = extra.assign(position=np.nan, **dict.fromkeys(FLAGS, False))
     return pd.concat([data.readings, extra], ignore_index=True) if len(data.readings) else extra
 
 
@@ -183,6 +196,7 @@ def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortA
         tuple(repeats),
         np.bincount(excluded, minlength=len(keys)).astype(np.int64),
         {variable: tuple(levels) for variable, levels in _groups(cases).items()},
+        np.array([index_of.get(data.altered_answers.get(case, ""), -1) for case in cases["case"]], dtype=np.int64),
     )
 
 
@@ -218,15 +232,19 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
     """First readings of one reader in one arm."""
     n, keys = len(position), data.class_keys
     first = rows[rows["repeat"] == 1]
+    altered, first = first[first["is_altered"]], first[~first["is_altered"]]
     unreadable = first["is_unreadable"].to_numpy(bool)
     usable = first[~unreadable]
     at = usable["_place"].to_numpy(np.int64)
-    labels = np.full(n, -1, dtype=np.int64)
-    labels[at] = pd.Index(keys).get_indexer(usable["label"])  # -1 where only a rating was given
-    seconds = np.full(n, np.nan)
-    seconds[at] = usable["reading_seconds"].where(~usable["is_time_doubtful"]).to_numpy(np.float64)
+    labels = _labels(usable, n, keys)
+    timed = usable.assign(reading_seconds=usable["reading_seconds"].where(~usable["is_time_doubtful"]))
+    seconds, confidence, positions = (_column(timed, n, name) for name in ("reading_seconds", "confidence", "position"))
     notes = _notes_on_flags(usable)
+    if len(altered):
+        notes.append(f"{len(altered)} readings beside a model answer that was wrong on purpose are kept apart")
     ratings = _given_ratings(data, reader, arm, position, labels)
+    if ratings is not None:
+        ratings[:, altered["_place"].to_numpy(np.int64)] = np.nan
     if ratings is None:
         ratings = _confidence_ratings(usable["confidence"].to_numpy(np.float64), labels, at, len(keys), notes)
     if data.assignments is None:
@@ -235,10 +253,35 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
         asked = data.assignments[(data.assignments["reader"] == reader) & (data.assignments["arm"] == arm)]
         n_expected = int((position.get_indexer(pd.unique(asked["case"])) >= 0).sum())
     return Participant(
-        "reader", reader, arm, data.reader_name(reader), labels, ratings, n_expected, int(unreadable.sum()),
-        int((rows["repeat"] > 1).sum()), tuple(notes), None if np.isnan(seconds).all() else seconds,
-        data.reader_years.get(reader),
+        "reader", reader, arm, data.reader_name(reader), labels, ratings, n_expected - len(altered),
+        int(unreadable.sum()), int((rows["repeat"] > 1).sum()), tuple(notes), seconds, data.reader_years.get(reader),
+        confidence=confidence, positions=positions, has_probabilities=_are_probabilities(ratings),
+        altered_labels=_labels(altered[~altered["is_unreadable"]], n, keys) if len(altered) else None,
+        flags={name: int(first[name].sum()) for name in FLAGS} | {"is_altered": len(altered)},
     )  # fmt: skip
+
+
+def _labels(rows: pd.DataFrame, n: int, keys: Sequence[str]) -> IntArray:
+    """Class index of each case, -1 where there is none: nothing was answered, or only a rating."""
+    labels = np.full(n, -1, dtype=np.int64)
+    labels[rows["_place"].to_numpy(np.int64)] = pd.Index(keys).get_indexer(rows["label"])
+    return labels
+
+
+def _column(rows: pd.DataFrame, n: int, name: str) -> FloatArray | None:
+    """A number of each case, NaN where there is none; None where no case has one."""
+    values = np.full(n, np.nan)
+    values[rows["_place"].to_numpy(np.int64)] = rows[name].to_numpy(np.float64)
+    return None if np.isnan(values).all() else values
+
+
+def _are_probabilities(ratings: FloatArray | None) -> bool:
+    """Whether ratings lie between 0 and 1 and add up to 1 over the classes of every case."""
+    if ratings is None or np.isnan(ratings).all():
+        return False
+    given = ratings[:, ~np.isnan(ratings).any(axis=0)]
+    is_share = given.size > 0 and bool(((given >= 0) & (given <= 1)).all())
+    return is_share and bool(np.allclose(given.sum(axis=0), 1.0, atol=1e-6))
 
 
 def _notes_on_flags(usable: pd.DataFrame) -> list[str]:
@@ -312,7 +355,8 @@ def _model(data: StudyData, model: str, rows: pd.DataFrame, n: int) -> Participa
         notes = (f"{ties} cases have two most probable classes; the first in class order was taken",)
     labels = np.full(n, -1, dtype=np.int64)
     labels[at] = chosen
-    return Participant("model", model, "", data.model_names.get(model, model), labels, ratings, n, 0, 0, notes)
+    name = data.model_names.get(model, model)
+    return Participant("model", model, "", name, labels, ratings, n, 0, 0, notes, has_probabilities=True)
 
 
 def _repeats(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, index_of: dict[str, int]) -> Repeats | None:

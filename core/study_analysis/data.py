@@ -25,6 +25,10 @@ _READING_COLUMNS = ("reader", "case", "arm", "label", "confidence")
 _RATING_COLUMNS = ("reader", "case", "arm", "class", "rating")
 
 
+#: What may be said of a reading beside its answer.
+FLAGS = ("is_time_doubtful", "is_typed_ahead", "is_over_time", "is_altered")
+
+
 def _no_rows(columns: Sequence[str]) -> pd.DataFrame:
     """A table without rows."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
@@ -44,7 +48,9 @@ class StudyData:
     readings : DataFrame
         ``reader``, ``case``, ``arm``, ``label`` (class key), ``confidence`` (above 0, or missing), optionally
         ``repeat`` (1, 2, ...), ``is_unreadable``, ``reading_seconds`` (0 or more), ``is_time_doubtful`` (the time is
-        not analysed) and ``is_typed_ahead`` (counted). One row per reader, case, arm and repeat.
+        not analysed), ``is_typed_ahead`` and ``is_over_time`` (counted), ``is_altered`` (the model answer shown was
+        wrong on purpose: kept apart) and ``position`` (place in the reader's own order). One row per reader, case, arm
+        and repeat.
     predictions : DataFrame
         ``model``, ``case``, ``p_<class key>`` for every class, optionally ``label`` (else the most probable class).
     reader_names, model_names : mapping, optional
@@ -58,6 +64,8 @@ class StudyData:
         cohort in an arm was asked to read all of that cohort.
     reader_years : mapping, optional
         Reader key to years of experience, for subgroups of readers.
+    altered_answers : mapping, optional
+        Case to the class that aided readers were shown instead of the model's own, wrong on purpose.
     declared_model : str, optional
         Key of the model that the protocol named before reading: it meets the readers, and is what an aided reader saw.
 
@@ -78,6 +86,7 @@ class StudyData:
     assignments: pd.DataFrame | None = None
     reader_years: Mapping[str, float] = field(default_factory=dict)
     declared_model: str | None = None
+    altered_answers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = self.class_keys
@@ -96,6 +105,11 @@ class StudyData:
                     f"must be a number of 0 or more for reader {reader}", field="reader_years", value=years,
                     fix="leave the reader out where the years are not known",
                 )  # fmt: skip
+        for case, key in self.altered_answers.items():
+            if case not in known or key not in keys:
+                raise StatisticsInputError(
+                    "needs a case of the study and one of its classes", field="altered_answers", value=f"{case}: {key}"
+                )
         if self.assignments is not None:
             object.__setattr__(
                 self, "assignments", _checked_table(self.assignments, "assignments", ("reader", "case", "arm"), known)
@@ -232,7 +246,8 @@ def _checked_readings(
         (readings["repeat"] < 1) | (readings["repeat"] % 1 != 0), "readings", "repeat", readings["repeat"],
         "must be 1, 2, 3 ...",
     )  # fmt: skip
-    for flag in ("is_unreadable", "is_time_doubtful", "is_typed_ahead"):
+    readings["position"] = _numbers(readings, "readings", "position") if "position" in readings.columns else np.nan
+    for flag in ("is_unreadable", *FLAGS):
         readings[flag] = _flags(readings, "readings", flag)
     has_seconds = "reading_seconds" in readings.columns
     readings["reading_seconds"] = _numbers(readings, "readings", "reading_seconds") if has_seconds else np.nan

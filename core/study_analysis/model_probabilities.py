@@ -109,9 +109,9 @@ def decision_results(cohort: CohortArrays, confidence_level: float) -> tuple[Dec
 
 
 def _models(cohort: CohortArrays) -> Iterator[tuple[Participant, FloatArray, np.ndarray]]:
-    """Every model with its probabilities and the truth of the cases that it predicted."""
+    """Every model, and every reader who stated probabilities, with them and the truth of the cases that have them."""
     for one in cohort.participants:
-        if one.kind == "model" and one.ratings is not None and one.is_rated.any():
+        if one.has_probabilities and one.ratings is not None and one.is_rated.any():
             yield one, one.ratings[:, one.is_rated], cohort.truth[one.is_rated]
 
 

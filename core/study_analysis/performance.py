@@ -59,6 +59,7 @@ def participant_analysis(cohort: CohortArrays, one: Participant, confidence_leve
         classes=classes,
         auc_averages=auc_averages(areas, cohort, one),
         notes=tuple(notes),
+        flags=one.flags,
     )
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from core.statistics.roc import roc_band
 from core.study_analysis.case_description import CaseDescription
+from core.study_analysis.data import FLAGS
 from core.study_analysis.results import BETWEEN_PATIENTS, CohortAnalysis, PairComparison
 from core.study_analysis.table_columns import (
     COHORT,
@@ -251,6 +252,10 @@ _BAND = tuple(
     number(name, lambda row, at=at: row.edges[at])  # type: ignore[misc]
     for at, name in enumerate(("sensitivity_lower", "sensitivity_upper", "rate_lower", "rate_upper"))
 )
+_FLAG_COUNTS = tuple(
+    count(f"n_{name.removeprefix('is_')}", lambda row, name=name: row.one.flags.get(name, 0))  # type: ignore[misc]
+    for name in FLAGS
+)
 _POINT = (count("point"), number("false_positive_rate"), number("sensitivity"))
 _MULTIREADER_TEST = (
     number("statistic", "one.test.statistic"), number("df1", _df1), number("df2", _df2),
@@ -366,6 +371,21 @@ TABLES: tuple[ResultTable, ...] = (
     ResultTable("subgroups", _with_identity(lambda cohort: cohort.subgroups), (
         *WHO, text("variable", "one.variable"), text("level", "one.level"), _CLASS, _QUANTITY, _N_READERS, *ESTIMATE,
         NOTES,
+    )),
+    ResultTable("deviations", _participants, (
+        *WHO, count("n_answered", "one.n_cases"), count("n_missing", "one.n_missing"),
+        count("n_unreadable", "one.n_unreadable"), count("n_repeats", "one.n_repeats"), *_FLAG_COUNTS,
+    )),
+    ResultTable("confidence", _with_identity(lambda cohort: cohort.confidence), (
+        *WHO, count("step", "one.number"), number("confidence_lower", "one.lower"),
+        number("confidence_upper", "one.upper"), number("confidence_mean", "one.mean"), *ESTIMATE, NOTES,
+    )),
+    ResultTable("reading_order", _with_identity(lambda cohort: cohort.reading_order), (
+        *WHO, count("quarter", "one.quarter"), _QUANTITY, *ESTIMATE, NOTES,
+    )),
+    ResultTable("aid_ledger", _with_identity(lambda cohort: cohort.aid_ledger), (
+        *WHO, text("shown", "one.shown"), text("variable", "one.variable"), text("level", "one.level"), _QUANTITY,
+        count("count", "one.count"), count("of", "one.of"), text("experience", "one.experience"), *ESTIMATE, NOTES,
     )),
     ResultTable("case_outcomes", lambda cohort: (Row(cohort=cohort, one=one) for one in cohort.case_outcomes), (
         COHORT, text("case", "one.case"), text("truth", "one.truth"), _ARM, _N_READERS, count("n_right", "one.n_right"),

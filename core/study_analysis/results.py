@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -93,6 +93,7 @@ class ParticipantAnalysis:
     classes: tuple[ClassPerformance, ...]
     auc_averages: Mapping[str, Estimate]
     notes: tuple[str, ...]
+    flags: Mapping[str, int] = field(default_factory=dict)  # name -> number of first readings of which it is true
 
     @property
     def kind(self) -> str:
@@ -384,6 +385,43 @@ class ReadingTimeResult:
     estimate: Estimate  # in seconds
 
 
+@dataclass(frozen=True)
+class ConfidenceResult:
+    """The share of right answers at one step of a reader's confidence."""
+
+    identity: Identity
+    number: int  # counted from 1 among the steps that were used
+    lower: float  # confidence of the step, as it is analysed
+    upper: float
+    mean: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """A number in one quarter of a reader's own order."""
+
+    identity: Identity
+    quarter: int  # 1 to 4
+    quantity: str  # accuracy, or seconds (their median)
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class LedgerResult:
+    """One line of the ledger of automation bias; defined in :mod:`core.study_analysis.behaviour`."""
+
+    identity: Identity
+    shown: str  # "model": its own answer; "altered": one that was wrong on purpose
+    variable: str  # "all", or "confidence" of the answer given alone
+    level: str
+    quantity: str
+    count: int
+    of: int
+    experience: str  # band of the reader's years
+    estimate: Estimate
+
+
 @dataclass(frozen=True, eq=False)
 class CohortAnalysis:
     """Everything about one cohort."""
@@ -416,6 +454,9 @@ class CohortAnalysis:
     subgroups: tuple[SubgroupResult, ...] = ()
     reading_times: tuple[ReadingTimeResult, ...] = ()
     agreement_with_model: tuple[AgreementResult, ...] = ()
+    confidence: tuple[ConfidenceResult, ...] = ()
+    reading_order: tuple[OrderResult, ...] = ()
+    aid_ledger: tuple[LedgerResult, ...] = ()
     case_outcomes: tuple[CaseOutcome, ...] = ()
     answer: tuple[str, ...] = ()  # the result in sentences to quote, by core.study_analysis.headline
     margin_answer: tuple[str, ...] = ()  # the same of the margin, where one was set

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def load_results(repository: Repository, study: Study) -> Results:
     The store checks role and state first (through ``prediction_counts`` and ``study_data``); only then is the shared
     copy given out.
     """
-    counts = tuple((c.model_sha256, c.cohort, c.n_predicted) for c in repository.prediction_counts(study.key))
+    counts = _counts(repository, study)
     return _results(study.key, study.protocol_version, counts, repository, study.protocol.margin)
 
 
@@ -115,6 +116,79 @@ def with_labels(tables: Tables) -> dict[str, pd.DataFrame]:
             labels = [label.get((key, arm), shown) for key, arm, shown in keys]
             found[name] = table.assign(label=pd.Series(labels, index=table.index, dtype=object))
     return found
+
+
+@dataclass(frozen=True)
+class CaseAnswers:
+    """Every case of a study, and what everybody answered to it."""
+
+    cases: pd.DataFrame  # case, cohort, truth, is_unusual; included cases by key
+    given: pd.DataFrame  # case, rater, key, answer, confidence, seconds, comment, is_unreadable, is_right
+    raters: tuple[str, ...]  # names in the order of the screens: models, then readers
+    models: tuple[str, ...]
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Names of readers, in each arm."""
+        return self.raters[len(self.models) :]
+
+
+def load_answers(repository: Repository, study: Study) -> CaseAnswers:
+    """Cases and answers of an unsealed study, kept as :func:`load_results` keeps its analysis."""
+    return _answers(study.key, study.protocol_version, _counts(repository, study), repository, study)
+
+
+def _counts(repository: Repository, study: Study) -> tuple[tuple[str, str, int], ...]:
+    """How much each model has predicted: with the protocol's version, what results of an unsealed study depend on."""
+    return tuple((c.model_sha256, c.cohort, c.n_predicted) for c in repository.prediction_counts(study.key))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the answers ...")
+def _answers(
+    study_key: str, version: int, counts: tuple[tuple[str, str, int], ...], _repository: Repository, _study: Study
+) -> CaseAnswers:
+    """One row a case, one row an answer."""
+    truth = {each.case: each.truth for each in _repository.reference_standard(study_key)}
+    keys, scale = _study.protocol.class_keys, _study.protocol.scale
+    rows: list[tuple[Any, ...]] = []
+    unusual = set()
+    names = {count.model_sha256: count.model_name for count in _repository.prediction_counts(study_key)}
+    names = dict(sorted(names.items(), key=lambda item: (not _study.is_declared(item[0]), item[0])))
+    for sha256, name in names.items():
+        for each in _repository.predictions(study_key, sha256):
+            answer, share = keys[int(np.argmax(each.probabilities))], float(np.max(each.probabilities))
+            rows.append((each.case, name, sha256, answer, f"{100 * share:.0f} %", np.nan, "", False))
+            if each.is_out_of_distribution:
+                unusual.add(each.case)
+    readings = [
+        each
+        for each in _repository.readings(study_key, only_current=True)
+        if each.case in truth and each.repeat == 1 and not each.is_training
+    ]
+    has_arms = len({each.arm for each in readings}) > 1
+    readers: dict[str, None] = {}
+    for reading in sorted(readings, key=lambda one: (one.display_name, one.reader, one.arm)):
+        name = f"{reading.display_name}{f', {reading.arm}' if has_arms else ''}"
+        readers.setdefault(name)
+        confidence = scale.word(reading.confidence) or ("" if reading.confidence is None else f"{reading.confidence} %")
+        if reading.probabilities is not None:
+            confidence = f"{100 * max(reading.probabilities):.0f} %"
+        comment = " · ".join(part for part in (reading.unreadable_reason, reading.comment) if part)
+        is_unreadable = reading.is_unreadable or reading.class_key is None
+        answer = "" if is_unreadable else str(reading.class_key)
+        rows.append(
+            (reading.case, name, reading.reader, answer, confidence, reading.reading_seconds, comment, is_unreadable)
+        )
+    columns = ["case", "rater", "key", "answer", "confidence", "seconds", "comment", "is_unreadable"]
+    given = pd.DataFrame(rows, columns=columns)
+    right = [None if row[7] else row[3] == truth[row[0]] for row in rows]
+    given["is_right"] = pd.Series(right, dtype=object)
+    cohort = {each.case: each.cohort for each in _repository.cases(study_key)}
+    cases = pd.DataFrame(
+        [(case, cohort[case], key, case in unusual) for case, key in truth.items()],
+        columns=["case", "cohort", "truth", "is_unusual"],
+    )
+    return CaseAnswers(cases, given, (*names.values(), *readers), tuple(names.values()))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading class maps ...")

@@ -60,6 +60,7 @@ def simulated_study(
         about["centre"], about["scanner"] = other.choice(["A", "B"], n_cases), "camera"
         about["sex"] = other.choice(["F", "M", ""], n_cases, p=[0.5, 0.4, 0.1])
         about["age_years"] = np.where(other.random(n_cases) < 0.1, np.nan, other.integers(18, 90, n_cases))
+        readings["position"] = readings.groupby(["reader", "arm"]).cumcount() + 1
         readings["reading_seconds"] = other.lognormal(2.0, 0.5, len(readings))
         years = {f"reader-{reader}": (2.0, 4.5, 12.0, 20.0)[reader % 4] for reader in range(readers)}
     return StudyData(

@@ -32,7 +32,7 @@ COORDINATOR_SCREENS = {
     "results?view=Subgroups": "read the interval and n",
     "results?view=Time": "Median seconds",
     "results?view=Export": "Everything as CSV",
-    "explain": "Grad-CAM from the last convolutional layer",
+    "explain": "A click opens a case",
     "audit": "the chain of hashes is intact",
 }
 
@@ -135,6 +135,35 @@ def test_the_same_number_on_screen_in_the_csv_and_from_the_command_line(
     printed = demo.manage("results", "--study", "demo", "--cohort", "internal", "--table", "summary")
     line = next(line for line in printed.splitlines() if "Senior" in line and " accuracy " in line)
     assert rows[0]["estimate"] in line  # the same string in the terminal and in the CSV
+
+
+def test_cases_are_filtered_opened_and_walked_by_keys(demo: Demo, context: BrowserContext) -> None:
+    wanted = "only=resnet16_fine_phantom+right&only=Junior+physician+(simulated)+wrong"
+    page = sign_in(context, demo, "demo-coordinator", "explain?study=demo")
+    page.goto(f"{demo.server.url}/explain?study=demo&{wanted}")
+    first = page.locator(".room-gallery button").first
+    expect(first).to_be_visible(timeout=45_000)
+    marks = page.locator(".room-gallery button span").all_inner_texts()
+    assert marks
+    assert all(mark.startswith("M ✓") and "R ✗" in mark for mark in marks)
+    first.click()
+    over = page.locator(".room-case [data-part=over]")
+    expect(over).to_be_visible(timeout=45_000)
+    assert "case=" in page.url
+    picture = "canvas => canvas.toDataURL()"
+    before = over.evaluate(picture)
+    slider = page.get_by_label("Opacity")
+    slider.fill("0")
+    slider.dispatch_event("pointerup")  # as a mouse ends it: the arrow keys go from case to case again
+    assert over.evaluate(picture) != before, "the map is thinner"
+    page.locator("[data-part=outline]").uncheck()
+    assert over.evaluate(picture) == page.locator("[data-part=plain]").evaluate(picture), "nothing lies over the image"
+    asked = page.url
+    page.locator("body").press("ArrowRight")
+    page.wait_for_url(lambda url: url != asked)
+    expect(page.get_by_text(re.compile(r" · 2 of \d+"))).to_be_visible(timeout=45_000)
+    page.locator("body").press("ArrowLeft")
+    page.wait_for_url(asked)
 
 
 def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
