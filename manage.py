@@ -783,6 +783,24 @@ def export(
     say(f"The same numbers again, without the database: python manage.py analyse {target / 'analysis.csv'}")
 
 
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="key of the study; may be left out if there is one")] = "",
+    pdf: Annotated[Path | None, typer.Option(help="new PDF file")] = None,
+    html: Annotated[Path | None, typer.Option(help="new HTML file")] = None,
+) -> None:
+    """Write the report of an unsealed study: protocol, flow, results, deviations, models, versions, checklists."""
+    from actions.write_report import report_study
+
+    repository = store()
+    paths = [path for path in (pdf, html) if path is not None]
+    if not paths:
+        raise InputError("no file is named", field="--pdf", fix="add --pdf report.pdf, --html report.html or both")
+    report_study(repository, one_study(repository, study), paths)
+    for path in paths:
+        say(path)
+
+
 @app.command("verify-bundle")
 def verify_bundle(file: Annotated[Path, typer.Argument(help="zip file that 'export' made")]) -> None:
     """Check a bundle's hashes and make every table again from its readings; exit status 1 where one differs."""
@@ -812,6 +830,9 @@ def analyse(
     missing_cases: MissingCasesOption = "common",
     cutoff: CutoffOption = None,
     table: Annotated[list[str] | None, typer.Option("--table", "-t", help="print this table whole; repeat")] = None,
+    report: Annotated[
+        list[Path] | None, typer.Option(help="write a report into this new .pdf or .html file; repeat for both")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with all digits")] = False,
 ) -> None:
     """Analyse files of readings without a database: ours, MRMCaov's, iMRMC's, RJafroc's (docs/files.md)."""
@@ -822,6 +843,10 @@ def analyse(
     result = analyse_file(
         file, layout, options, confidence_level=confidence_level, margin=margin, missing=missing_cases, cutoffs=cutoff
     )
+    if report:
+        from actions.write_report import file_record, write_reports
+
+        write_reports(file_record(result), report)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:

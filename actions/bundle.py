@@ -13,10 +13,12 @@ from core.progress import OnProgress
 from core.protocol_file import write_protocol
 from core.protocol_text import methods_text
 from core.report.bundle import PROTOCOL, about_analysis, result_files, table_csv, with_dictionary, write_bundle
+from core.report.document import to_html, to_pdf
 from core.report.figures import FORMATS, WIDTHS_MM, figure_plans, render
 from core.report.layout import Layout
 from core.report.readings_file import readings_files
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord
+from core.report.study_report import report_blocks
 from db import Repository
 
 README = "README.txt"
@@ -57,6 +59,10 @@ def bundle_of(
             for ending, content in render(plan, width, FORMATS).items():
                 files[f"figures/{plan.name}_{width}mm.{ending}"] = content
             done += 1
+    report(done, total, "report")
+    blocks = report_blocks(record)
+    files["report/report.html"] = to_html(record.title, blocks)
+    files["report/report.pdf"] = to_pdf(record.title, blocks)
     files["figures/captions.txt"] = ("\n".join(captions) + "\n").encode()
     files[README] = _readme(record).encode()
     content = write_bundle(with_dictionary(files, record.data.classes), _about(record))

@@ -138,7 +138,7 @@ def _cohort_plans(cohort: CohortAnalysis, tables: Mapping[str, pd.DataFrame], pa
     judged = [one for one in raters if one.confusion is not None]
     if judged:
         yield from _confusion_plans(cohort, judged, palette, name)
-    agreement = _agreement_rows(tables["agreement"])
+    agreement = _agreement_rows(tables["agreement"], {one.key: one.name for one in cohort.participants})
     if agreement:
         yield FigurePlan(
             f"agreement_{name}", f"Agreement among the readers with {level} intervals, cohort {cohort.cohort}.",
@@ -288,7 +288,7 @@ def _row(text: str, estimate: Any, group: str, style: RaterStyle | None, referen
     return ForestRow(text, estimate.value, estimate.lower, estimate.upper, shown, group, style, reference)
 
 
-def _agreement_rows(table: pd.DataFrame) -> list[ForestRow]:
+def _agreement_rows(table: pd.DataFrame, people: Mapping[str, str]) -> list[ForestRow]:
     """All readers of an arm by each statistic, and pairs by Cohen's kappa where they are few."""
     names = {"percent_agreement": "Percent agreement", "fleiss_kappa": "Fleiss' kappa", "gwet_ac1": "Gwet's AC1",
              "conger_kappa": "Conger's kappa", "krippendorff_alpha": "Krippendorff's alpha",
@@ -299,8 +299,9 @@ def _agreement_rows(table: pd.DataFrame) -> list[ForestRow]:
     for one in chosen.itertuples(index=False):
         if pd.isna(one.value):
             continue
-        who = {"between": names.get(one.statistic, one.statistic), "pair": f"{one.first} and {one.second}",
-               "within": f"{one.first}, read twice"}[one.scope]  # fmt: skip
+        first, second = people.get(one.first), people.get(one.second)
+        who = {"between": names.get(one.statistic, one.statistic), "pair": f"{first} and {second}",
+               "within": f"{first}, read twice"}[one.scope]  # fmt: skip
         group = {"between": "All readers", "pair": "Cohen's kappa of pairs", "within": "Same reader, again"}[one.scope]
         text = f"{who}, {one.arm}" if arms > 1 else who
         rows.append(ForestRow(text, one.value, one.lower, one.upper, one.estimate, group, reference=0.0))

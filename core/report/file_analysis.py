@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class FileAnalysis:
     analysis: StudyAnalysis
     notes: tuple[str, ...]  # about the file: what was left out, taken as one, kept apart or assumed
     data: StudyData
+    options: Mapping[str, Any]  # of the analysis
 
     def to_dict(self) -> dict[str, Any]:
         """The analysis' object with ``file`` (name without folder), ``layout`` and ``file_notes`` in front."""
@@ -112,7 +113,7 @@ def analyse_file(
     if analysis.get("margin") is not None and not len(read.data.predictions):
         notes += ("a margin is for a model against readers, and the file holds no model",)
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0].parent} ({len(paths)} files)"
-    return FileAnalysis(name, str(chosen), analyse(read.data, **analysis), notes, read.data)
+    return FileAnalysis(name, str(chosen), analyse(read.data, **analysis), notes, read.data, analysis)
 
 
 def _of_bundle(path: Path) -> FileAnalysis:
@@ -123,7 +124,7 @@ def _of_bundle(path: Path) -> FileAnalysis:
     notes = tuple(f"NOT AS IT WAS MADE: {problem}" for problem in check.problems) or (told,)
     options = ", ".join(f"{name} {value}" for name, value in bundle.manifest["analysis"].items())
     notes = (*notes, f"analysed with the options of the bundle ({options})")
-    return FileAnalysis(str(path), "bundle", bundle.analysis, notes, bundle.data)
+    return FileAnalysis(str(path), "bundle", bundle.analysis, notes, bundle.data, bundle.manifest["analysis"])
 
 
 def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -55,8 +55,13 @@ class PrintedTable:
 
 
 # ------------------------------------------------------------------------------------------------ the paper's layouts
-def paper_tables(analysis: StudyAnalysis, declared: str | None = None) -> list[PrintedTable]:
-    """Table 1, and for each cohort Table 2 (models) and Table 4 or 5 (the declared model beside the readers)."""
+def paper_tables(
+    analysis: StudyAnalysis, declared: str | None = None, *, most_beside: int = _MOST_RATERS
+) -> list[PrintedTable]:
+    """Table 1, and for each cohort Table 2 (models) and Table 4 or 5 (the declared model beside the readers).
+
+    ``most_beside``: more raters than this stand below each other in Tables 4 and 5.
+    """
     found = [baseline_table(analysis)] if analysis.description.baseline else []
     for cohort in analysis.cohorts:
         models = [one for one in cohort.participants if one.kind == "model" and one.has_labels and one.n_cases]
@@ -65,7 +70,7 @@ def paper_tables(analysis: StudyAnalysis, declared: str | None = None) -> list[P
         if models:
             found.append(models_table(analysis, cohort, models))
         if readers:
-            found.append(raters_table(analysis, cohort, [*models[:1], *readers]))
+            found.append(raters_table(analysis, cohort, [*models[:1], *readers], most_beside))
     return found
 
 
@@ -132,7 +137,7 @@ _KAPPA = "Kappa: Cohen's, of the answers against the reference standard."
 
 
 def raters_table(
-    analysis: StudyAnalysis, cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis]
+    analysis: StudyAnalysis, cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], most_beside: int
 ) -> PrintedTable:
     """The paper's Tables 4 and 5: a model beside the readers, by class, with intervals."""
     key, title = (
@@ -142,7 +147,7 @@ def raters_table(
     level = f"In brackets: {100 * cohort.confidence_level:g} % intervals."
     labels = [one.short_label for one in analysis.classes]
     names = [one.identity.label if one.arm and _has_arms(raters) else one.name for one in raters]
-    if len(raters) > _MOST_RATERS:
+    if len(raters) > most_beside:
         rows = [
             (name if place == 0 else "", label, *(text for _, text in _measures(one, disease.key, cohort)),
              _kappa(one) if place == 0 else "")
@@ -227,7 +232,7 @@ def printed_table(name: str, table: pd.DataFrame, columns: Sequence[str] | None 
     for column in list(kept):
         values = set(shown[column])
         is_same = len(values) == 1 and (len(shown) > 1 or values == {""})
-        if is_same and (values == {""} or column in ("method", "cohort", "arm", "overall_method")):
+        if is_same and (values == {""} or column in ("method", "cohort", "arm", "scope", "overall_method")):
             kept.remove(column)
             if values != {""}:
                 same.append(f"{heading(column)}: {values.pop()}.")

@@ -1,0 +1,125 @@
+"""The report: the numbers of the analysis, what is planned and what is not, what is missing, and the checklists."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from core.analysis import analyse
+from core.number_text import percent_text
+from core.protocol import Protocol
+from core.report.checklists import ANSWERS, AUTHOR, checklists
+from core.report.document import Heading, Listing, Paragraph, Picture, to_html, to_pdf
+from core.report.printed_tables import PrintedTable
+from core.report.study_record import NOT_BLINDED_HERE, Deviation, StudyRecord
+from core.report.study_report import report_blocks, stamp_of
+from tests.core.analysis_studies import simulated_study
+
+OPTIONS = {"confidence_level": 0.95, "margin": 0.05, "missing": "common"}
+PROTOCOL = Protocol(title="T", primary_endpoint="Accuracy of the model", secondary_endpoints=("AUC of tumor",),
+                    margin=0.05, funding="None")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def record():
+    data = replace(simulated_study(n_cases=60, readers=2, models=1, missing=0.2, has_about=True),
+                   declared_model="model-0")  # fmt: skip
+    return StudyRecord(
+        "s", 'A study, "quoted" #1 $x_2$ \\n <b>', data, analyse(data, **OPTIONS), OPTIONS, protocol=PROTOCOL,
+        protocol_version=3, deviations=(Deviation("deviation logged", 1, "read on a laptop"),),
+        model_cards={"model-0": {"name": "Net", "architecture": "resnet", "recipe": {"epochs": 3}}},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def blocks(record):
+    return report_blocks(record)
+
+
+def texts(blocks):
+    """Everything that is written."""
+    for block in blocks:
+        match block:
+            case Heading() | Paragraph():
+                yield block.text
+            case Listing():
+                yield from block.items
+            case Picture():
+                yield block.caption
+            case PrintedTable():
+                yield from (block.title, *block.columns, *block.notes, *(cell for row in block.rows for cell in row))
+
+
+def test_the_report_holds_the_strings_of_the_analysis(record, blocks):
+    said = set(texts(blocks))
+    tables = record.analysis.to_tables()
+    cohort = record.analysis.cohort("internal")
+    assert set(cohort.answer) <= said
+    for name in ("mcnemar", "calibration", "reading_times"):
+        assert set(tables[name]["estimate"]) <= said, name
+    leading = tables["mrmc"][tables["mrmc"]["is_leading"].astype(bool)]
+    assert set(leading["estimate"]) <= said
+    assert "deviation logged" in said
+    assert "read on a laptop" in said
+    assert sum(isinstance(block, Picture) for block in blocks) >= 6
+
+
+def test_every_result_says_whether_it_was_planned(record, blocks):
+    assert stamp_of(record, "accuracy") == "planned: primary endpoint"
+    assert stamp_of(record, "auc") == "planned: secondary endpoint"
+    assert stamp_of(record, "margin") == "planned: margin of the protocol"
+    assert stamp_of(record, "time") == "exploratory"
+    undeclared = replace(record, data=replace(record.data, declared_model=None))
+    assert stamp_of(undeclared, "accuracy") == "exploratory"
+    assert stamp_of(replace(record, protocol=None), "accuracy") == "exploratory"
+    stamps = [
+        block.stamp for block in blocks if isinstance(block, Heading) and block.text.startswith("Cohort internal")
+    ]
+    assert len(stamps) >= 5
+    assert all(stamps)
+
+
+def test_missing_answers_have_a_worst_and_a_best_case(record, blocks):
+    table = next(block for block in blocks if isinstance(block, PrintedTable) and block.key == "missing")
+    for one, row in zip(record.analysis.cohort("internal").participants, table.rows, strict=True):
+        right, total = int(one.confusion.trace()), one.n_cases + one.n_missing + one.n_unreadable
+        assert row[6:] == (percent_text(right / one.n_cases), percent_text(right / total),
+                           percent_text((right + total - one.n_cases) / total))  # fmt: skip
+    assert any(row[7] != row[8] for row in table.rows)
+
+
+def test_the_checklists_are_whole_and_say_what_is_the_authors(record):
+    found = checklists(record)
+    assert {name: len(items) for name, items in found.items()} == {
+        "STARD 2015": 34, "STARD-AI 2025": 48, "CLAIM 2024": 44,
+    }  # fmt: skip
+    for items in found.values():
+        assert all(one.answer for one in items)
+        assert all(one.is_open for one in items if one.answer == AUTHOR)
+    stard = {one.item: one for one in found["STARD 2015"]}
+    assert stard["30"].answer.startswith("None.")
+    assert stard["28"].answer == AUTHOR
+    assert "Accuracy of the model" in stard["4"].answer
+    assert not stard["19"].is_open
+    elsewhere = {one.item: one for one in checklists(replace(record, protocol=None))["STARD 2015"]}
+    assert elsewhere["13a"].answer == AUTHOR  # nobody here knows who was blinded
+    assert {"accuracy", "blinding"} <= ANSWERS.keys()
+
+
+def test_readings_made_elsewhere_are_marked_first_and_have_no_protocol(record):
+    elsewhere = replace(record, protocol=None, source="18 files", model_cards={}, deviations=())
+    found = report_blocks(elsewhere)
+    warnings = [block.text for block in found if isinstance(block, Paragraph) and block.is_warning]
+    assert warnings[0] == NOT_BLINDED_HERE
+    assert any("18 files" in text for text in texts(found))
+
+
+def test_html_and_pdf_hold_any_text_and_are_the_same_bytes_every_time(record, blocks):
+    page, paper = to_html(record.title, blocks), to_pdf(record.title, blocks)
+    assert (to_html(record.title, blocks), to_pdf(record.title, blocks)) == (page, paper)
+    assert paper.startswith(b"%PDF")
+    text = page.decode()
+    assert "&lt;b&gt;" in text
+    assert "<b>" not in text
+    assert not re.search(r'(src|href)="(?!data:)', text)  # nothing is fetched
+    assert text.count("<img alt=") == sum(isinstance(block, Picture) for block in blocks)
