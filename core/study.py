@@ -11,10 +11,11 @@ Nothing here knows the database or the screen, and nothing here but :class:`Refe
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,6 +60,22 @@ STATE_MOVES: dict[StudyState, tuple[StudyState, ...]] = {
     StudyState.LOCKED: (StudyState.UNSEALED, StudyState.CLOSED),
     StudyState.UNSEALED: (),
 }
+
+
+#: Longer without an answer, and a reader went away meanwhile, seconds.
+LONGEST_PAUSE_S = 30 * 60
+
+
+def sitting_seconds(saved_at: Sequence[datetime]) -> float:
+    """Seconds in front of a study: the time between answers, without gaps over :data:`LONGEST_PAUSE_S`.
+
+    Parameters
+    ----------
+    saved_at : sequence of datetime
+        When answers were saved, in order. The time before the first answer of a sitting is not known.
+    """
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(saved_at)]
+    return sum(gap for gap in gaps if gap <= LONGEST_PAUSE_S)
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,29 @@ class ReaderProgress:
 
 
 @dataclass(frozen=True)
+class ReaderWatch:
+    """How one reader gets on in a study; says nothing about right or wrong."""
+
+    person: Person
+    n_done: int
+    n_total: int
+    active_seconds: float  # images in sight, as the browser measured it
+    gross_seconds: float  # in front of the study, by the server's clock: pauses within a sitting count
+    first_saved_at: datetime | None
+    last_saved_at: datetime | None
+    last_seen_at: datetime | None  # signed in or saved
+    n_deviations: int = 0  # dates of the protocol that were set aside for this reader
+
+    @property
+    def expected_end(self) -> datetime | None:
+        """When all is read at the pace since the first answer; None before the second, and when all is read."""
+        if self.first_saved_at is None or self.last_saved_at is None or not 2 <= self.n_done < self.n_total:
+            return None
+        pace = (self.last_saved_at - self.first_saved_at) / (self.n_done - 1)
+        return self.last_saved_at + pace * (self.n_total - self.n_done)
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """A trained model, known by the SHA-256 of its file."""
 

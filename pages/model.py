@@ -23,6 +23,7 @@ from actions.uploads import Upload, laid_out
 from core.model.foreign import ANSWERS, PIXELS
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
+from core.protocol import Arm
 from core.study import Role, Study, StudyState
 from db import Repository
 from db.records import ModelVersion
@@ -92,6 +93,40 @@ def _models(repository: Repository, study: Study, *, is_busy: bool) -> None:
             with refusals_shown():
                 start_job(study.key, _PREDICT, partial(_predict, repository, study.key, model))
                 st.rerun()
+    _altered(repository, study)
+
+
+def _altered(repository: Repository, study: Study) -> None:
+    """Model answers that are shown wrong on purpose, declared before reading: for automation bias."""
+    if Arm.AIDED not in study.protocol.arms:
+        return
+    declared = repository.altered_answers(study.key)
+    keys = study.protocol.class_keys
+    label = f"Answers shown wrong on purpose ({len(declared)})"
+    with st.expander(label, icon=":material/psychology_alt:"):
+        st.caption(
+            "To measure how far readers follow the model: for these cases aided readers are shown this class in the "
+            "place of the model's own. Sealed at opening."
+        )
+        rows = pd.DataFrame(
+            [(case, keys[probabilities.index(max(probabilities))]) for case, probabilities in declared.items()],
+            columns=["case", "class"], dtype=object,
+        )  # fmt: skip
+        is_draft = study.state is StudyState.DRAFT
+        edited = st.data_editor(
+            rows, num_rows="dynamic", hide_index=True, width="stretch", disabled=not is_draft,
+            key=f"altered {study.key}", column_config={
+                "case": st.column_config.SelectboxColumn(options=[each.case for each in repository.cases(study.key)]),
+                "class": st.column_config.SelectboxColumn(options=list(keys)),
+            },
+        )  # fmt: skip
+        if is_draft and st.button("Declare these answers"):
+            with refusals_shown():
+                wanted = edited.dropna()
+                n = repository.declare_altered_answers(
+                    study.key, dict(zip(wanted["case"], wanted["class"], strict=True))
+                )
+                st.success(f"{n} {'answer is' if n == 1 else 'answers are'} declared.")
 
 
 def _predict(repository: Repository, study_key: str, model: ModelVersion, progress: OnProgress) -> str:

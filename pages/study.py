@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-import pandas as pd
 import streamlit as st
 
 from actions.draw_password import new_password
+from core.protocol import Design
 from core.study import Person, Role, Study, StudyState
 from db import Repository
-from pages.widgets.guard import refusals_shown, requires, while_signed_in
+from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_card import show_preparation
 from pages.widgets.study_state import show_state
 from pages.widgets.study_steps import study_steps
+from pages.widgets.watching import show_progress
 
+_GROUPS = {None: "the smaller one", 1: "1: begins without the model", 2: "2: begins with the model"}
 _ADDED = "added_reader"  # in the session state, for the run after the form
 
 
@@ -32,46 +32,10 @@ def render(repository: Repository) -> None:
             st.subheader("Before reading")
             show_preparation(repository, study)
         else:
-            _progress(repository, study)
+            show_progress(repository, study)
     with right:
         show_state(repository, study)
         _readers(repository, study)
-
-
-def _progress(repository: Repository, study: Study) -> None:
-    """Live: asks the store every few seconds, redraws only this part."""
-    st.subheader("Reading progress")
-
-    @st.fragment(run_every="5s" if study.state is StudyState.OPEN else None)
-    @while_signed_in
-    def live() -> None:
-        rows = repository.progress(study.key)
-        if not rows:
-            st.info("No reader takes part yet. Add one on the right.")
-            return
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "Reader": [row.person.display_name for row in rows],
-                    "Cohort": [row.cohort for row in rows],
-                    "Arm": [str(row.arm) for row in rows],
-                    "Progress": [row.n_done / row.n_total if row.n_total else 0.0 for row in rows],
-                    "Read": [f"{row.n_done} of {row.n_total}" for row in rows],
-                    "Last saved, UTC": [row.last_saved_at for row in rows],
-                    "Median s": [row.median_reading_seconds for row in rows],
-                }
-            ),
-            hide_index=True,
-            width="stretch",
-            column_config={
-                "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
-                "Last saved, UTC": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-                "Median s": st.column_config.NumberColumn(format="%.1f"),
-            },
-        )
-        st.caption(f"Counts only, never correctness. As of {datetime.now(UTC):%H:%M:%S} UTC.")
-
-    live()
 
 
 def _readers(repository: Repository, study: Study) -> None:
@@ -83,7 +47,8 @@ def _readers(repository: Repository, study: Study) -> None:
     for member in members:
         simulated = " :orange-badge[simulated]" if member.person.is_simulated else ""
         cases = f"{member.n_presentations} cases of {', '.join(member.cohorts)}"
-        st.markdown(f"**{member.person.display_name}**{simulated} · {cases}")
+        group = f" · group {member.group}" if member.group is not None else ""
+        st.markdown(f"**{member.person.display_name}**{simulated} · {cases}{group}")
     if study.state not in (StudyState.DRAFT, StudyState.OPEN):
         return
     if not repository.cohorts(study.key):
@@ -91,7 +56,7 @@ def _readers(repository: Repository, study: Study) -> None:
         return
     taken = {member.person.login for member in members}
     free = [p for p in repository.people() if p.role is Role.READER and p.login not in taken and not p.is_simulated]
-    with st.expander("Add a reader", icon=":material/person_add:", expanded=not members):
+    with st.expander("Add a reader", icon=":material/person_add:", expanded=study.state is StudyState.DRAFT):
         _add_reader(repository, study, free)
 
 
@@ -107,7 +72,11 @@ def _add_reader(repository: Repository, study: Study, free: list[Person]) -> Non
             name = st.text_input("Name", help="on dashboards and in exports; the login if left out")
         else:
             person = st.selectbox("Reader", free, format_func=lambda p: f"{p.display_name} · {p.login}", index=None)
-        wanted = st.multiselect("Cohorts to read", cohorts, default=[c for c in cohorts if c != "training"])
+        read = study.protocol.cohorts or [c for c in cohorts if c not in ("training", study.protocol.training_cohort)]
+        wanted = st.multiselect("Cohorts to read", cohorts, default=[c for c in read if c in cohorts])
+        group = None
+        if study.protocol.design is Design.CROSSOVER:
+            group = st.selectbox("Group", [None, 1, 2], format_func=_GROUPS.__getitem__)
         if not st.form_submit_button("Add to the study"):
             return
     if not wanted:
@@ -121,6 +90,6 @@ def _add_reader(repository: Repository, study: Study, free: list[Person]) -> Non
                 password = new_password()
                 person = repository.create_person(login, name or login, Role.READER, password=password)
                 said = f" Login `{person.login}`, password `{password}`: shown only now; hand it over in person."
-            repository.add_reader(study.key, person.login, cohorts=wanted)
+            repository.add_reader(study.key, person.login, cohorts=wanted, group=group)
             st.session_state[_ADDED] = f"{person.display_name} is added; the order is drawn and stored.{said}"
             st.rerun()

@@ -1,7 +1,7 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
 access: who may · sign_in · people, invitations · studies, study_roles · members, leaving, orders · cases,
-case_import, image_files · reading, reveals · model · results, study_data · simulation · audit
+case_import, image_files · reading, reveals · model · results, study_data · watching · simulation · audit
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from db.repository.sign_in import SignInRepository
 from db.repository.simulation import SimulationRepository
 from db.repository.studies import StudyRepository
 from db.repository.study_data import StudyDataRepository
+from db.repository.watching import WatchRepository
 
 __all__ = ["OPERATOR", "SESSION_HOURS", "Repository"]
 
@@ -34,6 +35,7 @@ class Repository(
     RevealRepository,
     ModelRepository,
     StudyDataRepository,
+    WatchRepository,
     SimulationRepository,
     AuditRepository,
 ):

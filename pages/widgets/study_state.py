@@ -32,11 +32,6 @@ _MOVES = {
         "Take the lock back", ":material/lock_open_right:", "Take the lock back",
         "The study is closed again and could be opened. Why, stands in the audit trail for good.",
     ),
-    ("closed", "unsealed"): (
-        "Unseal the results", ":material/key:", "Unseal for good",
-        "From now on truth, model and readers can be compared. Readings are final: nobody can read or correct any "
-        "more. **This cannot be undone** and stands in the audit trail.",
-    ),
     ("locked", "unsealed"): (
         "Unseal the results", ":material/key:", "Unseal for good",
         "From now on truth, model and readers can be compared. **This cannot be undone**; the trail keeps it.",
@@ -80,5 +75,5 @@ def _ask(repository: Repository, study: Study, move: StudyState) -> None:
             st.error("A reason is needed.")
         else:
             with refusals_shown():
-                repository.set_state(study.key, move, **({"reason": reason} if is_back else {}))
+                repository.set_state(study.key, move, reason=reason)
                 st.rerun()

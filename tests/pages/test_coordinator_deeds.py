@@ -107,11 +107,17 @@ def test_every_move_asks_first_and_says_what_becomes_final(store: Repository) ->
     assert store.study(STUDY).state is StudyState.OPEN
     store.set_state(STUDY, StudyState.CLOSED)
     page = open_screen("study")
-    assert {"Open again", "Unseal the results"} <= {each.label for each in page.button}
+    assert {"Open again", "Lock the readings"} <= {each.label for each in page.button}
+    button(page, "Lock the readings").click().run()
+    assert any("Readings become **final**" in text.value for text in page.markdown)
+    assert store.study(STUDY).state is StudyState.CLOSED
+    store.set_state(STUDY, StudyState.LOCKED)
+    page = open_screen("study")
+    assert {"Take the lock back", "Unseal the results"} <= {each.label for each in page.button}
     button(page, "Unseal the results").click().run()
     assert "Unseal for good" in {each.label for each in page.button}
     assert any("cannot be undone" in text.value for text in page.markdown)
-    assert store.study(STUDY).state is StudyState.CLOSED
+    assert store.study(STUDY).state is StudyState.LOCKED
 
 
 def test_an_unsealed_study_has_no_way_back(store: Repository) -> None:
@@ -285,9 +291,13 @@ def test_progress_counts_and_never_judges(store: Repository, signed_reader_answe
     page = open_screen("study")
     table = page.dataframe[0].value
     row = table[table["Reader"] == "Reader 1"].iloc[0]
-    assert row["Read"] == f"1 of {N_CASES}"
+    assert (row["Read"], row["Active"]) == (f"1 of {N_CASES}", "0:00")
     words = " ".join(map(str, table.columns)).casefold()
     assert not any(word in words for word in ("correct", "accura", "right", "wrong"))
+    text = page.code[0].value
+    assert text.startswith("Dear Reader 1,")
+    assert f"you have read 1 of {N_CASES} cases; {N_CASES - 1} are left" in text
+    assert "/read?study=demo" in text
 
 
 @pytest.fixture

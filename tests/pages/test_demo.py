@@ -193,6 +193,8 @@ def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
     question = screen.get_by_role("dialog")
     screen.get_by_role("button", name="Close reading").click()
     question.get_by_role("button", name="Close reading").click()
+    screen.get_by_role("button", name="Lock the readings").click()
+    question.get_by_role("button", name="Lock the readings").click()
     screen.get_by_role("button", name="Unseal the results").click()
     question.get_by_role("textbox").fill("demo-reading")
     question.get_by_role("button", name="Unseal for good").click()

@@ -40,7 +40,8 @@ def expect_signed_out(page: Page) -> None:
 def test_an_open_dialog_cannot_unseal_after_a_sign_out_elsewhere(
     ending: str, own_server: ReadingServer, operator: Repository, sign_in: Callable[..., Page]
 ) -> None:
-    operator.set_state(STUDY, StudyState.CLOSED)
+    for state in (StudyState.CLOSED, StudyState.LOCKED):
+        operator.set_state(STUDY, state)
     page = sign_in(own_server, COORDINATOR, f"/study?study={STUDY}")
     page.get_by_role("button", name="Unseal the results").click()
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -55,7 +56,7 @@ def test_an_open_dialog_cannot_unseal_after_a_sign_out_elsewhere(
     page.get_by_role("button", name="Unseal for good").click()
     expect_signed_out(page)
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert operator.study(STUDY).state is StudyState.CLOSED
+    assert operator.study(STUDY).state is StudyState.LOCKED
 
 
 def test_live_progress_ends_with_the_sign_in(

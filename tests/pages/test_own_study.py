@@ -1,0 +1,224 @@
+"""The README's "Your own study", followed word by word in a browser: from an empty store to unsealed results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from core.protocol import Design, ScaleKind
+from core.study import Role, StudyState
+from db import OPERATOR, Repository, create_store, open_store
+from tests.pages.reading_server import PASSWORD, ROOT, ReadingServer
+
+KEY, TITLE = "kidneys", "Kidney scars 2026"
+CLASSES = ("Normal kidney", "Scarred kidney")
+KEYS = ("normal-kidney", "scarred-kidney")
+N_CASES = 6
+READERS = ("ada", "ben", "cem")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[ReadingServer]:
+    """A server on a store with one coordinator and nothing else: what the two commands of the README make."""
+    url = f"sqlite:///{tmp_path / 'reading_room.sqlite3'}"
+    engine = create_store(url)
+    Repository(engine, OPERATOR).create_person("anna", "Anna", Role.COORDINATOR, password=PASSWORD)
+    engine.dispose()
+    running = ReadingServer(tmp_path, url)
+    running.start()
+    yield running
+    running.kill()
+
+
+def scans() -> bytes:
+    """A zip with a manifest and 6 pictures of two lobes; the even ones lack a piece of one."""
+    y, x = np.mgrid[:64, :64]
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["image", "case", "patient", "class", "cohort"])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(N_CASES):
+            mean = 8 + 90 * sum(np.exp(-((x - side) ** 2 / 60 + (y - 32) ** 2 / 160)) for side in (20, 44))
+            if number % 2 == 0:
+                mean = np.where((x - 44) ** 2 + (y - 24) ** 2 < 60, 20, mean)
+            picture = io.BytesIO()
+            pixels = np.random.default_rng(number).poisson(mean).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(picture, format="PNG")
+            archive.writestr(f"images/{number}.png", picture.getvalue())
+            rows.writerow([f"images/{number}.png", f"k{number}", f"p{number}", CLASSES[number % 2 == 0], "main"])
+        archive.writestr("manifest.csv", table.getvalue())
+    return buffer.getvalue()
+
+
+def predictions() -> bytes:
+    """What a model of another house says: right for all cases but the first."""
+    lines = [f"case,p_{KEYS[0]},p_{KEYS[1]}"]
+    for number in range(N_CASES):
+        scar = 0.3 if number == 0 else 0.8 if number % 2 == 0 else 0.1 + 0.01 * number
+        lines.append(f"k{number},{1 - scar:.3f},{scar:.3f}")
+    return "\n".join(lines).encode()
+
+
+class Walk:
+    """A coordinator's browser tab that notes every name it uses."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.names: list[str] = []
+
+    def note(self, name: str) -> str:
+        if name not in self.names:
+            self.names.append(name)
+        return name
+
+    def press(self, name: str, within: Locator | None = None) -> None:
+        pattern = re.compile("^" + re.escape(self.note(name)).replace("…", r"\d+") + "$")
+        (within or self.page).get_by_role("button", name=pattern).click()
+
+    def follow(self, name: str) -> None:
+        self.page.get_by_role("main").get_by_role("link", name=self.note(name), exact=True).first.click()
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=self.note(name), exact=True).click()
+
+    def fill(self, label: str, text: str, within: Locator | None = None) -> None:
+        field = (within or self.page).get_by_role("textbox", name=self.note(label), exact=True)
+        field.fill(text)
+        field.press("Tab")
+
+    def choose(self, label: str, option: str) -> None:
+        self.page.get_by_role("combobox", name=re.compile(re.escape(self.note(label)) + "$")).click()
+        self.page.get_by_role("option", name=option).click()
+
+    def send(self, label: str, name: str, content: bytes) -> None:
+        self.note(label)
+        self.page.get_by_role("region", name=label, exact=True).locator("input[type=file]").set_input_files(
+            {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        )
+        expect(self.page.get_by_role("button", name=f"Remove {name}")).to_be_visible(timeout=20_000)
+        self.page.wait_for_timeout(1000)
+
+    def sees(self, text: str) -> None:
+        expect(self.page.get_by_text(text).first).to_be_visible(timeout=40_000)
+
+
+def sign_in(browser: Browser, server: ReadingServer, login: str, password: str) -> Page:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_label("Login").fill(login)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector(".room-foot .who")
+    return page
+
+
+def set_up(walk: Walk) -> None:
+    """Steps 1 and 2: a study of an own field, and its protocol."""
+    walk.follow("New study")
+    walk.fill("Key", KEY)
+    walk.fill("Title", TITLE)
+    walk.fill("Classes", ", ".join(CLASSES))
+    walk.press("Create the study")
+    walk.fill("Question to the readers", "Does this kidney scan show a scar?")
+    walk.tab("Answers")
+    walk.choose("What a reader states", "the class and a confidence of 0 to 100")
+    walk.tab("Design")
+    walk.choose("Design", "Crossover")
+    walk.fill("Washout, days", "0")
+    walk.tab("Plan")
+    walk.fill("Primary endpoint", "AUC of the readers with and without the model")
+    walk.press("Save as a new version")
+    walk.sees("Saved as version 2")
+
+
+def bring_in(walk: Walk) -> dict[str, str]:
+    """Steps 3 to 5: cases, readers with their passwords, and the model."""
+    walk.follow("Cases")
+    walk.send("Zip", "scans.zip", scans())
+    walk.press("Check the files")
+    walk.sees("Everything can be imported")
+    walk.press("Import … cases")
+    walk.sees(f"Imported: {N_CASES} cases")
+    walk.follow("Overview")
+    passwords = {}
+    for number, login in enumerate(READERS):
+        if number:
+            walk.page.get_by_text("Add a reader").click()
+        walk.page.get_by_role("radio", name=walk.note("New account")).click()
+        walk.fill("Login", login)
+        walk.fill("Name", f"Dr {login.title()}")
+        walk.press("Add to the study")
+        walk.sees(f"Dr {login.title()} is added")
+        said = walk.page.get_by_text("shown only now").inner_text()
+        passwords[login] = re.search(r"password (\S+):", said)[1]  # type: ignore[index]
+    walk.follow("Model")
+    walk.page.get_by_role("radio", name=walk.note("Predictions")).click()
+    walk.send("Table", "theirs.csv", predictions())
+    walk.fill("Name on screen", "Their model")
+    walk.press("Take in")
+    walk.sees(f"{N_CASES} predictions of Their model taken in")
+    walk.press("Declare this model")
+    walk.sees("declared in protocol version 3")
+    return passwords
+
+
+def open_study(walk: Walk) -> None:
+    """Step 6."""
+    walk.follow("Overview")
+    walk.press("Open for reading")
+    question = walk.page.get_by_role("dialog")
+    question.get_by_role("textbox").last.fill(KEY)
+    walk.press("Open for good", question)
+    walk.sees("State: open")
+
+
+def end_study(walk: Walk) -> None:
+    """Step 8."""
+    question = walk.page.get_by_role("dialog")
+    for name, deed in (
+        ("Close reading", "Close reading"),
+        ("Lock the readings", "Lock the readings"),
+        ("Unseal the results", "Unseal for good"),
+    ):
+        walk.press(name)
+        if deed == "Unseal for good":
+            question.get_by_role("textbox").fill(KEY)
+        walk.press(deed, question)
+        expect(question).to_have_count(0)
+    walk.sees("State: unsealed")
+
+
+def readme_names() -> list[str]:
+    """What the README's walk names in bold, in order, each once."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("## Your own study") :].split("\n## ")[0]
+    return list(dict.fromkeys(re.findall(r"\*\*(.+?)\*\*", section)))
+
+
+def test_the_readme_walk(own: ReadingServer, browser: Browser) -> None:
+    walk = Walk(sign_in(browser, own, "anna", PASSWORD))
+    set_up(walk)
+    passwords = bring_in(walk)
+    open_study(walk)
+    engine = open_store(own.store_url)
+    study = Repository(engine, OPERATOR).study(KEY)
+    engine.dispose()
+    assert (study.state, study.protocol.design, study.protocol.scale.kind) == (
+        StudyState.OPEN,
+        Design.CROSSOVER,
+        ScaleKind.PERCENT,
+    )
+    assert list(passwords) == list(READERS)
+    print(walk.names)
