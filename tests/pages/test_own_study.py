@@ -153,9 +153,7 @@ def bring_in(walk: Walk) -> dict[str, str]:
     walk.sees(f"Imported: {N_CASES} cases")
     walk.follow("Overview")
     passwords = {}
-    for number, login in enumerate(READERS):
-        if number:
-            walk.page.get_by_text("Add a reader").click()
+    for login in READERS:
         walk.page.get_by_role("radio", name=walk.note("New account")).click()
         walk.fill("Login", login)
         walk.fill("Name", f"Dr {login.title()}")
@@ -203,7 +201,7 @@ def end_study(walk: Walk) -> None:
 def readme_names() -> list[str]:
     """What the README's walk names in bold, in order, each once."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text[text.index("## Your own study") :].split("\n## ")[0]
+    section = text[text.index("## Your own study") :].split("\n### ")[0]
     return list(dict.fromkeys(re.findall(r"\*\*(.+?)\*\*", section)))
 
 
