@@ -119,6 +119,12 @@ class SignInRepository(RepositoryBase):
         return token
 
     @allowed()
+    def has_accounts(self) -> bool:
+        """Whether anybody can sign in at all; a new installation has nobody."""
+        with self._reading() as db_session:
+            return db_session.scalar(sa.select(sa.exists().where(PersonRow.password_hash.is_not(None)))) is True
+
+    @allowed()
     def actor_for_token(self, token: str) -> Person | None:
         """Who a cookie belongs to; None if it is unknown, expired or revoked, or the person inactive."""
         with self._reading() as db_session:

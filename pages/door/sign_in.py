@@ -16,6 +16,7 @@ from core.errors import AccessError, StoreError
 from core.settings import get_settings
 from pages.door.addresses import address, base_path, is_from_own_page
 from pages.door.forms import FORM_COOKIE, field, forget_cookie, form_page, hidden, is_own_form, posted, set_cookie
+from pages.door.plain_page import plain_page
 from pages.door.security import INVITATION_PATH, SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository
 
@@ -24,6 +25,12 @@ _log = logging.getLogger("reading_room")
 #: One password hash takes 64 MiB; more at once would let anybody fill the memory.
 hashing = anyio.CapacityLimiter(2)
 NO_STORE = "The store is not available just now. Please try again in a moment."
+
+
+_NEW_INSTALLATION = "Nobody has an account here yet."
+_FIRST_ACCOUNT = """<p>Whoever runs this server makes the first coordinator in its terminal:</p>
+<p><code>python manage.py person add LOGIN --role coordinator</code></p>
+<p>It prints a password once. Then load this page again; all else is done on the screens.</p>"""
 
 
 def safe_target(text: str | None) -> str:
@@ -40,9 +47,14 @@ async def sign_in_page(request: Request) -> Response:
     try:
         if token is not None and await anyio.to_thread.run_sync(repository(None).actor_for_token, token) is not None:
             return RedirectResponse(target, status_code=303)
+        is_new = not await anyio.to_thread.run_sync(repository(None).has_accounts)
     except StoreError:
         return _form_page(request, target=target, problem=NO_STORE, status=503)
-    return _form_page(request, target=target)
+    return (
+        plain_page("Reading Room", _NEW_INSTALLATION, body=_FIRST_ACCOUNT)
+        if is_new
+        else _form_page(request, target=target)
+    )
 
 
 async def sign_in(request: Request) -> Response:

@@ -26,7 +26,7 @@ METHODS = sorted(name for name, found in inspect.getmembers(Repository, callable
 #: Who may call a method, as the method itself says.
 ROLES = {name: getattr(Repository, name).allowed_roles for name in METHODS}
 #: Whoever has no role at all may call these, and a reader those, for good: add here only what tells nothing.
-FOR_NOBODY = {"authenticate", "actor_for_token", "sign_out", "invitation_offer", "accept_invitation"}
+FOR_NOBODY = {"authenticate", "actor_for_token", "has_accounts", "sign_out", "invitation_offer", "accept_invitation"}
 FOR_READERS = {
     "study",
     "change_my_password",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +17,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from core.protocol import Design, ScaleKind
-from core.study import Role, StudyState
+from core.study import StudyState
 from db import OPERATOR, Repository, create_store, open_store
-from tests.pages.reading_server import PASSWORD, ROOT, ReadingServer
+from tests.pages.reading_server import ROOT, ReadingServer
 
 KEY, TITLE = "kidneys", "Kidney scars 2026"
 CLASSES = ("Normal kidney", "Scarred kidney")
@@ -28,11 +30,9 @@ READERS = ("ada", "ben", "cem")
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[ReadingServer]:
-    """A server on a store with one coordinator and nothing else: what the two commands of the README make."""
+    """A server on an empty store."""
     url = f"sqlite:///{tmp_path / 'reading_room.sqlite3'}"
-    engine = create_store(url)
-    Repository(engine, OPERATOR).create_person("anna", "Anna", Role.COORDINATOR, password=PASSWORD)
-    engine.dispose()
+    create_store(url).dispose()
     running = ReadingServer(tmp_path, url)
     running.start()
     yield running
@@ -124,6 +124,24 @@ def sign_in(browser: Browser, server: ReadingServer, login: str, password: str) 
     return page
 
 
+def first_visit(browser: Browser, server: ReadingServer) -> str:
+    """Nobody has an account: the page says how the first is made, and the command that it names makes it."""
+    page = browser.new_page()
+    page.goto(server.url)
+    expect(page.get_by_text("Nobody has an account here yet.")).to_be_visible()
+    command = page.locator("code").inner_text().replace("LOGIN", "anna").split()
+    assert command[:2] == ["python", "manage.py"]
+    places = {"READING_ROOM_DATA_DIR": str(server.folder), "READING_ROOM_DATABASE_URL": server.store_url}
+    done = subprocess.run(
+        [sys.executable, *command[1:]], cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    page.reload()
+    expect(page.get_by_label("Login")).to_be_visible()
+    page.close()
+    return re.search(r"password (\S+)", done.stdout)[1]  # type: ignore[index]
+
+
 def set_up(walk: Walk) -> None:
     """Steps 1 and 2: a study of an own field, and its protocol."""
     walk.follow("New study")
@@ -133,9 +151,8 @@ def set_up(walk: Walk) -> None:
     walk.press("Create the study")
     walk.fill("Question to the readers", "Does this kidney scan show a scar?")
     walk.tab("Answers")
-    walk.choose("What a reader states", "the class and a confidence of 0 to 100")
+    walk.fill("Words of the steps, lowest first", "no\nperhaps\nyes")
     walk.tab("Design")
-    walk.choose("Design", "Crossover")
     walk.fill("Washout, days", "0")
     walk.tab("Plan")
     walk.fill("Primary endpoint", "AUC of the readers with and without the model")
@@ -205,18 +222,44 @@ def readme_names() -> list[str]:
     return list(dict.fromkeys(re.findall(r"\*\*(.+?)\*\*", section)))
 
 
-def test_the_readme_walk(own: ReadingServer, browser: Browser) -> None:
-    walk = Walk(sign_in(browser, own, "anna", PASSWORD))
+def read_all(browser: Browser, server: ReadingServer, login: str, password: str, walk: Walk) -> None:
+    """Step 7, by one reader: class and confidence by the keys."""
+    page = sign_in(browser, server, login, password)
+    page.get_by_role("button", name=walk.note("Start reading")).click()
+    for number in range(N_CASES):
+        expect(page.locator("[data-part=position]")).to_have_text(f"Case {number + 1} of {N_CASES}", timeout=40_000)
+        expect(page.locator(".room")).to_have_attribute("data-state", "empty", timeout=40_000)
+        for key in ("12"[number % 2], "qwe"[number % 3], "Enter"):
+            page.keyboard.press(key)
+    expect(page.get_by_text(f"{N_CASES} of {N_CASES} answers")).to_be_visible(timeout=40_000)
+    page.context.close()
+
+
+def test_the_readme_walk_from_an_empty_store_to_unsealed_results(own: ReadingServer, browser: Browser) -> None:
+    walk = Walk(sign_in(browser, own, "anna", first_visit(browser, own)))
     set_up(walk)
     passwords = bring_in(walk)
     open_study(walk)
+    for login, password in passwords.items():
+        read_all(browser, own, login, password, walk)
+    expect(walk.page.get_by_text("Reading progress")).to_be_visible()
+    end_study(walk)
+    walk.page.get_by_role("banner").get_by_role("link", name=walk.note("Results")).click()
+    walk.sees("Their model")
+    walk.page.context.close()
+    assert walk.names == readme_names()
     engine = open_store(own.store_url)
-    study = Repository(engine, OPERATOR).study(KEY)
+    store = Repository(engine, OPERATOR)
+    study = store.study(KEY)
+    assert study.state is StudyState.UNSEALED
+    assert study.protocol.title == TITLE
+    assert study.protocol.class_keys == KEYS
+    assert study.protocol.scale.words == ("no", "perhaps", "yes")
+    readings = store.readings(KEY)
+    assert {(each.reader, each.revision) for each in readings} == {(login, 1) for login in READERS}
+    assert len(readings) == len(READERS) * N_CASES
+    for each in readings:
+        assert (each.class_key, each.confidence) == (KEYS[(each.position - 1) % 2], (each.position - 1) % 3 + 1)
+    assert len({tuple(r.case for r in readings if r.reader == login) for login in READERS}) > 1
+    assert store.verify_audit().is_intact
     engine.dispose()
-    assert (study.state, study.protocol.design, study.protocol.scale.kind) == (
-        StudyState.OPEN,
-        Design.CROSSOVER,
-        ScaleKind.PERCENT,
-    )
-    assert list(passwords) == list(READERS)
-    print(walk.names)
