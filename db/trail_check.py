@@ -25,6 +25,7 @@ from db.tables import (
     PresentationRow,
     ProtocolVersionRow,
     ReadingRow,
+    RevealRow,
     StudyMemberRow,
     StudyRoleRow,
     StudyRow,
@@ -45,7 +46,8 @@ class StudyLedger:
     is_synthetic: bool | None = None
     state: str = str(StudyState.DRAFT)
     opened_at: str | None = None  # for the first time; None: never, or by a version that did not say so
-    deviations: set[tuple[str, str]] = field(default_factory=set)  # login, kind
+    deviations: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # login, kind -> reason, by whom
+    reveals: set[tuple[str, int, str]] = field(default_factory=set)  # login, place, what
     protocols: dict[int, Any] = field(default_factory=dict)  # version -> JSON
     sealings: list[tuple[int, dict[str, Seal]]] = field(default_factory=list)  # event, seals by part
     roles: dict[tuple[str, str], bool] = field(default_factory=dict)  # login, role -> has it still
@@ -91,7 +93,9 @@ class Ledger:
             study.state = detail["to"]
             study.opened_at = detail.get("opened_at", study.opened_at)
         elif event.action == "study.deviation":
-            study.deviations.add((detail["login"], detail["kind"]))
+            study.deviations[detail["login"], detail["kind"]] = (detail["reason"], event.actor)
+        elif event.action == "case.reveal":
+            study.reveals.add((event.actor, detail["position"], detail["what"]))
         elif event.action == "study.role":
             study.roles[detail["login"], detail["role"]] = not detail["is_ended"]
         elif event.action in ("study.reader", "study.reader-withdrawn") and study.orders is not None:
@@ -215,6 +219,7 @@ def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | N
         for what, check in (
             ("roles", _check_roles),
             ("deviations", _check_deviations),
+            ("reveals", _check_reveals),
             ("protocols", _check_protocols),
             ("sealed rows", _check_sealings),
             ("orders", _check_orders),
@@ -238,14 +243,35 @@ def _check_roles(db_session: Session, study: StudyRow, said: StudyLedger) -> Ite
 def _check_deviations(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
     """Who was let in outside of the dates."""
     rows = db_session.execute(
-        sa.select(PersonRow.login, DeviationRow.kind)
+        sa.select(PersonRow.login, DeviationRow.kind, DeviationRow.reason, DeviationRow.recorded_by)
         .join(PersonRow, PersonRow.person_id == DeviationRow.person_id)
         .where(DeviationRow.study_id == study.study_id)
     )
-    found = {(login, kind) for login, kind in rows}
-    for login, kind in sorted(found ^ said.deviations):
-        what = "was not entered in the trail" if (login, kind) in found else "was removed"
+    found = {(login, kind): (reason, by) for login, kind, reason, by in rows}
+    for login, kind in sorted(found.keys() | said.deviations.keys()):
+        if (login, kind) not in said.deviations:
+            what = "was not entered in the trail"
+        elif (login, kind) not in found:
+            what = "was removed"
+        elif found[login, kind] != said.deviations[login, kind]:
+            what = "was changed"
+        else:
+            continue
         yield f"the deviation '{kind}' of reader '{login}' in study '{study.study_key}' {what}"
+
+
+def _check_reveals(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """Who was shown the model's answer or a truth: from then on an answer is final."""
+    rows = db_session.execute(
+        sa.select(PersonRow.login, PresentationRow.position, RevealRow.what)
+        .join(PresentationRow, PresentationRow.presentation_id == RevealRow.presentation_id)
+        .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+        .where(PresentationRow.study_id == study.study_id)
+    )
+    found = {(login, position, what) for login, position, what in rows}
+    for login, position, what in sorted(found ^ said.reveals):
+        became = "was not entered in the trail" if (login, position, what) in found else "was removed"
+        yield f"that '{login}' was shown the {what} at place {position} in study '{study.study_key}' {became}"
 
 
 def _check_protocols(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
