@@ -14,7 +14,17 @@ from sqlalchemy.orm import Session
 from core.study import Role, StudyState
 from db.audit import chain_problem
 from db.records import AuditEvent, AuditHead
-from db.seals import Seal, seal, seal_of_order, seal_of_part, seal_of_reading, sealed_columns
+from db.seals import (
+    NamedSeal,
+    Seal,
+    differences,
+    digest_of,
+    seal_of_batch,
+    seal_of_order,
+    seal_of_part,
+    seal_of_reading,
+    sealed_columns,
+)
 from db.tables import (
     Base,
     CaseRow,
@@ -26,6 +36,7 @@ from db.tables import (
     ProtocolVersionRow,
     ReadingRow,
     RevealRow,
+    SealLeavesRow,
     StudyMemberRow,
     StudyRoleRow,
     StudyRow,
@@ -294,14 +305,14 @@ def _check_sealings(db_session: Session, study: StudyRow, said: StudyLedger) -> 
         for part, sealed in parts.items():
             model = protocol.get("model_sha256")
             try:
-                found = seal_of_part(db_session, study, part, before_event=sequence, model_sha256=model, like=sealed)
+                now = seal_of_part(db_session, study, part, before_event=sequence, model_sha256=model, like=sealed)
             except KeyError as lost:
                 yield f"the schema has lost {lost} of the {part} of study '{study.study_key}'"
                 continue
-            if found != sealed:
+            if now.seal != sealed:
                 yield (
                     f"the {part} of study '{study.study_key}' {'is' if part[-1] != 's' else 'are'} not what was sealed "
-                    f"by event {sequence} ({found['n']} rows, sealed {sealed['n']})"
+                    f"by event {sequence} ({_which(db_session, sealed, now)})"
                 )
 
 
@@ -361,15 +372,28 @@ def _check_predictions(db_session: Session, study: StudyRow, said: StudyLedger) 
         if sequence not in said.predictions and not (sequence is None and is_sealed_otherwise):
             yield f"predictions in study '{study.study_key}' were not entered in the trail: they are forged"
     for sequence, (model, sealed) in said.predictions.items():
-        columns = sealed_columns(sealed)
-        query = sa.select(*columns).where(*of_study, PredictionRow.event_sequence == sequence)
-        with db_session.execute(query.execution_options(yield_per=100)) as rows:
-            found = seal(columns, rows)
-        if found != sealed:
+        now = seal_of_batch(db_session, sequence, like=sealed)
+        if now.seal != sealed:
             yield (
                 f"the predictions of model {model[:12]} in study '{study.study_key}' are not those of event {sequence} "
-                f"({found['n']} rows, sealed {sealed['n']})"
+                f"({_which(db_session, sealed, now)})"
             )
+
+
+def _which(db_session: Session, sealed: Seal, now: NamedSeal) -> str:
+    """The rows behind a broken seal, by name where their hashes were kept with it."""
+    counts = f"{now.seal['n']} rows, sealed {sealed['n']}"
+    kept = db_session.get(SealLeavesRow, sealed["sha256"])
+    if kept is None or digest_of(kept.leaves.values()) != sealed["sha256"]:
+        return counts
+    return f"{counts}; {differences(kept.leaves, now.leaves)}"
+
+
+def check_leaves(db_session: Session) -> Iterator[str]:
+    """Whether the hashes that were kept with a seal are still those that it follows from."""
+    for row in db_session.scalars(sa.select(SealLeavesRow).execution_options(yield_per=10)):
+        if digest_of(row.leaves.values()) != row.sha256:
+            yield f"the names of the rows behind the seal {row.sha256[:12]} were touched"
 
 
 def check_guards(db_session: Session) -> Iterator[str]:

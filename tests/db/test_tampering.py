@@ -225,6 +225,35 @@ def test_every_change_is_noticed_and_named(engine: Engine, tmp_path: Path, state
     assert sealed.problems() == ""
 
 
+def test_the_case_that_was_touched_is_named(engine: Engine, tmp_path: Path) -> None:
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    original = _rows(engine)
+    of_case = "WHERE case_id = (SELECT case_id FROM study_case WHERE case_key = 'case-0203')"
+    for statement, part, named in (
+        (f"UPDATE reference_standard SET class_key = 'sat' {of_case}", "reference standard", "changed: case-0203"),
+        (f"DELETE FROM reference_standard {of_case}", "reference standard", "removed: case-0203"),
+        (f"UPDATE case_image SET pixel_spacing_mm = 1.0 {of_case}", "images", "changed: case-0203 view 1"),
+        (f"DELETE FROM lesion_mask {of_case}", "lesion masks", "removed: case-0203 view 1"),
+        (f"UPDATE study_case SET sex = 'M' {of_case}", "cases", "changed: case-0203"),
+        (f"UPDATE prediction SET entropy = 0.1 {of_case}", "predictions", "changed: case-0203 by abababababab"),
+        (f"UPDATE study_case SET case_key = 'x' {of_case}", "cases", "removed: case-0203; added: x"),
+        (
+            "UPDATE reference_standard SET class_key = 'sick'",
+            "reference standard",
+            "changed: case-0200, case-0201, case-0202, case-0203, case-0204 and 1 more",
+        ),
+    ):
+        with unguarded(engine) as connection:
+            connection.exec_driver_sql(statement)
+        assert re.search(rf"the {part} .* rows, sealed \d; {named}\)", sealed.problems()), (named, sealed.problems())
+        _put_back(engine, original)
+    with unguarded(engine) as connection:  # hashes that do not make the seal are not believed
+        connection.exec_driver_sql("UPDATE seal_leaves SET leaves = replace(leaves, 'a', 'b')")
+        connection.exec_driver_sql(f"UPDATE reference_standard SET class_key = 'sat' {of_case}")
+    assert "behind the seal" in sealed.problems()
+    assert "changed:" not in sealed.problems()
+
+
 def _rows(engine: Engine) -> dict[str, list[dict]]:
     with engine.connect() as connection:
         return {
