@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.study import Role
-from pages import audit, explain, home, import_cases, model, new_study, read, results, set_up, study
+from pages import audit, explain, home, import_cases, model, new_study, people, read, results, set_up, study
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("Model", ":material/memory:", "model", model.render, _COORDINATORS, is_in_bar=False),
     Screen("Results", ":material/monitoring:", "results", results.render, _ANALYSTS),
     Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _ANALYSTS),
+    Screen("People", ":material/badge:", "people", people.render, _KEEPERS),
     Screen("Audit", ":material/history:", "audit", audit.render, _KEEPERS),
 )
 
