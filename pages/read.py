@@ -7,6 +7,8 @@ file's own: messages of errors are for coordinators.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,17 +19,20 @@ from core.errors import (
     ConflictError,
     InputError,
     NotFoundError,
+    OutsideDatesError,
     SignedOutError,
     StoreBusyError,
     StoreError,
 )
-from core.protocol import Arm
-from core.study import Presentation, Role, Study, StudyState
+from core.protocol import Arm, EndScreen, GoingBack
+from core.study import Answer, Presentation, Role, Study, StudyState
 from db import Repository
+from db.records import ReadingImage, SavedReading
 from pages.widgets.guard import UNSAVED_NOTE, requires
 from pages.widgets.reading_panel import (
     PanelCase,
     PanelMessage,
+    PanelModel,
     PanelReceipt,
     ReceiptState,
     read_message,
@@ -39,6 +44,7 @@ _RECEIPT = "reading_receipt"
 _CORRECTING = "reading_correction_of"
 _SHOWN = "reading_shown"  # what the panel on the screen was drawn with
 _HAVE = "reading_have"  # presentations whose images the browser holds, as its last message says
+_FEEDBACK = "reading_feedback"  # presentation and right class of a training case that was answered
 _FOLLOWED = "reading_followed"  # submit_id of the last message that was followed
 
 #: So many of the next images are sent ahead.
@@ -69,6 +75,10 @@ def _render(repository: Repository) -> None:
         _show_study(repository, have)
     except SignedOutError:
         raise
+    except OutsideDatesError as closed:
+        when = "" if closed.opens_at is None else f" It opens on {closed.opens_at:%A, %d %B %Y, %H:%M} UTC."
+        st.info(f"This part of the study is not open for you today.{when} Every answer that was saved is safe.")
+        _tell_unsaved()
     except AccessError:
         st.info("This study is not open for reading any more. Every answer that was saved is safe.")
         _tell_unsaved()
@@ -90,16 +100,19 @@ def _show_study(repository: Repository, have: frozenset[str]) -> None:
     if case is None:
         _show_end(repository, study)
         return
-    if case.presentation.arm is not Arm.UNAIDED:
-        st.error("This part of the study shows the model's answer, which this version does not do yet.")
-        return
-    _draw_panel(repository, study, case, have)
+    try:
+        _draw_panel(repository, study, case, have)
+    except NotFoundError:
+        st.error("The model's answer to this case is missing. Please tell the coordinator; nothing was lost.")
 
 
 def _draw_panel(repository: Repository, study: Study, case: PanelCase, have: frozenset[str]) -> None:
     """The panel with the last receipt; what it was drawn with is kept for an outage."""
     wanted = [presentation.presentation_id for presentation in (case.presentation, *case.ahead)]
     images = {name: repository.presentation_image(name) for name in wanted if name not in have}
+    case = replace(case, reader=_own_name(repository), feedback=st.session_state.pop(_FEEDBACK, None))
+    if case.presentation.arm is Arm.AIDED:
+        case = replace(case, model=_model(repository, study, case.presentation, images))
     st.session_state[_SHOWN] = (repository, study, case)
     st.session_state.pop(UNSAVED_NOTE, None)  # the panel says itself what was not saved
     on_message = partial(_on_message, repository, study)
@@ -107,6 +120,21 @@ def _draw_panel(repository: Repository, study: Study, case: PanelCase, have: fro
     if sent is not None and sent.get("submit_id") != st.session_state.get(_FOLLOWED):
         _on_message(repository, study, sent)  # it came with the first run of a session, as after the death of a server
         st.rerun()
+
+
+def _own_name(repository: Repository) -> str:
+    """What this reader's own keys are kept under in the browser."""
+    return "" if repository.actor is None else repository.actor.person_id
+
+
+def _model(
+    repository: Repository, study: Study, presentation: Presentation, images: dict[str, ReadingImage]
+) -> PanelModel:
+    """The model's answer to the case on the screen; it is asked for this case alone, and stands in the trail."""
+    name = presentation.presentation_id
+    shown = repository.model_answer(name)
+    image = images.get(name) or repository.presentation_image(name)
+    return PanelModel.of(shown, study.protocol.class_keys.index(shown.class_key), image.views[0])
 
 
 def _show_outage(shown: tuple[Repository, Study, PanelCase] | None) -> None:
@@ -139,19 +167,45 @@ def _offer_choice(studies: list[Study]) -> None:
 def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
     """The answer under correction, else the next unread case, else None: all is read."""
     n_done = repository.my_progress(study.key).n_done
-    last = repository.last_reading(study.key) if study.protocol.may_revise else None
-    upcoming = _upcoming(repository, study)
-    if last is not None and st.session_state.get(_CORRECTING) == last.presentation.presentation_id:
-        return PanelCase(last.presentation, n_done, last.revision, last.answer, True, upcoming[:N_AHEAD])
-    st.session_state.pop(_CORRECTING, None)
+    upcoming = tuple(repository.upcoming_presentations(study.key, limit=1 + N_AHEAD))
+    if (name := st.session_state.get(_CORRECTING)) is not None:
+        mine = _may_correct(repository, study)
+        found = [each for each in mine if each.presentation.presentation_id == name]
+        if found:
+            place, answer = found[0].presentation, found[0].answer
+            is_not_first = any(each.presentation.position < place.position for each in mine)
+            answer = _moved(repository, name, answer, 1)
+            return PanelCase(place, n_done, found[0].revision, answer, is_not_first, upcoming[:N_AHEAD])
+        st.session_state.pop(_CORRECTING)
     if not upcoming:
         return None
-    return PanelCase(upcoming[0], n_done, can_correct=last is not None, ahead=upcoming[1:])
+    return PanelCase(upcoming[0], n_done, can_correct=_last(repository, study) is not None, ahead=upcoming[1:])
 
 
-def _upcoming(repository: Repository, study: Study) -> tuple[Presentation, ...]:
-    """The next presentation and those after it."""
-    return tuple(repository.upcoming_presentations(study.key, limit=1 + N_AHEAD))
+def _last(repository: Repository, study: Study) -> SavedReading | None:
+    """The last answer, if it may be corrected."""
+    last = repository.last_reading(study.key) if study.protocol.may_revise else None
+    return last if last is not None and last.can_correct else None
+
+
+def _may_correct(repository: Repository, study: Study) -> list[SavedReading]:
+    """Answers that may be corrected, in the order of the cases."""
+    if study.protocol.going_back is GoingBack.ANY:
+        return [each for each in repository.my_readings(study.key) if each.can_correct]
+    last = _last(repository, study)
+    return [] if last is None else [last]
+
+
+def _moved(repository: Repository, presentation_id: str, answer: Answer, way: int) -> Answer:
+    """An answer whose marks are given on the padded picture (way 1) or on the picture itself (way -1)."""
+    if not answer.marks:
+        return answer
+    views = repository.presentation_image(presentation_id).views
+    marks = []
+    for mark in answer.marks:
+        row, column = views[mark.view - 1].origin if 1 <= mark.view <= len(views) else (0, 0)
+        marks.append(replace(mark, x=max(0.0, mark.x + way * column), y=max(0.0, mark.y + way * row)))
+    return replace(answer, marks=tuple(marks))
 
 
 def _show_end(repository: Repository, study: Study) -> None:
@@ -166,8 +220,11 @@ def _show_end(repository: Repository, study: Study) -> None:
             st.write(f"The last one has the receipt {receipt.code}.")
         _tell_unsaved()
         st.write("Nothing is left to do here. The results of the study go to its coordinator, not to this screen.")
-        last = repository.last_reading(study.key)
-        if study.protocol.may_revise and last is not None:
+        if study.protocol.end_screen is EndScreen.PROGRESS:
+            seconds = sum(each.answer.reading_seconds or 0.0 for each in repository.my_readings(study.key))
+            st.write(f"Reading took you {seconds / 60:.0f} minutes in all.")
+        last = _last(repository, study)
+        if last is not None:
             st.button(
                 "Correct my last answer", shortcut="U", on_click=_correct, args=(last.presentation.presentation_id,)
             )
@@ -228,16 +285,19 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
     if message.answer is None:
         st.session_state.pop(_CORRECTING, None)
         try:
-            last = repository.last_reading(study.key) if message.kind == "correct" else None
+            mine = _may_correct(repository, study) if message.kind == "correct" else []
         except StoreError:
             return PanelReceipt(message.submit_id, ReceiptState.TRY_AGAIN, "the store is not available.")
-        if last is not None:
-            _correct(last.presentation.presentation_id)
+        places = [each.presentation for each in mine]
+        shown = [place.position for place in places if place.presentation_id == message.presentation_id]
+        earlier = [place for place in places if not shown or place.position < shown[0]]
+        if earlier:
+            _correct(earlier[-1].presentation_id)
         return PanelReceipt(message.submit_id, ReceiptState.DONE)
     try:
         saved = repository.save_reading(
             message.presentation_id,
-            message.answer,
+            _moved(repository, message.presentation_id, message.answer, -1),
             submit_id=message.submit_id,
             expected_revision=message.expected_revision,
         )
@@ -260,6 +320,17 @@ def follow_message(repository: Repository, study: Study, message: PanelMessage) 
             message.submit_id, ReceiptState.TRY_AGAIN, "the store is not available; tell the coordinator."
         )
     st.session_state.pop(_CORRECTING, None)
+    _keep_feedback(repository, message.presentation_id)
     return PanelReceipt(
         message.submit_id, ReceiptState.SAVED, code=saved.reading_id[:4].upper(), saved_at=saved.saved_at.isoformat()
     )
+
+
+def _keep_feedback(repository: Repository, presentation_id: str) -> None:
+    """For the run that comes now: the right class of a training case, where the answer to it is complete."""
+    shown = st.session_state.get(_SHOWN)
+    place = None if shown is None else shown[2].presentation
+    if place is None or not place.is_training or place.presentation_id != presentation_id:
+        return
+    with suppress(AccessError, StoreError):  # a sequential case has its feedback after the second answer
+        st.session_state[_FEEDBACK] = (presentation_id, repository.training_feedback(presentation_id).truth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +14,10 @@ from playwright.sync_api import BrowserContext, Page
 from core.protocol import Arm, DiseaseClass, Protocol, Scale
 from core.study import Answer, Presentation, Study, StudyState
 from db.records import ReadingImage, ReadingView
-from pages.widgets.reading_panel import PanelCase, PanelReceipt, ReceiptState, pack_frame
+from pages.widgets.reading_panel import SCRIPTS, PanelCase, PanelModel, PanelReceipt, ReceiptState, pack_frame
 from tests.pages.reading_server import ROOT, phantom_pixels
 
 FOLDER = ROOT / "pages" / "widgets" / "reading_panel"
-SCRIPTS = ("viewer.js", "states.js", "keys.js", "clock.js", "panel.js")
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
 _PAGE = """<!doctype html><html><head><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
@@ -97,9 +97,14 @@ class Bench:
         spacing: float | None = None,
         n_ahead: int = 0,
         omit: tuple[int, ...] = (),
+        place: Callable[[Presentation], Presentation] = lambda each: each,
+        views: Sequence[ReadingView] = (),
+        model: PanelModel | None = None,
+        feedback: str = "",
     ) -> None:
         """One frame: a case, the next ones, and the reply to what was sent last; images to ``omit`` do not come."""
-        places = [Presentation(f"presentation-{at}", Arm.UNAIDED, at, 20) for at in range(position, 21)]
+        arm = self.protocol.arms[0] if model is None else Arm.AIDED
+        places = [place(Presentation(f"presentation-{at}", arm, at, 20)) for at in range(position, 21)]
         case = PanelCase(
             places[0],
             position - 1,
@@ -107,12 +112,15 @@ class Bench:
             previous=previous,
             can_correct=position > 1 or previous is not None,
             ahead=tuple(places[1 : 1 + n_ahead]),
+            model=model,
+            feedback=(self.sent()[-1]["presentation_id"], feedback) if feedback else None,
+            reader="reader",
         )
         images = {}
-        for place in places[: 1 + n_ahead]:
-            shown = phantom_pixels(2 * place.position) if pixels is None else pixels
-            if place.position not in omit:
-                images[place.presentation_id] = image_of(shown, spacing)
+        for at in places[: 1 + n_ahead]:
+            shown = phantom_pixels(2 * at.position) if pixels is None else pixels
+            if at.position not in omit:
+                images[at.presentation_id] = ReadingImage(tuple(views)) if views else image_of(shown, spacing)
         reply = None
         if receipt is not None:
             reply = PanelReceipt(
@@ -144,12 +152,14 @@ class Bench:
         found: dict[str, Any] = self.page.evaluate(
             """() => {
               const part = (name) => room.querySelector(`[data-part=${name}]`);
-              const checked = [...room.querySelectorAll("[aria-checked=true]")].map((one) => one.dataset.key);
+              const checked = [...room.querySelectorAll("[aria-checked=true]:not([data-key=V])")]
+                .map((one) => one.dataset.key);
               const panel = room.panel;
               return {
                 answer: JSON.stringify([checked, part("comment").value]),
                 view: panel && panel.viewer.image ? JSON.stringify(panel.viewer.state()) : "",
                 covers: [part("pause").hidden, part("sheet").hidden].join(),
+                state: panel ? panel.state() : "closed",
                 hint: part("hint").textContent, isWriting: document.activeElement === part("comment"),
                 n_sent: sent.length,
               };

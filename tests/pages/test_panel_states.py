@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import BrowserContext, Route
@@ -26,6 +27,11 @@ KEYS = {
     "pause": ("p", "click P"),
     "sheet": ("?", "click ?"),
 }
+
+
+def training(place: Presentation) -> Presentation:
+    """The same place, as a training case."""
+    return replace(place, is_training=True)
 
 
 def _answered(bench: Bench) -> None:
@@ -90,6 +96,18 @@ def to_sheet(bench: Bench) -> None:
     bench.press("?")
 
 
+def to_feedback(bench: Bench) -> None:
+    bench.feed(2, place=training)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter")
+    bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
+
+
+def to_card(bench: Bench) -> None:
+    bench.protocol = replace(bench.protocol, instructions="Read every image.")
+    bench.feed(1)
+
+
 def to_dialog(bench: Bench) -> None:
     _answered(bench)
     bench.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div data-testid=stDialog>Other</div>')")
@@ -103,20 +121,31 @@ def to_closed(bench: Bench) -> None:
 ROADS: dict[str, Callable[[Bench], None]] = {
     "drawing": to_drawing, "saved": to_saved, "empty": to_empty, "chosen": _answered, "refused": to_refused,
     "correcting": to_correcting, "offline": to_offline, "sending": _sent, "late": to_late, "ahead": to_ahead,
-    "paused": to_paused, "sheet": to_sheet, "dialog": to_dialog, "closed": to_closed,
+    "feedback": to_feedback, "paused": to_paused, "sheet": to_sheet, "card": to_card,
+    "dialog": to_dialog, "closed": to_closed,
 }  # fmt: skip
 
 
 def check(deed: str, before: dict, after: dict, sent: list[dict], where: str) -> None:
     """What the deed changes has changed, and nothing else has."""
-    changed = {name for name in before if before[name] != after[name]} - {"hint"}
+    if deed == "goOn":
+        assert after["state"] != before["state"], where
+        return
+    changed = {name for name in before if before[name] != after[name]} - {"hint", "state"}
     expected = {
         "choose": {"answer"}, "comment": {"isWriting"}, "send": {"n_sent"}, "retry": {"n_sent"}, "correct": {"n_sent"},
         "cancel": {"n_sent"}, "view": {"view"}, "pause": {"covers"}, "resume": {"covers"}, "openSheet": {"covers"},
         "closeSheet": {"covers"},
     }.get(deed, set())  # fmt: skip
     assert changed == expected, where
-    refusals = {"drop": "ot taken", "lock": "ot taken", "cover": "ot taken", "offline": "No connection"}
+    refusals = {
+        "drop": "ot taken",
+        "lock": "ot taken",
+        "cover": "ot taken",
+        "tick": "ot taken",
+        "told": "ot taken",
+        "offline": "No connection",
+    }
     if deed in refusals:
         assert refusals[deed] in after["hint"], where
     elif deed in ("ask", "save"):  # "save" without a complete answer, as here, asks
@@ -146,7 +175,7 @@ def test_every_key_and_click_does_what_the_table_says(state: str, context: Brows
                 button = bench.page.locator(
                     f".desk button[data-key='{key[6:]}'], .view-bar button[data-key='{key[6:]}']"
                 )
-                if not button.is_visible() or button.is_disabled():
+                if not button.is_visible() or button.is_disabled() or state == "card":  # a card lies over all of it
                     continue
                 button.click(force=True)
             else:
@@ -208,9 +237,9 @@ def test_without_a_receipt_for_three_seconds_the_answer_is_called_not_saved_yet(
     bench.page.clock.install()
     _sent(bench)
     status = bench.page.locator("[data-part=status]")
-    bench.page.clock.run_for(2900)
+    bench.page.clock.run_for(2000)
     assert status.inner_text() == "Saving …"
-    bench.page.clock.run_for(200)
+    bench.page.clock.run_for(1100)
     assert status.inner_text() == "Not saved yet. Press Enter to try again."
     bench.page.clock.run_for(5000)  # and it goes on trying without being asked, less and less often
     assert len(bench.sent()) == 3
@@ -415,8 +444,9 @@ def test_the_clock_of_a_case_goes_out_with_its_answer(context: BrowserContext) -
     times = [ms for _, ms in answer["events"]]
     assert times[0] == 0
     assert times == sorted(times)
-    assert times[-1] == pytest.approx(65_500, abs=500)
-    assert answer["reading_seconds"] == pytest.approx(63.5, abs=0.5)
+    assert 65_400 <= times[-1] <= 70_000
+    covered_ms = times[3] - times[2]
+    assert answer["reading_seconds"] == pytest.approx((times[-1] - covered_ms) / 1000, abs=0.05)
 
 
 def test_every_frame_of_a_study_has_one_length(context: BrowserContext) -> None:

@@ -1,9 +1,9 @@
 """The reading panel: image, answer and keys in one component, so that no keystroke waits for the server.
 
-The browser part stands in ``panel.html``, ``panel.css``, ``viewer.js``, ``states.js``, ``keys.js``, ``clock.js`` and
-``panel.js``. Every run of the script hands it one byte string over the websocket (never a media address), with the
-images that it does not hold yet: this case's and the next ones'. Every answer comes back as one message with its own
-``submit_id``, and the panel says "saved" only after a receipt with the same ``submit_id``.
+The browser part stands in ``panel.html``, ``panel.css`` and the scripts of :data:`SCRIPTS`. Every run of the script
+hands it one byte string over the websocket (never a media address), with the images that it does not hold yet: this
+case's and the next ones'. Every answer comes back as one message with its own ``submit_id``, and the panel says "saved"
+only after a receipt with the same ``submit_id``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from urllib.parse import quote
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from core.client_events import kept_claim, read_events
 from core.errors import InputError
 from core.imaging import default_window
-from core.protocol import Display
-from core.study import Answer, Presentation, Study
-from db.records import ReadingImage, ReadingView
+from core.protocol import Arm, Design, Display, GoingBack, Protocol
+from core.study import Answer, Mark, Presentation, Study
+from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
 from pages.door.reading import PULSE_PATH, SHOWN_PATH
 
 _FOLDER = Path(__file__).parent
+#: In the order in which they are put together.
+SCRIPTS = ("viewer.js", "views.js", "states.js", "keys.js", "clock.js", "form.js", "cards.js", "panel.js")
 #: Key of the component in the session state.
 PANEL_KEY = "reading_panel"
 #: Largest accepted comment, in characters; the panel's text field has the same limit.
@@ -71,6 +74,43 @@ class PanelMessage:
 
 
 @dataclass(frozen=True)
+class PanelModel:
+    """What an aided reader is shown of the model."""
+
+    name: str
+    class_key: str
+    probabilities: tuple[float, ...] | None  # in protocol order
+    levels: np.ndarray | None  # uint8, the size of the first view: the evidence for the model's class
+
+    @classmethod
+    def of(cls, shown: ModelAnswer, place: int, view: ReadingView) -> PanelModel:
+        """The model's answer on the picture of a view; ``place`` is that of its class in the protocol."""
+        maps = shown.class_maps
+        levels = None if maps is None else _levels_on(np.asarray(maps, np.float32), place, view)
+        return cls(shown.name, shown.class_key, shown.probabilities, levels)
+
+
+def _levels_on(maps: np.ndarray, place: int, view: ReadingView) -> np.ndarray:
+    """One class map over the picture, uint8: 255 is the strongest evidence for any class, nothing negative is shown.
+
+    A map covers the square that the picture was padded to; the picture lies in the middle of the view.
+    """
+    rows, columns = view.pixels.shape[:2]
+    above, left = view.origin
+    height, width = rows - 2 * above, columns - 2 * left
+    side = max(height, width)
+    top = max(float(maps.max()), 1e-9)
+    evidence = (255 * np.clip(maps[place] / top, 0, 1)).astype(np.uint8)
+    square = np.asarray(Image.fromarray(evidence).resize((side, side), Image.Resampling.BILINEAR))
+    first_row, first_column = (side - height) // 2, (side - width) // 2
+    levels = np.zeros((rows, columns), np.uint8)
+    levels[above : above + height, left : left + width] = square[
+        first_row : first_row + height, first_column : first_column + width
+    ]
+    return levels
+
+
+@dataclass(frozen=True)
 class PanelCase:
     """What the panel shows: one presentation and nothing that names the case."""
 
@@ -80,6 +120,9 @@ class PanelCase:
     previous: Answer | None = None  # the saved answer when it is being corrected
     can_correct: bool = False  # there is a last answer that the protocol lets the reader correct
     ahead: tuple[Presentation, ...] = ()  # what comes next
+    model: PanelModel | None = None  # in an aided arm, for this case alone
+    feedback: tuple[str, str] | None = None  # presentation and right class of the training case that was just answered
+    reader: str = ""  # a name for this reader's own keys in the browser
 
 
 def pack_frame(
@@ -103,46 +146,101 @@ def pack_frame(
     InputError
         If the pixels are not an array that the panel shows.
     """
-    protocol = study.protocol
     header = {
-        **_case_header(case.presentation, case.revision, case.previous),
+        **_study_header(study),
+        **_case_header(case.presentation, study.protocol, case.revision, case.previous),
         "done": case.n_done,
         "can_correct": case.can_correct,
-        "ahead": [_case_header(presentation) for presentation in case.ahead],
-        "question": protocol.question,
-        "classes": [{"key": disease.key, "label": disease.label} for disease in protocol.classes],
-        "confidence": list(protocol.scale.words),
+        "ahead": [_case_header(presentation, study.protocol) for presentation in case.ahead],
+        "model": None if case.model is None else _model_header(case.model),
+        "feedback": case.feedback and {"presentation_id": case.feedback[0], "class_key": case.feedback[1]},
+        "reader": case.reader,
         "receipt": None if receipt is None else asdict(receipt),
         "pulse_address": address(f"{PULSE_PATH}/{quote(study.key, safe='')}"),
         "shown_address": address(SHOWN_PATH),
     }
     about = [
-        {"presentation_id": name, "views": [_view_header(view, protocol.display) for view in image.views]}
+        {"presentation_id": name, "views": [_view_header(view, study.protocol.display) for view in image.views]}
         for name, image in images.items()
     ]
     views = [view for image in images.values() for view in image.views]
     # Blanks, so that the length of a frame tells nothing of an image.
     room = len(json.dumps(header).encode()) + _VIEW_HEADER_BYTES * (1 + len(views))
     text = json.dumps({**header, "images": about}).encode().ljust(room)
-    return struct.pack("<I", len(text)) + text + b"".join(_pixel_bytes(view.pixels) for view in views)
+    body = [_pixel_bytes(view.pixels) for view in views]
+    if case.model is not None and case.model.levels is not None:
+        body.append(_pixel_bytes(case.model.levels))
+    return struct.pack("<I", len(text)) + text + b"".join(body)
 
 
-def _case_header(presentation: Presentation, revision: int = 0, previous: Answer | None = None) -> dict[str, Any]:
-    """What the panel must know of one case."""
+def _study_header(study: Study) -> dict[str, Any]:
+    """What the panel must know of the protocol."""
+    protocol, scale = study.protocol, study.protocol.scale
+    return {
+        "study": study.key,
+        "question": protocol.question,
+        "instructions": protocol.instructions,
+        "classes": [{"key": disease.key, "label": disease.label} for disease in protocol.classes],
+        "scale": {"kind": scale.kind, "words": list(scale.words)},
+        "may_go_back": protocol.may_revise,
+        "may_go_back_further": protocol.going_back is GoingBack.ANY,
+        "may_comment": protocol.may_comment,
+        "may_mark_unreadable": protocol.may_mark_unreadable,
+        "may_type_ahead": protocol.may_type_ahead,
+        "has_location_mark": protocol.has_location_mark,
+        "timeout_s": protocol.timeout_seconds,
+        "blank_ms": round(1000 * protocol.blank_seconds),
+        "conditions": asdict(protocol.conditions),
+        "model_name": protocol.model_shown.name if Arm.AIDED in protocol.arms else "",
+    }
+
+
+def _case_header(
+    presentation: Presentation, protocol: Protocol, revision: int = 0, previous: Answer | None = None
+) -> dict[str, Any]:
+    """What the panel must know of one case. Both halves of a sequential case have one number."""
+    per_case = 2 if protocol.design is Design.SEQUENTIAL else 1
     return {
         "presentation_id": presentation.presentation_id,
         "draft_key": f"{presentation.presentation_id}:{revision}",
         "position": presentation.position,
         "count": presentation.count,
+        "number": -(-presentation.position // per_case),
+        "total": presentation.count // per_case,
+        "arm": presentation.arm,
+        "block": presentation.block,
+        "n_blocks": presentation.n_blocks,
+        "is_training": presentation.is_training,
         "revision": revision,
         "mode": "read" if previous is None else "correct",
-        "previous": previous
-        and {
-            "class_key": previous.class_key,
-            "confidence": previous.confidence,
-            "comment": previous.comment,
-            "is_unreadable": previous.is_unreadable,
-        },
+        "previous": previous and _draft_of(previous),
+    }
+
+
+def _draft_of(answer: Answer) -> dict[str, Any]:
+    """A stored answer as the form holds it: probabilities in whole percent that sum to 100."""
+    shares = None
+    if answer.probabilities is not None:
+        shares = [round(100 * value) for value in answer.probabilities]
+        shares[shares.index(max(shares))] += 100 - sum(shares)
+    return {
+        "class_key": answer.class_key,
+        "confidence": answer.confidence,
+        "probabilities": shares,
+        "comment": answer.comment,
+        "is_unreadable": answer.is_unreadable,
+        "unreadable_reason": answer.unreadable_reason,
+        "marks": [asdict(mark) for mark in answer.marks],
+    }
+
+
+def _model_header(model: PanelModel) -> dict[str, Any]:
+    """What the panel says of the model."""
+    return {
+        "name": model.name,
+        "class_key": model.class_key,
+        "probabilities": None if model.probabilities is None else list(model.probabilities),
+        "has_map": model.levels is not None,
     }
 
 
@@ -208,17 +306,21 @@ def read_message(value: Any) -> PanelMessage:
         if len(comment) > MAX_COMMENT_LENGTH:
             raise InputError("the comment is too long", field="comment", fix=f"use {MAX_COMMENT_LENGTH} characters")
         seconds, events = kept_claim(value.get("reading_seconds"), read_events(value.get("events")))
-        is_unreadable = take("is_unreadable", bool)
         answer = Answer(
-            class_key=None if is_unreadable else take("class_key", str),
-            confidence=None if is_unreadable else take("confidence", int),
+            class_key=_optional(value, "class_key", str),
+            confidence=_optional(value, "confidence", int),
             comment=comment,
-            is_unreadable=is_unreadable,
-            unreadable_reason=str(value.get("unreadable_reason") or "not said") if is_unreadable else "",
+            is_unreadable=take("is_unreadable", bool),
             reading_seconds=seconds,
             display_state=take("display_state", dict),
             events=events,
+            probabilities=_numbers(value.get("probabilities")),
+            unreadable_reason=value.get("unreadable_reason") or "",
+            marks=_marks(value.get("marks") or []),
+            is_typed_ahead=value.get("is_typed_ahead") is True,
         )
+        if not isinstance(answer.unreadable_reason, str) or not _is_storable(answer.unreadable_reason):
+            raise InputError("the reason holds characters that no store takes", field="unreadable_reason")
     submit_id, presentation_id = take("submit_id", str), take("presentation_id", str)
     if not _is_storable(submit_id + presentation_id):
         raise InputError("a message of the reading panel has an impossible id", field="submit_id")
@@ -230,6 +332,31 @@ def read_message(value: Any) -> PanelMessage:
         raise InputError("a message of the reading panel is incomplete", field="have")
     # Who asks for images has lost them.
     return PanelMessage(kind, submit_id, presentation_id, revision, answer, frozenset(() if kind == "images" else have))
+
+
+def _optional(value: dict[str, Any], name: str, kind: type) -> Any:
+    """A field of a message that may be left out or null."""
+    found = value.get(name)
+    if found is not None and (not isinstance(found, kind) or isinstance(found, bool)):
+        raise InputError("a message of the reading panel is incomplete", field=name, fix="reload the page")
+    return found
+
+
+def _numbers(found: Any) -> tuple[float, ...] | None:
+    """Probabilities of a message; whether they fit the study is checked with the answer."""
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, int | float) for each in found):
+        raise InputError("a message of the reading panel is incomplete", field="probabilities", fix="reload the page")
+    return tuple(found)
+
+
+def _marks(found: Any) -> tuple[Mark, ...]:
+    """Marks of a message; whether they fit the study is checked with the answer."""
+    try:
+        return tuple(Mark(mark["x"], mark["y"], mark.get("rating"), mark["view"]) for mark in found)
+    except (TypeError, KeyError, AttributeError) as failure:
+        raise InputError("a mark is incomplete", field="marks", fix="reload the page") from failure
 
 
 def _is_storable(text: str) -> bool:
@@ -246,7 +373,7 @@ _component = st.components.v2.component(
     "reading_panel",
     html=_text("panel.html"),
     css=_text("panel.css"),
-    js=_text("viewer.js", "states.js", "keys.js", "clock.js", "panel.js"),
+    js=_text(*SCRIPTS),
 )
 
 
@@ -267,7 +394,8 @@ def reading_panel(
     """
 
     def on_sent() -> None:
-        on_message(st.session_state[PANEL_KEY].sent)
+        if PANEL_KEY in st.session_state:  # else the session does not know the panel yet
+            on_message(st.session_state[PANEL_KEY].sent)
 
     frame = pack_frame(case, study, receipt, images)
     return _component(key=PANEL_KEY, data=frame, on_sent_change=on_sent).sent

@@ -1,81 +1,166 @@
 // Keys of the reading panel. Choices go by the place of a key, so that they lie together on every keyboard layout;
-// commands go by the letter that is printed on it. The caps on the buttons show what the keyboard in use prints.
+// commands go by the letter that is printed on it. The caps on the buttons show what the keyboard in use prints. Each
+// reader may give a choice or command another key, which then goes by its place; it is kept in this browser.
 
 const STEP_CODES = ["KeyQ", "KeyW", "KeyE", "KeyR", "KeyT", "KeyA", "KeyS", "KeyD", "KeyF", "KeyG"];
-const COMMANDS = "UIMNOPXC";
+const COMMANDS = "UIMNOPXCLVJ";
+const KEYS_PREFIX = "reading-room-keys:";
+// Keys that a reader cannot give away: they mean the same on every screen.
+const FIXED = /^(Enter|NumpadEnter|Space|Escape|Tab|Arrow.*|Shift.*|Control.*|Alt.*|Meta.*|Home|F[0-9]+)$/;
 
 class Keys {
   // `onLayout()` is called when the caps have changed.
   constructor(onLayout) {
     this.caps = new Map();
+    this.own = new Map(); // name of the panel: code of the key that this reader gave it
     this.onLayout = onLayout;
     navigator.keyboard?.getLayoutMap?.().then((layout) => {
-      STEP_CODES.forEach((code) => this.learn(code, layout.get(code)));
+      layout.forEach((key, code) => this.learn(code, key));
     }, () => undefined);
   }
 
+  // The keys of this reader.
+  load(reader) {
+    if (this.reader === reader) return;
+    this.reader = reader;
+    try {
+      this.own = new Map(Object.entries(JSON.parse(localStorage.getItem(KEYS_PREFIX + reader) || "{}")));
+    } catch {
+      this.own = new Map();
+    }
+  }
+
+  // Give a name another key; what had that key loses it, and has its first one again where that is free.
+  give(name, code, key) {
+    if (FIXED.test(code)) return false;
+    this.learn(code, key);
+    [...this.own].filter(([, taken]) => taken === code).forEach(([other]) => this.own.delete(other));
+    this.own.set(name, code);
+    this.keep();
+    return true;
+  }
+
+  giveBack() {
+    this.own.clear();
+    this.keep();
+  }
+
+  keep() {
+    localStorage.setItem(KEYS_PREFIX + this.reader, JSON.stringify(Object.fromEntries(this.own)));
+  }
+
   learn(code, key) {
-    const step = STEP_CODES.indexOf(code);
     const cap = (key || "").toUpperCase();
-    if (step < 0 || cap.length !== 1 || cap === this.capOfStep(step)) return;
+    if (cap.length !== 1 || cap === this.capOf(code) || /^(Digit|Numpad)/.test(code)) return;
     this.caps.set(code, cap);
     this.onLayout();
   }
 
+  // What is printed on a key.
+  capOf(code) {
+    return this.caps.get(code) || code.replace(/^(Key|Digit)/, "").replace(/^Numpad/, "Num ");
+  }
+
   // Cap of a class (0 ... 19); classes 11 to 20 are typed with Shift. Empty: it has no key.
   capOfClass(index) {
-    return index >= 20 ? "" : `${index >= 10 ? "⇧" : ""}${(index + 1) % 10}`;
+    const own = this.own.get(`class ${index + 1}`);
+    if (own) return this.capOf(own);
+    return index >= 20 || this.isTaken(`Digit${(index + 1) % 10}`) ? "" : `${index >= 10 ? "⇧" : ""}${(index + 1) % 10}`;
   }
 
   capOfStep(index) {
+    const own = this.own.get(`step ${index + 1}`);
+    if (own) return this.capOf(own);
     const code = STEP_CODES[index];
-    return code ? this.caps.get(code) || code.slice(-1) : "";
+    return code && !this.isTaken(code) ? this.capOf(code) : "";
+  }
+
+  capOfCommand(letter) {
+    return this.own.has(letter) ? this.capOf(this.own.get(letter)) : letter;
+  }
+
+  // Whether a reader gave this key to something.
+  isTaken(code) {
+    return [...this.own.values()].includes(code);
   }
 
   // The panel's name for a key, or null when the key means nothing here.
-  name(event, classes, steps) {
+  name(event, { classes: { length: classes }, scale }) {
     const { code, key } = event;
     if (/^(Enter|NumpadEnter|Space)$/.test(code) || key === "Enter") return "Enter";
     if (/^(Escape|Arrow(Up|Down|Left|Right))$/.test(key)) return key;
     if (key === "Home") return "reset";
+    const own = [...this.own].find(([, given]) => given === code)?.[0];
+    const found = own && !event.shiftKey ? this.meant(own, classes, scale) : this.usual(event, classes, scale);
+    return found !== own && this.own.has(found) ? null : found;
+  }
+
+  // A name that a reader gave a key, if this study has it.
+  meant(name, classes, scale) {
+    const [what, number] = name.split(" ");
+    if (what === "class") return number <= classes ? name : null;
+    if (what === "step") return this.step(Number(number) - 1, scale);
+    return name;
+  }
+
+  // What the n-th key of the steps does in this scale.
+  step(index, { kind, words }) {
+    if (kind === "ordinal") return index < words.length ? `step ${index + 1}` : null;
+    if (kind !== "percent") return null;
+    return index < SLIDES.length ? `slide ${SLIDES[index]}` : index === SLIDES.length ? "type" : null;
+  }
+
+  usual({ code, key, shiftKey }, classes, scale) {
     const digit = /^(Digit|Numpad)([0-9])$/.exec(code);
     if (digit && key !== "?") {
-      const second = event.shiftKey && classes > 10 && digit[1] === "Digit" ? 10 : 0;
+      const second = shiftKey && classes > 10 && digit[1] === "Digit" ? 10 : 0;
       const index = (Number(digit[2]) || 10) - 1 + second;
       if (index < classes) return `class ${index + 1}`;
       return digit[2] === "0" ? "reset" : null;
     }
-    if (!event.shiftKey) this.learn(code, key);
-    const step = STEP_CODES.indexOf(code);
-    if (step >= 0 && step < steps) return `step ${step + 1}`;
+    if (!shiftKey) this.learn(code, key);
+    const place = STEP_CODES.indexOf(code);
+    const step = place >= 0 ? this.step(place, scale) : null;
+    if (step && shiftKey && step.startsWith("step")) return step.replace("step", "rate");
+    if (step) return step;
     if (key === "?") return "?";
     if (code === "BracketLeft" || code === "BracketRight") {
-      return `${event.shiftKey ? "lower" : "upper"} ${code === "BracketRight" ? "up" : "down"}`;
+      return `${shiftKey ? "lower" : "upper"} ${code === "BracketRight" ? "up" : "down"}`;
     }
+    if (code === "Comma" || code === "Period") return `${shiftKey ? "threshold" : "opacity"} ${code === "Period" ? "up" : "down"}`;
+    if (code === "Backspace" || code === "Delete") return "unmark";
     if (/^(Equal|NumpadAdd)$/.test(code) || key === "+") return "+";
     if (/^(Minus|NumpadSubtract)$/.test(code) || key === "-") return "-";
     const letter = /^[a-z]$/i.test(key) ? key.toUpperCase() : code.replace(/^Key/, "");
     return letter.length === 1 && COMMANDS.includes(letter) ? letter : null;
   }
 
-  // Every key and what it does, for a study of so many classes and steps.
-  sheet(classes, steps) {
-    const caps = (count, capOf) => {
-      const all = Array.from({ length: count }, (_, index) => capOf.call(this, index)).filter(Boolean);
-      return all.length > 6 && capOf === this.capOfClass ? [all[0], "–", all[all.length - 1]] : all;
-    };
+  // Every key and what it does in this study: [caps, meaning, name that may get another key].
+  sheet(header, nViews) {
+    const { classes: { length: classes }, scale, model } = header;
+    const choices = (count, capOf, what, how) => Array.from({ length: count }, (_, index) => (
+      [[capOf.call(this, index)].filter(Boolean), how(index), `${what} ${index + 1}`]));
+    const own = (letter, meaning) => [[this.capOfCommand(letter)], meaning, letter];
     return [
-      [caps(classes, this.capOfClass), "choose the diagnosis"],
-      [caps(steps, this.capOfStep), "choose the confidence"],
+      ...choices(classes, this.capOfClass, "class", (index) => header.classes[index].label),
+      ...(scale.kind === "ordinal" ? choices(scale.words.length, this.capOfStep, "step", (index) => scale.words[index]) : []),
+      ...(scale.kind === "percent" ? choices(5, this.capOfStep, "step", (index) => `confidence ${SLIDES[index] ?? "as a number"}`) : []),
+      ...(scale.kind === "probabilities" ? [[["="], "the rest to 100 %"]] : []),
       [["Enter", "Space"], "save and go on"],
-      [["U"], "correct the last saved answer"],
-      [["Esc"], "leave correction, comment, pause, sheet"],
-      [["X"], "flag the image as unreadable"], [["C"], "write a comment"], [["P"], "pause"],
+      ...(header.may_go_back ? [own("U", "correct the answer before")] : []),
+      [["Esc"], "leave correction, field, pause, sheet"],
+      ...(header.may_mark_unreadable ? [own("X", "image unreadable")] : []),
+      ...(header.may_comment ? [own("C", "write a comment")] : []),
+      own("P", "pause"),
+      ...(header.has_location_mark ? [own("L", "mark under the pointer; click does too"), [["⌫"], "last mark away"]] : []),
+      ...(header.has_location_mark && scale.kind === "ordinal" ? [[["⇧", this.capOfStep(0), "…"], "rate the last mark"]] : []),
+      ...(model?.has_map ? [own("V", "class map on, off"), [[",", "."], "its opacity"], [["⇧,", "⇧."], "its threshold"]] : []),
+      ...(nViews > 1 ? [own("J", "views joined or apart")] : []),
       [["[", "]"], "upper threshold down, up"], [["⇧[", "⇧]"], "lower threshold down, up"],
       [["right drag"], "window and level"],
       [["drag", "arrows"], "move the image"], [["wheel", "+", "−"], "zoom"],
-      [["O"], "one pixel on one pixel"], [[classes < 10 ? "0" : "Home", "double click"], "view as at first"],
-      [["I"], "light for dark"], [["M"], "next colour table"], [["N"], "pixels or smooth"],
+      own("O", "one pixel on one pixel"), [[classes < 10 ? "0" : "Home", "double click"], "view as at first"],
+      own("I", "light for dark"), own("M", "next colour table"), own("N", "pixels or smooth"),
       [["?"], "show or hide this sheet"],
     ];
   }

@@ -1,5 +1,6 @@
-// The reading panel: draft and the conversation with the server. The viewer stands in viewer.js, the keys in keys.js,
-// the clock in clock.js, and what a key or click does in which state in states.js.
+// The reading panel: the conversation with the server. The views stand in viewer.js and views.js, the answer form in
+// form.js, the keys in keys.js, the clock in clock.js, the cards that cover the image in cards.js, and what a key or
+// click does in which state in states.js.
 //
 // Every run of the script hands over one byte string: the length of a JSON header (uint32, little endian), the
 // header, and the pixels of this case and the next ones, as far as they are not here yet. Every answer goes back as one
@@ -30,6 +31,7 @@ function unpack(bytes) {
       return { ...view, pixels: view.bits === 16 ? new Uint16Array(body.buffer) : body };
     }),
   }));
+  if (header.model?.has_map) header.model.levels = bytes.slice(at); // a byte for each pixel of the first view
   return { header, images };
 }
 
@@ -70,8 +72,13 @@ class Panel {
     this.dropped = 0; // keys that were meant for no image
     this.earlyAt = null; // when the first of them was made
     this.clock = new Clock(() => this.isInSight());
-    this.viewer = new Viewer(root.querySelector("canvas"), this.parts["read-out"], () => this.tellView());
+    this.typedAhead = []; // keys that wait for the next image, where the protocol lets readers type ahead
+    this.feedback = null; // key of the right class of the training case on the screen
+    this.viewer = new Views(this.parts.frames, this.parts["read-out"], () => this.tellView());
+    this.viewer.onPlace = (view, x, y) => this.place(view, x, y);
     this.keys = new Keys(() => this.header && this.write());
+    this.form = new Form(this, () => this.onField());
+    this.cards = new Cards(this);
     this.unlisten = [];
     this.listen();
     this.watchConnection();
@@ -86,9 +93,18 @@ class Panel {
     if (this.pending) {
       const receipt = header.receipt;
       if (!receipt || receipt.submit_id !== this.pending.submit_id) return; // it is sent again by itself
-      this.settle(receipt);
+      this.settle(receipt, header.feedback);
       if (this.pending) return;
     }
+    this.take(header);
+  }
+
+  // What the server wants on the screen; feedback and cards come before it.
+  take(header) {
+    this.waiting = header;
+    this.keys.load(header.reader);
+    if (this.feedback !== null || this.cards.isOpen) return this.write();
+    if (this.cards.comesBefore(header, this.header)) return this.write();
     const isSame = this.draft && this.header.draft_key === header.draft_key;
     this.header = header;
     const known = new Set([header, ...header.ahead].map((one) => one.presentation_id));
@@ -98,27 +114,43 @@ class Panel {
       return this.request("images");
     }
     if (!isSame) this.show();
-    else this.dropped = 0;
+    else {
+      this.dropped = 0;
+      this.showModel();
+    }
     this.write();
+    this.playAhead();
+  }
+
+  // On from feedback or a card.
+  goOn() {
+    if (this.feedback !== null) {
+      this.feedback = null;
+      this.draft = null;
+    } else this.cards.close();
+    this.hint("");
+    this.take(this.waiting);
   }
 
   // A receipt has come for what was sent.
-  settle(receipt) {
+  settle(receipt, feedback) {
     clearTimeout(this.timer);
     clearTimeout(this.again);
     if (receipt.state === "try-again") return this.beLate(receipt.message);
-    const { mode, position } = (this.held || this).header;
+    const { mode, number } = (this.held || this).header;
     const isSaved = receipt.state === "saved";
+    if (isSaved && feedback && feedback.presentation_id === this.header.presentation_id) this.feedback = feedback.class_key;
     if (isSaved) this.forget();
     else if (this.held) this.bringBack();
     this.held = null;
+    if (!isSaved) this.typedAhead = [];
     this.hasReceipt = isSaved && !(this.isDrawn && this.draft);
     this.isRefused = receipt.state === "refused" && this.pending.kind === "answer";
     this.pending = null;
     if (this.isRefused && this.isDrawn) this.clock.begin(this.draft, performance.now());
     else this.clock.run();
     if (isSaved) {
-      const what = `${mode === "read" ? "Case" : "Correction of case"} ${position} saved`;
+      const what = `${mode === "read" ? "Case" : "Correction of case"} ${number} saved`;
       this.say(`${what}, receipt ${receipt.code}, ${new Date(receipt.saved_at).toLocaleTimeString()}.`, "saved");
     } else {
       this.say(receipt.message, receipt.state === "refused" ? "alert" : "");
@@ -131,22 +163,33 @@ class Panel {
     const { header } = this;
     const kept = this.recall(header.draft_key);
     this.clock.end("hidden");
-    this.draft = kept || {
-      class_key: null, confidence: null, comment: "", is_unreadable: false, seconds: 0, dropped: 0, events: [],
-      ...(header.previous || {}),
-    };
+    this.draft = kept || { ...emptyDraft(), ...(header.previous || {}) };
     this.isRefused = false;
     this.isDrawn = false;
     this.drawnAt = Infinity;
-    this.viewer.show(this.images.get(header.presentation_id).views[0]);
+    clearTimeout(this.overTime);
     this.parts.comment.value = this.draft.comment;
     const [inside, outside] = [this.root.getRootNode().activeElement, document.activeElement];
-    if (inside === this.parts.comment) inside.blur(); // what is typed now is no part of the last comment
+    if (inside && inside.matches("textarea, input")) inside.blur(); // what is typed now is no part of the last answer
     if (outside && /^(A|BUTTON)$/.test(outside.tagName)) outside.blur(); // the link that led here must not take Enter
-    // The second frame begins when the first, with the image, is done; a hidden tab draws none and takes no key.
-    requestAnimationFrame(() => requestAnimationFrame(() => {
-      if (this.header.draft_key === header.draft_key && !this.isDrawn && !this.isClosed) this.beDrawn(kept);
-    }));
+    const isHere = () => this.header.draft_key === header.draft_key && !this.isDrawn && !this.isClosed;
+    const paint = () => {
+      this.viewer.show(this.images.get(header.presentation_id).views);
+      this.showModel();
+      // The second frame begins when the first, with the image, is done; a hidden tab draws none and takes no key.
+      requestAnimationFrame(() => requestAnimationFrame(() => isHere() && this.beDrawn(kept)));
+    };
+    if (kept || !header.blank_ms || header.mode !== "read") return paint();
+    this.viewer.blank();
+    setTimeout(() => isHere() && paint(), header.blank_ms);
+  }
+
+  // The model's class map and the reader's marks on the image.
+  showModel() {
+    const { model } = this.header;
+    if (!this.viewer.image) return;
+    if (model?.levels && !this.viewer.viewers[0].map) this.viewer.viewers[0].setMap(model.levels);
+    this.viewer.viewers.forEach((viewer, number) => viewer.setMarks(this.form.marksOf(number + 1)));
   }
 
   // The image is on the screen: from now on keys count.
@@ -159,12 +202,25 @@ class Panel {
     this.clock.begin(draft, this.drawnAt, this.dropped ? this.earlyAt : null);
     if (this.isCovered()) this.clock.cover(true);
     if (this.dropped) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
-    else if (!this.pending && kept && header.mode === "read" && (kept.class_key || kept.confidence || kept.comment)) {
+    else if (!this.pending && kept && header.mode === "read" && this.form.hasAnything()) {
       this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
     }
     this.dropped = 0;
     this.report(header.presentation_id);
+    if (header.timeout_s && header.mode === "read") {
+      this.overTime = setTimeout(() => this.beOverTime(), Math.max(0, 1000 * (header.timeout_s - draft.seconds)));
+    }
     this.write();
+    this.playAhead();
+  }
+
+  // The protocol's time for a case is over: that is marked, and the answer is still taken.
+  beOverTime() {
+    if (!this.draft || this.feedback !== null) return;
+    this.draft.is_over_time = true;
+    this.clock.note("over-time");
+    this.hint(`The time for this case (${this.header.timeout_s} s) is over. Please answer now; it is marked.`);
+    this.remember();
   }
 
   // ---- the next image, while the last answer is on its way --------------------------------------------------------
@@ -173,20 +229,23 @@ class Panel {
   moveOn() {
     const next = this.header.ahead[0];
     if (!next || this.pending.isLate || !this.images.has(next.presentation_id)) return;
+    if (this.header.is_training || this.cards.isDue(next, this.header)) return; // they wait for the receipt
     this.held = { header: this.header, view: this.viewer.snapshot() };
-    this.header = { ...this.header, ...next, ahead: this.header.ahead.slice(1) };
-    this.say(`Case ${this.held.header.position}: saving …`, "");
+    this.header = { ...this.header, ...next, model: null, ahead: this.header.ahead.slice(1) };
+    this.say(`Case ${this.held.header.number}: saving …`, "");
     this.show();
   }
 
   // No receipt: back to the case that is not saved, as it was sent.
   bringBack() {
     const { header, view } = this.held;
+    this.typedAhead = [];
     this.stopClock();
     this.held = null;
     this.header = header;
     this.show();
     this.viewer.restore(view);
+    this.showModel();
   }
 
   // Tell the server that an image was drawn; until it knows, with every pulse again.
@@ -204,7 +263,7 @@ class Panel {
   }
 
   isCovered() {
-    return this.isPaused || !this.parts.sheet.hidden || this.isDialogOpen;
+    return this.isPaused || !this.parts.sheet.hidden || this.isDialogOpen || this.cards.isOpen;
   }
 
   stopClock() {
@@ -229,7 +288,7 @@ class Panel {
   // The answer is saved: its draft goes. The draft of a next case that is on the screen already stays.
   forget() {
     sessionStorage.removeItem(STORAGE_PREFIX + (this.held || this).header.draft_key);
-    if (!this.held) this.draft = null;
+    if (!this.held && this.feedback === null) this.draft = null;
   }
 
   // ---- keys -----------------------------------------------------------------------------------------------------
@@ -240,23 +299,32 @@ class Panel {
     const isInside = this.root.contains(target);
     const isSlider = isInside && target.type === "range";
     if ((/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "") && !isSlider) || target.isContentEditable) {
-      if (isInside && event.key === "Escape") target.blur();
-      else if (isInside && target.readOnly && event.key.length === 1) this.press("C", event.timeStamp); // says why not
-      if (isInside) event.stopImmediatePropagation(); // no shortcut of the page fires while a comment is written
+      if (!isInside) return;
+      event.stopImmediatePropagation(); // no shortcut of the page fires while a field is written
+      const name = this.form.onFieldKey(event);
+      if (name !== null) this.press(name, event.timeStamp);
       return;
     }
     if (isSlider && /^(Arrow|Page|Home|End)/.test(event.key)) return;
     const isFocused = /^(A|BUTTON)$/.test(target.tagName || "");
-    if (event.key === "Tab" && isInside && target.closest(".cover")) event.preventDefault(); // it has one button
+    if (event.key === "Tab" && isInside && target.closest(".cover")) return this.tabWithin(target.closest(".cover"), event);
     if (isFocused && (event.key === " " || (event.key === "Enter" && !isInside))) return; // reached by Tab: theirs
-    const name = this.neighbour(target, event.key)
-      || this.keys.name(event, this.header.classes.length, this.header.confidence.length);
+    if (this.newKeyOf && !this.parts.sheet.hidden) return this.giveKey(event);
+    const name = this.neighbour(target, event.key) || this.keys.name(event, this.header);
     if (name === null) return;
     if (this.isDialogOpen) return this.press(name, event.timeStamp); // the key is the dialog's
     event.preventDefault();
     event.stopImmediatePropagation();
     if (event.repeat && !/^(\+|-|upper|lower|Arrow)/.test(name)) return; // a key held down is one key
     this.press(name, event.timeStamp);
+  }
+
+  // The focus stays in what covers the image.
+  tabWithin(cover, event) {
+    event.preventDefault();
+    const stops = [...cover.querySelectorAll("button")].filter((one) => one.offsetParent !== null);
+    const at = stops.indexOf(this.root.getRootNode().activeElement) + (event.shiftKey ? -1 : 1);
+    stops[(at + stops.length) % stops.length].focus();
   }
 
   // In a focused radio group the arrows choose the neighbour, as ARIA asks; the focus goes along.
@@ -275,17 +343,18 @@ class Panel {
     return stateOf({
       isClosed: this.isClosed, isDialogOpen: this.isDialogOpen,
       isDrawn: this.isDrawn && draft !== null, hasReceipt: this.hasReceipt, isPaused: this.isPaused,
+      isCard: this.cards.isOpen, isFeedback: this.feedback !== null,
       isSheetOpen: !this.parts.sheet.hidden, isPending: this.pending !== null, isLate: this.pending?.isLate,
       isAhead: this.held !== null,
       isOffline: this.isOffline,
       isRefused: this.isRefused, isCorrecting: this.header?.mode === "correct",
-      isComplete: draft !== null && draft.class_key !== null && draft.confidence !== null,
+      isComplete: draft !== null && this.header !== null && this.form.missing() === "",
     });
   }
 
   intent(name) {
-    const names = { Enter: "save", U: "correct", Escape: "leave", P: "pause", "?": "sheet", C: "comment", X: "choose" };
-    return names[name] || (/^(class|step) /.test(name) ? "choose" : "view");
+    const names = { Enter: "save", U: "correct", Escape: "leave", P: "pause", "?": "sheet", C: "comment" };
+    return names[name] || (/^(class|step|slide|rate|type|unmark|tick|X|L|place)/.test(name) ? "choose" : "view");
   }
 
   // Follow the table for one key or click; `madeAt` is when it was made, which may lie before the image was drawn. Of
@@ -304,14 +373,44 @@ class Panel {
 
   nothing() {}
 
-  drop() {
+  // Where the protocol lets readers type ahead, choices and Enter wait for the next image, and are marked.
+  isTypedAhead(name) {
+    const isForNext = this.hasReceipt || this.held !== null || this.pending?.kind === "answer" || !this.pending;
+    if (!this.header?.may_type_ahead || this.pending?.isLate || !isForNext) return false;
+    if (!/^(class|step|slide|Enter)/.test(name)) return false;
+    this.typedAhead.push([name, this.madeAt]);
+    this.hint("Typed ahead: taken for the next case, and marked.");
+    return true;
+  }
+
+  playAhead() {
+    while (this.typedAhead.length && ["empty", "chosen"].includes(this.state())) {
+      const [name, madeAt] = this.typedAhead.shift();
+      if (!this.draft.is_typed_ahead) this.clock.note("typed-ahead", Math.min(madeAt, this.drawnAt - 0.1));
+      this.draft.is_typed_ahead = true;
+      this[deedOf(this.state(), this.intent(name))](name);
+      this.write();
+    }
+  }
+
+  told() {
+    this.hint("Not taken: this answer is saved. Enter goes on.");
+  }
+
+  tick(name) {
+    if (!this.cards.tick(name)) this.hint("Not taken: Enter goes on.");
+  }
+
+  drop(name) {
+    if (this.isTypedAhead(name)) return;
     this.loseKey(this.isDrawn);
     this.hint("Typed before this image: not taken. Wait a moment, then answer.");
   }
 
-  lock() {
+  lock(name) {
+    if (this.isTypedAhead(name)) return;
     this.loseKey(this.held !== null);
-    if (this.held) this.hint(`Not taken: case ${this.held.header.position} is being saved. Wait a moment, then answer.`);
+    if (this.held) this.hint(`Not taken: case ${this.held.header.number} is being saved. Wait a moment, then answer.`);
     else if (this.pending.kind === "answer") this.hint("Not taken: the answer is being saved as it stands here.");
     else this.hint("Not taken: waiting for the server.");
   }
@@ -327,18 +426,20 @@ class Panel {
     this.isBurst = true;
   }
 
-  wait() {}
+  wait(name) {
+    this.isTypedAhead(name);
+  }
 
   cover() {
     const texts = {
       paused: "Not taken: paused. P goes on.", sheet: "Not taken: the keys cover the image. Esc closes them.",
-      dialog: "Not taken: a dialog covers the image.",
+      dialog: "Not taken: a dialog covers the image.", card: "Not taken: Enter goes on.",
     };
     this.hint(texts[this.state()]);
   }
 
   save() {
-    if (this.draft.class_key === null || this.draft.confidence === null) this.ask();
+    if (this.form.missing()) this.ask();
     else this.send();
   }
 
@@ -353,11 +454,12 @@ class Panel {
   openSheet() {
     this.parts.sheet.hidden = false;
     this.changeCover();
-    this.parts.sheet.querySelector("button").focus();
+    this.parts.sheet.querySelector("[data-key=Escape]").focus();
   }
 
   closeSheet() {
     this.parts.sheet.hidden = true;
+    this.newKeyOf = null;
     this.release();
     this.changeCover();
     this.hint("");
@@ -365,6 +467,7 @@ class Panel {
 
   correct() {
     if (this.header.can_correct) this.request("correct");
+    else if (this.header.mode === "correct") this.hint("No earlier answer may be corrected.");
     else this.hint("There is no saved answer to correct.");
   }
 
@@ -373,27 +476,71 @@ class Panel {
   }
 
   comment() {
-    this.parts.comment.focus();
+    if (this.draft.is_unreadable) this.parts.reason.focus();
+    else if (this.header.may_comment) this.parts.comment.focus();
+    else this.hint("This study takes no comments.");
   }
 
   view(name) {
     const { viewer } = this;
     const [end, way] = name.split(" ");
+    if (/^(opacity|threshold) /.test(name)) {
+      const { map } = viewer.viewers[0];
+      if (map) this.changeMap(end, map[end] + (way === "up" ? 0.1 : -0.1));
+      return;
+    }
     const step = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[name];
     if (step) viewer.pan(step[0] * 40, step[1] * 40);
     else if (way) viewer.moveThreshold(end, (way === "up" ? 0.04 : -0.04) * (viewer.defaults.upper - viewer.defaults.lower));
     else if (name === "+" || name === "-") viewer.zoomAt(name === "+" ? 1.25 : 0.8);
+    else if (name === "J") viewer.toggleJoined();
+    else if (name === "V") this.changeMap("V");
     else viewer[{ reset: "reset", I: "invert", M: "nextTable", N: "toggleSmooth", O: "oneToOne" }[name]]();
   }
 
+  // The class map on or off; its "opacity" or "threshold" set.
+  changeMap(what, value) {
+    const viewer = this.viewer.viewers[0];
+    if (what === "V") viewer.toggleMap();
+    else viewer.changeMap(what, value);
+    this.write();
+  }
+
+  // A click on the image, as a key of the kind "choose".
+  place(view, x, y) {
+    if (!this.header.has_location_mark) return;
+    this.spot = { view, x, y };
+    this.press("place", performance.now());
+  }
+
+  mark(name) {
+    if (!this.header.has_location_mark) return this.hint("This study takes no marks.");
+    if (name === "L") {
+      const { pointer } = this.viewer.one;
+      const point = pointer && this.viewer.one.pointAt(pointer);
+      if (!point) return this.hint("Put the pointer on the image first.");
+      this.spot = { view: this.viewer.active + 1, ...point };
+    }
+    const { view, x, y } = this.spot;
+    this.form.place(view, x, y, (14 * (window.devicePixelRatio || 1)) / this.viewer.viewers[view - 1].magnification());
+  }
+
   choose(name) {
-    const [what, number] = name.split(" ");
-    if (what === "X") this.draft.is_unreadable = !this.draft.is_unreadable;
-    else if (what === "class") this.draft.class_key = this.header.classes[number - 1].key;
-    else this.draft.confidence = Number(number);
+    const [what, value] = name.split(" ");
+    if (this.draft.is_unreadable && what !== "X") return this.hint(this.form.choose("none"));
+    if (what === "L" || what === "place") this.mark(what);
+    else this.hint(this.form.choose(what, value));
     this.isRefused = false;
     this.remember();
-    this.hint("");
+    this.showModel();
+  }
+
+  // A field of the form has changed.
+  onField() {
+    this.clock.touch(true);
+    this.isRefused = false;
+    this.remember();
+    this.write();
   }
 
   pause() {
@@ -425,15 +572,12 @@ class Panel {
   // ---- sending --------------------------------------------------------------------------------------------------
 
   ask() {
-    const { classes, confidence } = this.header;
-    const range = (count, cap) => `${cap.call(this.keys, 0)} to ${cap.call(this.keys, count - 1)}`;
-    const [what, keys] = this.draft.class_key === null ? ["diagnosis", range(classes.length, this.keys.capOfClass)]
-      : ["confidence", range(confidence.length, this.keys.capOfStep)];
-    this.hint(`Choose a ${what} first: ${keys}.`);
+    this.hint(this.form.missing());
   }
 
   send() {
     const { header, draft } = this;
+    clearTimeout(this.overTime);
     this.clock.end("submitted");
     this.remember();
     this.dropped = 0;
@@ -442,12 +586,12 @@ class Panel {
       submit_id: newSubmitId(),
       presentation_id: header.presentation_id,
       expected_revision: header.revision,
-      class_key: draft.class_key,
-      confidence: draft.confidence,
-      comment: this.parts.comment.value.trim(),
-      is_unreadable: draft.is_unreadable,
+      ...this.form.answer(),
       reading_seconds: Math.round(draft.seconds * 1000) / 1000,
-      display_state: { ...this.viewer.state(), keys_dropped_before_image: draft.dropped || 0 },
+      display_state: {
+        ...this.viewer.state(), keys_dropped_before_image: draft.dropped || 0, screen: this.cards.screen(),
+        ...(draft.is_over_time && { is_over_time: true }),
+      },
       events: [...draft.events],
     };
     this.sendPending();
@@ -572,87 +716,118 @@ class Panel {
   write() {
     const { header, draft, parts } = this;
     this.root.dataset.state = this.state();
-    if (!draft) return; // saved; the next case is on its way
+    parts.pause.hidden = !this.isPaused;
+    this.cards.write();
+    if (!draft || !header) return; // saved, or nothing came yet; the next case is on its way
     const isLocked = this.pending !== null;
+    const isOpen = ["empty", "chosen", "refused", "correcting", "offline"].includes(this.root.dataset.state);
     parts.classes.setAttribute("aria-readonly", String(isLocked));
     parts.confidence.setAttribute("aria-readonly", String(isLocked));
-    parts.comment.readOnly = !["empty", "chosen", "refused", "correcting", "offline"].includes(this.root.dataset.state);
-    parts.position.textContent = `Case ${header.position} of ${header.count}`;
+    parts.position.textContent = `${header.is_training ? "Training case" : "Case"} ${header.number} of ${header.total}`;
+    parts.position.classList.toggle("is-training", header.is_training);
     parts.bar.max = header.count;
     parts.bar.value = header.done;
     parts.question.textContent = header.question;
     parts.notice.hidden = header.mode !== "correct";
-    parts.notice.textContent = `Correcting case ${header.position}`;
+    parts.notice.textContent = `Correcting case ${header.number}`;
     parts.position.hidden = header.mode === "correct";
-    parts.save.textContent = header.mode === "correct" ? "Save correction" : "Save and next";
+    const isFeedback = this.feedback !== null;
+    parts.save.textContent = isFeedback ? "Go on" : header.mode === "correct" ? "Save correction" : "Save and next";
     parts.correct.disabled = !header.can_correct;
-    parts.correct.hidden = header.mode === "correct";
+    parts.correct.hidden = !header.may_go_back || (header.mode === "correct" && !header.may_go_back_further);
     parts.cancel.hidden = header.mode !== "correct";
-    parts.pause.hidden = !this.isPaused;
-    parts.flag.setAttribute("aria-checked", String(draft.is_unreadable));
-    this.viewer.canvas.setAttribute("aria-label", `Image of case ${header.position} of ${header.count}`);
-    this.writeChoices(parts.classes, header.classes.map(({ key, label }, index) => ({
-      name: `class ${index + 1}`, cap: this.keys.capOfClass(index), label, isChosen: draft.class_key === key,
-    })));
-    this.writeChoices(parts.confidence, header.confidence.map((label, index) => ({
-      name: `step ${index + 1}`, cap: this.keys.capOfStep(index), label, isChosen: draft.confidence === index + 1,
-    })));
-    this.root.querySelector(".desk").classList.toggle("is-dense", header.classes.length > 8);
-    if (header.classes.length > 5) parts.classes.style.setProperty("--columns", header.classes.length > 12 ? 3 : 2);
-    const steps = header.confidence.length;
-    parts.confidence.style.setProperty("--columns", steps > 6 ? Math.ceil(steps / 2) : steps);
+    this.root.querySelectorAll("[data-cap]").forEach((cap) => {
+      cap.textContent = this.keys.capOfCommand(cap.dataset.cap);
+    });
+    this.viewer.viewers.forEach(({ canvas, image }) => {
+      canvas.setAttribute("aria-label", `Image of case ${header.number} of ${header.total}${image?.name ? `, ${image.name}` : ""}`);
+    });
+    this.form.write(isOpen, this.feedback);
+    this.writeModel();
     parts["reset-key"].textContent = header.classes.length < 10 ? "0" : "Home";
     this.writeSheet();
   }
 
-  writeChoices(box, choices) {
-    if (box.childElementCount !== choices.length) {
-      box.replaceChildren(...choices.map(() => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.setAttribute("role", "radio");
-        button.append(document.createElement("kbd"), document.createElement("span"));
-        return button;
-      }));
-    }
-    const focusable = Math.max(choices.findIndex((choice) => choice.isChosen), 0); // one stop of Tab for a group
-    choices.forEach(({ name, cap, label, isChosen }, index) => {
-      const button = box.children[index];
-      button.dataset.key = name;
-      button.tabIndex = index === focusable ? 0 : -1;
-      button.setAttribute("aria-checked", String(isChosen));
-      button.setAttribute("aria-keyshortcuts", cap.replace("⇧", "Shift+"));
-      button.firstChild.hidden = cap === "";
-      button.firstChild.textContent = cap;
-      button.lastChild.textContent = label;
-    });
+  // What the model says, in the words of the protocol; and the right answer of a training case.
+  writeModel() {
+    const { header, parts, feedback } = this;
+    const label = (key) => header.classes.find((one) => one.key === key)?.label;
+    const isRight = feedback !== null && feedback === this.draft.class_key;
+    parts.model.hidden = !header.model && header.arm !== "aided" && !header.is_training && feedback === null;
+    parts.model.dataset.tone = feedback === null ? "" : isRight ? "saved" : "alert";
+    parts["model-text"].textContent = feedback !== null
+      ? `${isRight ? "Right" : "Reference standard"}: ${label(feedback)}`
+      : header.model ? `${header.model.name}: ${label(header.model.class_key)}`
+        : header.arm === "aided" ? `${header.model_name} …` : "The right answer follows yours.";
+    const { map } = this.viewer.viewers[0];
+    parts.map.hidden = !map || feedback !== null;
+    if (!map) return;
+    parts["map-key"].setAttribute("aria-checked", String(map.isShown));
+    parts.opacity.value = Math.round(100 * map.opacity);
+    parts.threshold.value = Math.round(100 * map.threshold);
   }
 
+  // ---- the key sheet, where keys can be given away ----------------------------------------------------------------
+
   writeSheet() {
-    const rows = this.keys.sheet(this.header.classes.length, this.header.confidence.length);
-    const text = JSON.stringify(rows);
+    const rows = this.keys.sheet(this.header, this.viewer.viewers.length);
+    const text = JSON.stringify([rows, this.newKeyOf, this.header.instructions]);
     if (text === this.sheetText) return;
     this.sheetText = text;
-    this.parts.keys.replaceChildren(...rows.flatMap(([caps, meaning]) => {
+    this.parts.instructions.textContent = this.header.instructions;
+    this.parts.instructions.hidden = !this.header.instructions;
+    this.parts.keys.replaceChildren(...rows.flatMap(([caps, meaning, name]) => {
       const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
-      caps.forEach((cap) => {
-        const key = document.createElement(cap === "–" ? "span" : "kbd");
+      const isAsked = name && this.newKeyOf === name;
+      const keys = (isAsked ? ["press a key"] : caps.length ? caps : ["–"]).map((cap) => {
+        const key = document.createElement("kbd");
         key.textContent = cap;
-        term.append(key, " ");
+        return key;
       });
+      if (name) {
+        const button = document.createElement("button");
+        Object.assign(button, { type: "button", className: "own-key", title: "Give it another key" });
+        button.dataset.own = name;
+        button.setAttribute("aria-label", `${caps[0] || "no key"}: ${meaning}. Give it another key`);
+        button.append(...keys);
+        term.append(button);
+      } else keys.forEach((key) => term.append(key, " "));
       description.textContent = meaning;
       return [term, description];
     }));
   }
 
+  askForKey(name) {
+    this.newKeyOf = this.newKeyOf === name ? null : name;
+    this.parts.sheet.querySelector("[data-key=Escape]").focus();
+    this.write();
+  }
+
+  giveKey(event) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (/^(Shift|Control|Alt|Meta)/.test(event.key)) return;
+    if (event.key !== "Escape" && !this.keys.give(this.newKeyOf, event.code, event.key)) {
+      return this.hint("This key cannot be given away.");
+    }
+    this.newKeyOf = null;
+    this.hint("");
+    this.write();
+  }
+
   tellView() {
     const { viewer, parts } = this;
-    if (!viewer || !viewer.image) return;
+    if (!viewer || !viewer.one?.image) return;
+    const isColour = viewer.one.image.channels === 3;
+    parts.colours.hidden = isColour;
+    parts.joined.hidden = viewer.viewers.length < 2;
+    parts.joined.lastElementChild.textContent = viewer.isJoined ? "joined" : "apart";
     const { lower, upper, most } = viewer.thresholds();
-    const { unit } = viewer.image;
+    const { unit, name } = viewer.one.image;
     const share = (value) => Math.round((100 * value) / most);
     const ends = [lower, upper];
-    parts.view.textContent = `${ends.map(Math.round).join("–")} ${unit} (${ends.map(share).join("–")} %)`
+    parts.view.textContent = (viewer.viewers.length > 1 && !viewer.isJoined && name ? `${name}: ` : "")
+      + (isColour ? "as it is" : `${ends.map(Math.round).join("–")} ${unit} (${ends.map(share).join("–")} %)`)
       + `  ×${viewer.magnification().toFixed(1)}`;
     parts.table.textContent = viewer.tableName();
     parts.smooth.textContent = viewer.isSmooth ? "smooth" : "pixels";
@@ -662,12 +837,6 @@ class Panel {
       parts[name].setAttribute("aria-valuetext", `${Math.round(value)} ${unit}`);
     }
     parts.ramp.style.background = viewer.gradient();
-    const bar = viewer.scaleBar();
-    parts.scale.hidden = bar === null;
-    if (bar) {
-      parts.scale.style.width = `${bar.pixels}px`;
-      parts.scale.firstElementChild.textContent = `${bar.length_mm} mm`;
-    }
   }
 
   listen() {
@@ -683,6 +852,12 @@ class Panel {
       if (event.target.closest("button")) event.preventDefault(); // a click never takes the focus from the keys
     });
     on(this.root, "click", (event) => {
+      const own = event.target.closest("button[data-own]");
+      if (own) return this.askForKey(own.dataset.own);
+      if (event.target.closest("[data-part=own-reset]")) {
+        this.keys.giveBack();
+        return this.write();
+      }
       const button = event.target.closest("button[data-key]");
       if (!button || button.disabled || !this.header) return;
       this.press(button.dataset.key, event.pointerType ? this.pressedAt : event.timeStamp); // it began going down
@@ -694,16 +869,19 @@ class Panel {
       });
       on(this.parts[end], "pointerup", () => this.parts[end].blur()); // the keys are for the answer again
     }
-    on(this.parts.comment, "input", () => {
-      this.clock.touch(true);
-      this.draft.comment = this.parts.comment.value;
-      this.remember();
+    on(this.root, "input", (event) => {
+      if (this.draft && event.target.closest(".desk") && !event.target.closest("[data-part=map]")) this.form.onInput(event.target);
     });
+    on(this.parts["percent-slider"], "pointerup", () => this.parts["percent-slider"].blur());
+    for (const what of ["opacity", "threshold"]) {
+      on(this.parts[what], "input", () => this.changeMap(what, Number(this.parts[what].value) / 100));
+      on(this.parts[what], "pointerup", () => this.parts[what].blur());
+    }
     for (const type of ["pointerdown", "pointermove", "wheel", "keydown"]) {
       on(window, type, () => this.clock.touch(), { capture: true, passive: true });
     }
     for (const type of ["pointerdown", "wheel"]) {
-      on(this.viewer.canvas, type, () => this.clock.touch(true), { passive: true });
+      on(this.parts.frames, type, () => this.clock.touch(true), { passive: true });
     }
     on(document, "visibilitychange", () => {
       this.clock.hide(document.hidden);
@@ -716,8 +894,7 @@ class Panel {
   }
 
   close() {
-    clearTimeout(this.timer);
-    clearTimeout(this.again);
+    [this.timer, this.again, this.overTime].forEach(clearTimeout);
     this.clock.end("hidden");
     this.remember();
     this.isClosed = true;

@@ -16,16 +16,20 @@ const STATES = {
   empty: ["choose", "comment", "ask", "correct", "nothing", "view", "pause", "openSheet"],
   chosen: ["choose", "comment", "send", "correct", "nothing", "view", "pause", "openSheet"],
   refused: ["choose", "comment", "send", "correct", "nothing", "view", "pause", "openSheet"],
-  correcting: ["choose", "comment", "send", "nothing", "cancel", "view", "pause", "openSheet"],
+  correcting: ["choose", "comment", "send", "correct", "cancel", "view", "pause", "openSheet"],
   offline: ["choose", "comment", "save", "offline", "nothing", "view", "pause", "openSheet"],
   // The answer is on its way, and locked.
   sending: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
   late: ["lock", "lock", "retry", "lock", "lock", "view", "pause", "openSheet"],
   // The next image is on the screen already; it is answered after the receipt of the last answer.
   ahead: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
+  // A training case is answered, and its right answer is on the screen.
+  feedback: ["told", "told", "goOn", "told", "goOn", "view", "pause", "openSheet"],
   // Something covers the image; its one button has the focus, so Enter is that button's.
   paused: ["cover", "cover", "resume", "cover", "resume", "cover", "resume", "cover"],
   sheet: ["cover", "cover", "closeSheet", "cover", "closeSheet", "cover", "pause", "closeSheet"],
+  // Instructions, the check of the screen, or a break between two blocks; no image is under it.
+  card: ["tick", "cover", "goOn", "cover", "goOn", "cover", "cover", "cover"],
   dialog: ["cover", "cover", "cover", "cover", "cover", "cover", "cover", "cover"],
   // The panel has left the page (study closed, sign-in ended, all read): it hears nothing any more.
   closed: ["nothing", "nothing", "nothing", "nothing", "nothing", "nothing", "nothing", "nothing"],
@@ -39,10 +43,12 @@ function deedOf(state, intent) {
 // The state that follows from what is known; the first line that holds wins.
 function stateOf(facts) {
   if (facts.isClosed) return "closed";
+  if (facts.isCard) return facts.isDialogOpen ? "dialog" : "card";
   if (!facts.isDrawn) return facts.hasReceipt ? "saved" : "drawing";
   if (facts.isDialogOpen) return "dialog";
   if (facts.isPaused) return "paused";
   if (facts.isSheetOpen) return "sheet";
+  if (facts.isFeedback) return "feedback";
   if (facts.isPending) return facts.isAhead ? "ahead" : facts.isLate ? "late" : "sending";
   if (facts.isOffline) return "offline";
   if (facts.isRefused) return "refused";

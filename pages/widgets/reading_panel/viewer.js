@@ -63,25 +63,49 @@ class Viewer {
     this.canvas = canvas;
     this.readOut = readOut;
     this.onChange = onChange;
+    this.onPlace = () => undefined; // a click that moved nothing: (x, y) in pixels of the image
     this.raster = document.createElement("canvas");
     this.image = null;
+    this.map = null; // a class map over the image: its raster, and what of it is shown
+    this.marks = []; // [{x, y, text}] in pixels of the image
     this.defaults = { lower: 0, upper: 255, table: "inverse grey", is_smooth: true };
     this.isSmooth = true;
     this.unlisten = [];
     this.listen();
   }
 
-  // pixels: Uint8Array or Uint16Array, row by row; width, height, unit, spacing_mm, and in `display` what every case of
-  // every reader begins with.
-  show({ pixels, width, height, unit, spacing_mm: spacing, display }) {
+  // `view`: pixels (Uint8Array or Uint16Array, row by row; three channels: colour, as it is), width, height, channels,
+  // name, unit, spacing_mm, left_side, and in `display` what every case of every reader begins with.
+  show(view) {
+    const { pixels, width, height, display } = view;
     let most = 1;
     for (const value of pixels) most = value > most ? value : most;
-    this.image = { pixels, width, height, unit, spacing, most: pixels.BYTES_PER_ELEMENT === 2 ? most : 255 };
+    this.image = { ...view, spacing: view.spacing_mm, most: pixels.BYTES_PER_ELEMENT === 2 ? most : 255 };
     this.defaults = display;
     this.raster.width = width;
     this.raster.height = height;
     this.pointer = null;
+    this.map = null;
+    this.marks = [];
     this.reset();
+  }
+
+  // Nothing is shown, before an image.
+  blank() {
+    this.image = null;
+    this.draw();
+  }
+
+  // The display of another view: the same place, zoom and table, and the same share of the window it began with.
+  adopt(other) {
+    const ratio = this.canvas.width / other.canvas.width;
+    Object.assign(this, other.snapshot());
+    const [mine, theirs] = [this.defaults, other.defaults];
+    const unit = (mine.upper - mine.lower) / (theirs.upper - theirs.lower);
+    const { centre, width } = other.window;
+    this.window = { centre: mine.lower + (centre - theirs.lower) * unit, width: width * unit };
+    this.offset = { x: this.offset.x * ratio, y: this.offset.y * ratio };
+    this.paint();
   }
 
   reset() {
@@ -106,6 +130,43 @@ class Viewer {
     this.paint();
   }
 
+  // A class map over the image: `levels` has one byte for each pixel of the image.
+  setMap(levels) {
+    const { width, height } = this.image;
+    const raster = document.createElement("canvas");
+    raster.width = width;
+    raster.height = height;
+    this.map = { levels, raster, isShown: true, opacity: 0.5, threshold: 0.2 };
+    this.paintMap();
+  }
+
+  paintMap() {
+    const { levels, raster, threshold } = this.map;
+    const frame = new ImageData(raster.width, raster.height);
+    const target = new Uint32Array(frame.data.buffer);
+    const colours = packedColours("inferno", false);
+    for (let at = 0; at < target.length; at += 1) target[at] = levels[at] >= 255 * threshold && levels[at] ? colours[levels[at]] : 0;
+    raster.getContext("2d").putImageData(frame, 0, 0);
+    this.draw();
+  }
+
+  toggleMap() {
+    if (this.map) this.map.isShown = !this.map.isShown;
+    this.draw();
+  }
+
+  // Set "opacity" or "threshold" (0 ... 1) of the class map.
+  changeMap(what, value) {
+    if (!this.map) return;
+    this.map[what] = Math.min(Math.max(Math.round(100 * value) / 100, 0), 1);
+    this.paintMap();
+  }
+
+  setMarks(marks) {
+    this.marks = marks;
+    this.draw();
+  }
+
   // Light for dark. The two greys are each other's inverse, and are named so.
   invert() {
     const twin = { "grey": "inverse grey", "inverse grey": "grey" }[this.table];
@@ -122,6 +183,7 @@ class Viewer {
   }
 
   tableName() {
+    if (this.image?.channels === 3) return "colour";
     return this.isInverted ? `${this.table}, inverted` : this.table;
   }
 
@@ -217,12 +279,22 @@ class Viewer {
       colour_table: this.table,
       is_inverted: this.isInverted,
       is_smooth: this.isSmooth,
+      ...(this.map && {
+        class_map_is_shown: this.map.isShown, class_map_opacity: this.map.opacity, class_map_threshold: this.map.threshold,
+      }),
     };
   }
 
   // Counts to colours, then to the screen.
   paint() {
-    if (this.image) {
+    if (this.image?.channels === 3) {
+      const { pixels, width, height } = this.image;
+      const frame = new ImageData(width, height);
+      for (let at = 0, to = 0; at < pixels.length; at += 3, to += 4) {
+        frame.data.set([pixels[at], pixels[at + 1], pixels[at + 2], 255], to);
+      }
+      this.raster.getContext("2d").putImageData(frame, 0, 0);
+    } else if (this.image) {
       const { pixels, width, height } = this.image;
       const colours = packedColours(this.table, this.isInverted);
       const { lower, upper } = this.thresholds();
@@ -264,10 +336,46 @@ class Viewer {
       const { x, y, scale } = this.placement();
       context.imageSmoothingEnabled = this.isSmooth;
       context.imageSmoothingQuality = "high";
-      context.drawImage(this.raster, x, y, this.image.width * scale, this.image.height * scale);
+      const box = [x, y, this.image.width * scale, this.image.height * scale];
+      context.drawImage(this.raster, ...box);
+      if (this.map?.isShown) {
+        context.globalAlpha = this.map.opacity;
+        context.drawImage(this.map.raster, ...box);
+        context.globalAlpha = 1;
+      }
+      this.drawMarks(context, x, y, scale);
     }
     this.tell();
     this.onChange();
+  }
+
+  // Rings with a dark and a light line, to be seen on every colour.
+  drawMarks(context, left, upper, scale) {
+    const ratio = window.devicePixelRatio || 1;
+    context.font = `600 ${14 * ratio}px sans-serif`;
+    this.marks.forEach(({ x, y, text }) => {
+      const [at, down] = [left + x * scale, upper + y * scale];
+      for (const [width, colour] of [[5, "#000"], [2, "#ffd166"]]) {
+        context.beginPath();
+        context.arc(at, down, 12 * ratio, 0, 2 * Math.PI);
+        context.lineWidth = width * ratio;
+        context.strokeStyle = colour;
+        context.stroke();
+      }
+      context.lineWidth = 4 * ratio;
+      context.strokeStyle = "#000";
+      context.strokeText(text, at + 16 * ratio, down + 5 * ratio);
+      context.fillStyle = "#ffd166";
+      context.fillText(text, at + 16 * ratio, down + 5 * ratio);
+    });
+  }
+
+  // Pixels of the image under a point of the canvas; null outside.
+  pointAt({ x: column, y: row }) {
+    const { x, y, scale } = this.placement();
+    const point = { x: (column - x) / scale, y: (row - y) / scale };
+    const { width, height } = this.image;
+    return point.x >= 0 && point.y >= 0 && point.x < width && point.y < height ? point : null;
   }
 
   tell() {
@@ -275,12 +383,16 @@ class Viewer {
       this.readOut.textContent = "";
       return;
     }
-    const { x, y, scale } = this.placement();
-    const column = Math.floor((this.pointer.x - x) / scale);
-    const row = Math.floor((this.pointer.y - y) / scale);
-    const { pixels, width, height, unit } = this.image;
-    const isInside = column >= 0 && row >= 0 && column < width && row < height;
-    this.readOut.textContent = isInside ? `x ${column}  y ${row}  ${pixels[row * width + column]} ${unit}` : "";
+    const point = this.pointAt(this.pointer);
+    if (!point) {
+      this.readOut.textContent = "";
+      return;
+    }
+    const [column, row] = [Math.floor(point.x), Math.floor(point.y)];
+    const { pixels, width, unit, channels } = this.image;
+    const at = (row * width + column) * (channels || 1);
+    const value = channels === 3 ? `RGB ${[...pixels.slice(at, at + 3)].join(" ")}` : `${pixels[at]} ${unit}`;
+    this.readOut.textContent = `x ${column}  y ${row}  ${value}`;
   }
 
   fit() {
@@ -310,6 +422,7 @@ class Viewer {
       if (!this.image) return;
       fingers.set(event.pointerId, at(event));
       drag = { ...at(event), isWindow: event.button !== 0 || event.shiftKey };
+      this.press = event.button === 0 && !event.shiftKey && fingers.size === 1 ? at(event) : null;
       this.canvas.setPointerCapture(event.pointerId);
       this.canvas.style.cursor = drag.isWindow ? "ns-resize" : "grabbing";
     });
@@ -339,6 +452,11 @@ class Viewer {
     const release = (event) => {
       fingers.delete(event.pointerId);
       drag = null;
+      const here = at(event);
+      const isStill = this.press && Math.hypot(here.x - this.press.x, here.y - this.press.y) < 4 * here.ratio;
+      const point = isStill && event.type === "pointerup" && this.image ? this.pointAt(here) : null;
+      this.press = null;
+      if (point) this.onPlace(point.x, point.y);
       this.canvas.style.cursor = "crosshair";
     };
     on(this.canvas, "pointerup", release);

@@ -1,0 +1,528 @@
+"""The panel as the protocol words it: scales, unreadable images, views, marks, the model, training, breaks, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext
+
+from core.protocol import (
+    ColourTable,
+    Design,
+    Display,
+    GoingBack,
+    ModelShown,
+    Protocol,
+    ReadingConditions,
+    Scale,
+    ScaleKind,
+)
+from core.study import Answer, Presentation, check_answer
+from db.records import ModelAnswer, ReadingView
+from pages.widgets.reading_panel import PanelModel, ReceiptState, read_message
+from tests.pages.panel_bench import Bench
+from tests.pages.reading_server import phantom_pixels
+from tests.pages.test_panel_states import training
+
+pytestmark = pytest.mark.browser
+
+SIZES = [(1024, 640), (1280, 720), (1280, 800), (1366, 650), (1920, 1080), (2560, 1440), (768, 1024)]
+
+
+def stored(bench: Bench) -> Answer:
+    """What was sent last, as the server takes it."""
+    answer = read_message(bench.sent()[-1]).answer
+    assert answer is not None
+    check_answer(answer, bench.protocol)
+    return answer
+
+
+def started(context: BrowserContext, protocol: Protocol, **given: object) -> Bench:
+    """A panel with the second case on it."""
+    bench = Bench(context, protocol, is_sending_again=False)
+    bench.feed(2, **given)
+    bench.wait("empty")
+    return bench
+
+
+def hint(bench: Bench) -> str:
+    return bench.page.locator("[data-part=hint]").inner_text()
+
+
+# ---- scales -------------------------------------------------------------------------------------------------------
+
+
+def test_a_label_alone_is_an_answer(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", scale=Scale(ScaleKind.LABEL)))
+    assert bench.page.get_by_role("radio").count() == 4
+    bench.press("q", "3", "Enter")
+    answer = stored(bench)
+    assert (answer.class_key, answer.confidence, answer.probabilities) == ("sat", None, None)
+
+
+@pytest.mark.parametrize("words", [("no", "yes"), tuple(f"step {n}" for n in range(1, 11))])
+def test_an_ordinal_scale_has_two_to_ten_steps(words: tuple[str, ...], context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", scale=Scale(words=words)))
+    bench.press("1", "QWERTASDFG"[len(words) - 1], "Enter")
+    assert stored(bench).confidence == len(words)
+
+
+def test_percent_goes_by_keys_by_digits_and_by_the_slider(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", scale=Scale(ScaleKind.PERCENT)))
+    bench.press("2", "Enter")
+    assert hint(bench) == "Choose a confidence first: Q to R, or T and a number."
+    bench.press("r", "r", "e", "w", "w", "q")  # 60, 70, 71, 70, 69, 59
+    assert bench.page.locator("[data-part=percent-value]").input_value() == "59"
+    bench.press("t", "8", "3", "Enter")
+    answer = stored(bench)
+    assert (answer.class_key, answer.confidence) == ("normal", 83)
+    other = started(context, bench.protocol)
+    other.press("1")
+    other.page.locator("[data-part=percent-slider]").fill("0")
+    other.press("Enter")
+    assert stored(other).confidence == 0
+    third = started(context, bench.protocol)
+    third.press("1", "t", "9", "9", "9", "Enter")
+    assert stored(third).confidence == 100
+
+
+def test_probabilities_must_sum_to_a_hundred_before_they_are_saved(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)))
+    bench.press("2", "7", "0", "Escape", "1", "2", "5", "Enter")
+    assert bench.sent() == []
+    assert hint(bench).startswith("The probabilities sum to 95 %, not to 100 %.")
+    bench.press("3", "ArrowUp", "=", "Enter")
+    answer = stored(bench)
+    assert answer.probabilities == (0.25, 0.7, 0.05, 0.0)
+    assert answer.class_key == "normal"
+    bench.renew()
+    bench.feed(2, previous=answer)
+    bench.wait("correcting")
+    fields = bench.page.locator("[data-part=classes] input")
+    assert [fields.nth(index).input_value() for index in range(4)] == ["25", "70", "5", "0"]
+
+
+@pytest.mark.parametrize("shares", [(1 / 3, 1 / 3, 1 / 3, 0.0), (0.125, 0.125, 0.25, 0.5), (1.0, 0.0, 0.0, 0.0)])
+def test_probabilities_of_any_source_come_back_as_whole_percent_that_sum_to_a_hundred(
+    shares: tuple[float, ...], context: BrowserContext
+) -> None:
+    bench = Bench(context, Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)), is_sending_again=False)
+    best = bench.protocol.class_keys[shares.index(max(shares))]
+    bench.feed(2, previous=Answer(best, probabilities=shares))
+    bench.wait("correcting")
+    bench.press("Enter")
+    assert sum(stored(bench).probabilities or ()) == pytest.approx(1)
+
+
+def test_a_field_takes_no_digit_while_the_answer_is_locked(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)))
+    bench.press("1", "1", "0", "0", "Enter")
+    field = bench.page.locator("[data-part=classes] input").first
+    field.focus()
+    bench.press("5", "ArrowDown", "=")
+    assert field.input_value() == "100"
+    assert "ot taken" in hint(bench)
+
+
+# ---- unreadable, comments, going back -----------------------------------------------------------------------------
+
+
+def test_an_unreadable_image_asks_for_a_reason_and_for_no_guess(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("2", "e", "x")
+    bench.press("Enter")
+    assert bench.sent() == []
+    assert hint(bench) == "Say why the image cannot be read."
+    bench.press("Escape", "1", "q")
+    assert hint(bench).startswith("Marked as unreadable")
+    bench.press("c")
+    bench.page.keyboard.type("patient moved")
+    bench.press("Enter")
+    answer = stored(bench)
+    assert (answer.is_unreadable, answer.unreadable_reason) == (True, "patient moved")
+    assert (answer.class_key, answer.confidence) == (None, None)
+
+
+def test_what_the_protocol_does_not_ask_for_is_not_there(context: BrowserContext) -> None:
+    protocol = Protocol("P", may_comment=False, may_mark_unreadable=False, going_back=GoingBack.NEVER)
+    bench = started(context, protocol)
+    for part in ("flag", "comment-box", "correct", "marks", "model", "joined"):
+        assert not bench.page.locator(f"[data-part={part}]").is_visible()
+    bench.press("x", "c", "l")
+    assert bench.seen()["answer"] == '[[],""]'
+    bench.press("2", "e", "Enter")
+    assert stored(bench).class_key == "normal"
+
+
+def test_going_back_any_number_of_answers_asks_for_the_one_before(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", going_back=GoingBack.ANY))
+    bench.press("u")
+    assert (bench.sent()[-1]["kind"], bench.sent()[-1]["presentation_id"]) == ("correct", "presentation-2")
+    bench.feed(1, ReceiptState.DONE, previous=Answer("normal", 3))
+    bench.wait("correcting")
+    bench.press("u")
+    assert (bench.sent()[-1]["kind"], bench.sent()[-1]["presentation_id"]) == ("correct", "presentation-1")
+
+
+# ---- keys before the image ----------------------------------------------------------------------------------------
+
+
+def test_where_the_protocol_allows_it_keys_typed_ahead_answer_in_their_order_and_are_marked(
+    context: BrowserContext,
+) -> None:
+    bench = Bench(context, Protocol("P", may_type_ahead=True), is_sending_again=False)
+    bench.feed(2, n_ahead=2)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter", "3", "r", "Enter", "1", "q")
+    assert [one["class_key"] for one in bench.sent()] == ["normal"]
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2)
+    bench.page.wait_for_function("sent.length === 2")
+    assert [stored(bench).class_key, stored(bench).is_typed_ahead] == ["sat", True]
+    assert "typed-ahead" in [name for name, _ in bench.sent()[-1]["events"]]
+    bench.feed(4, ReceiptState.SAVED, n_ahead=2)
+    bench.wait("chosen")
+    assert bench.seen()["answer"] == '[["class 1","step 1"],""]'
+    assert not read_message(bench.sent()[0]).answer.is_typed_ahead  # type: ignore[union-attr]
+
+
+def test_a_late_answer_takes_what_was_typed_ahead_away(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", may_type_ahead=True), is_sending_again=False)
+    bench.feed(2, n_ahead=2)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter", "3", "r")
+    bench.feed(2, ReceiptState.TRY_AGAIN, n_ahead=2)
+    bench.wait("late")
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2)
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
+
+
+# ---- display, views, marks ----------------------------------------------------------------------------------------
+
+
+def test_every_case_begins_with_the_display_of_the_protocol(context: BrowserContext) -> None:
+    display = Display(10, 60, ColourTable.HOT_IRON, is_smooth=False)
+    bench = started(context, Protocol("P", display=display), pixels=np.tile(np.arange(100, dtype=np.uint8), (100, 1)))
+    bench.press("2", "e", "Enter")
+    state = stored(bench).display_state
+    assert (state["lower_threshold"], state["upper_threshold"]) == (25.5, 153)
+    assert (state["colour_table"], state["is_smooth"]) == ("hot iron", False)
+
+
+def three_views() -> tuple[ReadingView, ...]:
+    """Counts with known sides, counts without, and colour."""
+    colour = np.zeros((96, 96, 3), np.uint8)
+    colour[:] = (200, 30, 120)
+    return (
+        ReadingView(phantom_pixels(4), "counts", "anterior", 2.2, "image-right"),
+        ReadingView(phantom_pixels(6), "counts", "oblique", 2.2, "image-left"),
+        ReadingView(colour, "colour", "fused"),
+    )
+
+
+def test_views_stand_side_by_side_with_their_names_and_their_sides(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"), views=three_views())
+    assert bench.page.locator(".view-name").all_inner_texts() == ["anterior", "oblique", "fused"]
+    assert bench.page.locator(".side-left").all_inner_texts() == ["R", "L", ""]
+    assert bench.page.locator(".side-right").all_inner_texts() == ["L", "R", ""]
+    middle = """number => { const { canvas } = room.panel.viewer.viewers[number];
+      return [...canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data].slice(0, 3); }"""
+    assert bench.page.evaluate(middle, 2) == [200, 30, 120]
+    bench.press("i", "]")
+    assert bench.page.evaluate(middle, 2) == [200, 30, 120]  # colour is shown as it is
+
+
+def test_joined_views_follow_each_other_and_views_apart_do_not(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"), views=three_views()[:2])
+    tables = "room.panel.viewer.viewers.map((one) => [one.table, one.zoom])"
+    bench.press("m", "+")
+    first, second = bench.page.evaluate(tables)
+    assert first == second == ["grey", 1.25]
+    bench.press("j", "m", "+")
+    first, second = bench.page.evaluate(tables)
+    assert first == ["hot iron", 1.25**2]
+    assert second == ["grey", 1.25]
+    bench.press("2", "e", "Enter")
+    state = stored(bench).display_state
+    assert state["is_joined"] is False
+    assert [view["colour_table"] for view in state["views"]] == ["hot iron", "grey"]  # type: ignore[union-attr]
+
+
+def test_marks_are_placed_rated_and_taken_away(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", has_location_mark=True), views=three_views()[:2])
+    boxes = [bench.page.locator("canvas").nth(number).bounding_box() for number in (0, 1)]
+    for box in (boxes[0], boxes[1]):
+        assert box is not None
+        bench.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    bench.press("Shift+R")
+    box = boxes[0]
+    assert box is not None
+    bench.page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    bench.press("Backspace", "4", "t", "Enter")
+    marks = stored(bench).marks
+    assert [(mark.rating, mark.view) for mark in marks] == [(None, 1), (4, 2)]
+    assert [value for mark in marks for value in (mark.x, mark.y)] == pytest.approx([48] * 4, abs=0.5)
+    again = started(context, bench.protocol, views=three_views()[:2])
+    box = again.page.locator("canvas").first.bounding_box()
+    assert box is not None
+    for _ in range(2):  # a click on a mark takes it away
+        again.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    again.press("4", "t", "Enter")
+    assert stored(again).marks == ()
+
+
+def test_a_drag_of_the_image_places_no_mark(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", has_location_mark=True))
+    bench.page.mouse.move(300, 300)
+    bench.page.mouse.down()
+    bench.page.mouse.move(340, 330)
+    bench.page.mouse.up()
+    bench.press("4", "t", "Enter")
+    assert stored(bench).marks == ()
+
+
+# ---- the model, training, breaks ----------------------------------------------------------------------------------
+
+
+def aided() -> Protocol:
+    return Protocol("P", design=Design.AIDED, model_shown=ModelShown("ThyroidNet"))
+
+
+def shown_model(view: ReadingView) -> PanelModel:
+    """Graves' disease, with evidence in the left half alone."""
+    maps = np.zeros((4, 8, 8), np.float16)
+    maps[0, :, :4] = 1
+    maps[1] = 0.5
+    maps[2] = -3
+    return PanelModel.of(ModelAnswer("ThyroidNet", "graves", (0.62, 0.2, 0.1, 0.08), maps), 0, view)
+
+
+def test_an_aided_reader_sees_the_model_as_the_protocol_words_it(context: BrowserContext) -> None:
+    view = ReadingView(phantom_pixels(4), "counts")
+    bench = started(context, aided(), model=shown_model(view), views=(view,))
+    assert bench.page.locator("[data-part=model-text]").inner_text() == "ThyroidNet: Graves' disease"
+    assert bench.page.locator(".classes .note").all_inner_texts() == ["62 %", "20 %", "10 %", "8 %"]
+    levels = "Array.from(room.panel.viewer.viewers[0].map.levels)"
+    shown = np.array(bench.page.evaluate(levels)).reshape(96, 96)
+    assert (shown[:, :40] == 255).all()
+    assert (shown[:, 56:] == 0).all()
+    bench.press(",", "Shift+.", "v")
+    bench.press("2", "e", "Enter")
+    state = stored(bench).display_state
+    assert (state["class_map_opacity"], state["class_map_threshold"], state["class_map_is_shown"]) == (0.4, 0.3, False)
+
+
+def test_a_map_lies_on_the_picture_and_not_on_its_padding() -> None:
+    pixels = np.zeros((100, 120), np.uint16)
+    view = ReadingView(pixels, "counts", origin=(10, 30))  # a picture of 80 x 60
+    maps = np.ones((1, 4, 4), np.float16)
+    levels = PanelModel.of(ModelAnswer("M", "a", None, maps), 0, view).levels
+    assert levels is not None
+    inside = np.zeros((100, 120), bool)
+    inside[10:90, 30:90] = True
+    assert (levels[inside] == 255).all()
+    assert (levels[~inside] == 0).all()
+
+
+def test_the_unaided_half_holds_nothing_of_the_model(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", design=Design.SEQUENTIAL, model_shown=ModelShown("ThyroidNet")))
+    bench.feed(3, n_ahead=2)
+    bench.wait("empty")
+    assert bench.page.evaluate("room.panel.header.model") is None
+    assert not bench.page.locator("[data-part=model]").is_visible()
+    assert bench.page.locator("[data-part=position]").inner_text() == "Case 2 of 10"
+    bench.press("2", "e", "Enter")
+    view = ReadingView(phantom_pixels(8), "counts")
+    bench.feed(4, ReceiptState.SAVED, model=shown_model(view), views=(view,))
+    bench.wait("empty")
+    assert bench.page.locator("[data-part=position]").inner_text() == "Case 2 of 10"
+    assert bench.page.locator("[data-part=model-text]").inner_text() == "ThyroidNet: Graves' disease"
+
+
+def test_a_training_case_tells_the_right_answer_after_the_receipt_and_goes_on_with_enter(
+    context: BrowserContext,
+) -> None:
+    bench = started(context, Protocol("P"), place=training, n_ahead=2)
+    assert bench.page.locator("[data-part=position]").inner_text() == "Training case 2 of 20"
+    bench.press("2", "e", "Enter")
+    assert bench.state() == "sending"  # the next image waits
+    bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
+    bench.wait("feedback")
+    assert bench.page.locator("[data-part=model-text]").inner_text() == "Reference standard: Subacute thyroiditis"
+    assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+    bench.press("3", "Enter")
+    bench.wait("empty")
+    assert bench.page.locator("[data-part=position]").inner_text() == "Training case 3 of 20"
+    bench.page.wait_for_timeout(700)
+    bench.press("3", "e", "Enter")
+    bench.feed(4, ReceiptState.SAVED, feedback="sat")
+    bench.wait("feedback")
+    assert bench.page.locator("[data-part=model-text]").inner_text() == "Right: Subacute thyroiditis"
+    bench.press("Enter")
+    bench.wait("card")
+    assert bench.page.locator("[data-part=card-title]").inner_text() == "The training cases are over"
+    bench.press("Enter")
+    bench.wait("empty")
+
+
+def test_a_break_stands_between_two_blocks_and_its_time_counts_for_no_case(context: BrowserContext) -> None:
+    def in_blocks(place: Presentation) -> Presentation:
+        return replace(place, block=1 + (place.position > 2), n_blocks=10)
+
+    bench = started(context, Protocol("P"), place=in_blocks, n_ahead=2)
+    bench.press("2", "e", "Enter")
+    assert bench.state() == "sending"
+    bench.feed(3, ReceiptState.SAVED, place=in_blocks)
+    bench.wait("card")
+    assert bench.page.locator("[data-part=card-title]").inner_text() == "Part 1 of 10 is done"
+    bench.page.wait_for_timeout(1000)
+    bench.press("1", "Enter")
+    bench.wait("empty")
+    bench.page.wait_for_timeout(700)
+    bench.press("1", "q", "Enter")
+    assert (stored(bench).reading_seconds or 9) < 1.7
+
+
+def test_instructions_come_before_the_first_case_and_stay_in_the_sheet(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", instructions="Judge the whole gland."))
+    bench.feed(1)
+    bench.wait("card")
+    assert bench.page.locator("[data-part=card-text]").inner_text() == "Judge the whole gland."
+    bench.press("2", "Enter")
+    bench.wait("empty")
+    bench.press("?")
+    assert bench.page.locator("[data-part=instructions]").inner_text() == "Judge the whole gland."
+
+
+def test_the_screen_is_checked_warned_about_and_stored(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", conditions=ReadingConditions(1600, 900, has_grey_ramp=True)))
+    bench.feed(1)
+    bench.wait("card")
+    assert "The study asks for at least 1600 × 900" in bench.page.locator("[data-part=card-text]").inner_text()
+    bench.press("2", "Enter")
+    bench.wait("empty")
+    bench.press("1", "q", "Enter")
+    screen = stored(bench).display_state["screen"]
+    assert screen == {
+        "width": 1280, "height": 800, "pixel_ratio": 1, "zoom": 1, "is_below_minimum": True,
+        "dark_square_seen": False, "light_square_seen": True,
+    }  # fmt: skip
+    enough = started(context, Protocol("P", conditions=ReadingConditions(1280, 800)))  # nothing to warn about: no card
+    assert enough.state() == "empty"
+
+
+def test_an_empty_screen_comes_before_an_image_and_takes_no_key(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", blank_seconds=0.8), n_ahead=1)
+    bench.press("2", "e", "Enter")
+    assert bench.page.evaluate("room.panel.viewer.image") is None
+    bench.press("1")
+    assert "ot taken" in hint(bench)
+    bench.feed(3, ReceiptState.SAVED)
+    assert bench.state() == "saved"
+    bench.wait("empty")
+    assert bench.page.evaluate("room.panel.viewer.image !== null")
+
+
+def test_a_case_that_takes_too_long_is_marked(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", timeout_seconds=1))
+    bench.page.wait_for_timeout(1300)
+    assert hint(bench).startswith("The time for this case (1 s) is over.")
+    bench.press("1", "q", "Enter")
+    assert stored(bench).display_state["is_over_time"] is True
+    assert "over-time" in [name for name, _ in bench.sent()[-1]["events"]]
+
+
+# ---- keys of one's own --------------------------------------------------------------------------------------------
+
+
+def test_a_reader_gives_keys_away_and_finds_them_again(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("?")
+    bench.page.locator("[data-own='step 5']").click()
+    bench.press("z")
+    bench.page.locator("[data-own='class 2']").click()
+    bench.press("q")  # was the first step
+    bench.page.locator("[data-own='I']").click()
+    bench.press("Enter")
+    assert hint(bench) == "This key cannot be given away."
+    bench.press("Escape", "Escape")
+    bench.press("z", "q")
+    assert bench.seen()["answer"] == '[["class 2","step 5"],""]'
+    caps = bench.page.locator("[role=radio] kbd").all_inner_texts()
+    assert caps == ["1", "Q", "3", "4", "", "W", "E", "R", "Z"]
+    bench.press("2", "t")
+    assert bench.seen()["answer"] == '[["class 2","step 5"],""]'  # the old keys mean nothing now
+    again = started(context, Protocol("P"))
+    again.press("z", "q")
+    assert again.seen()["answer"] == '[["class 2","step 5"],""]'
+    again.press("?")
+    again.page.get_by_role("button", name="Keys as at first").click()
+    again.press("Escape", "1", "q")
+    assert again.seen()["answer"] == '[["class 1","step 1"],""]'
+
+
+# ---- sizes --------------------------------------------------------------------------------------------------------
+
+
+def _probabilities(bench: Bench) -> None:
+    bench.feed(2)
+    bench.wait("empty")
+
+
+def _model(bench: Bench) -> None:
+    view = ReadingView(phantom_pixels(4), "counts")
+    bench.feed(2, model=shown_model(view), views=(view,))
+    bench.wait("empty")
+
+
+def _told(bench: Bench) -> None:
+    bench.feed(2, place=training)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter")
+    bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
+    bench.wait("feedback")
+
+
+def _unreadable(bench: Bench) -> None:
+    bench.feed(2, views=three_views())
+    bench.wait("empty")
+    bench.press("x")
+
+
+ROADS: dict[str, tuple[Protocol, Callable[[Bench], None]]] = {
+    "percent": (Protocol("P", scale=Scale(ScaleKind.PERCENT)), _probabilities),
+    "probabilities": (Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)), _probabilities),
+    "aided": (aided(), _model),
+    "feedback": (Protocol("P"), _told),
+    "unreadable, three views, marks": (Protocol("P", has_location_mark=True), _unreadable),
+}
+
+_FAULTS = """() => {
+  const found = [];
+  for (const box of [document.documentElement, room.querySelector(".desk")]) {
+    const isCut = box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1;
+    if (isCut) found.push(`scrolls ${box.className}`);
+  }
+  for (const button of room.querySelectorAll(".desk button, .desk input, .desk textarea")) {
+    const { left, top, right, bottom, width, height } = button.getBoundingClientRect();
+    if (!width) continue;
+    if (left < 0 || top < 0 || right > innerWidth || bottom > innerHeight) found.push(`outside ${button.textContent}`);
+    const isCut = button.scrollWidth > button.clientWidth + 2 && button.tagName === "BUTTON";
+    if (isCut) found.push(`cut ${button.textContent}`);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("name", ROADS)
+def test_every_form_fits_every_window(name: str, browser: Browser) -> None:
+    protocol, road = ROADS[name]
+    for width, height in SIZES:
+        context = browser.new_context(viewport={"width": width, "height": height}, has_touch=width < height)
+        bench = Bench(context, protocol)
+        road(bench)
+        assert bench.page.evaluate(_FAULTS) == [], f"{name} at {width} x {height}"
+        context.close()
