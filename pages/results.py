@@ -11,6 +11,7 @@ from core.study import Role
 from db import Repository
 from pages.views import (
     agreement,
+    behaviour,
     calibration,
     classes,
     comparisons,
@@ -19,7 +20,9 @@ from pages.views import (
     panel,
     roc,
     subgroups,
-    times,
+)
+from pages.views import (
+    cohort as cohort_view,
 )
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.guard import requires
@@ -36,7 +39,8 @@ VIEWS: dict[str, Callable[[Shown], None]] = {
     "Agreement": agreement.draw,
     "Calibration": calibration.draw,
     "Subgroups": subgroups.draw,
-    "Time": times.draw,
+    "Behaviour": behaviour.draw,
+    "Cohort": cohort_view.draw,
 }
 EXPORT = "Export"
 
@@ -64,7 +68,7 @@ def render(repository: Repository) -> None:
         export.draw(repository, study, results)
         return
     tables = {name: _of_cohort(table, cohort) for name, table in results.tables.items()}
-    VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles))
+    VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables))
 
 
 def _of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def choose_from_address(
     Parameters
     ----------
     name : str
-        Of the parameter in the address, and of the widget.
+        Of the parameter in the address.
     label : str
         What is chosen, for those who do not see the buttons.
     options : sequence of str
@@ -28,18 +28,22 @@ def choose_from_address(
     names : mapping, optional
         Option -> what the button says, where that differs.
     """
-    if st.session_state.get(name) not in options:  # of another study, or a mistyped address
-        st.session_state.pop(name, None)
-        if st.query_params.get(name) not in options:
-            st.query_params.pop(name, None)
+    key, told = f"choice {name}", f"address {name}"
+    asked = st.query_params.get(name)
+    if asked in options and asked != st.session_state.get(told):  # a link, or the back button
+        st.session_state[key] = asked
+    elif st.session_state.get(key) not in options:  # the first time, another study, or a mistyped address
+        st.session_state[key] = default
     chosen = st.segmented_control(
         label,
         options,
-        default=default,
         required=True,
-        key=name,
-        bind="query-params",
+        key=key,
         format_func=lambda option: (names or {}).get(option, option),
         label_visibility="collapsed",
     )
-    return str(chosen or default)
+    chosen = str(chosen or default)
+    if asked != chosen:
+        st.query_params[name] = chosen
+    st.session_state[told] = chosen
+    return chosen

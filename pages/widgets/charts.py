@@ -117,7 +117,7 @@ def forest_chart(
     names = rows["label"].tolist()
     gap_of = differences.set_index("label")
     has_gaps = len(gap_of) > 0
-    wide, text_at = ((0.0, 0.36), 0.37) if has_gaps else ((0.0, 0.72), 0.73)
+    wide, text_at = ((0.0, 0.36), 0.37) if has_gaps else ((0.0, 1.0), 1.01)
     figure = go.Figure()
     for row in rows.itertuples(index=False):
         style, one = styles.get(row.label), rows[rows["label"] == row.label]
@@ -142,7 +142,7 @@ def forest_chart(
     for label in names:
         _write(figure, _told(rows[rows["label"] == label], factor), text_at, label)
     for label in gap_of.index:
-        _write(figure, _told(gap_of.loc[[label]], factor), 0.86, label)
+        _write(figure, _told(gap_of.loc[[label]], factor), 1.01, label)
     _head(figure, f"{title}{unit} ({100 * _level(rows):g} % interval)", 0.0)
     figure.update_layout(
         xaxis={"domain": list(wide), "title": None, "range": _span(rows, factor)},
@@ -152,8 +152,8 @@ def forest_chart(
         },
     )  # fmt: skip
     if has_gaps:
-        _head(figure, f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.55)
-        figure.update_layout(xaxis2={"domain": [0.55, 0.85], "anchor": "y", "range": _span(gap_of, factor, zero=True)})
+        _head(figure, f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.64)
+        figure.update_layout(xaxis2={"domain": [0.64, 1.0], "anchor": "y", "range": _span(gap_of, factor, zero=True)})
         figure.add_shape(
             type="line",
             xref="x2",
@@ -165,7 +165,7 @@ def forest_chart(
             line={"color": MUTED, "dash": "dot", "width": 1},
         )
     framed = _frame(figure, height=84 + 27 * max(2, len(names)), legend=False)
-    return framed.update_layout(margin={"t": 44})
+    return framed.update_layout(margin={"t": 44, "r": 160})  # room for the texts, at any width
 
 
 def _level(rows: pd.DataFrame) -> float:
@@ -202,7 +202,7 @@ def _span(rows: pd.DataFrame, factor: float, *, zero: bool = False) -> list[floa
     return [low - room, high + room if zero else min(high + room, 1.01 * factor)]
 
 
-def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[str, str], styles: Styles, title: str) -> go.Figure:
+def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[Any, str], styles: Styles, title: str) -> go.Figure:
     """One quantity by class (or any other level), raters side by side.
 
     Parameters

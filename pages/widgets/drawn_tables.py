@@ -220,7 +220,8 @@ def _texts(column: pd.Series, name: str, words: Mapping[str, str]) -> list[str]:
     def cell(value: Any) -> str:
         if isinstance(value, str):
             return words.get(value, value)
-        return cell_text(value, name)
+        text = cell_text(value, name)
+        return text.replace(" ", "\u00a0") if name.startswith("p_") else text  # "< 0.001" stays on one line
 
     return [cell(value) for value in column.tolist()]
 

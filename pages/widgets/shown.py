@@ -25,6 +25,7 @@ class Shown:
     cohort: str
     tables: Mapping[str, pd.DataFrame]  # of this cohort; those of participants with a column ``label``
     styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn
+    whole: Mapping[str, pd.DataFrame]  # the tables of all cohorts
 
     @property
     def found(self) -> CohortAnalysis:

@@ -21,4 +21,4 @@ def shown_study(data: StudyData, cohort: str = "internal", *, margin: float | No
         name: table[table["cohort"] == cohort].reset_index(drop=True) if "cohort" in table.columns else table
         for name, table in results.tables.items()
     }
-    return Shown(study, results.analysis, cohort, tables, results.styles)
+    return Shown(study, results.analysis, cohort, tables, results.styles, results.tables)

@@ -1,0 +1,171 @@
+"""How readers behaved: time, order, confidence, what the model's answer did to theirs, and departures from the plan."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.number_text import percent_text
+from pages.widgets import charts
+from pages.widgets.address_choice import choose_from_address
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table
+from pages.widgets.shown import Shown
+
+ANSWERS = {"all": "All answers", "right": "Right answers", "wrong": "Wrong answers"}
+PARTS = {"ledger": "The model's influence", "time": "Time", "order": "Order", "confidence": "Confidence",
+         "deviations": "Deviations"}  # fmt: skip
+#: Lines of the ledger -> what they say.
+LEDGER = {
+    "helped": "helped: wrong alone, right with a model that was right",
+    "harmed": "harmed: right alone, wrong with a model that was wrong",
+    "resisted": "resisted: right alone and with a model that was wrong",
+    "followed_wrong_model": "gave the class that a wrong model showed",
+    "right_alone": "right alone",
+    "right_with_model": "right with the model",
+}
+SHOWN = {"model": "the model's own", "altered": "wrong on purpose"}
+DEVIATIONS = {
+    "n_answered": "Answered", "n_missing": "Missing", "n_unreadable": "Unreadable", "n_repeats": "Repeats",
+    "n_typed_ahead": "Typed ahead", "n_over_time": "Over time", "n_time_doubtful": "Clock in doubt",
+    "n_altered": "Model wrong on purpose",
+}  # fmt: skip
+
+
+def draw(shown: Shown) -> None:
+    """Draw the part that was chosen."""
+    has = {
+        "ledger": len(shown.tables["aid_ledger"]) > 0,
+        "time": len(shown.tables["reading_times"]) > 0,
+        "order": len(shown.tables["reading_order"]) > 0,
+        "confidence": len(shown.tables["confidence"]) > 0,
+        "deviations": (shown.tables["deviations"]["kind"] == "reader").any(),
+    }
+    parts = [name for name in PARTS if has[name]]
+    if not parts:
+        st.info("No reader has answered a case of this cohort.")
+        return
+    part = choose_from_address("part", "Part", parts, parts[0], names=PARTS)
+    {"ledger": _ledger, "time": _times, "order": _order, "confidence": _confidence, "deviations": _deviations}[part](
+        shown
+    )
+    draw_files(
+        {
+            "ledger of the model's influence": shown.tables["aid_ledger"],
+            "reading times": shown.tables["reading_times"],
+            "quarters of the order": shown.tables["reading_order"],
+            "confidence": shown.tables["confidence"],
+            "deviations": shown.tables["deviations"],
+        },
+        shown,
+    )
+
+
+def _ledger(shown: Shown) -> None:
+    """Helped, harmed, resisted: per reader, with the cases on which it could happen."""
+    rows = shown.tables["aid_ledger"]
+    whole = rows[rows["variable"] == "all"]
+    chart = whole[whole["quantity"].isin(["helped", "harmed", "followed_wrong_model"]) & (whole["of"] > 0)]
+    if len(chart):
+        short = {name: LEDGER[name].split(":")[0] for name in ("helped", "harmed", "followed_wrong_model")}
+        figure = charts.per_class_chart(
+            chart[chart["shown"] == "model"].assign(**{"class": chart["quantity"]}),
+            short,
+            shown.styles,
+            "Share of cases",
+        )
+        config = charts.chart_config(f"influence_{shown.cohort}")
+        st.plotly_chart(
+            figure, config=config, theme=None, alt="How often each reader was helped and harmed by the model"
+        )
+    for source in dict.fromkeys(rows["shown"]):
+        st.markdown(f"**Beside an answer of the model that was {SHOWN[source]}**")
+        of_source = rows[rows["shown"] == source]
+        named = of_source.assign(
+            part=[f"confidence alone {level}" if level else "all cases" for level in of_source["level"]],
+            share=_shares(of_source),
+        )
+        keys = ["label", "experience", "part"]
+        wide = named.pivot_table(index=keys, columns="quantity", values="share", aggfunc="first", sort=False)
+        lines = [name for name in LEDGER if name in wide.columns]
+        titles = {"label": "Reader", "experience": "Years", "part": "Cases"} | {
+            name: LEDGER[name].split(":")[0].capitalize() for name in lines
+        }
+        draw_table(wide.reset_index(), [*keys, *lines], shown.names, titles)
+    st.caption(
+        f"{'; '.join(LEDGER.values())}. Each share is of the cases on which it could happen (Wilson). A second look "
+        "changes answers as well: without readers who read twice without the model, the ledger cannot tell."
+    )
+
+
+def _shares(rows: pd.DataFrame) -> list[str]:
+    """3 of 7: 42.9 % (15.8 to 75.0)."""
+    columns = rows[["count", "of", "value", "lower", "upper"]].itertuples(index=False, name=None)
+    return [f"{n} of {of}" + (f": {percent_text(*limits)}" if of else "") for n, of, *limits in columns]
+
+
+def _times(shown: Shown) -> None:
+    """Median reading time of right and wrong answers."""
+    rows = shown.tables["reading_times"]
+    chart = charts.per_class_chart(rows.assign(**{"class": rows["answer"]}), ANSWERS, shown.styles, "Median seconds")
+    config = charts.chart_config(f"reading_times_{shown.cohort}")
+    st.plotly_chart(chart, config=config, theme=None, alt="Median reading time in seconds of right and wrong answers")
+    draw_notes(rows)
+    columns = ["label", "answer", "row_note", "n", "estimate"]
+    draw_table(rows, columns, {**shown.names, **ANSWERS}, {"label": "Reader", "estimate": "Median seconds (95 %)"})
+    st.caption("The limits are two of the times, by the binomial distribution: no shape of the times is assumed.")
+
+
+def _order(shown: Shown) -> None:
+    """Right answers and time over the quarters of each reader's order."""
+    rows = shown.tables["reading_order"]
+    quarters = dict(zip(range(1, 5), ("first", "second", "third", "last"), strict=True))
+    places = st.columns(2, gap="medium")
+    for place, (quantity, title) in zip(
+        places, (("accuracy", "Right answers"), ("seconds", "Median seconds")), strict=True
+    ):
+        part = rows[rows["quantity"] == quantity]
+        if part.empty:
+            continue
+        with place:
+            figure = charts.per_class_chart(part.assign(**{"class": part["quarter"]}), quarters, shown.styles, title)
+            config = charts.chart_config(f"order_{quantity}_{shown.cohort}")
+            st.plotly_chart(
+                figure, config=config, theme=None, alt=f"{title} in each quarter of the order", key=quantity
+            )
+    st.caption("Quarters of each reader's own order: falling to the right is fatigue, rising is learning.")
+
+
+def _confidence(shown: Shown) -> None:
+    """Right answers by confidence."""
+    rows = shown.tables["confidence"]
+    scale = shown.study.protocol.scale
+    steps = {}
+    for lower, upper in zip(rows["confidence_lower"], rows["confidence_upper"], strict=True):
+        lowest, highest = (value - 1 + scale.lowest for value in (lower, upper))
+        word = scale.word(int(lower)) if lower == upper and scale.words and lower <= scale.n_steps else ""
+        steps[lower] = word or (f"{lowest:.0f}" if lower == upper else f"{lowest:.0f} to {highest:.0f}")
+    steps = dict(sorted(steps.items()))
+    figure = charts.per_class_chart(
+        rows.assign(**{"class": rows["confidence_lower"]}), steps, shown.styles, "Right answers"
+    )
+    config = charts.chart_config(f"confidence_{shown.cohort}")
+    st.plotly_chart(figure, config=config, theme=None, alt="Share of right answers at each step of confidence")
+    named = rows.assign(step=[steps[lower] for lower in rows["confidence_lower"]])
+    draw_table(named, ["label", "step", "n", "estimate"], shown.names,
+               {"label": "Reader", "step": "Confidence", "estimate": "Right answers (95 %)"})  # fmt: skip
+    st.caption(
+        "A reader whose confidence holds is right more often the surer he or she is. Readers who state probabilities "
+        "stand in the Calibration view as well."
+    )
+
+
+def _deviations(shown: Shown) -> None:
+    """Counts of what departs from the plan."""
+    rows = shown.of("deviations", kind="reader")
+    kept = [name for name in DEVIATIONS if name in ("n_answered", "n_missing", "n_unreadable") or rows[name].sum() > 0]
+    draw_table(rows, ["label", *kept], shown.names, {"label": "Reader", **DEVIATIONS})
+    st.caption(
+        "Missing answers are never taken for wrong; answers typed ahead and over time count in all numbers; times "
+        "whose clock is in doubt are left out of times; answers beside a model answer that was wrong on purpose are "
+        "kept apart."
+    )

@@ -1,0 +1,135 @@
+"""Who and what was studied: the flow of cases with reasons, Table 1, centres by class, patients of two cohorts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.number_text import number_text, percent_text
+from pages.widgets.drawn_tables import draw_files, draw_table
+from pages.widgets.shown import Shown
+
+_STYLE = """<style>
+.room-flow { display: flex; flex-direction: column; align-items: center; gap: 0; color: #16191d; background: #fff;
+  padding: 18px; border-radius: 6px; font-size: 14px; }
+.room-flow .box { border: 1.5px solid #16191d; border-radius: 4px; padding: 7px 14px; text-align: center;
+  max-width: 300px; }
+.room-flow .box small { display: block; color: #3d444c; }
+.room-flow .line { width: 1.5px; height: 18px; background: #16191d; }
+.room-flow .middle { display: grid; grid-template-columns: 1fr 1.5px 1fr; align-items: center; width: 100%; }
+.room-flow .middle .line { height: 100%; min-height: 44px; }
+.room-flow .aside { border: 1.5px solid #16191d; border-radius: 4px; padding: 7px 12px; text-align: left;
+  margin-left: 34px; position: relative; justify-self: start; max-width: 420px; }
+.room-flow .aside::before { content: ""; position: absolute; left: -35px; top: 50%; width: 34px; height: 1.5px;
+  background: #16191d; }
+.room-flow .row { display: flex; flex-wrap: wrap; justify-content: center; gap: 14px; }
+</style>"""
+VARIABLES = {
+    "patients": "Patients", "cases": "Cases", "age": "Age, years", "sex": "Sex", "class": "Class", "centre": "Centre",
+    "scanner": "Scanner",
+}  # fmt: skip
+LEVELS = {"F": "female", "M": "male", "": "not known", "mean": "mean ± SD", "median": "median (quartiles)"}
+
+
+def draw(shown: Shown) -> None:
+    """Draw the view; it is of the whole study, whatever cohort is chosen."""
+    tables = shown.whole
+    _shared(tables["shared_patients"])
+    st.markdown("**Flow of cases**")
+    st.html(_STYLE + _flow(tables["flow"]))
+    st.markdown("**Baseline characteristics**")
+    _baseline(shown, tables["baseline"])
+    _groups(shown)
+    draw_files({name.replace("_", " "): tables[name] for name in ("flow", "baseline", "groups_by_class",
+                                                                  "shared_patients")}, shown)  # fmt: skip
+
+
+def _shared(rows: pd.DataFrame) -> None:
+    """Whether a patient is in two cohorts."""
+    both = rows[rows["n_patients"] > 0]
+    if len(both):
+        parts = [f"{row.n_patients} in {row.first} and {row.second}" for row in both.itertuples()]
+        st.error(f"Patients have cases in two cohorts: {'; '.join(parts)}. The CSV names them.")
+    elif len(rows):
+        st.success("No patient has cases in two cohorts: training and test do not overlap.", icon=":material/check:")
+
+
+def _said(row: pd.Series) -> str:
+    """514 cases of 512 patients."""
+    n, patients = int(row["n_cases"]), int(row["n_patients"])
+    return f"{n} cases" + (f" of {patients} patients" if patients != n else "")
+
+
+def _flow(rows: pd.DataFrame) -> str:
+    """STARD's diagram as boxes."""
+    step = dict(rows.groupby("step", sort=False))
+    imported, included = step["imported"].iloc[0], step["included"].iloc[0]
+    parts = [f'<div class="box">Imported<small>{_said(imported)}</small></div>']
+    if "excluded" in step:
+        lines = "".join(f"<br>{escape(str(row.what))}: {row.n_cases}" for row in step["excluded"].itertuples())
+        total = int(step["excluded"]["n_cases"].sum())
+        parts.append(
+            '<div class="middle"><span></span><div class="line"></div>'
+            f'<div class="aside">Excluded: {total} cases{lines}'
+            "</div></div>"
+        )
+    parts.append('<div class="line"></div>')
+    parts.append(f'<div class="box">Included<small>{_said(included)}</small></div><div class="line"></div>')
+    boxes = []
+    for cohort in step.get("cohort", rows.iloc[:0]).to_dict("records"):
+        own = rows[(rows["cohort"] == cohort["cohort"]) & rows["step"].isin(["read", "predicted"])]
+        names = ["read by a reader" if row.step == "read" else f"predicted by {row.what}" for row in own.itertuples()]
+        lines = "".join(f"<small>{escape(name)}: {n}</small>" for name, n in zip(names, own["n_cases"], strict=True))
+        boxes.append(
+            f'<div class="box"><b>{escape(cohort["cohort"])}</b><small>{_said(pd.Series(cohort))}</small>{lines}</div>'
+        )
+    parts.append(f'<div class="row">{"".join(boxes)}</div>')
+    return f'<div class="room-flow" role="img" aria-label="Flow of cases">{"".join(parts)}</div>'
+
+
+def _baseline(shown: Shown, rows: pd.DataFrame) -> None:
+    """Table 1: one column a cohort."""
+    cells = rows.assign(text=[_cell(row) for row in rows.to_dict("records")])
+    wide = cells.pivot_table(index=["variable", "level"], columns="cohort", values="text", aggfunc="first", sort=False)
+    wide = wide.reset_index()
+    order = {name: place for place, name in enumerate(VARIABLES)}
+    wide = wide.sort_values("variable", key=lambda column: column.map(order), kind="stable")
+    words = {**LEVELS, **shown.labels}
+    named = [
+        VARIABLES[variable] + (f": {words.get(level, level)}" if level or variable not in ("patients", "cases") else "")
+        for variable, level in zip(wide["variable"], wide["level"], strict=True)
+    ]
+    cohorts = list(dict.fromkeys(rows["cohort"]))
+    draw_table(wide.assign(variable=named), ["variable", *cohorts], {}, {"variable": "Variable", "all": "All"})
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    """A cell of Table 1."""
+    if row["variable"] == "age":
+        known = "" if row["n"] == row["of"] else f" (n = {row['n']})"
+        if row["level"] == "mean":
+            spread = "" if pd.isna(row["spread"]) else f" ± {number_text(row['spread'], 1)}"
+            return f"{number_text(row['value'], 1)}{spread}{known}"
+        limits = f"{number_text(row['lower'], 0)} to {number_text(row['upper'], 0)}"
+        return f"{number_text(row['value'], 0)} ({limits}){known}"
+    if row["variable"] in ("patients", "cases"):
+        return str(row["n"])
+    return f"{row['n']} ({percent_text(row['share'])})"
+
+
+def _groups(shown: Shown) -> None:
+    """Centre and scanner by class, of the chosen cohort."""
+    rows = shown.tables["groups_by_class"]
+    for variable, part in rows.groupby("variable", sort=False):
+        st.markdown(f"**{VARIABLES[str(variable)]} by class**, {shown.cohort}")
+        wide = part.pivot_table(
+            index="level", columns="class", values="n_cases", aggfunc="sum", sort=False
+        ).reset_index()
+        wide["level"] = wide["level"].replace("", "not known")
+        draw_table(wide, ["level", *shown.labels], {}, {"level": VARIABLES[str(variable)], **shown.short_labels})
+    if len(rows):
+        st.caption("A class that comes from one centre or scanner alone can be told from the look of the image.")
