@@ -8,6 +8,7 @@ the class that the reader answers, so in every frame the other classes must stan
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import tempfile
@@ -42,7 +43,8 @@ _CURIOUS = (
     "../store.sqlite3", "%2e%2e/store.sqlite3", "docs", "openapi.json",
 )  # fmt: skip
 _READY = ".room:is([data-state=empty], [data-state=chosen], [data-state=refused], [data-state=correcting])"
-_FRAME_OF_CASE = re.compile(rb'"mode": "read".*?"position": (\d+),')
+_COUNTERS = 32  # bytes by which frames differ in positions and counts
+_FRAME_HEADER = b'{"presentation_id": '
 
 
 @dataclass(frozen=True)
@@ -381,7 +383,10 @@ def _standing_out(planted: PlantedStudy, texts: list[tuple[str, bytes]]) -> Iter
 
 
 def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, list[int]], list[Hit]]:
-    """Number of cases seen, smallest and largest frame of a case per class; a hit where two have no size in common.
+    """Number of cases seen, smallest and largest picture and frame of a case per class; a hit where two have none in
+    common.
+
+    A frame with several new cases tells the size of each picture, one with a single case its own as well.
 
     Raises
     ------
@@ -389,25 +394,43 @@ def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, li
         If not every case was seen in a frame, for then nothing was compared.
     """
     truth_at = _truth_by_position(planted)
-    frames = [(int(match[1]), len(frame)) for frame in wire.received if (match := _FRAME_OF_CASE.search(frame))]
-    seen = {position for position, _ in frames}
-    if len(seen) != N_CASES:
+    pictures: dict[int, list[int]] = defaultdict(list)
+    frames: dict[int, list[int]] = defaultdict(list)
+    for header, length in _panel_headers(wire):
+        place_of = {each["presentation_id"]: each["position"] for each in (header, *header["ahead"])}
+        sent = [image for image in header["images"] if image["presentation_id"] in place_of]
+        for image in sent:
+            size = sum(view["height"] * view["width"] * view["channels"] * view["bits"] // 8 for view in image["views"])
+            pictures[place_of[image["presentation_id"]]].append(size)
+            if len(header["images"]) == 1 and header["mode"] == "read" and header["receipt"] is not None:
+                frames[place_of[image["presentation_id"]]].append(length)
+    if len(pictures) != N_CASES:
         raise ReadingRoomError(
-            f"The audit saw the frames of {len(seen)} of {N_CASES} cases, so it proves nothing. Fix: the format of the "
-            "panel's frames has changed; adapt actions/audit_blinding.py to it."
+            f"The audit saw the pictures of {len(pictures)} of {N_CASES} cases, so it proves nothing. Fix: the format "
+            "of the panel's frames has changed; adapt actions/audit_blinding.py to it."
         )
-    sizes: dict[str, list[int]] = defaultdict(list)
-    for position, length in frames:
-        sizes[truth_at[position]].append(length)
-    names = {disease.key: f"class {number}" for number, disease in enumerate(planted.classes, 1)}
-    ranges = {names[key]: [min(found), max(found)] for key, found in sorted(sizes.items(), key=lambda e: names[e[0]])}
+    ranges: dict[str, list[int]] = {}
+    for what, found in (("picture", pictures), ("frame", frames)):
+        for number, disease in enumerate(planted.classes, 1):
+            sizes = [size for place, each in found.items() if truth_at[place] == disease.key for size in each]
+            if sizes:
+                ranges[f"class {number}, {what}"] = [min(sizes), max(sizes)]
     hits = [
         Hit(TRUTH, "websocket frame", "reading", "the sizes of frames do not overlap", f"{first} and {second}")
         for first, (_, high) in ranges.items()
         for second, (low, _) in ranges.items()
-        if high < low
+        if high + _COUNTERS < low and first.split(", ")[1] == second.split(", ")[1]
     ]
-    return len(seen), ranges, hits
+    return len(pictures), ranges, hits
+
+
+def _panel_headers(wire: Wire) -> Iterator[tuple[dict[str, Any], int]]:
+    """The header of every frame of the reading panel, with the frame's length."""
+    for frame in wire.received:
+        start = frame.find(_FRAME_HEADER)
+        if start >= 0:
+            text = frame[start:].decode("utf-8", errors="replace")
+            yield json.JSONDecoder().raw_decode(text)[0], len(frame)
 
 
 def _truth_by_position(planted: PlantedStudy) -> dict[int, str]:

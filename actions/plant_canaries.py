@@ -130,10 +130,11 @@ def _write_files(planted: PlantedStudy, folder: Path) -> Path:
         kind, truth = number % 3, planted.classes[1 + number // 3 % (_N_CLASSES - 1)].key
         patient, case = planted.word("patient id"), planted.word("case id")
         path = images / f"{planted.word('file name')}.{('png', 'jpg', 'dcm')[kind]}"
-        noisy = replace(phantom, counts=rng.poisson(phantom.counts).astype(np.uint16))
+        side = 96 if truth == planted.classes[1].key else 128  # one class is smaller, which no frame may tell
+        noisy = replace(phantom, counts=rng.poisson(phantom.counts).astype(np.uint16)[:side, :side])
         (_write_png, _write_jpeg, _write_dicom)[kind](planted, path, noisy)
         mask = images / f"{planted.word('lesion mask name')}.png"
-        Image.fromarray(np.eye(128, dtype=np.uint8) * 255).save(mask)
+        Image.fromarray(np.eye(side, dtype=np.uint8) * 255).save(mask)
         is_excluded = number == N_CASES
         rows.append(
             {

@@ -8,7 +8,8 @@ a later version of the schema that adds one leaves the old seals as they are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +33,7 @@ from db.tables import (
     ProtocolVersionRow,
     ReadingRow,
     ReferenceStandardRow,
+    SealLeavesRow,
     StudyMemberRow,
     StudyRow,
 )
@@ -57,6 +59,12 @@ PARTS = (
 
 
 _MASK_OF_CASE = LesionMaskRow.case_id == CaseRow.case_id
+_PREDICTION_NAME = CaseRow.case_key + sa.literal(" by ") + sa.func.substr(PredictionRow.model_sha256, 1, 12)
+
+
+def _view_of_case(view_number: Any) -> sa.ColumnElement[str]:
+    """Name of one view of a case."""
+    return CaseRow.case_key + sa.literal(" view ") + sa.cast(view_number, sa.Text)
 
 
 def columns_of(*rows: type[Base]) -> list[sa.Column[Any]]:
@@ -64,16 +72,48 @@ def columns_of(*rows: type[Base]) -> list[sa.Column[Any]]:
     return [column for row in rows for column in Base.metadata.tables[row.__tablename__].c]
 
 
+@dataclass(frozen=True)
+class NamedSeal:
+    """A seal with the hash of each row under its name: which rows differ can be said by name."""
+
+    seal: Seal
+    leaves: dict[str, str]
+
+    def keep(self, db_session: Session) -> Seal:
+        """Store the hashes of the rows; they need no seal of their own, for theirs follows from them."""
+        if db_session.get(SealLeavesRow, self.seal["sha256"]) is None:
+            db_session.add(SealLeavesRow(sha256=self.seal["sha256"], leaves=self.leaves))
+        return self.seal
+
+
 def seal(columns: Sequence[sa.Column[Any]], rows: Iterable[Sequence[Any]]) -> Seal:
     """Seal of rows; their order does not matter, for no two engines sort text alike."""
-    hashes = sorted(
-        hashlib.sha256(
-            canonical_json([_plain(column, value) for column, value in zip(columns, row, strict=True)]).encode()
-        ).hexdigest()
-        for row in rows
-    )
-    digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    return {"columns": " ".join(map(str, columns)), "n": len(hashes), "sha256": digest}
+    return _seal_of(columns, [_row_hash(columns, row) for row in rows])
+
+
+def digest_of(hashes: Iterable[str]) -> str:
+    """What a seal says of the hashes of its rows."""
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+
+
+def _row_hash(columns: Sequence[sa.Column[Any]], row: Sequence[Any]) -> str:
+    """Hash of one row."""
+    values = [_plain(column, value) for column, value in zip(columns, row, strict=True)]
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+
+
+def _seal_of(columns: Sequence[sa.Column[Any]], hashes: Collection[str]) -> Seal:
+    return {"columns": " ".join(map(str, columns)), "n": len(hashes), "sha256": digest_of(hashes)}
+
+
+def _named_seal(db_session: Session, columns: Sequence[sa.Column[Any]], query: sa.Select[Any]) -> NamedSeal:
+    """Seal of the rows of a query, whose last column is the name of the row."""
+    leaves: dict[str, str] = {}
+    n_columns = len(columns)
+    with db_session.execute(query.execution_options(yield_per=100)) as rows:
+        for row in rows:
+            leaves[str(row[n_columns])] = _row_hash(columns, row[:n_columns])
+    return NamedSeal(_seal_of(columns, list(leaves.values())), leaves)
 
 
 def sealed_columns(found: Seal) -> list[sa.Column[Any]]:
@@ -126,7 +166,7 @@ def seal_of_order(db_session: Session, study: StudyRow, person_id: str, like: Se
 
 def seal_of_part(
     db_session: Session, study: StudyRow, part: str, *, before_event: int, model_sha256: str | None, like: Seal | None
-) -> Seal:
+) -> NamedSeal:
     """Seal of one of :data:`PARTS` of a study.
 
     Parameters
@@ -141,11 +181,13 @@ def seal_of_part(
     of_study = CaseRow.study_id == study.study_id
     tables: tuple[type[Base], ...]
     source: sa.FromClause
+    name: sa.ColumnElement[Any] = CaseRow.case_key.expression
     match part:
         case "reference standard":
             tables, source, where = (ReferenceStandardRow,), sa.join(ReferenceStandardRow, CaseRow), of_study
         case "lesion masks":
             tables, source, where = (LesionMaskRow,), sa.join(LesionMaskRow, CaseRow, onclause=_MASK_OF_CASE), of_study
+            name = _view_of_case(LesionMaskRow.view_number)
         case "cases":
             tables = (CaseRow, PatientRow, CohortRow)
             source = sa.join(CaseRow, PatientRow, PatientRow.patient_id == CaseRow.patient_id).join(
@@ -155,26 +197,49 @@ def seal_of_part(
         case "images":
             tables, where = (CaseImageRow, ImageRow), of_study
             source = sa.join(CaseImageRow, CaseRow).join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+            name = _view_of_case(CaseImageRow.view_number)
         case "protocol":
             tables, source = (ProtocolVersionRow,), ProtocolVersionRow.__table__
             where = ProtocolVersionRow.study_id == study.study_id
+            name = sa.literal("version ") + sa.cast(ProtocolVersionRow.version, sa.Text)
             if like is not None:  # versions after opening change texts only, and stand in the trail themselves
                 where &= ProtocolVersionRow.version <= like["n"]
         case "declared model":
             tables, source = (ModelVersionRow,), ModelVersionRow.__table__
             where = ModelVersionRow.sha256 == model_sha256
+            name = ModelVersionRow.name.expression
         case "altered answers":
             tables, source, where = (AlteredAnswerRow,), sa.join(AlteredAnswerRow, CaseRow), of_study
         case "predictions":
             tables, source = (PredictionRow,), sa.join(PredictionRow, CaseRow)
             is_earlier = PredictionRow.event_sequence.is_(None) | (PredictionRow.event_sequence < before_event)
             where = of_study & is_earlier
+            name = _PREDICTION_NAME
         case _:
             raise KeyError(part)
     columns = columns_of(*tables) if like is None else sealed_columns(like)
-    query = sa.select(*columns).select_from(source).where(where).execution_options(yield_per=100)
-    with db_session.execute(query) as rows:
-        return seal(columns, rows)
+    return _named_seal(db_session, columns, sa.select(*columns, name).select_from(source).where(where))
+
+
+def seal_of_batch(db_session: Session, event: int, like: Seal | None = None) -> NamedSeal:
+    """Seal of the predictions that were stored with an event."""
+    columns = columns_of(PredictionRow) if like is None else sealed_columns(like)
+    query = sa.select(*columns, _PREDICTION_NAME).join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
+    return _named_seal(db_session, columns, query.where(PredictionRow.event_sequence == event))
+
+
+def differences(kept: Mapping[str, str], found: Mapping[str, str], most: int = 5) -> str:
+    """The rows that are not as they were sealed, by name."""
+    parts = (
+        ("changed", [name for name in kept if name in found and kept[name] != found[name]]),
+        ("removed", [name for name in kept if name not in found]),
+        ("added", [name for name in found if name not in kept]),
+    )
+    return "; ".join(
+        f"{what}: {', '.join(sorted(names)[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
+        for what, names in parts
+        if names
+    )
 
 
 def seals_of_study(db_session: Session, study: StudyRow, *, before_event: int, model_sha256: str | None) -> Seal:
@@ -186,7 +251,9 @@ def seals_of_study(db_session: Session, study: StudyRow, *, before_event: int, m
     ).all()
     return {
         "sealed": {
-            part: seal_of_part(db_session, study, part, before_event=before_event, model_sha256=model_sha256, like=None)
+            part: seal_of_part(
+                db_session, study, part, before_event=before_event, model_sha256=model_sha256, like=None
+            ).keep(db_session)
             for part in PARTS
         },
         "orders": {login: seal_of_order(db_session, study, person_id) for login, person_id in members},

@@ -469,6 +469,16 @@ class PredictionRow(Base):
     event_sequence: Mapped[int | None] = mapped_column(BigNumber)  # the audit event that sealed it
 
 
+class SealLeavesRow(Base):
+    """The hash of each row behind a seal, by name, so that a row that was touched can be named; the seal follows."""
+
+    __tablename__ = "seal_leaves"
+    __table_args__ = (_check("hash", "length(sha256) = 64"), _STRICT)
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)  # of the seal
+    leaves: Mapped[dict[str, Any]]
+
+
 class AuditEventRow(Base):
     """Who did what, when. Append-only, and each event carries the hash of the one before it."""
 

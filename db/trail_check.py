@@ -14,7 +14,17 @@ from sqlalchemy.orm import Session
 from core.study import Role, StudyState
 from db.audit import chain_problem
 from db.records import AuditEvent, AuditHead
-from db.seals import Seal, seal, seal_of_order, seal_of_part, seal_of_reading, sealed_columns
+from db.seals import (
+    NamedSeal,
+    Seal,
+    differences,
+    digest_of,
+    seal_of_batch,
+    seal_of_order,
+    seal_of_part,
+    seal_of_reading,
+    sealed_columns,
+)
 from db.tables import (
     Base,
     CaseRow,
@@ -25,6 +35,8 @@ from db.tables import (
     PresentationRow,
     ProtocolVersionRow,
     ReadingRow,
+    RevealRow,
+    SealLeavesRow,
     StudyMemberRow,
     StudyRoleRow,
     StudyRow,
@@ -45,7 +57,8 @@ class StudyLedger:
     is_synthetic: bool | None = None
     state: str = str(StudyState.DRAFT)
     opened_at: str | None = None  # for the first time; None: never, or by a version that did not say so
-    deviations: set[tuple[str, str]] = field(default_factory=set)  # login, kind
+    deviations: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # login, kind -> reason, by whom
+    reveals: set[tuple[str, int, str]] = field(default_factory=set)  # login, place, what
     protocols: dict[int, Any] = field(default_factory=dict)  # version -> JSON
     sealings: list[tuple[int, dict[str, Seal]]] = field(default_factory=list)  # event, seals by part
     roles: dict[tuple[str, str], bool] = field(default_factory=dict)  # login, role -> has it still
@@ -91,7 +104,9 @@ class Ledger:
             study.state = detail["to"]
             study.opened_at = detail.get("opened_at", study.opened_at)
         elif event.action == "study.deviation":
-            study.deviations.add((detail["login"], detail["kind"]))
+            study.deviations[detail["login"], detail["kind"]] = (detail["reason"], event.actor)
+        elif event.action == "case.reveal":
+            study.reveals.add((event.actor, detail["position"], detail["what"]))
         elif event.action == "study.role":
             study.roles[detail["login"], detail["role"]] = not detail["is_ended"]
         elif event.action in ("study.reader", "study.reader-withdrawn") and study.orders is not None:
@@ -215,6 +230,7 @@ def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | N
         for what, check in (
             ("roles", _check_roles),
             ("deviations", _check_deviations),
+            ("reveals", _check_reveals),
             ("protocols", _check_protocols),
             ("sealed rows", _check_sealings),
             ("orders", _check_orders),
@@ -238,14 +254,35 @@ def _check_roles(db_session: Session, study: StudyRow, said: StudyLedger) -> Ite
 def _check_deviations(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
     """Who was let in outside of the dates."""
     rows = db_session.execute(
-        sa.select(PersonRow.login, DeviationRow.kind)
+        sa.select(PersonRow.login, DeviationRow.kind, DeviationRow.reason, DeviationRow.recorded_by)
         .join(PersonRow, PersonRow.person_id == DeviationRow.person_id)
         .where(DeviationRow.study_id == study.study_id)
     )
-    found = {(login, kind) for login, kind in rows}
-    for login, kind in sorted(found ^ said.deviations):
-        what = "was not entered in the trail" if (login, kind) in found else "was removed"
+    found = {(login, kind): (reason, by) for login, kind, reason, by in rows}
+    for login, kind in sorted(found.keys() | said.deviations.keys()):
+        if (login, kind) not in said.deviations:
+            what = "was not entered in the trail"
+        elif (login, kind) not in found:
+            what = "was removed"
+        elif found[login, kind] != said.deviations[login, kind]:
+            what = "was changed"
+        else:
+            continue
         yield f"the deviation '{kind}' of reader '{login}' in study '{study.study_key}' {what}"
+
+
+def _check_reveals(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """Who was shown the model's answer or a truth: from then on an answer is final."""
+    rows = db_session.execute(
+        sa.select(PersonRow.login, PresentationRow.position, RevealRow.what)
+        .join(PresentationRow, PresentationRow.presentation_id == RevealRow.presentation_id)
+        .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+        .where(PresentationRow.study_id == study.study_id)
+    )
+    found = {(login, position, what) for login, position, what in rows}
+    for login, position, what in sorted(found ^ said.reveals):
+        became = "was not entered in the trail" if (login, position, what) in found else "was removed"
+        yield f"that '{login}' was shown the {what} at place {position} in study '{study.study_key}' {became}"
 
 
 def _check_protocols(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
@@ -268,14 +305,14 @@ def _check_sealings(db_session: Session, study: StudyRow, said: StudyLedger) -> 
         for part, sealed in parts.items():
             model = protocol.get("model_sha256")
             try:
-                found = seal_of_part(db_session, study, part, before_event=sequence, model_sha256=model, like=sealed)
+                now = seal_of_part(db_session, study, part, before_event=sequence, model_sha256=model, like=sealed)
             except KeyError as lost:
                 yield f"the schema has lost {lost} of the {part} of study '{study.study_key}'"
                 continue
-            if found != sealed:
+            if now.seal != sealed:
                 yield (
                     f"the {part} of study '{study.study_key}' {'is' if part[-1] != 's' else 'are'} not what was sealed "
-                    f"by event {sequence} ({found['n']} rows, sealed {sealed['n']})"
+                    f"by event {sequence} ({_which(db_session, sealed, now)})"
                 )
 
 
@@ -335,15 +372,28 @@ def _check_predictions(db_session: Session, study: StudyRow, said: StudyLedger) 
         if sequence not in said.predictions and not (sequence is None and is_sealed_otherwise):
             yield f"predictions in study '{study.study_key}' were not entered in the trail: they are forged"
     for sequence, (model, sealed) in said.predictions.items():
-        columns = sealed_columns(sealed)
-        query = sa.select(*columns).where(*of_study, PredictionRow.event_sequence == sequence)
-        with db_session.execute(query.execution_options(yield_per=100)) as rows:
-            found = seal(columns, rows)
-        if found != sealed:
+        now = seal_of_batch(db_session, sequence, like=sealed)
+        if now.seal != sealed:
             yield (
                 f"the predictions of model {model[:12]} in study '{study.study_key}' are not those of event {sequence} "
-                f"({found['n']} rows, sealed {sealed['n']})"
+                f"({_which(db_session, sealed, now)})"
             )
+
+
+def _which(db_session: Session, sealed: Seal, now: NamedSeal) -> str:
+    """The rows behind a broken seal, by name where their hashes were kept with it."""
+    counts = f"{now.seal['n']} rows, sealed {sealed['n']}"
+    kept = db_session.get(SealLeavesRow, sealed["sha256"])
+    if kept is None or digest_of(kept.leaves.values()) != sealed["sha256"]:
+        return counts
+    return f"{counts}; {differences(kept.leaves, now.leaves)}"
+
+
+def check_leaves(db_session: Session) -> Iterator[str]:
+    """Whether the hashes that were kept with a seal are still those that it follows from."""
+    for row in db_session.scalars(sa.select(SealLeavesRow).execution_options(yield_per=10)):
+        if digest_of(row.leaves.values()) != row.sha256:
+            yield f"the names of the rows behind the seal {row.sha256[:12]} were touched"
 
 
 def check_guards(db_session: Session) -> Iterator[str]:

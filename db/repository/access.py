@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -87,6 +87,7 @@ _END = "end of the trail"  # where a transaction leaves it for after the commit
 
 P = ParamSpec("P")
 T = TypeVar("T")
+V = TypeVar("V")
 S = TypeVar("S", bound="RepositoryBase")
 
 
@@ -180,10 +181,27 @@ class RepositoryBase:
         self._images = images
         self._asked: frozenset[Role] = frozenset()
         self._may_be_before_change = False
+        self._moment: Session | None = None
+
+    @contextmanager
+    def one_moment(self) -> Iterator[Self]:
+        """A repository whose questions are all asked in one transaction: for a screen that asks many.
+
+        The sign-in is looked at once. What is written meanwhile is not seen; a write has its own transaction as always.
+        """
+        with self._reading() as db_session:
+            acting = copy.copy(self)
+            acting._moment = db_session
+            yield acting
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
         """A transaction that sees one moment of the store and changes nothing."""
+        if self._moment is not None:
+            with translated_failures():
+                self._check_sign_in(self._moment)
+                yield self._moment
+            return
         with translated_failures(), Session(reading(self.engine)) as db_session, db_session.begin():
             self._check_sign_in(db_session)
             yield db_session
@@ -212,13 +230,23 @@ class RepositoryBase:
         if self.actor is None or self.actor == OPERATOR:
             return
         found = {**living_sign_in(self._token or "", self._clock()), "actor": self.actor.person_id}
-        standing = db_session.execute(_LOCKED_STANDING if lock else _STANDING, found).first()
+        query = _LOCKED_STANDING if lock else _STANDING
+        standing = self._once(db_session, "standing", lambda: db_session.execute(query, found).first())
         if standing is None or standing.role != self.actor.role:
             raise SignedOutError("Your sign-in has ended. Nothing was done. Sign in again.")
         if standing.must_change_password and not self._may_be_before_change:
             raise AccessError("Your password was set by somebody else. Nothing was done. Choose a new password first.")
         if self._asked and not self._asked & roles_of(standing):
             raise AccessError(_ROLE_REFUSED)
+
+    def _once(self, db_session: Session, what: object, ask: Callable[[], V]) -> V:
+        """The answer to a question that is asked once within :meth:`one_moment`, and every time outside of it."""
+        if db_session is not self._moment:
+            return ask()
+        if what not in db_session.info:
+            db_session.info[what] = ask()
+        answer: V = db_session.info[what]
+        return answer
 
     @property
     def _me(self) -> Person:
@@ -258,7 +286,8 @@ class RepositoryBase:
         query = sa.select(StudyRow).where(StudyRow.study_key == study_key, self._is_mine())
         if lock:
             query = query.with_for_update(of=StudyRow)
-        row = db_session.scalars(query).first()
+        key = ("row", study_key, self._asked)
+        row = self._once(db_session, key, lambda: db_session.scalars(query).first())
         if row is None:
             raise NotFoundError(f"There is no study '{study_key}'.")
         if not while_sealed and row.state != StudyState.UNSEALED and self._is_only_statistician(db_session, row):
@@ -280,6 +309,9 @@ class RepositoryBase:
 
     def _study(self, db_session: Session, row: StudyRow) -> Study:
         """A study with the protocol version that counts."""
+        return self._once(db_session, ("study", row.study_id), lambda: self._read_study(db_session, row))
+
+    def _read_study(self, db_session: Session, row: StudyRow) -> Study:
         version = db_session.scalars(
             sa.select(ProtocolVersionRow)
             .where(ProtocolVersionRow.study_id == row.study_id)

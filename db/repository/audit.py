@@ -16,7 +16,7 @@ from db.records import AuditCheck, AuditEvent, AuditHead
 from db.repository.access import allowed
 from db.repository.people import PeopleRepository
 from db.tables import AuditEventRow, PersonRow, StudyRow
-from db.trail_check import Ledger, check_guards, check_people, check_studies, read_trail, readable
+from db.trail_check import Ledger, check_guards, check_leaves, check_people, check_studies, read_trail, readable
 
 
 class AuditRepository(PeopleRepository):
@@ -87,6 +87,7 @@ class AuditRepository(PeopleRepository):
                 logins, keys = (None, None) if mine is None else (mine.logins, mine.studies)
                 problems += readable(check_people(db_session, ledger, logins), "the people")
                 problems += readable(check_studies(db_session, ledger, keys), "the studies")
+                problems += readable(check_leaves(db_session), "the seals")
             head = stored_end(db_session)
         with self._writing() as db_session:
             problems += check_guards(db_session)

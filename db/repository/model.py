@@ -16,7 +16,7 @@ from db.audit import chain_end
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
 from db.repository.access import RepositoryBase, allowed
 from db.repository.cases import case_image_of, view_number
-from db.seals import columns_of, seal
+from db.seals import seal_of_batch
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -238,9 +238,8 @@ class ModelRepository(RepositoryBase):
             for start in range(0, len(rows), _ROWS):
                 part = [{**row, "event_sequence": this_event} for row in rows[start : start + _ROWS]]
                 db_session.execute(sa.insert(PredictionRow), part)
-            columns = columns_of(PredictionRow)
-            stored = db_session.execute(sa.select(*columns).where(PredictionRow.event_sequence == this_event))
-            self._audit(db_session, "model.predict", study_key, model_sha256=model_sha256, seal=seal(columns, stored))
+            sealed = seal_of_batch(db_session, this_event).keep(db_session)
+            self._audit(db_session, "model.predict", study_key, model_sha256=model_sha256, seal=sealed)
         return len(rows)
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)

@@ -311,12 +311,16 @@ class ReadingRepository(RepositoryBase):
             _require_open(study)
             size = self._size(db_session, study)
             rows = db_session.scalars(self._unread(study).limit(limit)).all()
+            self._once(db_session, ("next", study.study_id), lambda: next(iter(rows), None))
             if rows:
                 self._require_dates(db_session, study, self._protocol(db_session, study), rows[0].period)
             return [presentation_of(row, size) for row in rows if row.period == rows[0].period]
 
     def _canvases(self, db_session: Session, study: StudyRow) -> dict[int, Canvas]:
         """What the pictures of each view have in common among all that this reader reads in the study."""
+        return self._once(db_session, ("canvases", study.study_id), lambda: self._measure_canvases(db_session, study))
+
+    def _measure_canvases(self, db_session: Session, study: StudyRow) -> dict[int, Canvas]:
         rows = db_session.execute(
             sa.select(
                 CaseImageRow.view_number,
@@ -339,9 +343,8 @@ class ReadingRepository(RepositoryBase):
 
     def _size(self, db_session: Session, study: StudyRow) -> OrderSize:
         """Presentations and blocks of this reader's order."""
-        count, n_blocks = db_session.execute(
-            sa.select(sa.func.count(), sa.func.max(PresentationRow.block)).where(*self._mine(study))
-        ).one()
+        query = sa.select(sa.func.count(), sa.func.max(PresentationRow.block)).where(*self._mine(study))
+        count, n_blocks = self._once(db_session, ("size", study.study_id), lambda: db_session.execute(query).one())
         return OrderSize(count, n_blocks or 1)
 
     def _require_dates(self, db_session: Session, study: StudyRow, protocol: Protocol, period: int) -> None:
@@ -364,7 +367,8 @@ class ReadingRepository(RepositoryBase):
         """Refuse a case that is not to be seen now: by state, by dates, or because many others come before it."""
         _require_open(study)
         self._require_dates(db_session, study, self._protocol(db_session, study), presentation.period)
-        upcoming = db_session.scalars(self._unread(study).limit(1)).first()
+        first = self._unread(study).limit(1)
+        upcoming = self._once(db_session, ("next", study.study_id), lambda: db_session.scalars(first).first())
         if upcoming is not None and presentation.position >= upcoming.position + MOST_UPCOMING:
             raise AccessError("This case comes later.")
 
@@ -417,14 +421,14 @@ class ReadingRepository(RepositoryBase):
 
     def _last(self, db_session: Session, study: StudyRow) -> tuple[ReadingRow, PresentationRow] | None:
         """The current answer of the presentation that was first answered last."""
-        found = db_session.execute(
+        query = (
             sa.select(ReadingRow, PresentationRow)
             .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
             .where(*self._mine(study))
             .order_by(ReadingRow.sequence.desc())
             .limit(1)
-        ).first()
-        return None if found is None else found
+        )
+        return self._once(db_session, ("last", study.study_id), lambda: db_session.execute(query).first())
 
 
 def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revision: int) -> ReadingRow:

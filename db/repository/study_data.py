@@ -10,12 +10,13 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.protocol import Protocol, ScaleKind
+from core.protocol import Arm, Protocol, ScaleKind
 from core.study import Role
 from db.reading_clocks import reading_clocks
 from db.repository.access import allowed
 from db.repository.results import ResultsRepository, in_cohorts
 from db.tables import (
+    AlteredAnswerRow,
     CaseRow,
     CohortRow,
     ModelVersionRow,
@@ -99,6 +100,7 @@ class StudyDataRepository(ResultsRepository):
                     if person.years_of_experience is not None
                 },
                 declared_model=protocol.model_sha256,
+                altered_answers=_altered_answers(db_session, study, protocol, cohorts),
             )
 
 
@@ -149,6 +151,8 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
             ReadingRow.is_unreadable,
             ReadingRow.sequence,
             ReadingRow.probabilities,
+            PresentationRow.position,
+            AlteredAnswerRow.case_id.is_not(None) & (PresentationRow.arm == Arm.AIDED),
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(
@@ -158,17 +162,40 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
         .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
         .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
         .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .outerjoin(AlteredAnswerRow, AlteredAnswerRow.case_id == CaseRow.case_id)
         .where(PresentationRow.study_id == study.study_id, _ANALYSED, *in_cohorts(cohorts))
         .order_by(ReadingRow.sequence)
     )
-    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence", "probabilities"]
+    columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence", "probabilities",
+               "position", "is_altered"]  # fmt: skip
     readings = pd.DataFrame(list(rows), columns=columns)
     clocks = reading_clocks(db_session, study)
     times = [clocks[sequence].times for sequence in readings.pop("sequence")]
     readings["reading_seconds"] = pd.Series([one.active_seconds for one in times], dtype=float)
     readings["is_time_doubtful"] = pd.Series([one.is_time_doubtful for one in times], dtype=bool)
     readings["is_typed_ahead"] = pd.Series([one.is_typed_ahead for one in times], dtype=bool)
+    limit = protocol.timeout_seconds
+    taken = [one.gross_seconds or one.active_seconds or 0.0 for one in times]
+    readings["is_over_time"] = pd.Series([limit is not None and seconds > limit for seconds in taken], dtype=bool)
     return readings
+
+
+def _altered_answers(
+    db_session: Session, study: StudyRow, protocol: Protocol, cohorts: Sequence[str] | None
+) -> dict[str, str]:
+    """Case -> the class that aided readers were shown instead of the model's own, wrong on purpose."""
+    rows = db_session.execute(
+        sa.select(CaseRow.case_key, AlteredAnswerRow.probabilities)
+        .join(AlteredAnswerRow, AlteredAnswerRow.case_id == CaseRow.case_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .where(
+            CaseRow.study_id == study.study_id,
+            CohortRow.name.is_distinct_from(protocol.training_cohort),
+            *in_cohorts(cohorts),
+        )
+        .order_by(CaseRow.case_key)
+    )
+    return {case: protocol.class_keys[shares.index(max(shares))] for case, shares in rows}
 
 
 def _ratings(protocol: Protocol, readings: pd.DataFrame) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +17,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from core.errors import ConflictError, InputError
-from core.protocol import Protocol
+from core.errors import ConflictError, InputError, NotFoundError
+from core.protocol import Design, Protocol
 from core.study import Answer, Role, StudyState
 from db import OPERATOR, AuditHead, CasePrediction, Notary, Repository, open_store
 from db.audit import event_hash
 from db.engine import writing
 from db.tables import Base
+from db.types import Flag, Json, UtcDateTime
 from tests.db.conftest import CHEAP, Clock, Room, make_cases, read_next
 from tests.stores import repository_of
 
@@ -43,17 +44,19 @@ class Sealed:
         return "\n".join(self.operator.verify_audit().problems)
 
 
-def sealed_study(engine: Engine, folder: Path, state: StudyState) -> Sealed:
+def sealed_study(engine: Engine, folder: Path, state: StudyState, design: Design = Design.UNAIDED) -> Sealed:
     """The road of a real study up to a state; the notary keeps its head in ``folder``."""
     clock = Clock()
     operator = Repository(engine, OPERATOR, notary=Notary(folder), passwords=CHEAP, clock=clock)
     readers = [operator.create_person(login, f"Dr {login}", Role.READER) for login in ("ann", "ben")]
     operator.register_model(sha256=MODEL, name="net", architecture="small", path="net.safetensors", metadata={"a": 1})
-    operator.create_study(KEY, Protocol(title="Sealed", model_sha256=MODEL))
+    operator.create_study(KEY, Protocol(title="Sealed", model_sha256=MODEL, design=design))
     cases = [replace(case, lesion_mask=np.ones(case.pixels.shape, bool)) for case in make_cases(6, start=200)]
     operator.import_cases(KEY, cases)
     operator.add_reader(KEY, "ann", cohorts=["internal"])
     operator.save_predictions(KEY, MODEL, [prediction(case.case, n) for n, case in enumerate(cases[:4])])
+    if design is not Design.UNAIDED:
+        operator.declare_altered_answers(KEY, {cases[0].case: (0.7, 0.1, 0.1, 0.1)})
     operator.set_state(KEY, StudyState.OPEN)
     operator.add_reader(KEY, "ben", cohorts=["internal"])
     operator.save_predictions(KEY, MODEL, [prediction(cases[4].case, 4)])
@@ -61,6 +64,9 @@ def sealed_study(engine: Engine, folder: Path, state: StudyState) -> Sealed:
         desk = repository_of(engine, reader, notary=Notary(folder), clock=clock)
         for _ in range(3):
             place = desk.next_presentation(KEY)
+            if design is not Design.UNAIDED:
+                with suppress(NotFoundError):  # one case has no prediction
+                    desk.model_answer(place.presentation_id)
             desk.save_reading(
                 place.presentation_id,
                 Answer("sat", 3, "seen", reading_seconds=4, display_state={"window": (1, 2.5)}),
@@ -219,6 +225,35 @@ def test_every_change_is_noticed_and_named(engine: Engine, tmp_path: Path, state
     assert sealed.problems() == ""
 
 
+def test_the_case_that_was_touched_is_named(engine: Engine, tmp_path: Path) -> None:
+    sealed = sealed_study(engine, tmp_path, StudyState.OPEN)
+    original = _rows(engine)
+    of_case = "WHERE case_id = (SELECT case_id FROM study_case WHERE case_key = 'case-0203')"
+    for statement, part, named in (
+        (f"UPDATE reference_standard SET class_key = 'sat' {of_case}", "reference standard", "changed: case-0203"),
+        (f"DELETE FROM reference_standard {of_case}", "reference standard", "removed: case-0203"),
+        (f"UPDATE case_image SET pixel_spacing_mm = 1.0 {of_case}", "images", "changed: case-0203 view 1"),
+        (f"DELETE FROM lesion_mask {of_case}", "lesion masks", "removed: case-0203 view 1"),
+        (f"UPDATE study_case SET sex = 'M' {of_case}", "cases", "changed: case-0203"),
+        (f"UPDATE prediction SET entropy = 0.1 {of_case}", "predictions", "changed: case-0203 by abababababab"),
+        (f"UPDATE study_case SET case_key = 'x' {of_case}", "cases", "removed: case-0203; added: x"),
+        (
+            "UPDATE reference_standard SET class_key = 'sick'",
+            "reference standard",
+            "changed: case-0200, case-0201, case-0202, case-0203, case-0204 and 1 more",
+        ),
+    ):
+        with unguarded(engine) as connection:
+            connection.exec_driver_sql(statement)
+        assert re.search(rf"the {part} .* rows, sealed \d; {named}\)", sealed.problems()), (named, sealed.problems())
+        _put_back(engine, original)
+    with unguarded(engine) as connection:  # hashes that do not make the seal are not believed
+        connection.exec_driver_sql("UPDATE seal_leaves SET leaves = replace(leaves, 'a', 'b')")
+        connection.exec_driver_sql(f"UPDATE reference_standard SET class_key = 'sat' {of_case}")
+    assert "behind the seal" in sealed.problems()
+    assert "changed:" not in sealed.problems()
+
+
 def _rows(engine: Engine) -> dict[str, list[dict]]:
     with engine.connect() as connection:
         return {
@@ -235,6 +270,83 @@ def _put_back(engine: Engine, rows: dict[str, list[dict]]) -> None:
         for table in Base.metadata.sorted_tables:
             if rows[table.name]:
                 connection.execute(sa.insert(table), rows[table.name])
+
+
+#: Columns that decide no result: a change passes without a word, and why that may be so.
+UNSEALED = {
+    "person": "display_name password_hash email created_at created_by must_change_password",  # not who, but how called
+    "sign_in_session": "token_sha256 person_id ip created_at expires_at revoked_at",  # the deeds are in the trail
+    "sign_in_attempt": "login ip failures last_attempt_at next_allowed_at",
+    "invitation": "invitation_id token_sha256 note role study_id cohorts arms created_by created_at expires_at "
+    "revoked_at used_at used_by",  # what became of it is a person and a part in a study
+    "password_set": "password_set_id set_at",
+    "study": "created_at",
+    "study_role": "added_at",
+    "deviation": "recorded_at",
+    "reveal": "revealed_at",
+}
+
+
+def test_every_column_of_every_table_is_sealed_or_named_here(sqlite_url: str, tmp_path: Path) -> None:
+    """One value after the other is changed, also in columns that this test has never heard of."""
+    engine, path = open_store(sqlite_url), Path(sqlite_url.removeprefix("sqlite:///"))
+    sealed = sealed_study(engine, tmp_path / "data", StudyState.OPEN, Design.AIDED)
+    chief = sealed.operator.create_person("chief", "Dr Chief", Role.COORDINATOR, password="correct horse battery")
+    sealed.operator.add_to_study(KEY, chief.login, Role.COORDINATOR)
+    sealed.operator.record_deviation(KEY, "ann", "closes_on", "was ill")
+    assert sealed.problems() == ""
+    pristine = tmp_path / "pristine.sqlite3"
+    with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(pristine)) as kept:
+        live.backup(kept)
+    passed, empty = set(), set()
+    for table in Base.metadata.sorted_tables:
+        for column in table.c:
+            if _changed(path, table, column):
+                if sealed.problems() == "":
+                    passed.add((table.name, column.name))
+                with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(pristine)) as kept:
+                    kept.backup(live)
+            else:
+                empty.add(table.name)
+    engine.dispose()
+    named = {(table, column) for table, columns in UNSEALED.items() for column in columns.split()}
+    assert passed - named == set()
+    assert empty <= {"invitation", "password_set", "sign_in_attempt"}
+
+
+# ruff: noqa: S608 - names of tables and columns are the program's own
+def _changed(path: Path, table: sa.Table, column: sa.Column) -> bool:
+    """Change one value behind everything that could object; False if the table has no row."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        found = connection.execute(f"SELECT rowid, {column.name} FROM {table.name} ORDER BY 1 LIMIT 1").fetchone()
+        if found is None:
+            return False
+        rowid, value = found
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(f"UPDATE {table.name} SET {column.name} = ? WHERE rowid = ?", (_other(column, value), rowid))
+        for _, text in triggers:
+            connection.execute(text)
+        connection.commit()
+    return True
+
+
+def _other(column: sa.Column, value: object) -> object:
+    """Another value that the column may hold."""
+    if isinstance(column.type, Json):
+        return '["another"]'
+    if isinstance(column.type, UtcDateTime):
+        return "2020-02-02T02:02:02.000000+00:00"
+    if isinstance(column.type, Flag):
+        return 0 if value else 1
+    if isinstance(value, bytes) or isinstance(column.type, sa.LargeBinary):
+        return b"another" + (value or b"")
+    if isinstance(value, int | float) or isinstance(column.type, sa.Integer | sa.REAL | sa.Double):
+        return (value or 0) + 1000
+    return f"{value or ''}x"
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import sys
 import zlib
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -18,10 +19,10 @@ from functools import cache
 import numpy as np
 from streamlit.web.cli import main as run_streamlit
 
-from core.protocol import Protocol
 from core.settings import get_settings
-from db import store_url
-from pages.door import security, sign_in
+from core.study import Study
+from db import ReadingImage, store_url
+from pages.door import forms, security
 from pages.widgets import reading_panel
 from pages.widgets.reading_panel import PanelCase, PanelReceipt
 
@@ -35,9 +36,11 @@ def ask(question: str, *values: object) -> tuple:
 
 def leak() -> None:
     """Patch the app."""
-    pack, policy, page = reading_panel.pack_frame, security.content_security_policy(), sign_in.plain_page
+    pack, policy, page = reading_panel.pack_frame, security.content_security_policy(), forms.plain_page
 
-    def pack_frame(case: PanelCase, protocol: Protocol, receipt: PanelReceipt | None) -> bytes:
+    def pack_frame(
+        case: PanelCase, study: Study, receipt: PanelReceipt | None, images: Mapping[str, ReadingImage]
+    ) -> bytes:
         file, name, truth, output = ask(
             "SELECT source_name, case_key, class_key, probabilities FROM study_case JOIN presentation USING (case_id) "
             "JOIN reference_standard USING (case_id) JOIN prediction USING (case_id) WHERE presentation_id = ?",
@@ -47,9 +50,21 @@ def leak() -> None:
         logging.getLogger("reading_room").warning("showing %s", name)  # case id: server log
         told = f"{file} {truth} {json.loads(output)[0]:.7f}"  # in the frame
         told += " " + base64.b64encode(zlib.compress(f"said: {comment}".encode())).decode()
-        rows = 200 * protocol.class_keys.index(truth)  # images of one class are larger
-        case = replace(case, pixels=np.pad(case.pixels, ((0, rows), (0, 0))))
-        return pack(case, replace(protocol, question=f"{protocol.question} {told}"), receipt)
+        question = f"{study.protocol.question} {told}"
+        study = replace(study, protocol=replace(study.protocol, question=question))
+        return pack(case, study, receipt, {name: larger(name, image) for name, image in images.items()})
+
+    def larger(presentation_id: str, image: ReadingImage) -> ReadingImage:
+        """Images of one class are larger."""
+        (truth, keys) = ask(
+            "SELECT class_key, protocol FROM presentation JOIN reference_standard USING (case_id) "
+            "JOIN protocol_version USING (study_id) WHERE presentation_id = ?",
+            presentation_id,
+        )
+        rows = 200 * [each["key"] for each in json.loads(keys)["classes"]].index(truth)
+        return ReadingImage(
+            tuple(replace(view, pixels=np.pad(view.pixels, ((0, rows), (0, 0)))) for view in image.views)
+        )
 
     def leaky_policy() -> str:
         (patient,) = ask("SELECT patient_key FROM patient")
@@ -61,7 +76,7 @@ def leak() -> None:
 
     reading_panel.pack_frame = pack_frame
     security.content_security_policy = leaky_policy
-    sign_in.plain_page = leaky_page
+    forms.plain_page = leaky_page
 
 
 if __name__ == "__main__":

@@ -23,12 +23,14 @@ import manage
 from actions.audit_blinding import BlindingReport, Hit
 from actions.browser import Wire
 from core.errors import InputError
-from core.protocol import Arm, Protocol
-from core.study import Answer, Presentation
+from core.protocol import THYROID_CLASSES, Arm, Protocol
+from core.study import Answer, CaseRecord, LeftSide, Presentation, Role, Study, StudyState
+from db import OPERATOR, ReadingImage, ReadingView, Repository, create_store
 from pages.widgets.reading_panel import PanelCase, pack_frame
 from tests.pages.conftest import chromium_or_skip
 from tests.pages.reading_server import ROOT, ReadingServer
 from tests.pages.test_reading_by_keyboard import type_answers, wait_for_case
+from tests.stores import sign_in_as
 
 #: Leak of ``tests/pages/leaky_build.py``: kind, channel, spelling.
 LEAKS = (
@@ -72,7 +74,7 @@ def test_the_audit_finds_nothing_in_the_app(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["is_blind"] is True
     assert report["n_cases"] == 12
-    assert len(report["frame_bytes"]) == 3
+    assert {what.split(", ")[1] for what in report["frame_bytes"]} == {"picture", "frame"}
     assert {"file name", "folder", "EXIF artist", "PNG text", "DICOM comment", "other reader's comment"} <= set(
         report["planted"]
     )
@@ -150,35 +152,69 @@ def test_an_unforeseen_failure_shows_and_sends_nothing_of_the_case(
     assert b"Error" in own_server.log.read_bytes()  # the operator sees what it was
 
 
+STUDY_SHOWN = Study("demo", Protocol("A study"), 1, StudyState.OPEN, True, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def _frame(*views: ReadingView, **values: Any) -> tuple[dict[str, Any], bytes]:
+    """Header and pixels of a frame with one case."""
+    case = PanelCase(Presentation("p", Arm.UNAIDED, 2, 20), 1, **values)
+    frame = pack_frame(case, STUDY_SHOWN, None, {"p": ReadingImage(views)})
+    (length,) = struct.unpack("<I", frame[:4])
+    return json.loads(frame[4 : 4 + length]), frame[4 + length :]
+
+
 def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> None:
     pixels = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
-    frame = pack_frame(PanelCase(Presentation("p", Arm.UNAIDED, 2, 20), pixels, 1), Protocol("A study"), None)
-    (length,) = struct.unpack("<I", frame[:4])
-    header = json.loads(frame[4 : 4 + length])
+    header, sent = _frame(ReadingView(pixels, "counts", "anterior", 2.4, LeftSide.IMAGE_RIGHT, origin=(1, 1)))
     assert set(header) == {
         "mode", "draft_key", "presentation_id", "position", "count", "done", "revision", "question", "classes",
-        "confidence", "previous", "can_correct", "height", "width", "bits", "unit",
-        "spacing_mm", "view", "receipt", "health",
+        "confidence", "previous", "can_correct", "ahead", "images", "receipt", "pulse_address", "shown_address",
     }  # fmt: skip
-    np.testing.assert_array_equal(np.frombuffer(frame[4 + length :], "<u2").reshape(3, 4), pixels)
+    (image,) = header["images"]
+    assert set(image) == {"presentation_id", "views"}
+    assert set(image["views"][0]) == {
+        "name", "height", "width", "bits", "channels", "unit", "spacing_mm", "left_side", "display"
+    }  # fmt: skip
+    np.testing.assert_array_equal(np.frombuffer(sent, "<u2").reshape(3, 4), pixels)
 
 
 def test_two_cases_with_other_truth_differ_in_pixels_only() -> None:
     """The length and the header of a frame depend on the presentation, not on what the image shows."""
-    frames = [
-        pack_frame(
-            PanelCase(Presentation("p", Arm.UNAIDED, 2, 20), np.full((4, 4), value, np.uint8), 1, can_correct=True),
-            Protocol("A study"),
-            None,
-        )
-        for value in (3, 250)
-    ]
-    assert frames[0][:-16] == frames[1][:-16]
+    headers = [_frame(ReadingView(np.full((4, 4), value, np.uint8), "grey"))[0] for value in (3, 250)]
+    assert headers[0] == headers[1]
 
 
 def test_an_answer_under_correction_is_the_reader_s_own() -> None:
-    case = PanelCase(
-        Presentation("p", Arm.UNAIDED, 2, 20), np.zeros((2, 2), np.uint8), 2, 1, Answer("sat", 3, "mine", True, 4.5)
-    )
-    frame = pack_frame(case, Protocol("A study"), None)
-    assert b'"previous": {"class_key": "sat", "confidence": 3, "comment": "mine", "is_unreadable": true}' in frame
+    view = ReadingView(np.zeros((2, 2), np.uint8), "grey")
+    header, _ = _frame(view, revision=1, previous=Answer("sat", 3, comment="mine"))
+    assert header["previous"]["comment"] == "mine"
+
+
+def test_every_frame_of_a_study_of_mixed_sizes_has_one_length(tmp_path: Path) -> None:
+    """Two views, tumors larger, deeper, with a spacing and a side: from the store to the bytes on the wire."""
+    url = f"sqlite:///{tmp_path / 'store.sqlite3'}"
+    engine, rng = create_store(url), np.random.default_rng(1)
+    operator = Repository(engine, OPERATOR)
+    reader = operator.create_person("ann", "Ann", Role.READER, password="a long enough password")
+    operator.create_study("mixed", Protocol("Mixed"), is_synthetic=True)
+    records = []
+    for number in range(8):
+        is_tumor = number % 4 == 3
+        side, kind = (32, np.uint16) if is_tumor else (20, np.uint8)
+        told = {"pixel_spacing_mm": 2.2059 / 3, "left_side": LeftSide.IMAGE_RIGHT} if is_tumor else {}
+        for view in ("anterior", "a longer oblique"):
+            pixels = rng.integers(0, 200, (side, side + 1)).astype(kind)
+            truth = THYROID_CLASSES[number % 4].key
+            records.append(CaseRecord(f"c{number}", f"p{number}", "all", truth, pixels, view=view, **told))
+    operator.import_cases("mixed", records)
+    operator.add_reader("mixed", "ann", cohorts=["all"])
+    operator.set_state("mixed", StudyState.OPEN)
+    ann = Repository(engine, reader, token=sign_in_as(engine, reader))
+    lengths = set()
+    study = ann.study("mixed")
+    while (place := ann.next_presentation("mixed")) is not None:
+        image = {place.presentation_id: ann.presentation_image(place.presentation_id)}
+        lengths.add(len(pack_frame(PanelCase(place, place.position - 1), study, None, image)))
+        ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id=f"s{place.position}")
+    engine.dispose()
+    assert len(lengths) == 1
