@@ -28,6 +28,7 @@ N_CASES = 12
 STUDY = "audited"
 TITLE = "Study of the blinding audit"
 READER = "reader"
+_VIEWS = ("front", "side")  # of each case; readers see these names
 _N_CLASSES = 4
 _LETTERS = "bcdfghkmnpqrstvwxz"
 _EXIF_TEXTS = {0x010E: "EXIF description", 0x0110: "EXIF camera", 0x013B: "EXIF artist"}
@@ -128,24 +129,23 @@ def _write_files(planted: PlantedStudy, folder: Path) -> Path:
     for number in range(N_CASES + 1):
         # Every class comes in every format, so that formats tell nothing.
         kind, truth = number % 3, planted.classes[1 + number // 3 % (_N_CLASSES - 1)].key
-        patient, case = planted.word("patient id"), planted.word("case id")
-        path = images / f"{planted.word('file name')}.{('png', 'jpg', 'dcm')[kind]}"
         side = 96 if truth == planted.classes[1].key else 128  # one class is smaller, which no frame may tell
-        noisy = replace(phantom, counts=rng.poisson(phantom.counts).astype(np.uint16)[:side, :side])
-        (_write_png, _write_jpeg, _write_dicom)[kind](planted, path, noisy)
-        mask = images / f"{planted.word('lesion mask name')}.png"
-        Image.fromarray(np.eye(side, dtype=np.uint8) * 255).save(mask)
         is_excluded = number == N_CASES
-        rows.append(
-            {
-                "image": f"{images.name}/{path.name}", "case": case, "patient": patient, "class": truth,
-                "cohort": cohort, "centre": planted.word("centre"), "scanner": planted.word("scanner"),
-                "lesion_mask": f"{images.name}/{mask.name}",
-                "exclusion_reason": planted.word("exclusion reason") if is_excluded else "",
-            }
-        )  # fmt: skip
+        of_case = {
+            "case": planted.word("case id"), "patient": planted.word("patient id"), "class": truth, "cohort": cohort,
+            "centre": planted.word("centre"), "scanner": planted.word("scanner"),
+            "exclusion_reason": planted.word("exclusion reason") if is_excluded else "",
+        }  # fmt: skip
+        for view in _VIEWS:
+            path = images / f"{planted.word('file name')}.{('png', 'jpg', 'dcm')[kind]}"
+            noisy = replace(phantom, counts=rng.poisson(phantom.counts).astype(np.uint16)[:side, :side])
+            (_write_png, _write_jpeg, _write_dicom)[kind](planted, path, noisy)
+            mask = images / f"{planted.word('lesion mask name')}.png"
+            Image.fromarray(np.eye(side, dtype=np.uint8) * 255).save(mask)
+            files = {"image": f"{images.name}/{path.name}", "lesion_mask": f"{images.name}/{mask.name}", "view": view}
+            rows.append({**files, **of_case})
         if not is_excluded:
-            planted.truth_of[case] = truth
+            planted.truth_of[of_case["case"]] = truth
     return _write_table(images.parent / f"{planted.word('manifest name')}.csv", rows)
 
 

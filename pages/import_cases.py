@@ -145,7 +145,8 @@ def _counted(report: ImportReport) -> str:
     summary = report.summary
     cohorts = ", ".join(f"{name} {n}" for name, n in summary.cases_per_cohort.items())
     text = f"{summary.n_cases} cases of {summary.n_patients} patients ({cohorts})"
-    return text + (f", {summary.n_excluded} of them excluded with a reason" if summary.n_excluded else "")
+    text += f", {summary.n_excluded} of them excluded with a reason" if summary.n_excluded else ""
+    return text + (f", each with the views {', '.join(summary.views)}" if summary.views else "")
 
 
 def _cases(repository: Repository, study: Study) -> None:
@@ -165,6 +166,10 @@ def _cases(repository: Repository, study: Study) -> None:
         + frame.assign(excluded=[c.n_excluded for c in counts]).groupby("Cohort")["excluded"].sum()
     )
     st.dataframe(table.reset_index(), hide_index=True, width="stretch")
+    views = repository.views(study.key)
+    if any(views):
+        taken = study.protocol.model_view or views[0]
+        st.caption(f"Each case has the views {', '.join(views)}; a model takes the view {taken}.")
     _image_notes(repository, study)
 
 

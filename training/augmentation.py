@@ -17,12 +17,12 @@ from training.recipe import Augmentation
 
 
 def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Randomly changed copies of a batch of grey images.
+    """Randomly changed copies of a batch of grey or colour images.
 
     Parameters
     ----------
-    images : float tensor, shape (B, 1, H, W)
-        Grey levels in [0, 1]; white is many counts.
+    images : float tensor, shape (B, 1, H, W) or (B, 3, H, W)
+        Levels in [0, 1]; in grey, white is many counts. The levels of colours are no counts and are not thinned.
     settings : Augmentation
         Ranges; all zero returns the images unchanged.
     generator : torch.Generator
@@ -30,7 +30,7 @@ def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Gener
 
     Returns
     -------
-    float tensor, shape (B, 1, H, W)
+    float tensor, shape as given
         On the device of ``images``, in [0, 1].
     """
     if not settings.is_active:
@@ -43,7 +43,8 @@ def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Gener
     draws, thinned, smoothed = (part.to(images.device, non_blocking=True) for part in (draws, thinned, smoothed))
     signed = 2.0 * draws - 1.0
     images = _move(images, signed, draws, settings)
-    images = _thin(images, draws, thinned, settings, generator)
+    if images.shape[1] == 1:
+        images = _thin(images, draws, thinned, settings, generator)
     images = _smooth(images, draws, smoothed, settings)
     return _redisplay(images, signed, settings)
 
@@ -81,7 +82,7 @@ def _smooth(images: torch.Tensor, draws: torch.Tensor, chosen: torch.Tensor, set
     kernels = torch.exp(-(offsets**2) / (2 * sd[:, None].clamp(min=1e-3) ** 2))
     kernels = kernels / kernels.sum(dim=1, keepdim=True)
     n = len(chosen)
-    padded = functional.pad(images[chosen].transpose(0, 1), [reach] * 4, mode="replicate")  # (1, n, H + 2r, W + 2r)
+    padded = functional.pad(images[chosen].transpose(0, 1), [reach] * 4, mode="replicate")  # (C, n, H + 2r, W + 2r)
     rows = functional.conv2d(padded, kernels.view(n, 1, -1, 1), groups=n)
     smoothed = images.clone()
     smoothed[chosen] = functional.conv2d(rows, kernels.view(n, 1, 1, -1), groups=n).transpose(0, 1)

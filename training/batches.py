@@ -103,12 +103,15 @@ class Batches:
         return Batch(self._inputs(self._images[share], size, seed), targets, lesions, self._sizes[step], seed)
 
     def _inputs(self, images: torch.Tensor, size: int, seed: int) -> torch.Tensor:
-        """Augmented, resized and normalised batch (B, 3, size, size) of prepared images (B, S, S)."""
-        grey = images.to(self._device, non_blocking=True).unsqueeze(1).float() / 255.0
-        if size != grey.shape[-1]:
-            grey = functional.interpolate(grey, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-        grey = augment(grey, self._recipe.augmentation, torch.Generator().manual_seed(seed))
-        inputs = normalise(grey.squeeze(1) * 255.0)
+        """Augmented, resized and normalised batch (B, 3, size, size) of prepared images (B, S, S[, 3])."""
+        images = images.to(self._device, non_blocking=True)
+        levels = (images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)).float() / 255.0
+        if size != levels.shape[-1]:
+            levels = functional.interpolate(
+                levels, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+            )
+        levels = augment(levels, self._recipe.augmentation, torch.Generator().manual_seed(seed))
+        inputs = normalise((levels.squeeze(1) if images.ndim == 3 else levels.permute(0, 2, 3, 1)) * 255.0)
         if is_channels_last(self._device, self._recipe.image_size):
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs

@@ -56,6 +56,7 @@ ClassesOption = Annotated[
         "--classes", help="Order of the classes: a,b,c as the study has them, or: thyroid. Default: the data's."
     ),
 ]
+ViewOption = Annotated[str, typer.Option("--view", help="View of each case to learn from. Default: the first.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a recipe setting, name=value; repeat for more. See: python -m training recipe."),
@@ -131,6 +132,7 @@ def _plan(
 def fit(
     data: DataOption = None,
     classes: ClassesOption = None,
+    view: ViewOption = "",
     out: OutOption = Path("runs/fit"),
     recipe: RecipeOption = "modern",
     architecture: ArchitectureOption = None,
@@ -163,6 +165,7 @@ def fit(
             recipe,
             changes,
             classes=classes,
+            view=view,
             architecture=architecture,
             seed=seed,
             train_on=train_on,
@@ -199,6 +202,7 @@ def resume(folder: Annotated[Path, typer.Argument(help="Run folder of a run that
 def compare(
     data: DataOption = None,
     classes: ClassesOption = None,
+    view: ViewOption = "",
     out: OutOption = Path("runs/compare"),
     recipe: RecipeOption = "paper",
     architectures: Annotated[
@@ -223,6 +227,7 @@ def compare(
         recipe,
         changes,
         classes=classes,
+        view=view,
         seed=seed,
         train_on=train_on,
         weights=weights,
@@ -240,6 +245,7 @@ def compare(
 def cross_validate(
     data: DataOption = None,
     classes: ClassesOption = None,
+    view: ViewOption = "",
     out: OutOption = Path("runs/cross-validation"),
     recipe: RecipeOption = "paper",
     architecture: ArchitectureOption = None,
@@ -263,6 +269,7 @@ def cross_validate(
         recipe,
         changes,
         classes=classes,
+        view=view,
         architecture=architecture,
         seed=seed,
         train_on=train_on or ["training", "internal"],
@@ -285,6 +292,7 @@ def cross_validate(
 def ablate(
     data: DataOption = None,
     classes: ClassesOption = None,
+    view: ViewOption = "",
     out: OutOption = Path("runs/ablation"),
     recipe: RecipeOption = "modern",
     architecture: ArchitectureOption = None,
@@ -308,6 +316,7 @@ def ablate(
         recipe,
         changes,
         classes=classes,
+        view=view,
         architecture=architecture,
         seed=seed,
         train_on=train_on,
@@ -334,6 +343,7 @@ def evaluate(
     augment: Annotated[
         bool, typer.Option("--augment", help="Six views of each image (test-time augmentation), at six times the cost.")
     ] = False,
+    view: ViewOption = "",
     device: DeviceOption = "auto",
 ) -> None:
     """Score a checkpoint, or an ensemble, on cohorts it was not trained on, for example the external set."""
@@ -341,7 +351,7 @@ def evaluate(
     if data is None and known != THYROID_KEYS:
         raise TrainingError(f"The model knows the classes {', '.join(known)}, and phantoms have others. Give --data.")
     source = data if data is not None else ensure_paper_phantoms(console)
-    found = score_checkpoints(checkpoints, source, cohorts, is_augmented=augment, out=out, device=device)
+    found = score_checkpoints(checkpoints, source, cohorts, is_augmented=augment, out=out, view=view, device=device)
     _show({"run": found["title"], **found})
 
 

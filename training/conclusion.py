@@ -80,6 +80,7 @@ def conclude(work: Work, fitted: FitResult) -> dict[str, Any]:
     card = ModelCard(
         architecture=recipe.architecture,
         input_size=recipe.image_size,
+        channels=work.dataset.channels,
         dropout=recipe.head_dropout,
         recipe=recipe.to_dict(),
         note=plan.note,

@@ -21,7 +21,7 @@ import numpy as np
 
 from core.errors import ImageError, ManifestError, TrainingError
 from core.imaging import folder_cases, load_image, manifest_cases
-from core.imaging.manifest import ManifestRow, named_files
+from core.imaging.manifest import CaseStream, ManifestRow, named_files
 from core.model.preprocessing import PREPROCESSING_VERSION, prepare, prepare_mask
 from core.progress import OnProgress
 from core.protocol import DiseaseClass
@@ -30,7 +30,7 @@ from training.classes import class_keys, disease_classes
 from training.run_folder import write_atomically
 
 #: Raised when the files of the cache change their meaning.
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 #: Problems listed in one message; the rest is counted.
 PROBLEMS_SHOWN = 10
 #: A class needs this many training cases before a fit makes sense.
@@ -51,13 +51,14 @@ class TrainingCase:
     content_sha256: str  # of the decoded pixels
     mask_path: Path | None = None  # lesion mask, where the manifest names one
     frame: int | None = None  # number, from 1, of a DICOM frame, where the manifest gives one
+    is_colour_kept: bool = False
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """Decoded images in memory and their classes."""
 
-    images: np.ndarray  # (n, S, S) uint8, prepared
+    images: np.ndarray  # (n, S, S) uint8, prepared; in colour (n, S, S, 3)
     classes: np.ndarray  # (n,) int64
     lesions: np.ndarray | None = None  # (n, S, S) bool, all False where unknown; None where no case has a mask
 
@@ -68,11 +69,16 @@ class Dataset:
 
     cases: tuple[TrainingCase, ...]
     classes: tuple[str, ...]  # class keys in the order of the logits
-    images: np.ndarray  # (n, S, S) uint8 memory map
+    images: np.ndarray  # (n, S, S) uint8 memory map; in colour (n, S, S, 3)
     sha256: str  # of the sorted (pixels, class, patient, cohort, centre) of all cases
     is_synthetic: bool
     lesions: np.ndarray | None = None  # (n, S, S) bool memory map; None where no case has a mask
     subtypes: tuple[str, ...] | None = None  # simulated subtype of every case; phantoms only, never a feature
+
+    @property
+    def channels(self) -> int:
+        """Of the images: 1 grey, 3 colour."""
+        return 1 if self.images.ndim == 3 else 3
 
     @property
     def cohorts(self) -> tuple[str, ...]:
@@ -104,7 +110,7 @@ class Dataset:
         """Images of some cases as their files hold them, decoded on all cores: what a classifier predicts on."""
         chosen = [self.cases[row] for row in rows]
         with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(lambda case: load_image(case.path, case.frame).pixels, chosen))
+            return list(pool.map(_load_pixels, chosen))
 
     def class_counts(self, rows: np.ndarray) -> dict[str, int]:
         """Number of some cases by class, in the order of the classes."""
@@ -122,12 +128,18 @@ class Dataset:
         return hashlib.sha256(json.dumps(masks).encode()).hexdigest()
 
 
+def _load_pixels(case: TrainingCase) -> np.ndarray:
+    """The image of a case as its file holds it."""
+    return load_image(case.path, case.frame, is_colour_kept=case.is_colour_kept).pixels
+
+
 def open_dataset(
     source: Path,
     image_size: int,
     cache_folder: Path,
     *,
     classes: Sequence[DiseaseClass] | None = None,
+    view: str = "",
     progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a manifest or class-named folder, check every file, and decode it once.
@@ -142,6 +154,8 @@ def open_dataset(
         Where decoded images and masks are kept; about 0.05 MB per image at 224 pixels, as much again per mask.
     classes : sequence of DiseaseClass, optional
         Order of the logits; the classes of the data if not given (:func:`training.classes.class_keys`).
+    view : str
+        Which view of each case, as the manifest calls it; the first if not given.
     progress : callable, optional
         ``progress(done, total, what)``.
 
@@ -157,7 +171,7 @@ def open_dataset(
     """
     if classes is None:
         classes = disease_classes(class_keys(source))
-    cases, images, lesions = _cached(source, image_size, cache_folder, classes, progress)
+    cases, images, lesions = _cached(source, image_size, cache_folder, classes, view, progress)
     parameters = (source.parent if source.is_file() else source) / "params.csv"
     facts = sorted(
         [case.content_sha256, classes[case.class_index].key, case.patient, case.cohort, case.centre] for case in cases
@@ -223,14 +237,15 @@ def _cached(
     image_size: int,
     cache_folder: Path,
     classes: Sequence[DiseaseClass],
+    view: str,
     progress: OnProgress | None,
 ) -> tuple[list[TrainingCase], np.ndarray, np.ndarray | None]:
     """Checked cases, their prepared images and lesion masks; from the cache where no file changed."""
-    key = _key(source, image_size, classes)
+    key = _key(source, image_size, classes, view)
     stem = cache_folder / f"images-{image_size}-{key[:16]}"
     pixels_path, lesions_path, index_path = (stem.with_suffix(end) for end in (".npy", ".lesions.npy", ".json"))
     if not (pixels_path.exists() and index_path.exists()):
-        cases, images, lesions = _read(source, classes, image_size, progress)
+        cases, images, lesions = _read(source, classes, image_size, view, progress)
         _write_array(pixels_path, images)
         if lesions is not None:
             _write_array(lesions_path, lesions)
@@ -265,9 +280,10 @@ def _case(entry: dict[str, Any]) -> TrainingCase:
     return TrainingCase(**{**entry, "path": Path(entry["path"]), "mask_path": None if mask is None else Path(mask)})
 
 
-def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass]) -> str:
+def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass], view: str) -> str:
     """Hash of the manifest or folder, the bytes of every image and mask, and how they are prepared."""
-    key = hashlib.sha256(f"{CACHE_FORMAT}|{PREPROCESSING_VERSION}|{image_size}|{classes}|{source.resolve()}".encode())
+    how = f"{CACHE_FORMAT}|{PREPROCESSING_VERSION}|{image_size}|{classes}|{view}"
+    key = hashlib.sha256(f"{how}|{source.resolve()}".encode())
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.is_file())
     else:
@@ -282,19 +298,21 @@ def _key(source: Path, image_size: int, classes: Sequence[DiseaseClass]) -> str:
 
 
 def _read(
-    source: Path, classes: Sequence[DiseaseClass], image_size: int, progress: OnProgress | None
+    source: Path, classes: Sequence[DiseaseClass], image_size: int, view: str, progress: OnProgress | None
 ) -> tuple[list[TrainingCase], np.ndarray, np.ndarray | None]:
     """Cases without the excluded, their prepared images and masks; all problems are found before any is reported."""
     stream = folder_cases(source, classes, cohort="training") if source.is_dir() else manifest_cases(source, classes)
+    taken, is_colour = _view(stream, source, view)
     index_of = {disease.key: index for index, disease in enumerate(classes)}
     cases: list[TrainingCase] = []
     problems: list[ImageError] = []
-    images = np.empty((len(stream), image_size, image_size), dtype=np.uint8)
-    lesions = np.zeros(images.shape, dtype=bool)  # takes no memory until it is written to
+    shape = (len(stream), image_size, image_size)
+    images = np.empty((*shape, 3) if is_colour else shape, dtype=np.uint8)
+    lesions = np.zeros(shape, dtype=bool)  # takes no memory until it is written to
     for row, image, mask in stream.images(progress):
-        if row.exclusion_reason is not None:
+        if row.exclusion_reason is not None or row.view != taken:
             continue
-        prepared = prepare(image.pixels, image_size)
+        prepared = prepare(image.pixels, image_size, 3 if is_colour else 1)
         images[len(cases)] = prepared
         if mask is not None:
             lesions[len(cases)] = prepare_mask(mask, image_size)
@@ -313,11 +331,32 @@ def _read(
     return cases, images[: len(cases)], lesions[: len(cases)] if has_lesions else None
 
 
+def _view(stream: CaseStream, source: Path, wanted: str) -> tuple[str, bool]:
+    """Name of the view that is learned, and whether it is in colour.
+
+    Raises
+    ------
+    TrainingError
+        If the data have no such view, or it is in colour in some cases only.
+    """
+    names = stream.views
+    if wanted and wanted not in names:
+        known = ", ".join(name for name in names if name) or "one view without a name"
+        raise TrainingError(f"{source} has no view '{wanted}', but {known}. Name one of them with --view.")
+    taken = wanted or (names[0] if names else "")
+    kinds = stream.is_view_in_colour(taken)
+    if len(kinds) > 1:
+        raise TrainingError(
+            f"{source}: some cases are in colour and others grey. Write keep in the column 'colour' of all, or of none."
+        )
+    return taken, True in kinds
+
+
 def _training_case(row: ManifestRow, class_index: int, content_sha256: str) -> TrainingCase:
     """A row of the manifest as training needs it."""
     return TrainingCase(
         row.case, row.patient, class_index, row.cohort, row.centre or "", row.image_path, row.row, content_sha256,
-        row.lesion_mask_path, row.frame,
+        row.lesion_mask_path, row.frame, row.is_colour_kept,
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class RunPlan:
     has_detector: bool = True  # fit the out-of-distribution detector; off where nothing is served
     are_classes_permuted: bool = False  # control: classes shuffled among the training cases; must end at chance
     note: str = ""  # stands on the model's card
+    view: str = ""  # of each case, as the manifest calls it; empty: the first
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

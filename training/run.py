@@ -92,7 +92,9 @@ def _open(plan: RunPlan, fabric: Fabric, folder: RunFolder) -> Work:
     """Data, split and network of a run; everything that is wrong with them is said here."""
     with fabric.rank_zero_first():
         classes = disease_classes(plan.classes)
-        dataset = open_dataset(Path(plan.data), plan.recipe.image_size, Path(plan.cache), classes=classes)
+        dataset = open_dataset(
+            Path(plan.data), plan.recipe.image_size, Path(plan.cache), classes=classes, view=plan.view
+        )
         folds = _split(plan, dataset, folder, is_writer=fabric.is_global_zero)
     rows = dataset.rows_of_cohorts(plan.training_cohorts)
     is_held_out = np.array([folds.fold_of_case[dataset.cases[row].case] == plan.fold for row in rows])

@@ -28,6 +28,7 @@ def score_checkpoints(
     *,
     is_augmented: bool = False,
     out: Path | None = None,
+    view: str = "",
     device: str = "auto",
     cache: Path = Path("runs/cache"),
 ) -> dict[str, Any]:
@@ -45,6 +46,8 @@ def score_checkpoints(
         With test-time augmentation, as ``manage.py model register --augment`` registers it.
     out : Path, optional
         Folder for ``scores.json`` and ``predictions_COHORT.csv``.
+    view : str
+        Which view of each case; the first if not given.
     device : str
         "auto", "cpu" or "cuda".
     cache : Path
@@ -64,7 +67,8 @@ def score_checkpoints(
     members = [Classifier.load(path, device) for path in checkpoints]
     plain = members[0] if len(members) == 1 else Ensemble(members)
     model = Augmented(plain) if is_augmented else plain
-    dataset = open_dataset(source, members[0].metadata.input_size, cache, classes=disease_classes(model.classes))
+    classes = disease_classes(model.classes)
+    dataset = open_dataset(source, members[0].metadata.input_size, cache, classes=classes, view=view)
     names = list(cohorts) if cohorts else [name for name in dataset.cohorts if name != "training"]
     if not names:
         raise TrainingError(f"{source} has no cohort but training. Name what to score with --cohort.")

@@ -147,6 +147,15 @@ class CaseStream(Iterable[CaseRecord]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views in their order."""
+        return tuple(dict.fromkeys(row.view for row in self._rows))
+
+    def is_view_in_colour(self, view: str) -> set[bool]:
+        """Whether the colours of a view are kept; both where cases differ."""
+        return {row.is_colour_kept for row in self._rows if row.view == view and row.exclusion_reason is None}
+
     def need_two_classes(self, known: Collection[str]) -> None:
         """Refuse cases that are all of one class, where the study has no other: nothing could be compared."""
         read = [row for row in self._rows if row.exclusion_reason is None and row.truth]

@@ -42,6 +42,7 @@ class ModelCard:
     input_size: int  # side length in pixels
     initialisation: str  # "random", "imagenet:<sha256>" or "file:<sha256>"
     preprocessing: str = PREPROCESSING_VERSION
+    channels: int = 1  # of the images: 1 grey, 3 colour
     dropout: float | None = None  # None: the architecture's own
     temperature: float = 1.0  # logits are divided by it before the softmax
     recipe: dict[str, Any] = field(default_factory=dict)  # every field of the training recipe
@@ -61,7 +62,15 @@ class ModelCard:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the store and for exports."""
-        return {**dataclasses.asdict(self), "classes": list(self.classes)}
+        values = {**dataclasses.asdict(self), "classes": list(self.classes)}
+        if self.channels == 1:
+            del values["channels"]  # as cards were before there was colour: the same model has the same bytes
+        return values
+
+
+def prepared_shape(card: ModelCard) -> tuple[int, ...]:
+    """Shape of one prepared image of a model: (size, size), in colour (size, size, 3)."""
+    return (card.input_size, card.input_size, *((3,) if card.channels == 3 else ()))
 
 
 @dataclass(frozen=True)
@@ -189,6 +198,8 @@ def check_card(card: ModelCard, n_logits: int | None, who: str) -> None:
     """Refuse a card that cannot be true."""
     if len(card.classes) < 2 or len(set(card.classes)) != len(card.classes):
         raise CheckpointError(f"{who} needs two or more different classes, its card has {list(card.classes)}.")
+    if card.channels not in (1, 3):
+        raise CheckpointError(f"{who} has a card with {card.channels!r} channels; images have 1 or 3.")
     if n_logits is not None and n_logits != len(card.classes):
         raise CheckpointError(f"{who} has {n_logits} logits and its card {len(card.classes)} classes.")
     if card.preprocessing != PREPROCESSING_VERSION:

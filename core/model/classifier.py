@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 from core.errors import ModelError
 from core.model.calibration import softmax
-from core.model.card import STATISTICS_PREFIX, ModelCard, VerifiedFile, verify_file
+from core.model.card import STATISTICS_PREFIX, ModelCard, VerifiedFile, prepared_shape, verify_file
 from core.model.input_checks import input_problems
 from core.model.preprocessing import prepare
 from core.model.serving import Backend, OnnxBackend, OutOfMemory, Raw, has_cuda, open_backend
@@ -233,7 +233,9 @@ class Classifier:
         """Start preparing and checking the images of one batch on all cores."""
 
         def begin(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-            return prepare(pixels, self.metadata.input_size), input_problems(pixels)
+            card = self.metadata
+            problems = input_problems(pixels, is_colour_wanted=card.channels == 3)
+            return prepare(pixels, card.input_size, card.channels), problems
 
         return [pool.submit(begin, pixels) for pixels in images]
 
@@ -253,8 +255,7 @@ class Classifier:
 
     def _nothing(self) -> _Part:
         """The result of no image, with the shapes of one."""
-        size = self.metadata.input_size
-        part = self._predict_plain(np.zeros((1, size, size), dtype=np.uint8))
+        part = self._predict_plain(np.zeros((1, *prepared_shape(self.metadata)), dtype=np.uint8))
         raw = Raw(part.raw.logits[:0], part.raw.class_maps[:0], part.raw.features[:0])
         return _Part(raw, part.probabilities[:0], part.class_maps[:0])
 
@@ -384,10 +385,10 @@ class Ensemble:
 
 
 def _shifted(prepared: np.ndarray) -> list[np.ndarray]:
-    """The batch (B, S, S) moved up, down, left and right, its border repeated."""
+    """The batch (B, S, S[, 3]) moved up, down, left and right, its border repeated."""
     size = prepared.shape[1]
     by = max(1, round(size * SHIFT_SHARE))
-    padded = np.pad(prepared, ((0, 0), (by, by), (by, by)), mode="edge")
+    padded = np.pad(prepared, ((0, 0), (by, by), (by, by), *[(0, 0)] * (prepared.ndim - 3)), mode="edge")
     corners = ((0, by), (2 * by, by), (by, 0), (by, 2 * by))
     return [np.ascontiguousarray(padded[:, top : top + size, left : left + size]) for top, left in corners]
 

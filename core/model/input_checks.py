@@ -24,17 +24,19 @@ MAX_COLOURED_SHARE = 0.01
 COLOUR_DIFFERENCE = 24
 
 
-def input_problems(pixels: np.ndarray) -> tuple[str, ...]:
+def input_problems(pixels: np.ndarray, *, is_colour_wanted: bool = False) -> tuple[str, ...]:
     """What is odd about an image, in words for the person who looks at the flag; empty if nothing is.
 
     Parameters
     ----------
     pixels : array, shape (height, width) or (height, width, 3), uint8 or uint16
         As the file gives it; colour is only looked for in three channels.
+    is_colour_wanted : bool
+        Whether the model was trained in colour.
     """
     problems = []
     if pixels.ndim == 3:
-        if coloured_share(pixels) > MAX_COLOURED_SHARE:
+        if not is_colour_wanted and coloured_share(pixels) > MAX_COLOURED_SHARE:
             problems.append("the image is in colour")
         pixels = pixels.mean(axis=2)
     if min(pixels.shape) < MIN_SIDE:

@@ -84,8 +84,8 @@ def _exportable_pool(network: Network, input_size: int) -> nn.Module:
     return nn.Sequential(*exportable)
 
 
-def export_graph(network: Network, input_size: int) -> bytes:
-    """The ONNX graph of a network in evaluation mode, for prepared images (B, input_size, input_size) uint8.
+def export_graph(network: Network, input_size: int, channels: int = 1) -> bytes:
+    """The ONNX graph of a network in evaluation mode, for prepared images (B, input_size, input_size[, 3]) uint8.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def export_graph(network: Network, input_size: int) -> bytes:
         If a layer of the head has no closed form or an operator no ONNX counterpart.
     """
     served = _Served(network, input_size).eval()
-    example = torch.zeros(2, input_size, input_size, dtype=torch.uint8)
+    example = torch.zeros(2, input_size, input_size, *([3] if channels == 3 else []), dtype=torch.uint8)
     names = [INPUT_NAME, *OUTPUT_NAMES]
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
@@ -129,22 +129,23 @@ def export_checkpoint(verified: VerifiedFile, *, is_compared: bool = False) -> b
     ModelError
         If the network cannot be exported, or the graph does not answer as the weights do.
     """
+    takes = (verified.card.input_size, verified.card.channels)
     with _exporting:
         graph = read_graph(verified)  # another thread may have been here
         if graph is not None and is_compared:
             try:
-                check_graph(graph, load_verified(verified).network, verified.card.input_size)
+                check_graph(graph, load_verified(verified).network, *takes)
             except ModelError:
                 graph = None
         if graph is None:
             network = load_verified(verified).network
-            graph = export_graph(network, verified.card.input_size)
-            check_graph(graph, network, verified.card.input_size)
+            graph = export_graph(network, *takes)
+            check_graph(graph, network, *takes)
             write_graph(verified, graph)
     return graph
 
 
-def check_graph(graph: bytes, network: Network, input_size: int) -> None:
+def check_graph(graph: bytes, network: Network, input_size: int, channels: int = 1) -> None:
     """Refuse a graph whose answers to noise are not those of the network (float32, eval mode) that it was made of.
 
     Raises
@@ -152,7 +153,8 @@ def check_graph(graph: bytes, network: Network, input_size: int) -> None:
     ModelError
         Naming the output and the largest difference.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (2, input_size, input_size), dtype=np.uint8)
+    shape = (2, input_size, input_size, *((3,) if channels == 3 else ()))
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     found = open_session(graph).run(list(OUTPUT_NAMES), {INPUT_NAME: noise})
     with torch.inference_mode():
         wanted = explain(network, normalise(torch.from_numpy(noise)))

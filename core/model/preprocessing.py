@@ -23,32 +23,40 @@ PREPROCESSING_VERSION = "1: 8 bit, pad to square with the border's median, PIL b
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 
+_FIX_COLOUR = "take a model of the same kind, another view (model_view), or change the column 'colour' of the manifest"
+
 #: The side length in pixels that the paper's networks take.
 DEFAULT_INPUT_SIZE = 224
 
 
-def prepare(pixels: np.ndarray, size: int = DEFAULT_INPUT_SIZE) -> np.ndarray:
+def prepare(pixels: np.ndarray, size: int = DEFAULT_INPUT_SIZE, channels: int = 1) -> np.ndarray:
     """Eight-bit square of one image.
 
     Parameters
     ----------
-    pixels : array, shape (height, width), uint8 or uint16
+    pixels : array, shape (height, width), uint8 or uint16, or (height, width, 3), uint8
         ``LoadedImage.pixels``. Sixteen bits are rendered by :func:`core.imaging.render_uint8`, as on the screen.
     size : int
         Side length in pixels of the result.
+    channels : int
+        1 for a model of grey images, 3 for one of colour.
 
     Returns
     -------
-    uint8 array, shape (size, size)
+    uint8 array, shape (size, size), or (size, size, 3) with three channels
         The image centred on a square filled with the median of its border, resized by PIL's antialiased bilinear
         filter.
 
     Raises
     ------
     ImageError
-        If the array is not two-dimensional uint8 or uint16, or has no pixel.
+        If the array is no picture, or is grey where the model takes colour or the other way round.
     """
-    if pixels.ndim != 2 or pixels.size == 0:
+    if pixels.ndim == 3 and pixels.shape[2] == 3 and channels == 1:
+        raise ImageError("the image is in colour and the model was trained on grey ones", fix=_FIX_COLOUR)
+    if pixels.ndim == 2 and channels == 3:
+        raise ImageError("the image is grey and the model was trained on colour", fix=_FIX_COLOUR)
+    if pixels.ndim != (2 if channels == 1 else 3) or pixels.size == 0:
         raise ImageError("an image must have two dimensions and at least one pixel", field="shape", value=pixels.shape)
     if pixels.dtype == np.uint16:
         from core.imaging import render_uint8
@@ -64,13 +72,14 @@ def prepare(pixels: np.ndarray, size: int = DEFAULT_INPUT_SIZE) -> np.ndarray:
 
 
 def pad_to_square(pixels: np.ndarray) -> np.ndarray:
-    """Centre a uint8 image (height, width) on a square of its longer side, filled with the median of its border."""
-    height, width = pixels.shape
+    """Centre a uint8 image (height, width[, 3]) on a square of its longer side, filled with its border's median."""
+    height, width = pixels.shape[:2]
     if height == width:
         return pixels
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     side = max(height, width)
-    square = np.full((side, side), int(np.median(border)), dtype=np.uint8)
+    square = np.empty((side, side, *pixels.shape[2:]), dtype=np.uint8)
+    square[:] = np.median(border, axis=0).astype(np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = pixels
     return square
@@ -91,19 +100,20 @@ def normalise(batch: Tensor) -> Tensor:
 
     Parameters
     ----------
-    batch : uint8 tensor, shape (B, H, W)
+    batch : uint8 tensor, shape (B, H, W) or (B, H, W, 3)
         Stacked results of :func:`prepare`, on any device.
 
     Returns
     -------
     float32 tensor, shape (B, 3, H, W)
-        The grey value in all three channels, each standardised by ImageNet's mean and standard deviation.
+        The grey value in all three channels, or the colour, standardised by ImageNet's mean and standard deviation.
     """
     import torch  # the app serves without torch, which takes seconds to import
 
     mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1) * 255
     sd = torch.tensor(IMAGENET_SD, device=batch.device).view(1, 3, 1, 1) * 255
-    return (batch.unsqueeze(1).to(torch.float32) - mean) / sd
+    channels = batch.unsqueeze(1) if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
+    return (channels.to(torch.float32) - mean) / sd
 
 
 def prepare_mask(mask: np.ndarray, size: int = DEFAULT_INPUT_SIZE) -> np.ndarray:

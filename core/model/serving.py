@@ -41,7 +41,7 @@ class Backend(Protocol):
     precision: str  # "fp32" or "bf16"
 
     def run(self, prepared: np.ndarray) -> Raw:
-        """Logits, class maps and features of prepared images (B, size, size) uint8; may raise OutOfMemory."""
+        """Logits, class maps and features of prepared images (B, size, size[, 3]) uint8; may raise OutOfMemory."""
         ...
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from actions.analyse_study import analyse_study
 from actions.import_cases import import_cases
 from actions.models import declare_model, load_classifier, predict_cohort, register_model
-from core.errors import InputError, ManifestError, ModelError, TrainingError
+from core.errors import ImageError, InputError, ManifestError, ModelError, TrainingError
 from core.imaging import ManifestErrors
 from core.model.architectures import Network
 from core.model.checkpoint import read_card
@@ -131,6 +131,69 @@ def test_a_field_goes_from_its_manifest_to_predictions_in_its_study(
     repository.create_study("thyroid", Protocol(title="Another field"))
     with pytest.raises(ModelError, match="This model knows the classes"):
         declare_model(repository, "thyroid", model.sha256)
+    engine.dispose()
+
+
+def test_colour_in_one_of_two_views_goes_from_its_manifest_to_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class is the hue of a spot, red or green of one brightness; the grey view, which comes first, is noise."""
+    monkeypatch.setenv("READING_ROOM_DATA_DIR", str(tmp_path / "data"))
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:32, :32]
+    spot = 150 * np.exp(-((x - 15.5) ** 2 + (y - 15.5) ** 2) / 30)
+    rows = []
+    (tmp_path / "field").mkdir()
+    for cohort, count in (("training", 20), ("internal", 4)):
+        for number in range(2 * count):
+            case, key = f"{cohort}-{number}", TWO[number % 2]
+            hue = np.array([1.0, 0.49, 0.0] if key == TWO[0] else [0.0, 1.0, 0.0])  # of one luminance
+            colour = rng.poisson(30 + spot[..., None] * hue).clip(0, 255)
+            pictures = {"grey": rng.poisson(40, (32, 32)), "hue": colour}
+            for view, pixels in pictures.items():
+                name = f"{case}-{view}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "field" / name)
+                told = {"view": view, "colour": "keep" if view == "hue" else ""}
+                rows.append({"image": name, "case": case, "patient": case, "class": key, "cohort": cohort, **told})
+    source = tmp_path / "field" / "cases.csv"
+    with source.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+    torch.manual_seed(0)
+    folder, cache = RunFolder(tmp_path / "run"), tmp_path / "c"
+    plan = RunPlan(
+        TINY, str(source), classes=class_keys(source), folds=5, accelerator="cpu", cache=str(cache), view="hue"
+    )
+    store_plan(plan, folder)
+    result = execute(folder, Console(quiet=True))
+    assert sum(result["class_counts"].values()) == 32, "one view of each case"
+    assert result["scores"]["internal"]["accuracy"]["value"] > 0.8
+    card = read_card(folder.model)
+    assert card.channels == 3
+    evaluated = score_checkpoints([folder.model], source, None, device="cpu", view="hue", cache=cache)
+    assert evaluated["scores"]["internal"]["confusion"] == result["scores"]["internal"]["confusion"]
+    with pytest.raises(ImageError, match=r"grey and the model was trained on colour.*model_view"):
+        score_checkpoints([folder.model], source, None, device="cpu", cache=cache)
+    with pytest.raises(TrainingError, match="no view 'side', but grey, hue"):
+        open_dataset(source, 32, cache, view="side")
+
+    get_settings.cache_clear()
+    engine = create_store(f"sqlite:///{tmp_path / 'store.sqlite3'}")
+    repository = repository_of(engine, OPERATOR)
+    for key, view in (("field", "hue"), ("first", "")):
+        repository.create_study(key, Protocol(title=key, classes=disease_classes(TWO), model_view=view))
+        import_cases(repository, key, source, shared_images="a test")
+    model = register_model(repository, folder.model)
+    assert predict_cohort(repository, load_classifier(model), "field", "internal") == 8
+    with pytest.raises(ImageError, match="trained on colour"):
+        predict_cohort(repository, load_classifier(model), "first", "internal")
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
+        repository.set_state("field", state)
+    confusion = analyse_study(repository, "field").to_tables()["confusion"]
+    counted = confusion.pivot_table(index="truth", columns="answer", values="count", aggfunc="sum").loc[[*TWO], [*TWO]]
+    assert counted.to_numpy().tolist() == result["scores"]["internal"]["confusion"]
     engine.dispose()
 
 

@@ -76,6 +76,31 @@ def test_what_is_no_grey_image_is_refused(pixels: np.ndarray) -> None:
         prepare(pixels, 64)
 
 
+def test_colour_is_prepared_and_normalised_channel_by_channel() -> None:
+    """Each channel as the grey picture that it is, so that grey and colour are one way."""
+    colour = np.stack([_picture(40, 30) // (channel + 1) for channel in range(3)], axis=-1)
+    prepared = prepare(colour, 16, 3)
+    assert prepared.shape == (16, 16, 3)
+    for channel in range(3):
+        assert np.array_equal(prepared[..., channel], prepare(np.ascontiguousarray(colour[..., channel]), 16))
+    batch = normalise(torch.from_numpy(prepared[None]))
+    for channel in range(3):
+        alone = normalise(torch.from_numpy(np.ascontiguousarray(prepared[None, ..., channel])))
+        assert torch.equal(batch[:, channel], alone[:, channel])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "channels", "said"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), 1, "in colour and the model was trained on grey"),
+        (np.zeros((4, 4), np.uint8), 3, "grey and the model was trained on colour"),
+    ],
+)
+def test_grey_and_colour_are_never_taken_for_each_other(pixels: np.ndarray, channels: int, said: str) -> None:
+    with pytest.raises(ImageError, match=said):
+        prepare(pixels, 8, channels)
+
+
 def test_one_pixel_becomes_a_flat_square() -> None:
     assert (prepare(np.array([[7]], np.uint8), 8) == 7).all()
 
