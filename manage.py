@@ -23,7 +23,7 @@ from core.protocol import THYROID_CLASSES, Protocol
 from core.report.layout import Layout
 from core.runtime import available_cores, configure_threads, keep_caches_in
 from core.settings import PROJECT_FOLDER, get_settings
-from core.study import Role, StudyState
+from core.study import Role, Study, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, shown_address, store_exists, store_url
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 study_app = typer.Typer(help="Create studies, list them, move them from draft to unsealed.", no_args_is_help=True)
+protocol_app = typer.Typer(help="Protocols as files: show, check, compare, Methods text.", no_args_is_help=True)
 person_app = typer.Typer(help="People: create, list, new password, let in and out.", no_args_is_help=True)
 model_app = typer.Typer(help="Register a trained model in the store, list the models.", no_args_is_help=True)
 store_app = typer.Typer(help="PostgreSQL: the role of readers.", no_args_is_help=True)
@@ -43,6 +44,7 @@ images_app = typer.Typer(
     no_args_is_help=True, help="Images outside of the database, for stores above some ten gigabytes."
 )
 app.add_typer(study_app, name="study")
+app.add_typer(protocol_app, name="protocol")
 app.add_typer(person_app, name="person")
 app.add_typer(model_app, name="model")
 app.add_typer(audit_app, name="audit")
@@ -421,13 +423,22 @@ def study_create(
     question: Annotated[str, typer.Option(help="what readers are asked")] = "",
     synthetic: Annotated[bool, typer.Option("--synthetic", help="phantoms or simulated readers take part")] = False,
     coordinator: Annotated[str, typer.Option(help="login of who runs it and sees it on the screens")] = "",
+    protocol_file: Annotated[Path | None, typer.Option("--protocol", help="YAML file: docs/protocol.md")] = None,
 ) -> None:
-    """Create an empty study in draft."""
+    """Create an empty study in draft: from a protocol file, or with a title, classes and a question."""
     from core.report.file_options import named_classes
 
-    chosen = named_classes(classes) or THYROID_CLASSES
-    asked = question or (Protocol.question if chosen == THYROID_CLASSES else "Which class does this image show?")
-    protocol = Protocol(title=title or key, question=asked, classes=chosen)
+    if protocol_file is not None:
+        from core.protocol_file import read_protocol_file
+
+        if title or question or classes != "thyroid":
+            problem = "a protocol file says title, classes and question itself"
+            raise InputError(problem, field="--protocol", fix="leave out --title, --classes and --question")
+        protocol = read_protocol_file(protocol_file)
+    else:
+        chosen = named_classes(classes) or THYROID_CLASSES
+        asked = question or (Protocol.question if chosen == THYROID_CLASSES else "Which class does this image show?")
+        protocol = Protocol(title=title or key, question=asked, classes=chosen)
     study = store_or_new().create_study(key, protocol, is_synthetic=synthetic, coordinator=coordinator or None)
     if not coordinator:
         say(f"Nobody sees it on the screens yet: python manage.py study add-coordinator LOGIN --study {key}")
@@ -490,6 +501,86 @@ def _end_part(login: str, study: str, role: Role) -> None:
     say(f"{login} is no {role} of study '{key}' any more.")
 
 
+@study_app.command("protocol")
+def study_protocol(
+    file: Annotated[Path, typer.Argument(help="YAML file: docs/protocol.md")], study: StudyOption = ""
+) -> None:
+    """Store a protocol file as the next version: of a draft all of it, of an opened study its texts only."""
+    from core.protocol_file import protocol_diff, read_protocol_file
+
+    repository = store()
+    key = one_study(repository, study)
+    before, after = repository.study(key).protocol, read_protocol_file(file)
+    changed = repository.update_protocol(key, after)
+    fields = ", ".join(each.field for each in protocol_diff(before, after)) or "nothing"
+    say(f"Protocol of '{key}', version {changed.protocol_version}: {fields} changed.")
+
+
+@study_app.command("checklist")
+def study_checklist(study: StudyOption = "") -> None:
+    """What to look at before a study is opened: what is right, what needs a reason, what blocks."""
+    from actions.open_study import opening_checklist
+
+    repository = store()
+    key = one_study(repository, study)
+    rows: list[list[object]] = [[i.state, i.key, i.text, i.detail] for i in opening_checklist(repository, key)]
+    show_table(f"Before '{key}' is opened", ["state", "key", "what", "more"], rows)
+
+
+@study_app.command("seal-record")
+def study_seal_record(
+    study: StudyOption = "",
+    output: Annotated[Path | None, typer.Option("--output", help="new file, .html or .txt")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="deposited record to hold against the study")] = None,
+) -> None:
+    """One page with all that was committed to at the opening, to print and deposit; or the check of one."""
+    from actions.seal_record import check_seal_record, seal_record_text, write_seal_record
+
+    repository = store()
+    record = repository.seal_record(one_study(repository, study))
+    if check is not None:
+        problems = check_seal_record(record, check)
+        for problem in problems:
+            say(f"TOUCHED: {problem}", markup=False)
+        if problems:
+            raise typer.Exit(1)
+        say(f"The record of '{record.study_key}' and the study agree; all that was sealed is as it was.")
+        return
+    if output is None:
+        console.print(seal_record_text(record), soft_wrap=True, highlight=False, markup=False, end="")
+        return
+    write_seal_record(record, output)
+    say(f"Wrote {output}. Deposit it where nobody of the study can alter it.")
+
+
+@study_app.command("deviation")
+def study_deviation(
+    login: str,
+    kind: Annotated[str, typer.Argument(help="opens_on, closes_on or washout: which date is set aside")],
+    reason: Annotated[str, typer.Option(help="why; stands in the trail")],
+    study: StudyOption = "",
+) -> None:
+    """Let one reader read outside of the protocol's dates, for good."""
+    repository = store()
+    key = one_study(repository, study)
+    repository.record_deviation(key, login, kind, reason)
+    say(f"{login} reads in '{key}' without regard to {kind}; it stands in the trail.")
+
+
+@study_app.command("altered-answers")
+def study_altered_answers(
+    file: Annotated[Path, typer.Argument(help="CSV: case, and class or p_<class> for every class")],
+    study: StudyOption = "",
+) -> None:
+    """Declare model answers that are wrong on purpose, shown to aided readers instead; replaces the list before it."""
+    from actions.altered_answers import declare_altered_answers
+
+    repository = store()
+    key = one_study(repository, study)
+    count = declare_altered_answers(repository, key, file)
+    say(f"{count} cases of '{key}' will show a declared model answer. The list is sealed when the study is opened.")
+
+
 @study_app.command("list")
 def study_list() -> None:
     """List the studies and how many cases each has."""
@@ -538,13 +629,43 @@ def study_state(
     state: StudyState,
     study: StudyOption = "",
     reason: Annotated[str, typer.Option(help="stands in the trail; needed from locked back to closed")] = "",
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option(help="KEY=REASON for a warning of 'study checklist', or all=REASON; repeat for several"),
+    ] = None,
+    confirm: Annotated[str, typer.Option(help="the study's key, to open a draft; asked for in a terminal")] = "",
 ) -> None:
-    """Move a study on: draft -> open -> closed -> locked -> unsealed. Unsealing cannot be undone."""
+    """Move a study on: draft -> open -> closed -> locked -> unsealed. Opening and unsealing cannot be undone."""
     repository = store()
-    moved = repository.set_state(one_study(repository, study), state, reason=reason)
+    key = one_study(repository, study)
+    if state is StudyState.OPEN and repository.study(key).state is StudyState.DRAFT:
+        moved = _opened(repository, key, acknowledge or [], confirm)
+    else:
+        moved = repository.set_state(key, state, reason=reason)
     say(f"Study '{moved.key}' is now {moved.state}. Receipt to deposit: {repository.audit_head().receipt}")
     if state is StudyState.OPEN and moved.protocol.model_sha256 is None:
         say("Note: no model was declared before reading; whatever a model scores on this study is exploratory.")
+
+
+def _opened(repository: Repository, key: str, acknowledge: list[str], confirm: str) -> Study:
+    """A draft opened through its checklist."""
+    from actions.open_study import open_study, opening_checklist
+    from db.records import CheckState
+
+    warnings = [item.key for item in opening_checklist(repository, key) if item.state is CheckState.WARNING]
+    reasons: dict[str, str] = {}
+    for each in acknowledge:
+        name, is_split, why = each.partition("=")
+        if not is_split or not why.strip():
+            problem = "no reason is given"
+            raise InputError(problem, field="--acknowledge", value=each, fix=f"write {name}=REASON")
+        if name != "all" and name not in warnings:
+            fix = f"use all, or one of {', '.join(warnings) or 'none'}"
+            raise InputError("no warning of this name", field="--acknowledge", value=name, fix=fix)
+        reasons |= dict.fromkeys(warnings, why) if name == "all" else {name: why}
+    if not confirm and sys.stdin.isatty():
+        confirm = typer.prompt(f"Opening '{key}' is for good. Type its key")
+    return open_study(repository, key, typed_key=confirm, acknowledged=reasons)
 
 
 @study_app.command("progress")
@@ -557,6 +678,71 @@ def study_progress(study: StudyOption = "") -> None:
         for p in repository.progress(key)
     ]
     show_table(f"Progress of '{key}'", ["reader", "cohort", "arm", "read", "last saved", "median seconds"], rows)
+
+
+# --- protocols --------------------------------------------------------------------------------------------------------
+
+
+def _protocol_of(name: str) -> Protocol:
+    """The protocol of a file, or of a study in the store."""
+    from core.protocol_file import read_protocol_file
+
+    path = Path(name)
+    if path.suffix.casefold() in (".yaml", ".yml") or path.is_file():
+        return read_protocol_file(path)
+    return store().study(name).protocol
+
+
+@protocol_app.command("show")
+def protocol_show(
+    name: Annotated[str, typer.Argument(help="key of a study, or a YAML file")],
+    short: Annotated[bool, typer.Option("--short", help="leave out what has its default")] = False,
+) -> None:
+    """Print a protocol as the YAML file that 'study create --protocol' takes."""
+    from core.protocol_file import write_protocol
+
+    print(write_protocol(_protocol_of(name), has_defaults=not short), end="")
+
+
+@protocol_app.command("check")
+def protocol_check(file: Annotated[Path, typer.Argument(help="YAML file")]) -> None:
+    """Check a protocol file; the first thing wrong is told with its line and what to write instead."""
+    from core.protocol_file import read_protocol_file
+
+    protocol = read_protocol_file(file)
+    names = ", ".join(protocol.class_keys)
+    say(f"{file} is a protocol: {protocol.title} ({protocol.design}; {names}).", markup=False)
+
+
+@protocol_app.command("diff")
+def protocol_diff_(
+    before: Annotated[str, typer.Argument(help="key of a study, or a YAML file")],
+    after: Annotated[str, typer.Argument(help="key of a study, or a YAML file")],
+) -> None:
+    """In which fields two protocols differ; the exit status is 1 if they do."""
+    from core.protocol_file import frozen_changes, protocol_diff
+
+    one, two = _protocol_of(before), _protocol_of(after)
+    found = protocol_diff(one, two)
+    frozen = {each.field for each in frozen_changes(one, two)}
+    rows: list[list[object]] = [
+        [each.field, json.dumps(each.before, ensure_ascii=False), json.dumps(each.after, ensure_ascii=False),
+         "frozen at opening" if each.field in frozen else "may change"]
+        for each in found
+    ]  # fmt: skip
+    if not rows:
+        say("The protocols are the same.")
+        return
+    show_table(f"{before} and {after}", ["field", "before", "after", ""], rows)
+    raise typer.Exit(1)
+
+
+@protocol_app.command("methods")
+def protocol_methods(name: Annotated[str, typer.Argument(help="key of a study, or a YAML file")]) -> None:
+    """What a paper's Methods say of a protocol, in sentences."""
+    from core.protocol_text import methods_text
+
+    say(methods_text(_protocol_of(name)), markup=False)
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def import_predictions(
     sha256 = hashlib.sha256(_content(file)).hexdigest()
     classes = repository.study(study_key).protocol.classes
     is_excluded = {info.case: info.exclusion_reason is not None for info in repository.cases(study_key)}
-    predictions = _read_predictions(file, classes, is_excluded)
+    predictions = read_predictions(file, classes, is_excluded)
     version = repository.register_model(
         sha256=sha256,
         name=name,
@@ -130,7 +130,7 @@ def _content(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _read_predictions(
+def read_predictions(
     file: Path, classes: tuple[DiseaseClass, ...], is_excluded: dict[str, bool]
 ) -> list[CasePrediction]:
     """Predictions in the file's order, checked; every problem is found before any is reported."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from core.client_events import LONGEST_READING_S, ClientEvent
 from core.errors import InputError, OutsideDatesError
-from core.protocol import Arm, Protocol, ScaleKind
+from core.protocol import Arm, Comparison, Protocol, ScaleKind
 
 #: No reader marks more places in one image.
 MOST_MARKS = 50
@@ -89,6 +89,12 @@ class Study:
     is_synthetic: bool  # phantoms or simulated readers take part: said on every screen
     created_at: datetime
     opened_at: datetime | None = None  # for the first time
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its coordinators may compare truth, model and readers before it is unsealed; every look is logged."""
+        between = (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED)
+        return self.protocol.comparison is Comparison.LIVE and self.state in between
 
     def is_declared(self, model_sha256: str) -> bool:
         """Whether the protocol names this model as the one that meets the readers."""

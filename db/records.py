@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 import numpy as np
 
@@ -112,6 +113,40 @@ class StudyPart:
     role: Role
     added_at: datetime
     ended_at: datetime | None
+
+
+class CheckState(StrEnum):
+    """How a point of the checklist stands."""
+
+    OK = "ok"
+    WARNING = "warning"  # is acknowledged with a reason, which is logged
+    BLOCKING = "blocking"  # the study cannot be opened
+
+
+@dataclass(frozen=True)
+class CheckItem:
+    """One point to look at before a study is opened."""
+
+    key: str  # stable name: "cases", "truth", "images", "readers", "model", ...
+    text: str
+    state: CheckState
+    detail: str = ""  # more about it, or how to mend it
+
+
+@dataclass(frozen=True)
+class SealRecord:
+    """What was committed to when a study was opened; tells nothing of what it holds."""
+
+    study_key: str
+    title: str
+    opened_at: datetime
+    protocol_version: int
+    protocol_sha256: str  # of its stored JSON
+    plan_sha256: str  # of the text of the analysis plan
+    parts: tuple[tuple[str, int, str], ...]  # what, number of rows, SHA-256
+    orders: tuple[tuple[str, int, str, str], ...]  # login, seed, algorithm, SHA-256 of the stored order
+    receipt: str  # of the audit trail at the opening
+    problems: tuple[str, ...]  # what is not as it was sealed, at this moment
 
 
 @dataclass(frozen=True)
@@ -328,6 +363,16 @@ class ReadingRecord:
     is_altered: bool = False  # aided, and the model answer shown was the declared wrong one
     password_set_by: str | None = None  # who but the reader last gave the password, or the address, before this reading
     is_withdrawn: bool = False  # the reader was withdrawn from the study, before or after this reading
+
+
+@dataclass(frozen=True)
+class LiveLook:
+    """Somebody compared truth, model and readers before the study was unsealed, as its protocol allows."""
+
+    at: datetime
+    login: str
+    state: str
+    n_readings: dict[str, int]  # presentations answered by then, by reader
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core.study import Role, StudyState
-from db.audit import chain_problem
+from db.audit import chain_problem, event_of
 from db.records import AuditEvent, AuditHead
 from db.seals import (
     NamedSeal,
@@ -26,6 +26,7 @@ from db.seals import (
     sealed_columns,
 )
 from db.tables import (
+    AuditEventRow,
     Base,
     CaseRow,
     DeviationRow,
@@ -202,6 +203,17 @@ def check_people(db_session: Session, ledger: Ledger, logins: Collection[str] | 
             yield f"person '{login}' was removed"
         elif found[login] != ledger.people[login]:
             yield f"person '{login}' is not as the trail says (role, simulated, active)"
+
+
+def check_study(db_session: Session, study: StudyRow) -> Iterator[str]:
+    """Whether what the trail sealed of one study is what is there: what is asked before it is unsealed."""
+    ledger = Ledger()
+    events = sa.select(AuditEventRow).where(AuditEventRow.study_key == study.study_key).order_by(AuditEventRow.sequence)
+    for row in db_session.scalars(events):
+        ledger.enter(event_of(row))
+    said = ledger.studies[study.study_key]
+    for check in (_check_protocols, _check_sealings, _check_orders, _check_readings, _check_predictions):
+        yield from readable(check(db_session, study, said), f"the rows of study '{study.study_key}'")
 
 
 def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | None = None) -> Iterator[str]:

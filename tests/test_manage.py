@@ -78,7 +78,14 @@ def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
     assert "48 predictions added" in terminal.run("predict", "--study", "road")
     assert "0 predictions added" in terminal.run("predict", "--study", "road")
 
-    assert "no model was declared" not in terminal.run("study", "state", "open", "--study", "road")
+    listed = terminal.run("study", "checklist", "--study", "road")
+    assert "warning" in listed
+    assert "predicted every case" in listed
+    refused = terminal.run("study", "state", "open", "--study", "road", "--confirm", "road", status=2)
+    assert "warning truthers" in refused
+    opening = ("study", "state", "open", "--study", "road", "--acknowledge", "all=phantoms")
+    assert "type road" in terminal.run(*opening, "--confirm", "raod", status=2)
+    assert "no model was declared" not in terminal.run(*opening, "--confirm", "road")
     assert "sealed" in terminal.run("results", "--study", "road", status=2)
     assert "sealed" in terminal.run("export", "export", "--study", "road", status=2)
     assert not (terminal.folder / "export").exists()
@@ -236,7 +243,10 @@ def test_several_checkpoints_make_one_ensemble_and_a_study_may_open_without_a_de
     terminal.run("import", "phantoms/manifest.csv", "--study", "undeclared", "--shared-images", "a test")
     predicted = terminal.run("predict", "--study", "undeclared", "--model", "folds + tta-v1", "--cohort", "internal")
     assert "16 predictions added" in predicted
-    assert "no model was declared before reading" in terminal.run("study", "state", "open", "--study", "undeclared")
+    opened = terminal.run(
+        "study", "state", "open", "--study", "undeclared", "--acknowledge", "all=phantoms", "--confirm", "undeclared"
+    )
+    assert "no model was declared before reading" in opened
     refused = terminal.run("study", "declare-model", "folds + tta-v1", "--study", "undeclared", status=2)
     assert "draft" in refused
     for state in ("closed", "locked", "unsealed"):

@@ -250,7 +250,7 @@ class ResultsRepository(RepositoryBase):
         if study.state != StudyState.UNSEALED:
             raise AccessError(
                 f"Study '{study_key}' is {study.state}: its results are sealed. "
-                "Fix: close it when reading has ended, then unseal it."
+                "Fix: close it when reading has ended, lock it, then unseal it."
             )
         return study
 

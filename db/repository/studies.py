@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,12 +17,26 @@ from core.protocol_file import frozen_changes
 from core.study import STATE_MOVES, Role, Study, StudyState
 from db.audit import chain_end
 from db.protocols import protocol_to_json
+from db.records import AuditHead, CheckItem, CheckState, SealRecord
 from db.repository.access import OPERATOR, allowed, new_id, person_row
 from db.repository.cases import view_number
+from db.repository.checklist import checklist
 from db.repository.orders import make_all_orders
 from db.repository.study_roles import StudyRoleRepository
-from db.seals import seals_of_study
-from db.tables import CaseRow, ModelVersionRow, PredictionRow, ProtocolVersionRow, ReferenceStandardRow, StudyRow
+from db.seals import PARTS, seals_of_study
+from db.tables import (
+    AuditEventRow,
+    CaseRow,
+    ModelVersionRow,
+    PersonRow,
+    PredictionRow,
+    ProtocolVersionRow,
+    ReferenceStandardRow,
+    StudyMemberRow,
+    StudyRow,
+)
+from db.trail_check import check_study
+from db.types import canonical_json
 
 _STUDY_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -150,7 +167,63 @@ class StudyRepository(StudyRoleRepository):
             return self._study(db_session, row)
 
     @allowed(Role.COORDINATOR)
-    def set_state(self, study_key: str, state: StudyState, *, reason: str = "") -> Study:
+    def opening_checklist(self, study_key: str) -> list[CheckItem]:
+        """What stands between a draft and its opening; ``actions.open_study`` adds what the store cannot know."""
+        with self._reading() as db_session:
+            row = self._study_row(db_session, study_key)
+            return checklist(db_session, row, self._protocol(db_session, row), self._clock())
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def seal_record(self, study_key: str) -> SealRecord:
+        """What was committed to when the study was opened, to be printed and deposited; and whether it still holds.
+
+        Raises
+        ------
+        ConflictError
+            If the study was never opened.
+        """
+        with self._reading() as db_session:
+            row = self._study_row(db_session, study_key)
+            opening = _opening_of(db_session, row)
+            if opening is None:
+                raise ConflictError(f"Study '{study_key}' is a draft: nothing is sealed yet. Fix: open it first.")
+            study = self._study(db_session, row)
+            sealed = opening.detail["sealed"]
+            version, protocol = _protocol_at(db_session, row, opening)
+            members = db_session.execute(
+                sa.select(PersonRow.login, StudyMemberRow)
+                .select_from(StudyMemberRow)
+                .join(PersonRow, PersonRow.person_id == StudyMemberRow.person_id)
+                .where(StudyMemberRow.study_id == row.study_id)
+                .order_by(PersonRow.login)
+            )
+            of_order = {login: found["sha256"] for login, found in opening.detail["orders"].items()}
+            return SealRecord(
+                study_key=study_key,
+                title=study.protocol.title,
+                opened_at=opening.at,
+                protocol_version=version,
+                protocol_sha256=_sha256(canonical_json(protocol)),
+                plan_sha256=_sha256(str(protocol.get("analysis_plan", ""))),
+                parts=tuple((part, sealed[part]["n"], sealed[part]["sha256"]) for part in PARTS if part in sealed),
+                orders=tuple(
+                    (login, member.order_seed, member.order_algorithm, of_order[login])
+                    for login, member in members
+                    if login in of_order
+                ),
+                receipt=AuditHead(opening.sequence, opening.hash).receipt,
+                problems=tuple(check_study(db_session, row)),
+            )
+
+    @allowed(Role.COORDINATOR)
+    def set_state(
+        self,
+        study_key: str,
+        state: StudyState,
+        *,
+        reason: str = "",
+        acknowledged: Mapping[str, str] | None = None,
+    ) -> Study:
         """Move a study on. Opening seals all that decides a result: see ``db.seals``.
 
         Parameters
@@ -160,12 +233,17 @@ class StudyRepository(StudyRoleRepository):
         state : StudyState
             Where to.
         reason : str
-            Stands in the trail; needed to take a locked study back to closed.
+            Stands in the trail; needed to take a locked study back to closed, and to unseal one whose sealed rows
+            were changed.
+        acknowledged : mapping of str to str, optional
+            At the first opening: a reason for each warning of the checklist, by key, for the trail. The doors demand
+            one for each (``actions.open_study``); a program that opens without, leaves that it did in the trail.
 
         Raises
         ------
         ConflictError
-            If the study cannot move there, or has nothing to read.
+            If the study cannot move there; if a point of the checklist blocks its opening; if what was sealed is not
+            what is there at unsealing, and no reason is given.
         InputError
             If a reason is needed.
         """
@@ -175,16 +253,18 @@ class StudyRepository(StudyRoleRepository):
             if state not in STATE_MOVES[before]:
                 moves = " or ".join(STATE_MOVES[before]) or "nowhere"
                 raise ConflictError(f"Study '{study_key}' is {before}; it can move to {moves}, not to {state}.")
-            if state is StudyState.OPEN and not _has_included_case(db_session, row):
-                raise ConflictError(f"Study '{study_key}' has no case to read. Fix: import cases first.")
             if state is StudyState.OPEN:
                 view_number(db_session, row, self._protocol(db_session, row).model_view)
             if before is StudyState.LOCKED and state is StudyState.CLOSED and not reason.strip():
                 raise InputError("a locked study is taken back for a reason only", field="reason", fix="give a reason")
-            row.state = str(state)
             detail: dict[str, object] = {"from": str(before), "to": str(state)}
             if reason.strip():
                 detail["reason"] = reason.strip()
+            if before is StudyState.DRAFT:
+                detail["checklist"] = self._checked(db_session, row, acknowledged)
+            if state is StudyState.UNSEALED:
+                detail["seals"] = _held_against_seals(db_session, row, reason)
+            row.state = str(state)
             if before is StudyState.DRAFT:
                 row.opened_at = self._clock()
                 detail["opened_at"] = row.opened_at.isoformat(timespec="microseconds")
@@ -195,6 +275,20 @@ class StudyRepository(StudyRoleRepository):
                 detail |= seals_of_study(db_session, row, before_event=this_event, model_sha256=model)
             self._audit(db_session, "study.state", study_key, **detail)
             return study
+
+    def _checked(
+        self, db_session: Session, row: StudyRow, acknowledged: Mapping[str, str] | None
+    ) -> list[dict[str, str]]:
+        """Refuse to open if a point of the checklist blocks; the warnings with their reasons, for the trail."""
+        items = checklist(db_session, row, self._protocol(db_session, row), self._clock())
+        blocking = [item for item in items if item.state is CheckState.BLOCKING]
+        if blocking:
+            said = "; ".join(f"{item.text}. {item.detail}".strip() for item in blocking)
+            raise ConflictError(f"Study '{row.study_key}' cannot be opened: {said}")
+        reasons = dict(acknowledged or {})
+        warnings = {item.key: item.text for item in items if item.state is CheckState.WARNING}
+        keys = [*warnings, *(key for key in reasons if key not in warnings)]
+        return [{"key": key, "text": warnings.get(key, ""), "reason": reasons.get(key, "").strip()} for key in keys]
 
     def _add_protocol(
         self, db_session: Session, row: StudyRow, protocol: Protocol, version: int, created_at: datetime
@@ -209,6 +303,37 @@ class StudyRepository(StudyRoleRepository):
             )
         )
         db_session.flush()
+
+
+def _opening_of(db_session: Session, row: StudyRow) -> AuditEventRow | None:
+    """The event with which a study was opened, or adopted by a version that seals."""
+    events = db_session.scalars(
+        sa.select(AuditEventRow)
+        .where(AuditEventRow.study_key == row.study_key, AuditEventRow.action.in_(("study.state", "study.adopt")))
+        .order_by(AuditEventRow.sequence)
+    )
+    return next((event for event in events if "sealed" in event.detail and "orders" in event.detail), None)
+
+
+def _protocol_at(db_session: Session, row: StudyRow, opening: AuditEventRow) -> tuple[int, dict[str, Any]]:
+    """Number and stored form of the protocol version that was sealed."""
+    version = opening.detail["sealed"]["protocol"]["n"]
+    return version, db_session.get_one(ProtocolVersionRow, (row.study_id, version)).protocol
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _held_against_seals(db_session: Session, row: StudyRow, reason: str) -> str:
+    """Whether what was sealed at the opening is what is about to be unsealed; refused without a reason if not."""
+    problems = list(check_study(db_session, row))
+    if problems and not reason.strip():
+        raise ConflictError(
+            f"What was sealed of study '{row.study_key}' is not what is there: {'; '.join(problems[:3])}. Fix: find "
+            "out who changed it and restore a backup; to unseal it as it is, give a reason, which stands in the trail."
+        )
+    return "; ".join(problems[:20]) or "intact"
 
 
 def _refuse_frozen(study_key: str, before: Protocol, after: Protocol) -> None:
@@ -229,9 +354,3 @@ def _has_prediction(db_session: Session, study: StudyRow) -> bool:
     """Whether any model has predicted a case of the study."""
     query = sa.select(PredictionRow.case_id).join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
     return db_session.scalar(query.where(CaseRow.study_id == study.study_id).limit(1)) is not None
-
-
-def _has_included_case(db_session: Session, study: StudyRow) -> bool:
-    """Whether there is anything to read."""
-    query = sa.select(CaseRow.case_id).where(CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
-    return db_session.scalar(query.limit(1)) is not None

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from core.errors import ConflictError
 from core.protocol import Arm, Protocol, ScaleKind
 from core.study import Role
 from db.reading_clocks import reading_clocks
+from db.records import LiveLook
 from db.repository.access import allowed
 from db.repository.results import ResultsRepository, in_cohorts
 from db.tables import (
     AlteredAnswerRow,
+    AuditEventRow,
     CaseRow,
     CohortRow,
     ModelVersionRow,
@@ -32,6 +36,8 @@ from db.tables import (
 if TYPE_CHECKING:
     from core.analysis import StudyData
 
+
+_LOOK = "results.look"
 
 #: Condition: training cases are never analysed.
 _ANALYSED = PresentationRow.is_training == sa.false()
@@ -49,7 +55,8 @@ class StudyDataRepository(ResultsRepository):
         Parameters
         ----------
         study_key : str
-            An unsealed study.
+            An unsealed study; or one whose protocol compares live, from its opening on, for its coordinators. Then
+            only cases and presentations that were read so far are in it, and the look stands in the audit trail.
         cohorts : sequence of str, optional
             All of them unless said otherwise.
         models : sequence of str, optional
@@ -70,8 +77,7 @@ class StudyDataRepository(ResultsRepository):
         """
         from core.analysis import StudyData  # here, because it loads all of statistics, which signing in does without
 
-        with self._reading() as db_session:
-            study = self._unsealed(db_session, study_key)
+        with self._looking(study_key) as (db_session, study, is_live):
             protocol = self._protocol(db_session, study)
             assignments = _assignments(db_session, study, cohorts)
             people = db_session.scalars(
@@ -83,13 +89,18 @@ class StudyDataRepository(ResultsRepository):
                 )
                 .order_by(PersonRow.login)
             ).all()
+            cases = _cases(db_session, study, protocol.training_cohort, cohorts)
             readings = _readings(db_session, study, protocol, cohorts)
+            predictions = _predictions(db_session, study, protocol, cohorts, models)
+            altered = _altered_answers(db_session, study, protocol, cohorts)
+            if is_live:
+                cases, assignments, predictions = _read_so_far(cases, assignments, predictions, readings)
             return StudyData(
                 classes=protocol.classes,
-                cases=_cases(db_session, study, protocol.training_cohort, cohorts),
+                cases=cases,
                 readings=readings.drop(columns="probabilities"),
                 reader_ratings=_ratings(protocol, readings),
-                predictions=_predictions(db_session, study, protocol, cohorts, models),
+                predictions=predictions,
                 reader_names={person.login: person.display_name for person in people},
                 model_names=_model_names(db_session),
                 simulated=frozenset(person.login for person in people if person.is_simulated),
@@ -100,8 +111,59 @@ class StudyDataRepository(ResultsRepository):
                     if person.years_of_experience is not None
                 },
                 declared_model=protocol.model_sha256,
-                altered_answers=_altered_answers(db_session, study, protocol, cohorts),
+                altered_answers={case: key for case, key in altered.items() if case in set(cases["case"])},
             )
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def live_looks(self, study_key: str) -> list[LiveLook]:
+        """Who compared truth, model and readers before the study was unsealed, oldest first."""
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            events = db_session.execute(
+                sa.select(AuditEventRow.at, AuditEventRow.actor, AuditEventRow.detail)
+                .where(AuditEventRow.study_key == study.study_key, AuditEventRow.action == _LOOK)
+                .order_by(AuditEventRow.sequence)
+            )
+            return [LiveLook(at, actor, detail["state"], detail["n_readings"]) for at, actor, detail in events]
+
+    @contextmanager
+    def _looking(self, study_key: str) -> Iterator[tuple[Session, StudyRow, bool]]:
+        """The transaction in which results are read; one that is before unsealing writes that somebody looked."""
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            is_live = self._study(db_session, study).is_live
+            if not is_live:
+                yield db_session, self._unsealed(db_session, study_key), False
+        if is_live:
+            with self._writing() as db_session:
+                study = self._study_row(db_session, study_key)
+                counts = db_session.execute(
+                    sa.select(PersonRow.login, sa.func.count(sa.distinct(ReadingRow.presentation_id)))
+                    .join(PresentationRow, PresentationRow.person_id == PersonRow.person_id)
+                    .join(ReadingRow, ReadingRow.presentation_id == PresentationRow.presentation_id)
+                    .where(PresentationRow.study_id == study.study_id, _ANALYSED)
+                    .group_by(PersonRow.login)
+                    .order_by(PersonRow.login)
+                )
+                n_readings = dict(counts.all())
+                if not n_readings:
+                    raise ConflictError(f"Nothing was read in study '{study_key}' yet.")
+                self._audit(db_session, _LOOK, study_key, state=study.state, n_readings=n_readings)
+                yield db_session, study, True
+
+
+def _read_so_far(
+    cases: pd.DataFrame, assignments: pd.DataFrame, predictions: pd.DataFrame, readings: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Cases, assignments and predictions without what nobody has read yet."""
+    answered = pd.MultiIndex.from_frame(readings[["reader", "case", "arm"]])
+    asked = pd.MultiIndex.from_frame(assignments[["reader", "case", "arm"]])
+    seen = readings["case"]
+    return (
+        cases[cases["case"].isin(seen)],
+        assignments[asked.isin(answered)],
+        predictions[predictions["case"].isin(seen)],
+    )
 
 
 def _cases(

@@ -87,7 +87,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
         return repository_of(engine, actor, passwords=Passwords(CHEAPEST))  # type: ignore[arg-type]
 
     operator, rng = acting(OPERATOR), np.random.default_rng(3)
-    protocol = Protocol(title="Odd", classes=CLASSES, design=Design.CROSSOVER, washout_days=0)
+    protocol = Protocol(title="Odd", classes=CLASSES, design=Design.CROSSOVER, washout_days=0, model_sha256="ab" * 32)
+    operator.register_model(sha256="ab" * 32, name="net", architecture="s", path="n.safetensors", metadata={})
     operator.create_study(STUDY, protocol, is_synthetic=True)
     names = ODD + [f"c{number:02d}" for number in range(20)]
     keys = list(protocol.class_keys)

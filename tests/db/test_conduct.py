@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
-from core.protocol import Arm, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
+from core.protocol import Arm, Comparison, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
 from core.study import Answer, Mark, Person, Presentation, StudyState
 from db import CasePrediction, Repository
 from db.tables import PresentationRow
@@ -351,7 +351,13 @@ def test_declared_wrong_answers_are_shown_instead_of_the_models_and_marked_after
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE altered_answer SET probabilities = '[0.0,1.0,0.0,0.0]'")
     assert "the altered answers of study 'aided' are not what was sealed" in room.coordinator.verify_audit().problems[0]
-    unseal(room)
+    for state in (StudyState.CLOSED, StudyState.LOCKED):
+        room.coordinator.set_state(KEY, state)
+    with pytest.raises(ConflictError, match="the altered answers of study 'aided' are not what was sealed"):
+        room.coordinator.set_state(KEY, StudyState.UNSEALED)
+    assert room.coordinator.study(KEY).state is StudyState.LOCKED
+    room.coordinator.set_state(KEY, StudyState.UNSEALED, reason="the test changed it")
+    assert "altered answers" in room.coordinator.audit_trail(KEY)[-1].detail["seals"]
     stored = {each.case: each.is_altered for each in room.coordinator.readings(KEY)}
     assert stored == {f"case-070{number}": number in (1, 2) for number in NUMBERS}
 
@@ -373,6 +379,42 @@ def test_which_altered_answers_are_refused(room: Room) -> None:
     room.coordinator.create_study("plain", Protocol(title="T"))
     with pytest.raises(InputError, match="sees the model"):
         room.coordinator.declare_altered_answers("plain", {"case-0700": "sat"})
+
+
+def test_a_live_comparison_shows_coordinators_what_was_read_so_far_and_logs_every_look(room: Room) -> None:
+    build(room, Protocol(title="T", comparison=Comparison.LIVE), readers=("ann", "ben"))
+    before = room.coordinator.study(KEY)
+    with pytest.raises(ConflictError, match="Nothing was read"):
+        room.coordinator.study_data(KEY)
+    assert room.coordinator.live_looks(KEY) == []
+    for reader, count in ((room.ann, 3), (room.ben, 1)):
+        for _ in range(count):
+            answer_next(reader)
+    data = room.coordinator.study_data(KEY)
+    assert before.is_live
+    assert len(data.readings) == len(data.assignments) == 4
+    assert set(data.cases["case"]) == set(data.readings["case"]) == set(data.predictions["case"])
+    for sealed in (
+        lambda: room.coordinator.readings(KEY),
+        lambda: room.coordinator.reference_standard(KEY),
+        lambda: room.coordinator.predictions(KEY, SHA),
+        lambda: room.coordinator.record_export(KEY, "x", "b" * 64, 1),
+        lambda: room.ann.study_data(KEY),
+    ):
+        with pytest.raises((AccessError, NotFoundError)):
+            sealed()
+    room.coordinator.set_state(KEY, StudyState.CLOSED)
+    room.coordinator.study_data(KEY)
+    looks = room.coordinator.live_looks(KEY)
+    assert [(look.login, look.state, look.n_readings) for look in looks] == [
+        ("chief", "open", {"ann": 3, "ben": 1}),
+        ("chief", "closed", {"ann": 3, "ben": 1}),
+    ]
+    for state in (StudyState.LOCKED, StudyState.UNSEALED):
+        room.coordinator.set_state(KEY, state)
+    whole = room.coordinator.study_data(KEY)
+    assert (len(whole.cases), len(whole.assignments)) == (8, 12)
+    assert len(room.coordinator.live_looks(KEY)) == 2
 
 
 @pytest.mark.parametrize("kind", ScaleKind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -13,6 +14,7 @@ from core.errors import ConflictError, InputError, NotFoundError
 from core.protocol import THYROID_CLASSES, Arm, Design, GoingBack, Protocol, ReadingOrder, Scale
 from core.reading_order import READING_ORDER_ALGORITHM, reading_order
 from core.study import STATE_MOVES, Role, StudyState
+from db import CasePrediction
 from db.protocols import protocol_from_json, protocol_to_json
 from db.tables import ProtocolVersionRow
 from tests.db.conftest import STUDY, Clock, Room, make_cases, read_next
@@ -148,8 +150,12 @@ def test_cases_imported_after_a_reader_was_added_are_in_the_order(room: Room) ->
 def test_a_reader_reads_the_chosen_cohorts_arms_and_no_excluded_case(room: Room) -> None:
     cases = make_cases(4, start=30) + make_cases(3, cohort="external", start=40)
     cases[0] = replace(cases[0], exclusion_reason="motion")
-    room.coordinator.create_study("second", Protocol(title="T", design=Design.CROSSOVER))
+    sha256 = "ab" * 32
+    room.coordinator.register_model(sha256=sha256, name="net", architecture="a", path="x", metadata={})
+    room.coordinator.create_study("second", Protocol(title="T", design=Design.CROSSOVER, model_sha256=sha256))
     room.coordinator.import_cases("second", cases)
+    predictions = [CasePrediction(case.case, np.full(4, 0.25), 2.0, False, "cpu", "fp32") for case in cases[1:]]
+    room.coordinator.save_predictions("second", sha256, predictions)
     member = room.coordinator.add_reader("second", "ann", cohorts=["internal"])
     assert (member.n_presentations, member.arms, member.group) == (6, (Arm.UNAIDED, Arm.AIDED), 1)
     both = room.coordinator.add_reader("second", "ben")

@@ -1,0 +1,59 @@
+"""Open a study for good: the checklist is gone through, each warning has a reason, the study's key is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from core.errors import ConflictError, InputError
+from core.settings import get_settings
+from core.study import Study, StudyState
+from db import Repository
+from db.backup_schedule import BackupSchedule
+from db.records import CheckItem, CheckState
+
+
+def opening_checklist(repository: Repository, study_key: str) -> list[CheckItem]:
+    """The store's points (:mod:`db.repository.checklist`) and the backups of this installation."""
+    problem = BackupSchedule(get_settings()).problem(datetime.now(UTC))
+    backups = (
+        CheckItem("backups", "Backups are made by the clock", CheckState.OK)
+        if problem is None
+        else CheckItem("backups", "The store is without a fresh backup", CheckState.WARNING, problem)
+    )
+    return [*repository.opening_checklist(study_key), backups]
+
+
+def open_study(repository: Repository, study_key: str, *, typed_key: str, acknowledged: Mapping[str, str]) -> Study:
+    """Open a draft.
+
+    Parameters
+    ----------
+    study_key : str
+        The draft.
+    typed_key : str
+        What the person typed to confirm: the study's key.
+    acknowledged : mapping of str to str
+        By the key of a warning: why the study is opened all the same.
+
+    Raises
+    ------
+    InputError
+        If the typed key is another one.
+    ConflictError
+        If a point blocks, or a warning has no reason; it lists them.
+    """
+    items = opening_checklist(repository, study_key)
+    blocking = [item for item in items if item.state is CheckState.BLOCKING]
+    left = [item for item in items if item.state is CheckState.WARNING and not acknowledged.get(item.key, "").strip()]
+    if blocking or left:
+        lines = [f"  {item.state} {item.key}: {item.text}. {item.detail}".rstrip() for item in (*blocking, *left)]
+        fix = "mend what blocks" if blocking else "give each warning a reason: --acknowledge KEY=REASON"
+        raise ConflictError(f"Study '{study_key}' was not opened. Fix: {fix}.\n" + "\n".join(lines))
+    if typed_key.strip() != study_key:
+        raise InputError(
+            "opening is for good and is confirmed with the study's key", field="confirm", value=typed_key,
+            fix=f"type {study_key}",
+        )  # fmt: skip
+    reasons = {item.key: acknowledged[item.key] for item in items if item.state is CheckState.WARNING}
+    return repository.set_state(study_key, StudyState.OPEN, acknowledged=reasons)
