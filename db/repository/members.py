@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
-from statistics import median
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
 from core.protocol import Arm, Design, Protocol
-from core.study import LONGEST_REASON, Role, StudyState
+from core.study import LONGEST_REASON, Person, Role, StudyState
+from db.reading_counts import study_counts
 from db.records import Deviation, ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
 from db.repository.orders import make_order, next_group
 from db.repository.people import ReaderMarks
 from db.repository.study_roles import refuse_second_part
 from db.seals import seal_of_order
-from db.tables import CaseRow, CohortRow, DeviationRow, PersonRow, PresentationRow, ReadingRow, StudyMemberRow, StudyRow
+from db.tables import CohortRow, DeviationRow, PersonRow, PresentationRow, StudyMemberRow, StudyRow
 
 #: Dates of the protocol that a coordinator may set aside for one reader.
 DEVIATIONS = ("opens_on", "closes_on", "washout")
@@ -190,47 +188,35 @@ class MemberRepository(RepositoryBase):
         """How far each reader is, per cohort and arm; times are of first answers. Never says right or wrong."""
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
-            found = db_session.execute(
-                sa.select(PersonRow, CohortRow.name, PresentationRow.arm, PresentationRow.presentation_id)
-                .add_columns(ReadingRow.revision, ReadingRow.reading_seconds, ReadingRow.saved_at)
-                .select_from(PresentationRow)
-                .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
-                .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
-                .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
-                .outerjoin(ReadingRow, ReadingRow.presentation_id == PresentationRow.presentation_id)
-                .where(PresentationRow.study_id == row.study_id)
-            )
+            counts = study_counts(self.engine, db_session, row)
             marks = ReaderMarks(db_session, row)
-            people = {}
-            totals: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-            seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-            done: dict[tuple[str, str, str], int] = defaultdict(int)
-            last: dict[tuple[str, str, str], datetime] = {}
-            for person, cohort, arm, presentation_id, revision, taken, saved_at in found:
-                people[person.login] = person_of(person)
-                key = (person.login, cohort, arm)
-                totals[key].add(presentation_id)
-                if revision is None:
-                    continue
-                last[key] = max(saved_at, last.get(key, saved_at))
-                if revision == 1:
-                    done[key] += 1
-                    if taken is not None:
-                        seconds[key].append(taken)
+            people = readers_of(db_session, row)
+        parts = sorted(counts.n_total, key=lambda part: (people[part[0]].login, *part[1:]))
         return [
             ReaderProgress(
-                person=people[login],
-                cohort=cohort,
-                arm=Arm(arm),
-                n_done=done[login, cohort, arm],
-                n_total=len(totals[login, cohort, arm]),
-                last_saved_at=last.get((login, cohort, arm)),
-                median_reading_seconds=median(seconds[login, cohort, arm]) if seconds[login, cohort, arm] else None,
-                password_set=marks.password_set(people[login].person_id),
-                is_withdrawn=people[login].person_id in marks.withdrawn,
+                person=people[part[0]],
+                cohort=part[1],
+                arm=Arm(part[2]),
+                n_done=counts.parts[part].n_done,
+                n_total=counts.n_total[part],
+                last_saved_at=counts.parts[part].last_saved_at,
+                median_reading_seconds=counts.parts[part].median_seconds,
+                password_set=marks.password_set(part[0]),
+                is_withdrawn=part[0] in marks.withdrawn,
             )
-            for login, cohort, arm in sorted(totals)
+            for part in parts
         ]
+
+
+def readers_of(db_session: Session, study: StudyRow) -> dict[str, Person]:
+    """Everybody who takes part in a study or did, by id, in the order of their logins."""
+    rows = db_session.scalars(
+        sa.select(PersonRow)
+        .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)
+        .where(StudyMemberRow.study_id == study.study_id)
+        .order_by(PersonRow.login)
+    )
+    return {row.person_id: person_of(row) for row in rows}
 
 
 def chosen_cohorts(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from core.study import Person, Role, sitting_seconds
+from core.study import Person, Role
+from db.reading_counts import StudyCounts, study_counts
 from db.records import ReaderWatch
-from db.repository.access import RepositoryBase, allowed, person_of
-from db.tables import DeviationRow, PersonRow, PresentationRow, ReadingRow, SignInSessionRow
+from db.repository.access import RepositoryBase, allowed
+from db.repository.members import readers_of
+from db.tables import DeviationRow, SignInSessionRow
 
 
 class WatchRepository(RepositoryBase):
@@ -21,27 +22,8 @@ class WatchRepository(RepositoryBase):
         """Each reader's answers and times over all cohorts and arms, by login; first answers only."""
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
-            found = db_session.execute(
-                sa.select(PersonRow, PresentationRow.presentation_id, ReadingRow.saved_at, ReadingRow.reading_seconds)
-                .select_from(PresentationRow)
-                .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
-                .outerjoin(
-                    ReadingRow,
-                    (ReadingRow.presentation_id == PresentationRow.presentation_id) & (ReadingRow.revision == 1),
-                )
-                .where(PresentationRow.study_id == row.study_id)
-                .order_by(PersonRow.login, ReadingRow.saved_at)
-            )
-            people: dict[str, Person] = {}
-            totals: dict[str, int] = defaultdict(int)
-            saved: dict[str, list[datetime]] = defaultdict(list)
-            active: dict[str, float] = defaultdict(float)
-            for person, _, saved_at, seconds in found:
-                people.setdefault(person.person_id, person_of(person))
-                totals[person.person_id] += 1
-                if saved_at is not None:
-                    saved[person.person_id].append(saved_at)
-                    active[person.person_id] += seconds or 0.0
+            counts = study_counts(self.engine, db_session, row)
+            people = readers_of(db_session, row)
             deviations: dict[str, int] = dict(
                 db_session.execute(
                     sa.select(DeviationRow.person_id, sa.func.count())
@@ -57,16 +39,23 @@ class WatchRepository(RepositoryBase):
                 ).all()
             )
         return [
-            ReaderWatch(
-                person=person,
-                n_done=len(saved[key]),
-                n_total=totals[key],
-                active_seconds=active[key],
-                gross_seconds=sitting_seconds(saved[key]),
-                first_saved_at=saved[key][0] if saved[key] else None,
-                last_saved_at=saved[key][-1] if saved[key] else None,
-                last_seen_at=max([*saved[key][-1:], *([seen[key]] if key in seen else [])], default=None),
-                n_deviations=deviations.get(key, 0),
-            )
+            _watched(counts, person, seen.get(key), deviations.get(key, 0))
             for key, person in people.items()
+            if any(part[0] == key for part in counts.n_total)
         ]
+
+
+def _watched(counts: StudyCounts, person: Person, signed_in_at: datetime | None, n_deviations: int) -> ReaderWatch:
+    """One reader's row."""
+    clock = counts.clocks[person.person_id]
+    return ReaderWatch(
+        person=person,
+        n_done=len(clock.saved_at),
+        n_total=sum(n for part, n in counts.n_total.items() if part[0] == person.person_id),
+        active_seconds=clock.active_seconds,
+        gross_seconds=clock.gross_seconds,
+        first_saved_at=clock.saved_at[0] if clock.saved_at else None,
+        last_saved_at=clock.saved_at[-1] if clock.saved_at else None,
+        last_seen_at=max([*clock.saved_at[-1:], *([signed_in_at] if signed_in_at else [])], default=None),
+        n_deviations=n_deviations,
+    )
