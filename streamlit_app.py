@@ -19,7 +19,7 @@ from actions.uploads import remove_left_uploads
 from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
-from pages.door import addresses, invitation, password, readiness, reading, sign_in
+from pages.door import addresses, invitation, openid, password, readiness, reading, sign_in
 from pages.door.screen_failure import show_failure
 from pages.door.security import RESERVED, SecurityMiddleware
 from pages.screens import SCREENS
@@ -53,7 +53,14 @@ except ReadingRoomError as error:
 
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
-    routes=[*sign_in.routes(), *password.routes(), *invitation.routes(), *readiness.routes(), *reading.routes()],
+    routes=[
+        *sign_in.routes(),
+        *password.routes(),
+        *invitation.routes(),
+        *openid.routes(),
+        *readiness.routes(),
+        *reading.routes(),
+    ],
     middleware=[
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(get_settings().trusted_proxies)),
         Middleware(SecurityMiddleware),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -85,6 +85,26 @@ class Settings(BaseSettings):
     image_url: str = Field(
         "", repr=False, description="folder or bucket of the images that `images move` took out of the database"
     )
+
+    oidc_issuer: str = Field("", description="address of an identity provider (OpenID Connect); empty means none")
+    oidc_client_id: str = Field("", validate_default=True, description="name of this app at the identity provider")
+    oidc_client_secret: SecretStr | None = Field(None, description="secret of this app at the identity provider")
+    oidc_name: str = Field("your institution", description="the identity provider's name on the sign-in page")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, text: str) -> str:
+        safe = r"https://[^\s/?#]+[^\s?#]*|http://(localhost|127\.0\.0\.1)(:[0-9]+)?(/[^\s?#]*)?"
+        if text and not re.fullmatch(safe, text):
+            raise ValueError("must be an https:// address without ? and #, as the provider calls itself")
+        return text
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _client(cls, text: str, info: ValidationInfo) -> str:
+        if not text and info.data.get("oidc_issuer"):
+            raise ValueError("must be set where READING_ROOM_OIDC_ISSUER is: the name of this app at the provider")
+        return text
 
     @field_validator("data_dir", "backup_folder", "database_url", "reader_database_url")
     @classmethod

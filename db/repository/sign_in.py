@@ -94,9 +94,7 @@ class SignInRepository(RepositoryBase):
                 # What is typed as an unknown login may be a password: it stands nowhere.
                 self._audit(db_session, "sign-in.failed", login=login if row else None, ip=ip)
             raise AccessError(_REFUSED)
-        token = secrets.token_urlsafe(32)
         newer_hash = self._passwords.hash(password) if self._passwords.needs_new_hash(row.password_hash) else None
-        now = self._clock()
         with self._writing() as db_session:
             stored = db_session.get_one(PersonRow, row.person_id)
             if stored.password_hash != row.password_hash or not stored.is_active:
@@ -104,19 +102,37 @@ class SignInRepository(RepositoryBase):
             if newer_hash is not None:
                 stored.password_hash = newer_hash
             self._forgive(db_session, counted)
-            db_session.execute(sa.delete(SignInSessionRow).where(SignInSessionRow.expires_at < now - timedelta(days=7)))
-            db_session.add(
-                SignInSessionRow(
-                    token_sha256=token_hash(token),
-                    person_id=row.person_id,
-                    ip=ip,
-                    created_at=now,
-                    expires_at=now + timedelta(hours=self._session_hours),
-                    revoked_at=None,
-                )
-            )
-            self._audit_all(db_session, [Deed(login, "sign-in", None, {"ip": ip})])
-        return token
+            return self._begin(db_session, stored, ip)
+
+    @allowed()
+    def sign_in_by_provider(self, issuer: str, email: str, ip: str) -> str:
+        """Sign in the person whom an identity provider has just vouched for.
+
+        The caller has checked that: nothing here looks at a password.
+
+        Parameters
+        ----------
+        issuer : str
+            The provider; stands in the trail.
+        email : str
+            An address that the provider calls verified.
+        ip : str
+            As in :meth:`authenticate`.
+
+        Raises
+        ------
+        AccessError
+            If nobody has this address, or the person is inactive; nobody is made an account.
+        """
+        email, ip = storable(email.strip().casefold())[:200], storable(ip)[:100]
+        with self._writing() as db_session:
+            row = db_session.scalars(
+                sa.select(PersonRow).where(PersonRow.email == email, PersonRow.is_active == sa.true())
+            ).first()
+            if row is not None:
+                return self._begin(db_session, row, ip, issuer=issuer)
+            self._audit(db_session, "sign-in.failed", login=None, ip=ip, issuer=issuer)
+        raise AccessError("Nobody here has this address. Ask the coordinator of your study to enter it.")
 
     @allowed()
     def has_accounts(self) -> bool:
@@ -144,6 +160,23 @@ class SignInRepository(RepositoryBase):
             if ended is not None:
                 login = db_session.get_one(PersonRow, ended).login
                 self._audit_all(db_session, [Deed(login, "sign-out")])
+
+    def _begin(self, db_session: Session, person: PersonRow, ip: str, **detail: str) -> str:
+        """Store a new sign-in; give its token."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        db_session.execute(sa.delete(SignInSessionRow).where(SignInSessionRow.expires_at < now - timedelta(days=7)))
+        db_session.add(
+            SignInSessionRow(
+                token_sha256=token_hash(token),
+                person_id=person.person_id,
+                ip=ip,
+                created_at=now,
+                expires_at=now + timedelta(hours=self._session_hours),
+                revoked_at=None,
+            )
+        )
+        self._audit_all(db_session, [Deed(person.login, "sign-in", None, {"ip": ip, **detail})])
+        return token
 
     def _count_attempts(self, db_session: Session, login: str, ip: str) -> list[tuple[str, str]]:
         """Count an attempt under every limit that holds for it; give the keys that were counted."""

@@ -53,6 +53,8 @@ SIGN_OUT_PATH = "/sign-out"
 PASSWORD_PATH = "/password"  # noqa: S105  # a path
 #: Where an invited person, who has no account yet, makes one.
 INVITATION_PATH = "/invitation"
+#: The way to an identity provider and back, where one is configured.
+OPENID_PATH = "/sign-in/openid"
 #: The start page by its name; Streamlit knows it as "/" only and would put "Page not found" over it.
 START_PATH = "/home"
 #: Whether this process can serve readers now; for a load balancer. ``/_stcore/health`` says only that it lives.
@@ -61,7 +63,7 @@ READY_PATH = "/ready"
 #: Open to everybody, under any host name.
 FREE_PATHS = frozenset({"/_stcore/health", READY_PATH, "/favicon.png"})
 #: Open to everybody; nothing below these depends on a study.
-PUBLIC_PATHS = FREE_PATHS | {SIGN_IN_PATH, SIGN_OUT_PATH, INVITATION_PATH}
+PUBLIC_PATHS = FREE_PATHS | {SIGN_IN_PATH, SIGN_OUT_PATH, INVITATION_PATH, OPENID_PATH, f"{OPENID_PATH}/callback"}
 PUBLIC_PREFIXES = ("/static/",)
 _RESULTS = frozenset({Role.COORDINATOR, Role.STATISTICIAN, Role.ADMINISTRATOR})
 _CONDUCT = frozenset({Role.COORDINATOR})

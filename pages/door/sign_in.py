@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from functools import lru_cache
+from html import escape
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -17,7 +19,7 @@ from core.settings import get_settings
 from pages.door.addresses import address, base_path, is_from_own_page
 from pages.door.forms import FORM_COOKIE, field, forget_cookie, form_page, hidden, is_own_form, posted, set_cookie
 from pages.door.plain_page import plain_page
-from pages.door.security import INVITATION_PATH, SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
+from pages.door.security import INVITATION_PATH, OPENID_PATH, SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository
 
 _log = logging.getLogger("reading_room")
@@ -116,6 +118,11 @@ async def _leave(request: Request) -> Response:
     return response
 
 
+def refused_sign_in(request: Request, problem: str, *, status: int) -> HTMLResponse:
+    """The form again, and why another way in did not lead in."""
+    return _form_page(request, target=address("/"), problem=problem, status=status)
+
+
 def _form_page(
     request: Request,
     *,
@@ -138,7 +145,17 @@ def _form_page(
         fields=fields,
         problem=problem,
         status=status,
+        after="" if is_leaving else _other_way(target),
     )
+
+
+def _other_way(target: str) -> str:
+    """Link to the identity provider as HTML; nothing where none is configured."""
+    settings = get_settings()
+    if not settings.oidc_issuer:
+        return ""
+    link = escape(f"{address(OPENID_PATH)}?next={quote(target, safe='')}")
+    return f'<p class="other"><a href="{link}">Sign in with {escape(settings.oidc_name)}</a></p>'
 
 
 @lru_cache(maxsize=1)
