@@ -147,8 +147,8 @@ def pack_frame(
         If the pixels are not an array that the panel shows.
     """
     header = {
-        **_study_header(study),
         **_case_header(case.presentation, study.protocol, case.revision, case.previous),
+        **_study_header(study),
         "done": case.n_done,
         "can_correct": case.can_correct,
         "ahead": [_case_header(presentation, study.protocol) for presentation in case.ahead],
