@@ -42,6 +42,14 @@ class Compared(StrEnum):
     PANEL = "panel"  # a model with a panel of readers
 
 
+Components = OrComponents | PanelComponents
+#: What a comparison is planned from.
+COMPONENTS_OF: dict[Compared, type[OrComponents] | type[PanelComponents]] = {
+    Compared.ARMS: OrComponents,
+    Compared.PANEL: PanelComponents,
+}
+
+
 @dataclass(frozen=True)
 class StudyPlan:
     """Power of every design, and the fewest cases for each number of readers."""
@@ -121,7 +129,7 @@ def typed_components(compared: Compared, given: Sequence[str], n_cases: int) -> 
     InputError
         For a name that is unknown, absent or given twice, or a value that is no number.
     """
-    kind = _kind(compared)
+    kind = COMPONENTS_OF[compared]
     wanted = [part.name for part in fields(kind) if part.name != "n_cases"]
     values: dict[str, float] = {}
     for text in given:
@@ -203,18 +211,40 @@ def pilot_components(
     NotFoundError
         If the pilot has no such comparison, or several; the message names them.
     """
-    kind = _kind(compared)
-    (of_cohort, of_class, one, other), row = _comparison(
-        analyse_file(file, None, options).analysis,
-        "arms" if compared is Compared.ARMS else "model_vs_panel",
-        figure,
-        (cohort, class_key, first, second),
-        file,
-    )
+    analysis = analyse_file(file, None, options).analysis
+    chosen = (cohort, class_key, first, second)
+    return analysis_components(compared, analysis, str(file), figure=figure, chosen=chosen)
+
+
+def analysis_components(
+    compared: Compared,
+    analysis: StudyAnalysis,
+    pilot: str,
+    *,
+    figure: str = "auc",
+    chosen: tuple[str, str, str, str] = ("", "", "", ""),
+) -> tuple[OrComponents | PanelComponents, tuple[str, ...]]:
+    """Components of a study that was analysed; and what to say about it.
+
+    Parameters
+    ----------
+    pilot : str
+        What errors call the study.
+    chosen : tuple of str
+        Cohort, class, model (or first arm), arm of the panel (or second arm); "" where there is one only.
+
+    Raises
+    ------
+    NotFoundError
+        If the study has no such comparison, or several; the message names them.
+    """
+    kind = COMPONENTS_OF[compared]
+    wanted = "arms" if compared is Compared.ARMS else "model_vs_panel"
+    (of_cohort, of_class, one, other), row = _comparison(analysis, wanted, figure, chosen, pilot)
     given = {_OF_PILOT[name]: value for name, value in row.components.items() if name in _OF_PILOT}
     names = [part.name for part in fields(kind) if part.name != "n_cases"]
     if any(name not in given for name in names):
-        raise NotFoundError(f"{file} does not give all variance components. Fix: a pilot needs two readers or more.")
+        raise NotFoundError(f"{pilot} does not give all variance components. Fix: a pilot needs two readers or more.")
     value = None if row.test.difference is None else row.test.difference.value
     own = "undefined" if value is None else f"{value:+.3f}"
     notes = (
@@ -226,7 +256,7 @@ def pilot_components(
 
 
 def _comparison(
-    analysis: StudyAnalysis, wanted: str, figure: str, chosen: tuple[str, str, str, str], file: Path
+    analysis: StudyAnalysis, wanted: str, figure: str, chosen: tuple[str, str, str, str], file: str
 ) -> tuple[tuple[str, str, str, str], MrmcResult]:
     """The one comparison of the pilot that was asked for; averages over classes before single classes."""
     found: dict[tuple[str, str, str, str], MrmcResult] = {}
@@ -258,7 +288,3 @@ def _comparison(
         else "use a file with two arms, or with a model."
     )
     raise NotFoundError(f"{file} {problem}{f': {what}' if what else ''}. Fix: {fix}")
-
-
-def _kind(compared: Compared) -> type[OrComponents] | type[PanelComponents]:
-    return OrComponents if compared is Compared.ARMS else PanelComponents

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.study import Role
-from pages import audit, explain, home, import_cases, model, new_study, people, read, results, set_up, study
+from pages import audit, explain, home, import_cases, model, new_study, people, planning, read, results, set_up, study
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("Results", ":material/monitoring:", "results", results.render, _ANALYSTS),
     Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _ANALYSTS),
     Screen("People", ":material/badge:", "people", people.render, _KEEPERS),
+    Screen("Planning", ":material/calculate:", "planning", planning.render, _ANALYSTS),
     Screen("Audit", ":material/history:", "audit", audit.render, _KEEPERS),
 )
 
