@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from html import escape
 from typing import Any
 
 import pandas as pd
@@ -141,9 +140,7 @@ def _papers(compared: Compared) -> Components:
 def _wanted() -> dict[str, Any] | None:
     """Difference, margin, power and the designs to try."""
     st.divider()
-    difference = st.number_input(
-        "True difference (0.05 is 5 points)", value=0.05, step=0.01, format="%.3f"
-    )
+    difference = st.number_input("True difference (0.05 is 5 points)", value=0.05, step=0.01, format="%.3f")
     is_margin = st.toggle("Plan for non-inferiority")
     margin = st.number_input("Margin", min_value=0.001, value=0.05, step=0.01, format="%.3f") if is_margin else None
     power = st.slider("Wanted power", 0.5, 0.99, 0.8)
@@ -208,8 +205,6 @@ def _draw(plan: StudyPlan, wanted: float) -> None:
 def _store(repository: Repository, plan: StudyPlan) -> None:
     """Keep the run in the protocol of a study that is not open yet."""
     drafts = [study for study in repository.studies(Role.COORDINATOR) if study.state is StudyState.DRAFT]
-        [study for study in repository.studies(Role.COORDINATOR) if study.state is StudyState.DRAFT] if is_mine else []
-    )
     if not drafts:
         st.caption("A study in draft can keep this run in its protocol as the reason of its size; there is none.")
         return

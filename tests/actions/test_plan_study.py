@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actions.plan_study import Compared, pilot_components, plan_study, published_components, typed_components
+from actions.plan_study import (
+    Compared,
+    analysis_components,
+    pilot_components,
+    plan_study,
+    published_components,
+    typed_components,
+)
 from core.errors import InputError, NotFoundError, StatisticsInputError
+from core.report.file_analysis import analyse_file
 from core.report.file_options import FileOptions
 from core.statistics.mrmc import compare_arms, compare_model_with_readers
 from core.statistics.panel_planning import PanelComponents, panel_power
@@ -113,3 +121,26 @@ def test_a_share_of_positive_cases_is_never_cut_in_silence(share: float) -> None
             Compared.PANEL, auc=0.8, positive_share=share, reader_sd=0.03,
             correlations={"r_model": 0.4, "r_readers": 0.4},
         )  # fmt: skip
+
+
+def test_a_study_that_was_analysed_gives_the_components_of_its_file(pilot) -> None:
+    path, *_ = pilot
+    options = FileOptions(positive="yes")
+    for compared in Compared:
+        arm = "aided" if compared is Compared.PANEL else ""
+        wanted, notes = pilot_components(compared, path, options, second=arm)
+        analysis = analyse_file(path, None, options).analysis
+        found, said = analysis_components(compared, analysis, "the pilot", chosen=("", "", "", arm))
+        assert (found, said) == (wanted, notes)
+    with pytest.raises(NotFoundError, match="the pilot has no figure 'x'"):
+        analysis_components(Compared.ARMS, analyse_file(path, None, options).analysis, "the pilot", figure="x")
+
+
+def test_a_run_is_kept_whole_in_the_protocol_of_a_draft(tmp_path: Path) -> None:
+    from core.protocol import Planned, Protocol
+    from core.protocol_file import read_protocol, write_protocol
+
+    components = typed_components(Compared.PANEL, ["reader=0.0008", "error=0.001", "cov2=0.0004"], 100)
+    run = plan_study(Compared.PANEL, components, readers=[3, 10], cases=[100, 500], difference=0.05).to_dict()
+    kept = read_protocol(write_protocol(Protocol(title="T", planned=Planned(power_run=run))))
+    assert kept.planned.power_run == run
