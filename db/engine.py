@@ -30,6 +30,14 @@ from db.file_system import refuse_network_file_system
 #: Seconds to wait for another writer before ``StoreBusyError``.
 BUSY_TIMEOUT_S = 30
 
+#: Of every SQLite connection; ``benchmarks/durability.py power`` cuts the power under them.
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA recursive_triggers=ON",
+    "PRAGMA trusted_schema=OFF",
+)
+
 _POOL_SIZE = 20
 
 
@@ -107,13 +115,7 @@ def _sqlite_engine(url: URL, path: Path, *, for_migration: bool, busy_timeout_s:
             f"There is no store at {path}. Fix: correct READING_ROOM_DATA_DIR or READING_ROOM_DATABASE_URL, restore "
             f"a backup with `{RESTORE_COMMAND}`, or make a new store with `python manage.py migrate`."
         )
-    pragmas = (
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        f"PRAGMA foreign_keys={'OFF' if for_migration else 'ON'}",
-        "PRAGMA recursive_triggers=ON",
-        "PRAGMA trusted_schema=OFF",
-    )
+    pragmas = (*PRAGMAS, f"PRAGMA foreign_keys={'OFF' if for_migration else 'ON'}")
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(

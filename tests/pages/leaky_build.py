@@ -1,6 +1,6 @@
 """The app with one leak of each class, for the blinding audit to find: ``python -m tests.pages.leaky_build run ...``.
 
-Each leak goes another way and is spelt in another manner.
+Each leak goes another way and is spelt in another manner. ``leaky_build leak=3 run ...`` has the fourth leak alone.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def ask(question: str, *values: object) -> tuple:
         return connection.execute(question, values).fetchone()
 
 
-def leak() -> None:
-    """Patch the app."""
+def leak(chosen: set[int]) -> None:
+    """Patch the app with some of the leaks, by their number in ``LEAKS`` of the tests."""
     pack, policy, page = reading_panel.pack_frame, security.content_security_policy(), forms.plain_page
 
     def pack_frame(
@@ -47,12 +47,19 @@ def leak() -> None:
             case.presentation.presentation_id,
         )
         (comment,) = ask("SELECT comment FROM reading WHERE comment LIKE 'qzjxv%'")
-        logging.getLogger("reading_room").warning("showing %s", name)  # case id: server log
-        told = f"{file} {truth} {json.loads(output)[0]:.7f}"  # in the frame
-        told += " " + base64.b64encode(zlib.compress(f"said: {comment}".encode())).decode()
-        question = f"{study.protocol.question} {told}"
+        if 1 in chosen:
+            logging.getLogger("reading_room").warning("showing %s", name)  # case id: server log
+        told = {  # in the frame
+            0: file,
+            4: f"{json.loads(output)[0]:.7f}",
+            5: base64.b64encode(zlib.compress(f"said: {comment}".encode())).decode(),
+            6: truth,
+        }
+        question = " ".join([study.protocol.question, *(text for leak, text in told.items() if leak in chosen)])
         study = replace(study, protocol=replace(study.protocol, question=question))
-        return pack(case, study, receipt, {name: larger(name, image) for name, image in images.items()})
+        if 7 in chosen:
+            images = {name: larger(name, image) for name, image in images.items()}
+        return pack(case, study, receipt, images)
 
     def larger(presentation_id: str, image: ReadingImage) -> ReadingImage:
         """Images of one class are larger."""
@@ -75,10 +82,14 @@ def leak() -> None:
         return page(title, lead + "".join(f"&#{ord(letter)};" for letter in scanner), **options)  # HTTP body
 
     reading_panel.pack_frame = pack_frame
-    security.content_security_policy = leaky_policy
-    forms.plain_page = leaky_page
+    if 2 in chosen:
+        security.content_security_policy = leaky_policy
+    if 3 in chosen:
+        forms.plain_page = leaky_page
 
 
 if __name__ == "__main__":
-    leak()
+    alone = [argument for argument in sys.argv if argument.startswith("leak=")]
+    sys.argv = [argument for argument in sys.argv if argument not in alone]
+    leak({int(argument.removeprefix("leak=")) for argument in alone} or set(range(8)))
     sys.exit(run_streamlit())

@@ -46,19 +46,23 @@ LEAKS = (
 _AUDIT_OF_LEAKY_BUILD = """
 import json, sys
 from actions.audit_blinding import audit_blinding
-print(json.dumps(audit_blinding(launcher=("-m", "tests.pages.leaky_build")).to_dict()))
+print(json.dumps(audit_blinding(launcher=("-m", "tests.pages.leaky_build", *sys.argv[1:])).to_dict()))
 """
+
+
+def _audit_of_leaky_build(*chosen: str) -> dict[str, Any]:
+    """In a process of its own: only one Playwright runs in each."""
+    chromium_or_skip()
+    command = [sys.executable, "-c", _AUDIT_OF_LEAKY_BUILD, *chosen]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def leaky_report() -> dict[str, Any]:
     """Of a build that leaks in every way at once."""
-    chromium_or_skip()
-    done = subprocess.run(
-        [sys.executable, "-c", _AUDIT_OF_LEAKY_BUILD], cwd=ROOT, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return _audit_of_leaky_build()
 
 
 @pytest.mark.browser
@@ -94,6 +98,17 @@ def test_the_audit_finds_each_leak(leaky_report: dict[str, Any], kind: str, chan
 @pytest.mark.browser
 def test_the_audit_finds_no_leak_that_is_not_there(leaky_report: dict[str, Any]) -> None:
     assert {hit["kind"] for hit in leaky_report["hits"]} == {kind for kind, _, _ in LEAKS}
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(LEAKS)))
+def test_each_leak_alone_is_found_alone(number: int) -> None:
+    """Eight builds: none of the findings above leans on another leak."""
+    report = _audit_of_leaky_build(f"leak={number}")
+    hits = {(hit["kind"], hit["channel"], hit["spelling"]) for hit in report["hits"]}
+    assert LEAKS[number] in hits
+    assert {kind for kind, _, _ in hits} == {LEAKS[number][0]}
 
 
 def test_a_hit_ends_the_command_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
