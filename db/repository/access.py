@@ -114,6 +114,8 @@ def allowed(
             acting._asked, acting._may_be_before_change = asked, before_change
             if asked == {Role.READER} and not reveals and self._reader_engine is not None:
                 acting.engine = self._reader_engine
+                if acting._moment_engine is not acting.engine:
+                    acting._moment = None  # begun on the program's connection
             return method(acting, *args, **kwargs)
 
         guarded.allowed_roles = asked  # type: ignore[attr-defined]  # read by the test of the role matrix
@@ -182,6 +184,7 @@ class RepositoryBase:
         self._asked: frozenset[Role] = frozenset()
         self._may_be_before_change = False
         self._moment: Session | None = None
+        self._moment_engine: Engine | None = None
 
     @contextmanager
     def one_moment(self) -> Iterator[Self]:
@@ -189,9 +192,12 @@ class RepositoryBase:
 
         The sign-in is looked at once. What is written meanwhile is not seen; a write has its own transaction as always.
         """
-        with self._reading() as db_session:
+        asking = copy.copy(self)
+        if self._reader_engine is not None and self._me.roles == {Role.READER}:
+            asking.engine = self._reader_engine
+        with asking._reading() as db_session:
             acting = copy.copy(self)
-            acting._moment = db_session
+            acting._moment, acting._moment_engine = db_session, asking.engine
             yield acting
 
     @contextmanager
