@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from core.study import Role
+from core.errors import StatisticsInputError
+from core.study import Role, Study
 from db import Repository
 from pages.views import (
     agreement,
@@ -55,20 +56,45 @@ def render(repository: Repository) -> None:
     st.html(_STYLE)
     with st.container(horizontal=True, vertical_alignment="center"):
         study = pick_study(repository)
-        if study is None or is_sealed(study):
+        if study is None or is_sealed(study, may_be_live=True):
             return
-        results = load_results(repository, study)
+        if study.is_live:
+            _tell_live(repository, study)
+        try:
+            results = load_results(repository, study)
+        except StatisticsInputError:
+            st.info("No case has a reading yet.")
+            return
         cohorts = [each.cohort for each in results.analysis.cohorts if each.participants]
         if not cohorts:
             st.info("No case has a reading or a prediction yet.")
             return
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
-    view = choose_from_address("view", "View", [*VIEWS, EXPORT], "Overview")
+    view = choose_from_address("view", "View", [*VIEWS, *(() if study.is_live else (EXPORT,))], "Overview")
     if view == EXPORT:
         export.draw(repository, study, results)
         return
     tables = {name: _of_cohort(table, cohort) for name, table in results.tables.items()}
     VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables))
+
+
+def _tell_live(repository: Repository, study: Study) -> None:
+    """Readers are still reading: say that this look is on record, and offer to follow them."""
+    n = len(repository.live_looks(study.key)) + 1
+    st.badge(
+        f"live: look number {n} of the audit trail; the report says so", icon=":material/visibility:", color="orange"
+    )
+    if not st.toggle("Follow, a look every 15 seconds", key=f"follow {study.key}"):
+        return
+    drawn: list[bool] = []
+
+    @st.fragment(run_every="15s")
+    def follow() -> None:
+        if drawn:
+            st.rerun()
+        drawn.append(True)
+
+    follow()
 
 
 def _of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:

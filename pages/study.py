@@ -11,7 +11,7 @@ from db import Repository
 from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_card import show_preparation
-from pages.widgets.study_state import show_state
+from pages.widgets.study_state import show_checklist, show_state
 from pages.widgets.study_steps import study_steps
 from pages.widgets.watching import show_progress
 
@@ -31,6 +31,7 @@ def render(repository: Repository) -> None:
         if study.state is StudyState.DRAFT:
             st.subheader("Before reading")
             show_preparation(repository, study)
+            show_checklist(repository, study)
         else:
             show_progress(repository, study)
     with right:
@@ -57,19 +58,25 @@ def _readers(repository: Repository, study: Study) -> None:
     taken = {member.person.login for member in members}
     free = [p for p in repository.people() if p.role is Role.READER and p.login not in taken and not p.is_simulated]
     with st.expander("Add a reader", icon=":material/person_add:", expanded=study.state is StudyState.DRAFT):
-        _add_reader(repository, study, free)
+        _add_reader(repository, study, free, len(members))
 
 
-def _add_reader(repository: Repository, study: Study, free: list[Person]) -> None:
+def _add_reader(repository: Repository, study: Study, free: list[Person], n_members: int) -> None:
     """Somebody who has an account, or somebody new; nothing is made before everything is right."""
     how = st.segmented_control("Who?", ["Has an account", "New account"], required=True,
                                default="Has an account" if free else "New account")  # fmt: skip
     cohorts = repository.cohorts(study.key)
     with st.form(f"add reader {study.key} {how}", border=False):
         person, login, name = None, "", ""
+        # With each reader who was added the fields are new.
+        fresh = f"{study.key} {n_members}"
         if how == "New account":
-            login = st.text_input("Login", help="small letters and digits; a password is drawn and shown once")
-            name = st.text_input("Name", help="on dashboards and in exports; the login if left out")
+            login = st.text_input(
+                "Login", key=f"login {fresh}", help="small letters and digits; a password is drawn and shown once"
+            )
+            name = st.text_input(
+                "Name", key=f"name {fresh}", help="on dashboards and in exports; the login if left out"
+            )
         else:
             person = st.selectbox("Reader", free, format_func=lambda p: f"{p.display_name} · {p.login}", index=None)
         read = study.protocol.cohorts or [c for c in cohorts if c not in ("training", study.protocol.training_cohort)]

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.protocol import Protocol
+from actions.uploads import Upload, laid_out
+from core.imaging import load_image
+from core.protocol import Arm, Protocol
 from core.protocol_file import write_protocol
 from core.study import Presentation, Study
-from db.records import ReadingImage, ReadingView
-from pages.widgets.reading_panel import PanelCase, PanelReceipt, ReceiptState, reading_panel
+from db.records import ModelAnswer, ReadingImage, ReadingView
+from pages.widgets.guard import refusals_shown
+from pages.widgets.reading_panel import PanelCase, PanelModel, PanelReceipt, ReceiptState, reading_panel
 
 _RECEIPT = "preview_receipt"
 
@@ -28,14 +31,59 @@ _STYLE = """<style>
 
 def preview(study: Study, protocol: Protocol) -> None:
     """The real panel with a protocol that may not be stored yet; another protocol begins the case anew."""
-    name = f"preview {hashlib.sha256(write_protocol(protocol).encode()).hexdigest()[:12]}"
-    case = PanelCase(Presentation(name, protocol.arms[0], 1, 20), 0)
-    images = {name: ReadingImage((ReadingView(neutral_picture(), "counts"),))}
-    receipt = st.session_state.pop(_RECEIPT, None)
     st.html(_STYLE)
-    with st.container(key="reading_preview"), st.container(key="reading_preview_window"):
+    room = st.container()
+    sent = st.file_uploader(
+        "Preview with a picture of yours", type=["png", "jpg", "jpeg", "dcm"], key=f"preview picture {study.key}",
+        help="JPEG, PNG or DICOM; it is shown here and kept nowhere",
+    )  # fmt: skip
+    view = ReadingView(neutral_picture(), "counts")
+    if sent is not None:
+        with refusals_shown():
+            view = _view_of(sent)
+    arms = protocol.arms
+    is_aided = arms == (Arm.AIDED,) or (
+        Arm.AIDED in arms and room.toggle("Show it with the model", key=f"preview aided {study.key}")
+    )
+    shown = hashlib.sha256(write_protocol(protocol).encode() + view.pixels.tobytes()).hexdigest()
+    name = f"preview {shown[:12]}"
+    arm = Arm.AIDED if is_aided else Arm.UNAIDED
+    name += f" {arm}"
+    case = PanelCase(Presentation(name, arm, 1, 20), 0, model=_made_up_model(protocol, view) if is_aided else None)
+    images = {name: ReadingImage((view,))}
+    receipt = st.session_state.pop(_RECEIPT, None)
+    with room, st.container(key="reading_preview"), st.container(key="reading_preview_window"):
         reading_panel(case, replace(study, protocol=protocol), receipt, images, _on_message)
-    st.caption("This is the real screen on a drawn picture. What you answer here is not stored anywhere.")
+    room.caption("This is the real screen. What you answer here is not stored anywhere.")
+
+
+def _made_up_model(protocol: Protocol, view: ReadingView) -> PanelModel:
+    """An answer of no model, in the form that the protocol shows."""
+    n, shown = len(protocol.classes), protocol.model_shown
+    rest = [0.2 * 0.5**place for place in range(n - 1)]
+    probabilities = (1 - sum(rest), *rest)
+    maps = np.zeros((n, 8, 8), np.float16)
+    maps[0, 2:4, 1:4] = 1.0
+    answer = ModelAnswer(
+        name=shown.name,
+        class_key=protocol.class_keys[0],
+        probabilities=probabilities if shown.has_probabilities else None,
+        class_maps=maps if shown.has_class_map else None,
+    )
+    return PanelModel.of(answer, 0, view)
+
+
+def _view_of(sent: Upload) -> ReadingView:
+    """A picture that was sent, read as at import.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be taken.
+    """
+    with laid_out([sent]) as (path,):
+        image = load_image(path)
+    return ReadingView(image.pixels, "counts" if image.file_format == "DICOM" else "grey")
 
 
 def neutral_picture() -> np.ndarray:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from actions.open_study import open_study, opening_checklist
+from actions.seal_record import seal_record_html
 from core.study import STATE_MOVES, Study, StudyState
 from db import Repository
+from db.records import CheckState
 from pages.widgets.guard import refusals_shown, while_signed_in
 
 _MOVES = {
@@ -43,6 +46,12 @@ def show_state(repository: Repository, study: Study) -> None:
     """Where the study stands, and a button for each place where it may go."""
     st.subheader(f"State: {study.state}")
     moves = STATE_MOVES[study.state]
+    if study.state is not StudyState.DRAFT:
+        st.download_button(
+            "Seal record", seal_record_html(repository.seal_record(study.key)), f"{study.key}-seal-record.html",
+            "text/html", on_click="ignore", icon=":material/verified:",
+            help="what was committed to at the opening, to be deposited outside of this institution's hands",
+        )  # fmt: skip
     if not moves:
         st.caption("Readings are final. Results are on the Results screen.")
     with st.container(horizontal=True):
@@ -55,8 +64,60 @@ def show_state(repository: Repository, study: Study) -> None:
 def _dialog(repository: Repository, study: Study, move: StudyState) -> None:
     """Ask once."""
     label, icon, _, _ = _MOVES[str(study.state), str(move)]
-    asked = st.dialog(f"{label}?", icon=icon)(while_signed_in(_ask))
-    asked(repository, study, move)
+    if study.state is StudyState.DRAFT:
+        st.dialog(f"{label}?", icon=icon, width="medium")(while_signed_in(_ask_to_open))(repository, study)
+    else:
+        st.dialog(f"{label}?", icon=icon)(while_signed_in(_ask))(repository, study, move)
+
+
+def _ask_to_open(repository: Repository, study: Study) -> None:
+    """The checklist, a reason for each of its warnings, and the key: then the study is opened for good."""
+    _, _, deed, words = _MOVES["draft", "open"]
+    st.markdown(f"**{study.protocol.title}** `{study.key}`")
+    st.write(words)
+    items = opening_checklist(repository, study.key)
+    blocking = [item for item in items if item.state is CheckState.BLOCKING]
+    for item in blocking:
+        st.error(f"{item.text}. {item.detail}", icon=":material/block:")
+    if blocking:
+        st.write("This blocks the opening. Mend it, then open.")
+        return
+    reasons = {}
+    for item in items:
+        if item.state is CheckState.WARNING:
+            st.markdown(f":orange[:material/warning:] **{item.text}** {item.detail}")
+            reasons[item.key] = st.text_input(f"Why it is opened all the same: {item.key}", key=f"why {item.key}")
+    n_right = sum(item.state is CheckState.OK for item in items)
+    st.caption(f"{n_right} points of the checklist are right. Reasons stand in the audit trail and in the report.")
+    typed = st.text_input(f"Type the key of the study, {study.key}, to go on")
+    if st.button(deed, type="primary"):
+        lacking = [key for key, reason in reasons.items() if not reason.strip()]
+        if lacking:
+            st.error(f"A reason is missing for: {', '.join(lacking)}.")
+        elif typed.strip() != study.key:
+            st.error(f"This is not the key of the study: {study.key}.")
+        else:
+            with refusals_shown():
+                open_study(repository, study.key, typed_key=typed, acknowledged=reasons)
+                st.rerun()
+
+
+def show_checklist(repository: Repository, study: Study) -> None:
+    """What must be right before the study is opened."""
+    marks = {
+        CheckState.OK: ":green[:material/check_circle:]",
+        CheckState.WARNING: ":orange[:material/warning:]",
+        CheckState.BLOCKING: ":red[:material/block:]",
+    }
+    items = opening_checklist(repository, study.key)
+    n_open = sum(item.state is not CheckState.OK for item in items)
+    with st.expander(
+        f"Checklist: {n_open} of {len(items)} points are open", icon=":material/checklist:", expanded=True
+    ):
+        for item in sorted(items, key=lambda each: list(marks).index(each.state), reverse=True):
+            detail = f" :gray[{item.detail}]" if item.detail else ""
+            st.markdown(f"{marks[item.state]} {item.text}.{detail}")
+        st.caption("A red point blocks the opening; an orange one needs a reason, which stands in the audit trail.")
 
 
 def _ask(repository: Repository, study: Study, move: StudyState) -> None:
@@ -64,10 +125,11 @@ def _ask(repository: Repository, study: Study, move: StudyState) -> None:
     _, _, deed, words = _MOVES[str(study.state), str(move)]
     st.markdown(f"**{study.protocol.title}** `{study.key}`")
     st.write(words)
-    is_final = study.state is StudyState.DRAFT or move is StudyState.UNSEALED
+    is_final = move is StudyState.UNSEALED
     typed = st.text_input(f"Type the key of the study, {study.key}, to go on") if is_final else study.key
     is_back = (str(study.state), str(move)) == ("locked", "closed")
-    reason = st.text_input("Reason") if is_back else ""
+    why = "Reason, only if what was sealed was changed meanwhile" if is_final else "Reason"
+    reason = st.text_input(why) if is_back or is_final else ""
     if st.button(deed, type="primary"):
         if typed.strip() != study.key:
             st.error(f"This is not the key of the study: {study.key}.")

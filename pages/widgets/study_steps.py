@@ -22,6 +22,7 @@ _STEPS = (
     ("set-up", "Protocol", ":material/edit_note:"),
     ("cases", "Cases", ":material/perm_media:"),
     ("model", "Model", ":material/memory:"),
+    ("people", "People", ":material/badge:"),
 )
 
 

@@ -51,9 +51,9 @@ def _table(rows: list[ReaderWatch]) -> None:
                 "Progress": [row.n_done / row.n_total if row.n_total else 0.0 for row in rows],
                 "Active": [_span(row.active_seconds) for row in rows],
                 "Gross": [_span(row.gross_seconds) for row in rows],
-                "Deviations": [row.n_deviations for row in rows],
-                "Last seen, UTC": [row.last_seen_at for row in rows],
-                "Expected end": [row.expected_end for row in rows],
+                "Dev.": [row.n_deviations for row in rows],
+                "Seen, UTC": [row.last_seen_at for row in rows],
+                "Ends": [row.expected_end for row in rows],
             }
         ),
         hide_index=True,
@@ -62,10 +62,12 @@ def _table(rows: list[ReaderWatch]) -> None:
             "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
             "Active": st.column_config.TextColumn(help="images in sight, hours and minutes", width="small"),
             "Gross": st.column_config.TextColumn(help="with pauses of up to half an hour", width="small"),
-            "Deviations": st.column_config.NumberColumn(help="dates of the protocol set aside", width="small"),
-            "Last seen, UTC": st.column_config.DatetimeColumn(format="MM-DD HH:mm", width="small"),
-            "Expected end": st.column_config.DatetimeColumn(
-                format="MM-DD HH:mm", width="small", help="at the pace since the reader's first answer"
+            "Dev.": st.column_config.NumberColumn(help="deviations: dates of the protocol set aside", width="small"),
+            "Seen, UTC": st.column_config.DatetimeColumn(
+                format="MM-DD HH:mm", width="small", help="signed in or saved"
+            ),
+            "Ends": st.column_config.DatetimeColumn(
+                format="MM-DD HH:mm", width="small", help="expected, at the pace since the reader's first answer"
             ),
         },
     )
@@ -84,7 +86,11 @@ def _reminder(repository: Repository, study: Study) -> None:
     with st.expander("Remind a reader", icon=":material/mail:"):
         row = st.selectbox("Reader", behind, format_func=lambda r: r.person.display_name, key=f"remind {study.key}")
         sender = repository.actor.display_name if repository.actor else ""
-        st.code(reminder(study, row, f"{_origin()}{address('/read')}?study={study.key}", sender), language=None)
+        st.code(
+            reminder(study, row, f"{_origin()}{address('/read')}?study={study.key}", sender),
+            language=None,
+            wrap_lines=True,
+        )
         st.caption("Copy it into your mail program; this server sends no mail.")
 
 

@@ -197,7 +197,7 @@ def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
     screen.get_by_role("button", name="Lock the readings").click()
     question.get_by_role("button", name="Lock the readings").click()
     screen.get_by_role("button", name="Unseal the results").click()
-    question.get_by_role("textbox").fill("demo-reading")
+    question.get_by_role("textbox", name=re.compile("Type the key")).fill("demo-reading")
     question.get_by_role("button", name="Unseal for good").click()
     expect(screen.get_by_role("heading", name="State: unsealed")).to_be_visible(timeout=30_000)
     desk.close()

@@ -15,8 +15,10 @@ from core.protocol import Design, DiseaseClass, GoingBack, Protocol, Scale, Scal
 from core.protocol_file import protocol_from_plain, protocol_to_plain, write_protocol
 from core.study import StudyState
 from db import OPERATOR, Repository, open_store
+from db.records import ReadingView
 from pages.widgets import guard, resources
 from pages.widgets.protocol_fields import ELSEWHERE, GROUPS, WORDS, group_of, protocol_of_file, protocol_or_errors
+from pages.widgets.reading_preview import _made_up_model, neutral_picture
 from tests.pages.reading_server import COORDINATOR, PASSWORD, STUDY
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -219,3 +221,15 @@ def test_a_copy_has_the_protocol_and_nothing_else(store: Repository) -> None:
     assert not page.exception
     assert store.study("again").protocol == dataclasses.replace(OWN, title="Ulcers (copy)")
     assert store.cohorts("again") == []
+
+
+@pytest.mark.parametrize("n_classes", [2, 4, 20])
+def test_the_made_up_model_of_the_preview_names_its_highest_class(n_classes: int) -> None:
+    classes = tuple(DiseaseClass(f"c{n}", f"C{n}", f"C{n}") for n in range(n_classes))
+    view = ReadingView(neutral_picture(), "counts")
+    shown = _made_up_model(Protocol(title="P", classes=classes, design=Design.AIDED), view)
+    assert shown.probabilities is not None
+    assert abs(sum(shown.probabilities) - 1) < 1e-9
+    assert shown.probabilities[0] == max(shown.probabilities)
+    assert shown.levels is not None
+    assert shown.levels.shape == view.pixels.shape

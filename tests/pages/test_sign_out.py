@@ -45,7 +45,7 @@ def test_an_open_dialog_cannot_unseal_after_a_sign_out_elsewhere(
     page = sign_in(own_server, COORDINATOR, f"/study?study={STUDY}")
     page.get_by_role("button", name="Unseal the results").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    page.get_by_role("dialog").get_by_role("textbox").fill(STUDY)
+    page.get_by_role("dialog").get_by_role("textbox").first.fill(STUDY)
     if ending == "sign-out":
         other = page.context.new_page()
         other.goto(own_server.url)
