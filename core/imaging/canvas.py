@@ -38,12 +38,27 @@ def laid_on(canvas: Canvas, pixels: np.ndarray) -> np.ndarray:
     Returns
     -------
     array of the canvas's height and width, uint8 or, on a canvas of 16 bits, uint16
-        The same values, centred; around them the median of the picture's border, in each channel.
+        The same values, centred; around them the picture's own background (:func:`background`).
     """
     height, width = pixels.shape[:2]
     top, left = canvas.origin(height, width)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     laid = np.empty((canvas.height, canvas.width, *pixels.shape[2:]), np.uint16 if canvas.bits == 16 else np.uint8)
-    laid[:] = np.median(border, axis=0).astype(laid.dtype)
+    laid[:] = background(pixels)
     laid[top : top + height, left : left + width] = pixels
     return laid
+
+
+def background(pixels: np.ndarray) -> np.ndarray:
+    """The value of a picture where nothing is: air, not the body that its border may cut.
+
+    Returns
+    -------
+    array, shape () or (3,)
+        That pixel of the border which a tenth of the border lies below in brightness, or above it where the border is
+        bright (inverse grey).
+    """
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    brightness = border.astype(float) if border.ndim == 1 else border.astype(float).sum(axis=1)
+    top = float(pixels.max()) * (1 if border.ndim == 1 else 3)
+    place = 0.9 if np.median(brightness) > top / 2 else 0.1
+    return np.asarray(border[np.argsort(brightness, kind="stable")[int(place * (len(border) - 1))]])

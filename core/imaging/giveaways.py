@@ -63,10 +63,11 @@ class Giveaway:
             for value, classes in self.counts.items()
         )
         fix = _FIXES.get(self.property, "export all images in one way, then import again")
+        what, of_view, view = self.property.partition(" of the view ")
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
         return (
-            f"THE {self.property.upper()} GIVES THE CLASS AWAY in {self.scope} ({p}, Cramér's V {self.cramers_v:.2f}): "
-            f"{shown}. It alone guesses {self.share_guessed:.0%} of the classes, {self.share_blind:.0%} without it. "
+            f"THE {what.upper()}{of_view}{view} GIVES THE CLASS AWAY in {self.scope} "
+            f"({p}, Cramér's V {self.cramers_v:.2f}): {shown}. It alone guesses {self.share_guessed:.0%} of the classes, {self.share_blind:.0%} without it. "
             f"Fix: {fix}."
         )
 

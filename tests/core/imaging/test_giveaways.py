@@ -125,3 +125,16 @@ def test_the_p_value_is_fishers_where_cells_are_small():
     exact = sum(n for n in tables.values() if n <= own) / total
     (found,) = find_giveaways(facts)
     assert found.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact / 9999))
+
+
+def test_every_view_is_judged_by_itself_and_named():
+    """The size of the second view alone tells the class; the centre, which is the case's, is said once."""
+    facts = [
+        fact(truth, side=128 if view == "Oblique" and truth == "tumor" else 96, view=view, centre=truth)
+        for truth in CLASSES
+        for _ in range(12)
+        for view in ("anterior", "Oblique")
+    ]
+    found = find_giveaways(facts)
+    assert [each.property for each in found] == ["centre", "image size of the view 'Oblique'"]
+    assert "THE IMAGE SIZE of the view 'Oblique' GIVES THE CLASS AWAY" in str(found[1])
