@@ -66,9 +66,9 @@ class Giveaway:
         what, of_view, view = self.property.partition(" of the view ")
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
         return (
-            f"THE {what.upper()}{of_view}{view} GIVES THE CLASS AWAY in {self.scope} "
-            f"({p}, Cramér's V {self.cramers_v:.2f}): {shown}. It alone guesses {self.share_guessed:.0%} of the classes, {self.share_blind:.0%} without it. "
-            f"Fix: {fix}."
+            f"THE {what.upper()}{of_view}{view} GIVES THE CLASS AWAY in {self.scope} ({p}, Cramér's V "
+            f"{self.cramers_v:.2f}): {shown}. It alone guesses {self.share_guessed:.0%} of the classes, "
+            f"{self.share_blind:.0%} without it. Fix: {fix}."
         )
 
 

@@ -191,7 +191,7 @@ def test_every_view_has_its_lesion_mask_and_all_are_sealed(repository: Callable)
     operator = repository(OPERATOR)
     operator.create_study(STUDY, Protocol(title="Two views"))
     operator.import_cases(STUDY, _two_views(2))
-    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.UNSEALED):
+    for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         operator.set_state(STUDY, state)
     assert operator.lesion_mask(STUDY, "case-0001") is None
     assert np.array_equal(operator.lesion_mask(STUDY, "case-0001", "oblique"), np.eye(4, 5) > 0)
