@@ -940,9 +940,9 @@ def results(
         if name not in tables:
             raise NotFoundError(f"There is no table '{name}'. Fix: use one of {', '.join(tables)}.")
         show_frame(name, tables[name])
-    about = repository.study(key)
+    said = repository.model_declarations(key)
     for sha256, model in {each.model_sha256: each.model_name for each in repository.prediction_counts(key)}.items():
-        say(f"{model} ({sha256[:12]}): {about.declaration(sha256)}", markup=False)
+        say(f"{model} ({sha256[:12]}): {said[sha256]}", markup=False)
 
 
 @app.command()

@@ -118,9 +118,9 @@ class Study:
         said = "not declared before reading: exploratory"
         if self.is_declared(model_sha256):
             said = f"declared in protocol version {self.protocol_version}"
-        if self.opened_at is not None and registered_at is not None and registered_at >= self.opened_at:
+        if self.opened_at is not None and registered_at is not None and registered_at > self.opened_at:
             return f"{said}; registered after the study was opened"
-        if self.opened_at is not None and predicted_at is not None and predicted_at >= self.opened_at:
+        if self.opened_at is not None and predicted_at is not None and predicted_at > self.opened_at:
             return f"{said}; predicted after the study was opened"
         return said
 

@@ -75,7 +75,17 @@ def render(repository: Repository) -> None:
         export.draw(repository, study, results)
         return
     tables = {name: _of_cohort(table, cohort) for name, table in results.tables.items()}
-    VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables))
+    VIEWS[view](
+        Shown(
+            study,
+            results.analysis,
+            cohort,
+            tables,
+            results.styles,
+            results.tables,
+            repository.model_declarations(study.key),
+        )
+    )
 
 
 def _tell_live(repository: Repository, study: Study) -> None:

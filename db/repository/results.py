@@ -24,6 +24,7 @@ from db.tables import (
     CaseRow,
     CohortRow,
     LesionMaskRow,
+    ModelVersionRow,
     PersonRow,
     PredictionRow,
     PresentationRow,
@@ -152,6 +153,24 @@ class ResultsRepository(RepositoryBase):
             return [
                 prediction_of(row, case, with_class_maps=with_class_maps) for row, case in db_session.execute(query)
             ]
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def model_declarations(self, study_key: str) -> dict[str, str]:
+        """What must be said beside every number of each model that has predicted: was it there before anybody read?"""
+        with self._reading() as db_session:
+            row = self._study_row(db_session, study_key)
+            study = self._study(db_session, row)
+            found = db_session.execute(
+                sa.select(ModelVersionRow.sha256, ModelVersionRow.registered_at, sa.func.max(PredictionRow.created_at))
+                .join(PredictionRow, PredictionRow.model_sha256 == ModelVersionRow.sha256)
+                .join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
+                .where(CaseRow.study_id == row.study_id, CaseRow.exclusion_reason.is_(None))
+                .group_by(ModelVersionRow.sha256, ModelVersionRow.registered_at)
+            )
+            return {
+                sha256: study.declaration(sha256, registered_at=registered_at, predicted_at=predicted_at)
+                for sha256, registered_at, predicted_at in found
+            }
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def case_prediction(self, study_key: str, model_sha256: str, case: str) -> CasePrediction:

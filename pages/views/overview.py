@@ -81,8 +81,9 @@ def _declared(shown: Shown) -> None:
     lines = []
     models = shown.of("missing", kind="model")[["participant", "name"]].drop_duplicates()
     for model in models.itertuples(index=False):
-        mark = "" if shown.study.is_declared(model.participant) else ":material/warning: "
-        lines.append(f"{mark}{model.name}: {shown.study.declaration(model.participant)}")
+        said = shown.declarations.get(model.participant) or shown.study.declaration(model.participant)
+        mark = "" if shown.study.is_declared(model.participant) and "after" not in said else ":material/warning: "
+        lines.append(f"{mark}{model.name}: {said}")
     if protocol.primary_endpoint:
         lines.append(f"Primary endpoint: {protocol.primary_endpoint}")
     else:

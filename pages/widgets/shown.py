@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -26,6 +26,7 @@ class Shown:
     tables: Mapping[str, pd.DataFrame]  # of this cohort; those of participants with a column ``label``
     styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn
     whole: Mapping[str, pd.DataFrame]  # the tables of all cohorts
+    declarations: Mapping[str, str] = field(default_factory=dict)  # of each model: was it there before anybody read?
 
     @property
     def found(self) -> CohortAnalysis:

@@ -448,6 +448,21 @@ def test_an_answer_of_every_scale_comes_back_as_it_was_given(room: Room, kind: S
         assert data.reader_ratings["rating"].tolist() == list(given.probabilities)
 
 
+def test_a_model_or_prediction_that_came_after_the_opening_is_marked_for_good(room: Room, clock: Clock) -> None:
+    build(room, Protocol(title="T"))
+    assert room.coordinator.model_declarations(KEY) == {SHA: "declared in protocol version 1"}
+    clock.forward(hours=1)
+    late = "cd" * 32
+    room.coordinator.register_model(sha256=late, name="late", architecture="small", path="y", metadata={})
+    answer = CasePrediction("case-0700", np.full(4, 0.25), 2.0, False, "cpu", "fp32")
+    room.coordinator.save_predictions(KEY, late, [answer])
+    unseal(room)
+    assert room.coordinator.model_declarations(KEY) == {
+        SHA: "declared in protocol version 1",
+        late: "not declared before reading: exploratory; registered after the study was opened",
+    }
+
+
 def test_after_opening_only_texts_change_and_the_seal_stays_valid(room: Room) -> None:
     build(room, Protocol(title="T"))
     stored = room.coordinator.study(KEY).protocol
