@@ -85,31 +85,33 @@ def _render(repository: Repository) -> None:
 
 
 def _show_study(repository: Repository, have: frozenset[str]) -> None:
-    """The next case of the study that was chosen, or why there is none."""
-    studies = [study for study in repository.my_studies() if study.state is StudyState.OPEN]
+    """The next case of the study that was chosen, or why there is none; the store is asked in one transaction."""
+    with repository.one_moment() as moment:
+        studies = [study for study in moment.my_studies() if study.state is StudyState.OPEN]
+        study = chosen_study(studies) if studies else None
+        case = None if study is None else _case_to_show(moment, study)
+        wanted = [] if case is None else [case.presentation, *case.ahead]
+        names = [each.presentation_id for each in wanted if each.presentation_id not in have]
+        images = {name: moment.presentation_image(name) for name in names}
     if not studies:
         st.info("No study is open for you at the moment. The coordinator will tell you when one is.")
         _tell_unsaved()
         return
-    study = chosen_study(studies)
     if study is None:
         _tell_unsaved()
         _offer_choice(studies)
         return
-    case = _case_to_show(repository, study)
     if case is None:
         _show_end(repository, study)
         return
     try:
-        _draw_panel(repository, study, case, have)
+        _draw_panel(repository, study, case, images)
     except NotFoundError:
         st.error("The model's answer to this case is missing. Please tell the coordinator; nothing was lost.")
 
 
-def _draw_panel(repository: Repository, study: Study, case: PanelCase, have: frozenset[str]) -> None:
+def _draw_panel(repository: Repository, study: Study, case: PanelCase, images: dict[str, ReadingImage]) -> None:
     """The panel with the last receipt; what it was drawn with is kept for an outage."""
-    wanted = [presentation.presentation_id for presentation in (case.presentation, *case.ahead)]
-    images = {name: repository.presentation_image(name) for name in wanted if name not in have}
     case = replace(case, reader=_own_name(repository), feedback=st.session_state.pop(_FEEDBACK, None))
     if case.presentation.arm is Arm.AIDED:
         case = replace(case, model=_model(repository, study, case.presentation, images))

@@ -112,10 +112,10 @@ def allowed(
                 raise AccessError(_ROLE_REFUSED)
             acting = copy.copy(self)  # what is asked belongs to this call: others may run beside it, or inside of it
             acting._asked, acting._may_be_before_change = asked, before_change
-            if asked == {Role.READER} and not reveals and self._reader_engine is not None:
-                acting.engine = self._reader_engine
-                if acting._moment_engine is not acting.engine:
-                    acting._moment = None  # begun on the program's connection
+            if asked == {Role.READER} and not reveals:
+                acting.engine = self._reader_engine or self.engine
+            else:
+                acting.engine, acting._moment = self._engine, None
             return method(acting, *args, **kwargs)
 
         guarded.allowed_roles = asked  # type: ignore[attr-defined]  # read by the test of the role matrix
@@ -172,7 +172,7 @@ class RepositoryBase:
         reader_engine: Engine | None = None,
         images: Images = Images(),  # noqa: B008  # without state: every PNG is in its row
     ) -> None:
-        self.engine = engine
+        self.engine = self._engine = engine
         self._reader_engine = reader_engine
         self.actor = actor
         self._token = token
@@ -184,20 +184,18 @@ class RepositoryBase:
         self._asked: frozenset[Role] = frozenset()
         self._may_be_before_change = False
         self._moment: Session | None = None
-        self._moment_engine: Engine | None = None
 
     @contextmanager
     def one_moment(self) -> Iterator[Self]:
-        """A repository whose questions are all asked in one transaction: for a screen that asks many.
+        """A repository whose questions of a reader are all asked in one transaction: for a screen that asks many.
 
-        The sign-in is looked at once. What is written meanwhile is not seen; a write has its own transaction as always.
+        The sign-in is looked at once. What is written meanwhile is not seen; a write has its own transaction as always,
+        and so has whatever is not for readers alone.
         """
-        asking = copy.copy(self)
-        if self._reader_engine is not None and self._me.roles == {Role.READER}:
-            asking.engine = self._reader_engine
-        with asking._reading() as db_session:
-            acting = copy.copy(self)
-            acting._moment, acting._moment_engine = db_session, asking.engine
+        acting = copy.copy(self)
+        acting.engine = self._reader_engine or self.engine
+        with acting._reading() as db_session:
+            acting._moment = db_session
             yield acting
 
     @contextmanager
