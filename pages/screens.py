@@ -6,7 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.study import Role
-from pages import audit, explain, home, import_cases, model, new_study, people, planning, read, results, set_up, study
+from pages import (
+    audit,
+    dashboard,
+    explain,
+    home,
+    import_cases,
+    model,
+    new_study,
+    people,
+    planning,
+    read,
+    results,
+    set_up,
+    study,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("Protocol", ":material/edit_note:", "set-up", set_up.render, _COORDINATORS, is_in_bar=False),
     Screen("Cases", ":material/perm_media:", "cases", import_cases.render, _COORDINATORS, is_in_bar=False),
     Screen("Model", ":material/memory:", "model", model.render, _COORDINATORS, is_in_bar=False),
+    Screen("Live", ":material/monitor_heart:", "dashboard", dashboard.render, _COORDINATORS),
     Screen("Results", ":material/monitoring:", "results", results.render, _ANALYSTS),
     Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _ANALYSTS),
     Screen("People", ":material/badge:", "people", people.render, _KEEPERS),

@@ -1,0 +1,157 @@
+"""While readers read: how far everybody is and, where the protocol compares live, the model against the readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from actions.analyse_study import analyse_study
+from core.errors import ConflictError
+from core.number_text import percent_text
+from core.study import Role, Study, StudyState
+from db import Repository
+from pages.views import classes, roc
+from pages.views.overview import forest_rows
+from pages.widgets import charts
+from pages.widgets.address_choice import choose_from_address
+from pages.widgets.drawn_tables import draw_table
+from pages.widgets.guard import requires, while_signed_in
+from pages.widgets.movement import go_to
+from pages.widgets.results_data import Results, labelled, pick_study
+from pages.widgets.shown import Shown
+
+#: How often the store is asked whether something was read.
+EVERY = "15s"
+PARTS = {"answers": "Right answers", "classes": "Per class and kappa", "roc": "ROC"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a coordinator saw at one moment."""
+
+    at: datetime
+    n_done: tuple[tuple[str, int], ...]  # reader and arm -> answers by then
+    results: Results
+    before: dict[str, float]  # label -> share of right answers at the look before, in the cohort shown then
+
+
+@requires(Role.COORDINATOR)
+def render(repository: Repository) -> None:
+    """Draw the dashboard."""
+    study = pick_study(repository)
+    if study is None:
+        return
+    every = EVERY if study.state is StudyState.OPEN else None
+
+    @st.fragment(run_every=every)
+    @while_signed_in
+    def live() -> None:
+        done = _progress(repository, study)
+        if study.is_live:
+            _compare(repository, study, done)
+
+    live()
+    if study.state is StudyState.UNSEALED:
+        if st.button("Open the results", type="primary", icon=":material/monitoring:"):
+            go_to("results", study.key)
+    elif not study.is_live:
+        st.info(
+            "The protocol keeps the comparison sealed until the study is unsealed: this screen shows progress, and "
+            "never how well anybody does.",
+            icon=":material/lock:",
+        )
+
+
+def _progress(repository: Repository, study: Study) -> tuple[tuple[str, int], ...]:
+    """How far every reader is; returns the counts."""
+    rows = repository.progress(study.key)
+    if not rows:
+        st.info("No reader takes part yet.")
+        return ()
+    n_done, n_total = sum(row.n_done for row in rows), sum(row.n_total for row in rows)
+    st.progress(n_done / n_total if n_total else 0.0, text=f"{n_done} of {n_total} answers, as of "
+                f"{datetime.now(UTC):%H:%M:%S} UTC")  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "Reader": [row.person.display_name for row in rows],
+            "Cohort": [row.cohort for row in rows],
+            "Arm": [str(row.arm) for row in rows],
+            "Read": [f"{row.n_done} of {row.n_total}" for row in rows],
+        }
+    )
+    with st.expander("By reader", expanded=not study.is_live and len(rows) <= 12):
+        draw_table(frame, list(frame.columns), {})
+    return tuple((f"{row.person.login} {row.cohort} {row.arm}", row.n_done) for row in rows)
+
+
+def _compare(repository: Repository, study: Study, done: tuple[tuple[str, int], ...]) -> None:
+    """The model against the readers on the cases read so far; a new look only when something was read."""
+    key = f"look {study.key}"
+    look: Look | None = st.session_state.get(key)
+    if not sum(n for _, n in done):
+        st.info("The comparison begins with the first answer.")
+        return
+    if look is None or look.n_done != done:
+        before = {} if look is None else _shares(look.results)
+        try:
+            with st.spinner("Comparing what was read so far ..."):
+                results = labelled(analyse_study(repository, study.key, margin=study.protocol.margin))
+        except ConflictError as error:
+            st.info(str(error))
+            return
+        look = st.session_state[key] = Look(datetime.now(UTC), done, results, before)
+    st.warning(
+        f"Interim comparison, look of {look.at:%H:%M:%S} UTC. The protocol allows it; every look stands in the audit "
+        "trail and in the report. Readers never see this.",
+        icon=":material/visibility:",
+    )
+    _draw(study, look)
+
+
+def _shares(results: Results) -> dict[str, float]:
+    """Cohort and label -> share of right answers."""
+    rows = results.tables["summary"]
+    rows = rows[rows["quantity"] == "accuracy"]
+    return {f"{row.cohort} {row.label}": row.value for row in rows.itertuples() if pd.notna(row.value)}
+
+
+def _draw(study: Study, look: Look) -> None:
+    """The chosen part for the chosen cohort."""
+    results = look.results
+    cohorts = [each.cohort for each in results.analysis.cohorts if each.participants]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        part = choose_from_address("part", "Part", list(PARTS), "answers", names=PARTS)
+        cohort = cohorts[0] if len(cohorts) == 1 else choose_from_address("cohort", "Cohort", cohorts, cohorts[0])
+    tables = {
+        name: table[table["cohort"] == cohort].reset_index(drop=True) if "cohort" in table.columns else table
+        for name, table in results.tables.items()
+    }
+    shown = Shown(study, results.analysis, cohort, tables, results.styles, results.tables)
+    if part == "classes":
+        classes.draw(shown)
+    elif part == "roc":
+        roc.draw(shown)
+    else:
+        _answers(shown, look)
+
+
+def _answers(shown: Shown, look: Look) -> None:
+    """Right answers of everybody with intervals, and what changed since the last look."""
+    rows, gaps, reference = forest_rows(shown)
+    if rows.empty:
+        st.info("Nobody chose a class yet.")
+        return
+    figure = charts.forest_chart(rows, gaps, shown.styles, reference, "Right so far")
+    config = charts.chart_config(f"live_{shown.study.key}")
+    st.plotly_chart(figure, config=config, theme=None, alt="Right answers of every rater so far", key="live forest")
+    changes = []
+    for row in rows.itertuples():
+        old = look.before.get(f"{shown.cohort} {row.label}")
+        if old is not None and pd.notna(row.value) and abs(row.value - old) > 0:
+            changes.append(f"{row.label} from {percent_text(old)} to {percent_text(row.value)}")
+    if look.before:
+        st.caption("Since the look before: " + ("; ".join(changes) if changes else "no share changed") + ".")
+    st.caption("Early numbers move: look at the intervals. A decision taken on them has to be in the analysis plan.")
