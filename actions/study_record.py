@@ -55,6 +55,7 @@ def study_record(repository: Repository, study_key: str, analysis: StudyAnalysis
             "image_notes": image_notes_table(repository, study_key),
         },
         trail=trail_table(events),
+        declarations=repository.model_declarations(study_key),
         deviations=(*deviations_of(readings), *deviations_of_trail(events)),
         model_cards={
             key: {"name": models[key].name, "architecture": models[key].architecture, **models[key].metadata}
@@ -81,7 +82,7 @@ _MARKED = {
     "is_typed_ahead": "answers that began before their image was drawn",
     "is_over_time": "answers after the protocol's limit of time",
     "is_time_doubtful": "reading times that contradict the server's clock (left out of times)",
-    "is_altered": "stored answers that differ from what was saved",
+    "is_altered": "answers beside a model answer that was wrong on purpose (kept apart)",
 }
 
 
@@ -110,7 +111,7 @@ def deviations_of_trail(events: Sequence[AuditEvent]) -> list[Deviation]:
         if is_unsealed and event.action == "model.predict":
             after[str(event.detail.get("model", ""))[:12]] += 1
     found += [Deviation("predictions added after unsealing: exploratory", n, model) for model, n in after.items()]
-    looks = sum(event.action in ("study.look", "comparison.look") for event in events)
+    looks = sum(event.action == "results.look" for event in events)
     if looks:
         found.append(Deviation("looks at the live comparison while readers read", looks))
     return found

@@ -28,8 +28,8 @@ def file_record(result: FileAnalysis, title: str = "") -> StudyRecord:
     """Readings that were made elsewhere, as a report tells them; of a bundle with the protocol that is in it."""
     name = Path(result.path).name
     return StudyRecord(
-        key=name, title=title or f"Readings of {name}", data=result.data, analysis=result.analysis,
-        options=result.options, source=name, notes=result.notes,
+        key=name, title=title or result.title or f"Readings of {name}", data=result.data, analysis=result.analysis,
+        options=result.options, protocol=result.protocol, source=name, notes=result.notes,
     )  # fmt: skip
 
 
@@ -58,16 +58,32 @@ def write_reports(record: StudyRecord, paths: list[Path]) -> dict[Path, bytes]:
     return written
 
 
-def report_study(
-    repository: Repository, study_key: str, paths: list[Path], analysis: StudyAnalysis | None = None
-) -> None:
-    """Write the report of an unsealed study and enter the hashes of its files in the trail.
+def make_report(repository: Repository, study_key: str, analysis: StudyAnalysis | None = None) -> dict[str, bytes]:
+    """The report of an unsealed study as ``pdf`` and ``html``, its hashes entered in the trail.
 
     Raises
     ------
     AccessError
         While the study is sealed.
     """
-    for path, content in write_reports(study_record(repository, study_key, analysis), paths).items():
-        sha256 = hashlib.sha256(content).hexdigest()
-        repository.record_export(study_key, f"report {path.suffix.removeprefix('.')}", sha256, 0)
+    made = report_files(study_record(repository, study_key, analysis))
+    for ending, content in made.items():
+        _enter(repository, study_key, ending, content)
+    return {ending.removeprefix("."): content for ending, content in made.items()}
+
+
+def report_study(repository: Repository, study_key: str, paths: list[Path]) -> None:
+    """Write the report of an unsealed study into files and enter their hashes in the trail.
+
+    Raises
+    ------
+    AccessError
+        While the study is sealed.
+    """
+    for path, content in write_reports(study_record(repository, study_key), paths).items():
+        _enter(repository, study_key, path.suffix.casefold(), content)
+
+
+def _enter(repository: Repository, study_key: str, ending: str, content: bytes) -> None:
+    sha256 = hashlib.sha256(content).hexdigest()
+    repository.record_export(study_key, f"report{ending}", sha256, 0)

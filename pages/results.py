@@ -45,7 +45,8 @@ VIEWS: dict[str, Callable[[Shown], None]] = {
 }
 EXPORT = "Export"
 
-_STYLE = """<style>
+#: Charts on paper-white cards, also where files are shown.
+STYLE = """<style>
 [data-testid="stPlotlyChart"] { border-radius: 6px; overflow: hidden; background: #fff; }
 </style>"""
 
@@ -53,7 +54,7 @@ _STYLE = """<style>
 @requires(Role.COORDINATOR, Role.STATISTICIAN)
 def render(repository: Repository) -> None:
     """Draw the results screen."""
-    st.html(_STYLE)
+    st.html(STYLE)
     with st.container(horizontal=True, vertical_alignment="center"):
         study = pick_study(repository)
         if study is None or is_sealed(study, may_be_live=True):
@@ -74,7 +75,7 @@ def render(repository: Repository) -> None:
     if view == EXPORT:
         export.draw(repository, study, results)
         return
-    tables = {name: _of_cohort(table, cohort) for name, table in results.tables.items()}
+    tables = {name: of_cohort(table, cohort) for name, table in results.tables.items()}
     VIEWS[view](
         Shown(
             study,
@@ -107,5 +108,6 @@ def _tell_live(repository: Repository, study: Study) -> None:
     follow()
 
 
-def _of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
+def of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
+    """The rows of a cohort; of a table of the whole study all."""
     return table[table["cohort"] == cohort].reset_index(drop=True) if "cohort" in table.columns else table

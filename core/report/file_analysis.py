@@ -15,6 +15,7 @@ from rich.table import Table
 from core.analysis import StudyAnalysis, analyse
 from core.errors import NotFoundError
 from core.number_text import cell_text
+from core.protocol import Protocol
 from core.report.bundle import check_bundle, is_bundle, read_bundle
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
@@ -35,6 +36,8 @@ class FileAnalysis:
     notes: tuple[str, ...]  # about the file: what was left out, taken as one, kept apart or assumed
     data: StudyData
     options: Mapping[str, Any]  # of the analysis
+    title: str = ""  # of a bundle's study
+    protocol: Protocol | None = None  # of a bundle whose readings were made with this program
 
     def to_dict(self) -> dict[str, Any]:
         """The analysis' object with ``file`` (name without folder), ``layout`` and ``file_notes`` in front."""
@@ -66,7 +69,10 @@ class FileAnalysis:
             console.rule(f"Cohort {escape(cohort.cohort)}: {cohort.n_cases} cases ({escape(counts)})")
             for note in cohort.notes:
                 console.print(f"Note: {escape(note)}")
-            of_cohort = {name: table[table["cohort"] == cohort.cohort] for name, table in tables.items()}
+            of_cohort = {
+                name: table[table["cohort"] == cohort.cohort] if "cohort" in table.columns else table
+                for name, table in tables.items()
+            }
             chosen = [(name, _whole(of_cohort[name])) for name in names]
             for title, frame in chosen or _views(of_cohort):
                 if len(frame):
@@ -124,7 +130,10 @@ def _of_bundle(path: Path) -> FileAnalysis:
     notes = tuple(f"NOT AS IT WAS MADE: {problem}" for problem in check.problems) or (told,)
     options = ", ".join(f"{name} {value}" for name, value in bundle.manifest["analysis"].items())
     notes = (*notes, f"analysed with the options of the bundle ({options})")
-    return FileAnalysis(str(path), "bundle", bundle.analysis, notes, bundle.data, bundle.manifest["analysis"])
+    title = str(bundle.manifest.get("title", ""))
+    return FileAnalysis(
+        str(path), "bundle", bundle.analysis, notes, bundle.data, bundle.manifest["analysis"], title, bundle.protocol
+    )
 
 
 def _with_footnotes(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

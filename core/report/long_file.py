@@ -25,14 +25,13 @@ from core.errors import ManifestError
 from core.report.file_options import FileOptions, columns_for
 from core.report.study_rows import ReadingsFile, StudyRows
 from core.spelling import spelling_key
-from core.study_analysis.data import StudyData
+from core.study_analysis.data import FLAGS, StudyData
 
 _ABOUT_CASE = ("centre", "scanner", "sex")
 _ABOUT_READER = ("name", "is_simulated", "years_of_experience")
 _ANSWER = ("kind", "reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "truth", "patient",
            "cohort", "exclusion_reason")  # fmt: skip
-_FLAGS = ("is_time_doubtful", "is_typed_ahead")
-_MORE = ("reading_seconds", *_FLAGS, *_ABOUT_CASE, "age_years", *_ABOUT_READER)
+_MORE = ("reading_seconds", "position", *FLAGS, *_ABOUT_CASE, "age_years", *_ABOUT_READER)
 COLUMNS = Columns(("case", "truth"), tuple(name for name in (*_ANSWER, *_MORE) if name not in ("case", "truth")),
                   prefixes=("p_", "rating_"))  # fmt: skip
 #: What the reference standard's file may say of a case.
@@ -189,7 +188,8 @@ def _add_answer(rows: StudyRows, row: CsvRow, kind: str, case: str, table: CsvFi
         row, who, case, rows.given_name(row, "arm") or "unaided", label=label, ratings=ratings,
         confidence=_number(rows, row, "confidence"), reading_seconds=_number(rows, row, "reading_seconds"),
         repeat=row.number_of("repeat") if _given(rows, row, "repeat") else 1.0,
-        is_unreadable=_flag(rows, row, "is_unreadable"), **{name: _flag(rows, row, name) for name in _FLAGS},
+        is_unreadable=_flag(rows, row, "is_unreadable"), flags={name: _flag(rows, row, name) for name in FLAGS},
+        position=_number(rows, row, "position"),
     )  # fmt: skip
 
 
@@ -257,7 +257,7 @@ def _long_rows(data: StudyData) -> list[dict[str, object]]:
             confidence=_known(reading["confidence"]), repeat=int(reading["repeat"]),
             is_unreadable="true" if reading["is_unreadable"] else None,
             reading_seconds=_known(reading["reading_seconds"]),
-            **{name: "true" if reading[name] else None for name in _FLAGS},
+            position=_known(reading["position"]), **{name: "true" if reading[name] else None for name in FLAGS},
             **(rated.get(identity, {}) if reading["repeat"] == 1 else {}),
         )  # fmt: skip
     for identity, values in rated.items():

@@ -44,6 +44,7 @@ class StudyRecord:
     trail: pd.DataFrame | None = None
     deviations: tuple[Deviation, ...] = ()
     model_cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # model key -> card
+    declarations: Mapping[str, str] = field(default_factory=dict)  # model key -> was it there before anybody read?
     source: str = ""  # of readings made elsewhere: the files
     notes: tuple[str, ...] = ()  # about the files
 

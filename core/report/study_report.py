@@ -281,8 +281,8 @@ def _models(record: StudyRecord) -> Iterator[Block]:
         return
     yield Heading("Models")
     for key, card in record.model_cards.items():
-        is_declared = key == record.data.declared_model
-        yield Heading(str(card.get("name", key)), 2, "declared before reading" if is_declared else "exploratory")
+        usual = "declared before reading" if key == record.data.declared_model else "exploratory"
+        yield Heading(str(card.get("name", key)), 2, record.declarations.get(key, usual))
         rows = [("SHA-256", key), *((str(name), _card_text(value)[:_LONGEST]) for name, value in card.items()
                                     if name not in ("name", "metrics"))]  # fmt: skip
         yield PrintedTable(f"model_{key[:8]}", "Model card", ("Field", "Value"), tuple(row for row in rows if row[1]))

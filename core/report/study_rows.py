@@ -17,7 +17,7 @@ from core.errors import ManifestError, StatisticsInputError
 from core.protocol import DiseaseClass
 from core.report.file_options import FileOptions, class_order, with_positive
 from core.spelling import Spellings, spelling_key
-from core.study_analysis.data import StudyData
+from core.study_analysis.data import FLAGS, StudyData
 
 MOST_CLASSES = 100  # more are a column that holds no classes
 _CASE_KEYS = ("case", "patient", "cohort")
@@ -95,7 +95,7 @@ class StudyRows:
         self._n_rows: Counter[str] = Counter()
         self._doubtful: dict[tuple[str, str], CsvRow] = {}
         self._answers = _Table(("reader", "arm", "case", "repeat", "label", "confidence", "is_unreadable",
-                                "reading_seconds", "is_time_doubtful", "is_typed_ahead"),
+                                "reading_seconds", "position", *FLAGS),
                                ["reader", "arm", "case", "repeat"])  # fmt: skip
         self._ratings = _Table(("reader", "arm", "case", "class", "rating"), ["reader", "arm", "case", "class"])
         self._predictions = _Table(("model", "case", "label"), ["model", "case"])
@@ -176,7 +176,7 @@ class StudyRows:
     def add_reading(
         self, row: CsvRow, reader: str, case: str, arm: str, *, label: str = "", confidence: float = np.nan,
         repeat: float = 1.0, is_unreadable: bool = False, reading_seconds: float = np.nan,
-        ratings: Mapping[str, float] | None = None, is_time_doubtful: bool = False, is_typed_ahead: bool = False,
+        ratings: Mapping[str, float] | None = None, position: float = np.nan, flags: Mapping[str, bool] | None = None,
     ) -> None:  # fmt: skip
         """One answer; without label, ratings and unreadable it says that the case was put before the reader."""
         self._names["reader"].add(reader, row.number)
@@ -186,7 +186,7 @@ class StudyRows:
         for name, value in (ratings or {}).items():
             self._ratings.add(row, (reader, arm, case, name, value))
         self._answers.add(row, (reader, arm, case, repeat, label, confidence, is_unreadable, reading_seconds,
-                                is_time_doubtful, is_typed_ahead))  # fmt: skip
+                                position, *((flags or {}).get(name, False) for name in FLAGS)))  # fmt: skip
 
     def add_prediction(
         self, row: CsvRow, model: str, case: str, probabilities: Mapping[str, float], label: str = ""

@@ -1,0 +1,148 @@
+"""Readings made elsewhere, and bundles of other installations: analysed in memory, shown like a study, never stored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from actions.bundle import bundle_of
+from actions.write_report import file_record, report_files
+from core.errors import InputError, ReadingRoomError
+from core.protocol import Protocol
+from core.report.file_analysis import FileAnalysis, analyse_file
+from core.report.file_options import FileOptions, named_classes
+from core.report.layout import Layout
+from core.report.study_record import NOT_BLINDED_HERE
+from core.study import Role, Study, StudyState
+from db import Repository
+from pages.results import STYLE, VIEWS, of_cohort
+from pages.widgets.address_choice import choose_from_address
+from pages.widgets.guard import requires
+from pages.widgets.results_data import Results, labelled
+from pages.widgets.shown import Shown
+
+_RESULT, _MADE = "files result", "files made"
+_ENDINGS = ["csv", "tsv", "txt", "xlsx", "imrmc", "zip"]
+
+
+@requires(Role.COORDINATOR, Role.STATISTICIAN)
+def render(repository: Repository) -> None:
+    """Draw the screen."""
+    repository.studies()  # nothing of them is shown: the store notices where the sign-in has ended
+    st.html(STYLE)
+    with st.expander("Readings made elsewhere, or the zip of an export", expanded=_RESULT not in st.session_state):
+        files = st.file_uploader("Files", type=_ENDINGS, accept_multiple_files=True, label_visibility="collapsed")
+        st.caption(
+            "One file with the reference standard in it (our CSV, MRMCaov's, iMRMC's, RJafroc's Excel); or a file for "
+            "each reader, named after the reader, and one with the reference standard. Or a zip that *Export* made. "
+            "Files are analysed in memory and not stored."
+        )
+        chosen = _options()
+        if st.button("Analyse", icon=":material/monitoring:", type="primary", disabled=not files):
+            _analyse(files, *chosen)
+    if _RESULT in st.session_state:
+        _show(*st.session_state[_RESULT])
+
+
+def _options() -> tuple[str | None, dict[str, str], float | None]:
+    """Layout, what a person says about the files, and the margin."""
+    names = {"by the names of the columns": None, **{str(one): str(one) for one in Layout}}
+    first, second, third, fourth = st.columns(4)
+    layout = names[first.selectbox("Layout", list(names))]
+    texts = {
+        "classes": second.text_input("Classes, in order", placeholder="normal, benign, malignant", help="or: thyroid"),
+        "positive": third.text_input("Of two classes, the diseased one"),
+        "missing": fourth.text_input("More missing codes", placeholder="999, confidence=0"),
+        "columns": st.text_input("What the files call our columns",
+                                 placeholder="case=Image, label=Diagnosis, confidence=Certainty"),
+    }  # fmt: skip
+    margin = st.number_input("Margin of non-inferiority, set beforehand", 0.0, 0.99, value=None, step=0.01)
+    return layout, texts, margin or None
+
+
+def _analyse(files: Sequence[UploadedFile], layout: str | None, texts: dict[str, str], margin: float | None) -> None:
+    """The same deed as the command ``analyse``."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="reading-room-files-") as folder, st.spinner("Analysing ..."):
+            paths = [Path(folder) / Path(file.name).name for file in files]
+            if len(set(paths)) < len(paths):
+                raise InputError("two files have one name", field="files", fix="rename one: its name is the reader's")
+            for path, file in zip(paths, files, strict=True):
+                path.write_bytes(file.getbuffer())
+            options = FileOptions(named_classes(texts["classes"]), texts["positive"].strip() or None,
+                                  _listed(texts["missing"]), _listed(texts["columns"]))  # fmt: skip
+            result = analyse_file(paths if len(paths) > 1 else paths[0], layout, options, margin=margin)
+        name = files[0].name if len(files) == 1 else f"{len(files)} files, {files[0].name} to {files[-1].name}"
+        result = replace(result, path=name)
+    except ReadingRoomError as error:
+        st.error(str(error))
+        return
+    st.session_state[_RESULT] = (result, labelled(result.analysis))
+    st.session_state.pop(_MADE, None)
+    st.rerun()
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _show(result: FileAnalysis, results: Results) -> None:
+    """Where it comes from, then the views of the results."""
+    name = result.title or Path(result.path).name
+    if result.protocol is None:
+        st.warning(f"**Not blinded here.** {NOT_BLINDED_HERE}", icon=":material/visibility:")
+    else:
+        st.info("From the export of another installation or day, read-only.", icon=":material/folder_zip:")
+    if result.notes:
+        with st.expander(f"About the files ({len(result.notes)})", icon=":material/info:"):
+            for note in result.notes:
+                st.text(note)
+    cohorts = [each.cohort for each in result.analysis.cohorts if each.participants]
+    if not cohorts:
+        st.info("No case has a reading or a prediction.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{_escaped(name)}**")
+        cohort = choose_from_address("cohort", "Cohort", cohorts, cohorts[0])
+    view = choose_from_address("view", "View", [*VIEWS, "Export"], "Overview")
+    if view == "Export":
+        _ways_out(result)
+        return
+    protocol = result.protocol or Protocol(title=name, classes=tuple(result.data.classes))
+    study = Study("files", protocol, 1, StudyState.UNSEALED, False, datetime.now(UTC))
+    tables = {key: of_cohort(table, cohort) for key, table in results.tables.items()}
+    VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables))
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]$:<>~#|" else sign for sign in name)
+
+
+def _ways_out(result: FileAnalysis) -> None:
+    """The same files as of a study."""
+    made: dict[str, bytes] = st.session_state.setdefault(_MADE, {})
+    with st.container(horizontal=True):
+        if st.button("Write the report", icon=":material/description:"):
+            with st.spinner("Writing the report ..."):
+                made |= report_files(file_record(result))
+        if st.button("Make the export", icon=":material/folder_zip:"):
+            bar = st.progress(0.0, text="Making the export")
+
+            def report(done: int, total: int, what: str) -> None:
+                bar.progress(done / total, text=f"Export: {what}")
+
+            made[".zip"] = bundle_of(file_record(result), report)
+            bar.empty()
+    with st.container(horizontal=True):
+        for ending, content in made.items():
+            kind = ending.removeprefix(".")
+            st.download_button(
+                f"Download {kind.upper()} · {len(content) / 2**20:.1f} MB", content, file_name=f"readings{ending}",
+                icon=":material/download:", on_click="ignore", key=f"download files {kind}",
+            )  # fmt: skip
