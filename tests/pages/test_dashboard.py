@@ -18,7 +18,7 @@ def pilot(store: Repository) -> Repository:  # noqa: F811
         "pilot", Protocol(title="Pilot", comparison=Comparison.LIVE), is_synthetic=True, coordinator=COORDINATOR
     )
     store.import_cases("pilot", [
-        CaseRecord(case=f"p{at}", patient=f"p{at}", cohort="internal", truth=KEYS[at % 4], pixels=phantom_pixels(at))
+        CaseRecord(f"p{at}", f"p{at}", "internal", KEYS[at % 4], phantom_pixels(100 + at))
         for at in range(8)
     ])  # fmt: skip
     store.add_reader("pilot", "reader-1", cohorts=["internal"])
