@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from core.errors import StatisticsInputError
-from core.study import Role, Study
+from core.study import Role
 from db import Repository
 from pages.views import (
     agreement,
@@ -57,21 +56,15 @@ def render(repository: Repository) -> None:
     st.html(STYLE)
     with st.container(horizontal=True, vertical_alignment="center"):
         study = pick_study(repository)
-        if study is None or is_sealed(study, may_be_live=True):
+        if study is None or is_sealed(study):
             return
-        if study.is_live:
-            _tell_live(repository, study)
-        try:
-            results = load_results(repository, study)
-        except StatisticsInputError:
-            st.info("No case has a reading yet.")
-            return
+        results = load_results(repository, study)
         cohorts = [each.cohort for each in results.analysis.cohorts if each.participants]
         if not cohorts:
             st.info("No case has a reading or a prediction yet.")
             return
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
-    view = choose_from_address("view", "View", [*VIEWS, *(() if study.is_live else (EXPORT,))], "Overview")
+    view = choose_from_address("view", "View", [*VIEWS, EXPORT], "Overview")
     if view == EXPORT:
         export.draw(repository, study, results)
         return
@@ -87,25 +80,6 @@ def render(repository: Repository) -> None:
             repository.model_declarations(study.key),
         )
     )
-
-
-def _tell_live(repository: Repository, study: Study) -> None:
-    """Readers are still reading: say that this look is on record, and offer to follow them."""
-    n = len(repository.live_looks(study.key)) + 1
-    st.badge(
-        f"live: look number {n} of the audit trail; the report says so", icon=":material/visibility:", color="orange"
-    )
-    if not st.toggle("Follow, a look every 15 seconds", key=f"follow {study.key}"):
-        return
-    drawn: list[bool] = []
-
-    @st.fragment(run_every="15s")
-    def follow() -> None:
-        if drawn:
-            st.rerun()
-        drawn.append(True)
-
-    follow()
 
 
 def of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:

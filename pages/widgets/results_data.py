@@ -50,9 +50,9 @@ def pick_study(repository: Repository, label: str = "Study", *, part: Role | Non
     return current
 
 
-def is_sealed(study: Study, *, may_be_live: bool = False) -> bool:
-    """Whether results may not be shown yet; says so on the screen. Some may be shown live, where the protocol says."""
-    if study.state is StudyState.UNSEALED or (may_be_live and study.is_live):
+def is_sealed(study: Study) -> bool:
+    """Whether results may not be shown yet; says so on the screen."""
+    if study.state is StudyState.UNSEALED:
         return False
     st.info(
         f"This study is **{study.state}**: the reference standard, the model's answers and every comparison are sealed "
@@ -68,8 +68,6 @@ def load_results(repository: Repository, study: Study) -> Results:
     The store checks role and state first (through ``prediction_counts`` and ``study_data``); only then is the shared
     copy given out.
     """
-    if study.is_live:  # nothing of it is kept: each look is read anew, and stands in the audit trail
-        return labelled(analyse_study(repository, study.key, margin=study.protocol.margin))
     counts = _counts(repository, study)
     return _results(study.key, study.protocol_version, counts, repository, study.protocol.margin)
 

@@ -97,5 +97,5 @@ def study_card(repository: Repository, study: Study) -> None:
 
 
 def _counted(n: int, word: str) -> str:
-    """``no case``, ``1 case``, ``2 cases``."""
-    return f"{n or 'no'} {word}{'' if n == 1 else 's'}".capitalize() if n else f"No {word}s"
+    """``No cases``, ``1 case``, ``2 cases``."""
+    return f"{n or 'No'} {word}{'' if n == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""A pilot with ``comparison: live``: three readers read in three browsers while the coordinator's results follow."""
+"""A pilot with ``comparison: live``: three readers read in three browsers while the coordinator's dashboard follows."""
 
 from __future__ import annotations
 
@@ -62,10 +62,12 @@ def answer(page: Page, positions: range) -> None:
             page.keyboard.press(key)
 
 
-def test_results_follow_three_readers_and_every_look_is_in_the_trail(pilot: ReadingServer, browser: Browser) -> None:
+def test_the_dashboard_follows_three_readers_and_every_look_is_in_the_trail(
+    pilot: ReadingServer, browser: Browser
+) -> None:
     desk = sign_in(browser, pilot, "anna", PASSWORD)
-    desk.goto(f"{pilot.url}/results?study={STUDY}")
-    expect(desk.get_by_text("No case has a reading yet.")).to_be_visible(timeout=60_000)
+    desk.goto(f"{pilot.url}/dashboard?study={STUDY}")
+    expect(desk.get_by_text("The comparison begins with the first answer.")).to_be_visible(timeout=60_000)
     rooms = []
     for login in READERS:
         page = sign_in(browser, pilot, login, PASSWORD)
@@ -73,9 +75,7 @@ def test_results_follow_three_readers_and_every_look_is_in_the_trail(pilot: Read
         rooms.append(page)
     for page in rooms:
         answer(page, range(1, 5))
-    desk.reload()
-    expect(desk.get_by_text("Dr Ada").first).to_be_visible(timeout=60_000)
-    desk.get_by_text("Follow, a look every 15 seconds").click()
+    expect(desk.get_by_text("Interim comparison")).to_be_visible(timeout=60_000)  # nobody clicks: it follows
     engine = open_store(pilot.store_url)
     store = Repository(engine, OPERATOR)
     everything = dict.fromkeys(READERS, N_CASES)
@@ -83,7 +83,7 @@ def test_results_follow_three_readers_and_every_look_is_in_the_trail(pilot: Read
     for page in rooms:
         answer(page, range(5, N_CASES + 1))
         expect(page.get_by_text(f"{N_CASES} of {N_CASES} answers")).to_be_visible(timeout=60_000)
-    for _ in range(60):  # nobody clicks: the results follow
+    for _ in range(60):
         looks = store.live_looks(STUDY)
         if looks[-1].n_readings == everything:
             break
@@ -91,7 +91,7 @@ def test_results_follow_three_readers_and_every_look_is_in_the_trail(pilot: Read
     assert looks[-1].n_readings == everything
     assert len(looks) > before > 0
     assert {(look.login, look.state) for look in looks} == {("anna", StudyState.OPEN)}
-    expect(desk.get_by_text("Their model").first).to_be_visible()
+    expect(desk.get_by_text(f"{len(READERS) * N_CASES} of {len(READERS) * N_CASES} answers")).to_be_visible()
     assert store.verify_audit().is_intact
     engine.dispose()
     for page in (desk, *rooms):
