@@ -192,7 +192,10 @@ def test_a_late_answer_takes_what_was_typed_ahead_away(context: BrowserContext) 
     bench = Bench(context, Protocol("P", may_type_ahead=True), is_sending_again=False)
     bench.feed(2, n_ahead=2)
     bench.wait("empty")
+    bench.page.evaluate("isHolding = true")  # the next image is not drawn yet
     bench.press("2", "e", "Enter", "3", "r")
+    assert hint(bench) == "Typed ahead: taken for the next case, and marked."
+    bench.page.evaluate("isHolding = false")
     bench.feed(2, ReceiptState.TRY_AGAIN, n_ahead=2)
     bench.wait("late")
     bench.feed(3, ReceiptState.SAVED, n_ahead=2)

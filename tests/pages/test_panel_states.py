@@ -305,18 +305,20 @@ def _on_screen(bench: Bench) -> tuple[str, int]:
     return position, number
 
 
-def test_enter_shows_the_next_image_at_once_and_locks_it_until_the_receipt(context: BrowserContext) -> None:
+def test_enter_shows_the_next_image_at_once_and_saves_it_after_the_receipt_of_the_last(context: BrowserContext) -> None:
     bench = Bench(context, is_sending_again=False)
     _answer_with_next(bench)
     assert _on_screen(bench) == ("Case 3 of 20", 3)
-    bench.press("1", "q", "x", "Enter")
-    assert bench.seen()["hint"] == "Not taken: case 2 is being saved. Wait a moment, then answer."
+    bench.press("4", "Enter")
+    assert bench.seen()["hint"] == "Not taken: case 2 is being saved. Wait a moment, then Enter."
+    bench.press("1", "q")  # what was typed behind that Enter was meant for the case after it
+    assert bench.seen()["answer"] == '[["class 4"],""]'
     (answer,) = bench.sent()
     assert (answer["presentation_id"], answer["class_key"], answer["confidence"]) == ("presentation-2", "normal", 3)
     assert answer["display_state"]["colour_table"] == "grey"  # as the reader saw case 2, not case 3
     bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
     bench.wait("empty")
-    assert bench.seen()["answer"] == '[[],""]'
+    assert bench.seen()["answer"] == '[["class 4"],""]'
     assert bench.page.locator("[data-part=status]").inner_text().startswith("Case 2 saved, receipt 7F3A")
     bench.page.wait_for_timeout(700)
     bench.press("3", "r", "Enter")
@@ -342,6 +344,24 @@ def test_a_late_answer_brings_the_reader_back_to_its_case(reply: ReceiptState | 
     bench.wait("empty")
     assert _on_screen(bench) == ("Case 3 of 20", 3)
     assert bench.seen()["answer"] == '[[],""]'
+
+
+def test_what_was_chosen_for_the_next_case_is_a_draft_when_the_last_answer_comes_back(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    bench.press("4", "t")
+    bench.feed(2, ReceiptState.TRY_AGAIN, n_ahead=2, omit=(2, 3, 4))
+    bench.wait("late")
+    assert _on_screen(bench) == ("Case 2 of 20", 2)
+    assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+    bench.press("Enter")
+    assert {one["class_key"] for one in bench.sent()} == {"normal"}
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
+    bench.wait("chosen")
+    assert _on_screen(bench) == ("Case 3 of 20", 3)
+    assert bench.seen()["answer"] == '[["class 4","step 5"],""]'
+    bench.press("Enter")
+    assert (bench.sent()[-1]["presentation_id"], bench.sent()[-1]["class_key"]) == ("presentation-3", "tumor")
 
 
 def test_a_refused_answer_brings_its_case_back_as_a_draft(context: BrowserContext) -> None:

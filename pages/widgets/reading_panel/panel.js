@@ -7,8 +7,8 @@
 // trigger with its own submit_id, and stays "not saved" until a receipt with the same submit_id comes back; sending it
 // twice is harmless, for the store keeps one reading per id.
 //
-// With Enter the next image is drawn at once; until the receipt its answer is locked. Without a receipt in time the
-// panel goes back to the case that is not saved.
+// With Enter the next image is drawn at once. It can be judged, and is saved after the receipt of the last answer, so
+// that one answer at most is on its way. Without a receipt in time the panel goes back to the case that is not saved.
 
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
 const AGAIN_MS = 1500; // so long after it was sent a message without an answer is sent again; then twice as long
@@ -362,7 +362,7 @@ class Panel {
   press(name, madeAt) {
     if (madeAt - this.lastAt >= BURST_MS) this.isBurst = false;
     this.lastAt = madeAt;
-    const isEarly = this.isDrawn && (madeAt < this.drawnAt || (this.isBurst && this.pending === null));
+    const isEarly = this.isDrawn && (madeAt < this.drawnAt || (this.isBurst && (this.pending === null || this.held !== null)));
     const state = isEarly ? "drawing" : this.state();
     const deed = deedOf(state, this.intent(name));
     if (/^(choose|comment|send|view|pause|openSheet)$/.test(deed)) this.clock.touch(true);
@@ -410,7 +410,7 @@ class Panel {
   lock(name) {
     if (this.isTypedAhead(name)) return;
     this.loseKey(this.held !== null);
-    if (this.held) this.hint(`Not taken: case ${this.held.header.number} is being saved. Wait a moment, then answer.`);
+    if (this.held) this.hint(`Not taken: case ${this.held.header.number} is being saved. Wait a moment, then Enter.`);
     else if (this.pending.kind === "answer") this.hint("Not taken: the answer is being saved as it stands here.");
     else this.hint("Not taken: waiting for the server.");
   }
@@ -526,6 +526,7 @@ class Panel {
   }
 
   choose(name) {
+    if (this.held && this.typedAhead.length && this.isTypedAhead(name)) return; // an Enter waits before it
     const [what, value] = name.split(" ");
     if (this.draft.is_unreadable && what !== "X") return this.hint(this.form.choose("none"));
     if (what === "L" || what === "place") this.mark(what);
@@ -719,8 +720,8 @@ class Panel {
     parts.pause.hidden = !this.isPaused;
     this.cards.write();
     if (!draft || !header) return; // saved, or nothing came yet; the next case is on its way
-    const isLocked = this.pending !== null;
-    const isOpen = ["empty", "chosen", "refused", "correcting", "offline"].includes(this.root.dataset.state);
+    const isLocked = this.pending !== null && !this.held;
+    const isOpen = ["empty", "chosen", "refused", "correcting", "offline", "ahead"].includes(this.root.dataset.state);
     parts.classes.setAttribute("aria-readonly", String(isLocked));
     parts.confidence.setAttribute("aria-readonly", String(isLocked));
     parts.position.textContent = `${header.is_training ? "Training case" : "Case"} ${header.number} of ${header.total}`;

@@ -21,8 +21,8 @@ const STATES = {
   // The answer is on its way, and locked.
   sending: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
   late: ["lock", "lock", "retry", "lock", "lock", "view", "pause", "openSheet"],
-  // The next image is on the screen already; it is answered after the receipt of the last answer.
-  ahead: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
+  // The next image is on the screen already: it can be judged, and saved after the receipt of the last answer.
+  ahead: ["choose", "comment", "lock", "lock", "lock", "view", "pause", "openSheet"],
   // A training case is answered, and its right answer is on the screen.
   feedback: ["told", "told", "goOn", "told", "goOn", "view", "pause", "openSheet"],
   // Something covers the image; its one button has the focus, so Enter is that button's.
