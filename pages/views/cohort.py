@@ -66,7 +66,7 @@ def _said(row: pd.Series) -> str:
 
 def _flow(rows: pd.DataFrame) -> str:
     """STARD's diagram as boxes."""
-    step = dict(rows.groupby("step", sort=False))
+    step = {str(name): part for name, part in rows.groupby("step", sort=False)}
     imported, included = step["imported"].iloc[0], step["included"].iloc[0]
     parts = [f'<div class="box">Imported<small>{_said(imported)}</small></div>']
     if "excluded" in step:
