@@ -426,7 +426,7 @@ COMMANDS = [
         ("'training'", "at least one case", "-3"),
         "bad-input",
     ),
-    Bad(60, "nothing to read", _no_cases, ("'draft'", "no case to read", "import cases"), "conflict"),
+    Bad(60, "nothing to read", _no_cases, ("'draft'", "no case to read"), "conflict"),
     Bad(
         63,
         "conflicting flags",
