@@ -115,7 +115,13 @@ def test_the_database_refuses_readings_that_mean_nothing(engine: Engine, room: R
         stored = dict(connection.execute(sa.select(table)).mappings().one())
     del stored["sequence"]
     other = {**stored, "reading_id": "other", "submit_id": "other", "revision": 2}
-    for column, value in (("revision", 0), ("confidence", 0), ("reading_seconds", -1.0), ("class_key", "")):
+    for column, value in (
+        ("revision", 0),
+        ("confidence", -1),
+        ("reading_seconds", -1.0),
+        ("class_key", ""),
+        ("class_key", None),
+    ):
         with pytest.raises(sa.exc.IntegrityError, match="ck_reading_"), writing(engine).begin() as connection:
             connection.execute(sa.insert(table).values({**other, column: value}))
     assert room.ann.last_reading(STUDY).answer == Answer("sat", 3)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import ConflictError, InputError, NotFoundError
-from core.protocol import Design, Protocol
+from core.protocol import Arm, Design, Protocol
 from core.study import Answer, Role, StudyState
 from db import OPERATOR, AuditHead, CasePrediction, Notary, Repository, open_store
 from db.audit import event_hash
@@ -54,12 +54,14 @@ def sealed_study(engine: Engine, folder: Path, state: StudyState, design: Design
     cases = [replace(case, lesion_mask=np.ones(case.pixels.shape, bool)) for case in make_cases(6, start=200)]
     operator.import_cases(KEY, cases)
     operator.add_reader(KEY, "ann", cohorts=["internal"])
-    operator.save_predictions(KEY, MODEL, [prediction(case.case, n) for n, case in enumerate(cases[:4])])
+    first = cases if Arm.AIDED in Protocol(title="T", design=design).arms else cases[:4]  # what is shown is complete
+    operator.save_predictions(KEY, MODEL, [prediction(case.case, n) for n, case in enumerate(first)])
     if design is not Design.UNAIDED:
         operator.declare_altered_answers(KEY, {cases[0].case: (0.7, 0.1, 0.1, 0.1)})
     operator.set_state(KEY, StudyState.OPEN)
     operator.add_reader(KEY, "ben", cohorts=["internal"])
-    operator.save_predictions(KEY, MODEL, [prediction(cases[4].case, 4)])
+    if len(first) == 4:
+        operator.save_predictions(KEY, MODEL, [prediction(cases[4].case, 4)])
     for reader in readers:
         desk = repository_of(engine, reader, notary=Notary(folder), clock=clock)
         for _ in range(3):
