@@ -12,6 +12,9 @@ import base64
 import hashlib
 import logging
 import re
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -19,6 +22,7 @@ from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import quote
 
+import anyio
 import anyio.to_thread
 import streamlit
 from starlette.datastructures import Headers, MutableHeaders
@@ -83,6 +87,12 @@ RESERVED = frozenset(
     for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *ROLES_OF_PREFIX, PASSWORD_PATH, "/component/", "/reading/")
 )
 
+#: Websockets that one person may hold at once in this process; each open tab has one. More would slow other readers.
+MOST_SOCKETS = 8
+#: What one person's websockets together may send: so many at once, then so many a second; the rest waits its turn.
+#: An answer is one message, so nobody who reads meets this.
+MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 60, 6.0
+
 _FIXED_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -130,11 +140,31 @@ def session_token(headers: Headers) -> str | None:
     return morsel.value if morsel is not None and morsel.value else None
 
 
+class Pace:
+    """Lets through :data:`MESSAGES_AT_ONCE`, then :data:`MESSAGES_A_SECOND`, in their order."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._free_at = clock()  # when everything that was let through would have passed at the steady pace
+
+    def delay_s(self) -> float:
+        """Seconds that the next message waits; counts it."""
+        now = self._clock()
+        self._free_at = max(self._free_at, now) + 1 / MESSAGES_A_SECOND
+        return max(0.0, self._free_at - now - MESSAGES_AT_ONCE / MESSAGES_A_SECOND)
+
+    async def wait(self) -> None:
+        """Until the next message may pass."""
+        await anyio.sleep(self.delay_s())
+
+
 class SecurityMiddleware:
     """Pure ASGI: refuses what has no valid sign-in, binds a websocket to its sign-in, sets the headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._sockets: Counter[str] = Counter()  # open ones by person_id
+        self._paces: dict[str, Pace] = {}  # of those who have one open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -164,11 +194,13 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         token = session_token(headers)
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != SIGN_IN_HEADER]}
-        refusal = None
+        refusal, actor = None, None
         if path not in FREE_PATHS and not path.startswith(PUBLIC_PREFIXES):
             refusal = _wrong_address(scope, headers)
         if refusal is None and path not in PUBLIC_PATHS and not path.startswith(PUBLIC_PREFIXES):
-            refusal = await _no_entry(path, token)
+            refusal, actor = await _entry(path, token)
+            if actor is not None and scope["type"] == "websocket" and self._sockets[actor.person_id] >= MOST_SOCKETS:
+                refusal = Refusal(429, "You have too many windows open. Close some.")
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
             return
@@ -181,7 +213,24 @@ class SecurityMiddleware:
             scope["headers"].append(
                 (SIGN_IN_HEADER, hashlib.sha256(b"websocket:" + token.encode()).hexdigest().encode())
             )
-        await self.app(scope, receive, send)
+        if actor is None or scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+            return
+        self._sockets[actor.person_id] += 1
+        pace = self._paces.setdefault(actor.person_id, Pace())
+
+        async def paced_receive() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                await pace.wait()
+            return message
+
+        try:
+            await self.app(scope, paced_receive, send)
+        finally:
+            self._sockets[actor.person_id] -= 1
+            if not self._sockets[actor.person_id]:
+                del self._sockets[actor.person_id], self._paces[actor.person_id]
 
 
 @dataclass(frozen=True)
@@ -207,20 +256,21 @@ def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
     return None
 
 
-async def _no_entry(path: str, token: str | None) -> Refusal | None:
-    """Refuse who has not signed in, and what is for other roles."""
+async def _entry(path: str, token: str | None) -> tuple[Refusal | None, Person | None]:
+    """Who asks; refuse who has not signed in, and what is for other roles."""
     try:
         actor = await anyio.to_thread.run_sync(_actor, token)
     except StoreError:
-        return Refusal(503, "The store is not available. Please try again.")
+        return Refusal(503, "The store is not available. Please try again."), None
     if actor is None:
-        return Refusal(401, "Please sign in.", leads_to=SIGN_IN_PATH)
+        return Refusal(401, "Please sign in.", leads_to=SIGN_IN_PATH), None
     if actor.must_change_password and path != PASSWORD_PATH:
-        return Refusal(403, "Your password was set by somebody else. Choose a new one first.", leads_to=PASSWORD_PATH)
+        said = "Your password was set by somebody else. Choose a new one first."
+        return Refusal(403, said, leads_to=PASSWORD_PATH), None
     for prefix, roles in ROLES_OF_PREFIX.items():
         if path.startswith(prefix) and not actor.roles & roles:
-            return Refusal(403, f"This is for {' and '.join(sorted(f'{role}s' for role in roles))}.")
-    return None
+            return Refusal(403, f"This is for {' and '.join(sorted(f'{role}s' for role in roles))}."), None
+    return None, actor
 
 
 def _actor(token: str | None) -> Person | None:

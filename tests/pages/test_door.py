@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -19,7 +21,16 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from core.study import Role
-from pages.door.security import ROLES_OF_PREFIX, SESSION_COOKIE, START_PATH, SecurityMiddleware
+from pages.door.security import (
+    MESSAGES_A_SECOND,
+    MESSAGES_AT_ONCE,
+    MOST_SOCKETS,
+    ROLES_OF_PREFIX,
+    SESSION_COOKIE,
+    START_PATH,
+    Pace,
+    SecurityMiddleware,
+)
 from pages.door.sign_in import safe_target
 from pages.screens import SCREENS
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServer
@@ -104,6 +115,42 @@ def test_the_websocket_needs_the_cookie(server: ReadingServer, signed_in: Callab
     cookie = signed_in("reader-1").cookies[SESSION_COOKIE]
     assert websocket_status(server, cookie) == 101
     assert websocket_status(server, cookie, Origin="http://evil.example") == 403
+
+
+def test_one_person_holds_a_few_websockets_only_and_nobody_else_is_counted(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    """F18: forty windows of one account slowed every other reader."""
+    mine, theirs = (
+        f"{SESSION_COOKIE}={signed_in(login).cookies[SESSION_COOKIE]}" for login in ("reader-57", "reader-1")
+    )
+    address = f"ws://127.0.0.1:{server.port}/_stcore/stream"
+
+    def opened(cookie: str) -> connect:
+        return connect(address, additional_headers={"Cookie": cookie}, subprotocols=[Subprotocol("streamlit")])
+
+    with ExitStack() as held:
+        for _ in range(MOST_SOCKETS - 1):
+            held.enter_context(opened(mine))
+        with opened(mine):
+            with pytest.raises(InvalidStatus):
+                held.enter_context(opened(mine))
+            held.enter_context(opened(theirs))
+        for _ in range(50):  # the place is free as soon as the server has seen the end
+            with suppress(InvalidStatus), opened(mine):
+                return
+            time.sleep(0.1)
+    raise AssertionError("the place of a closed websocket was not free again")
+
+
+def test_messages_of_one_person_are_let_through_at_once_and_then_at_a_pace() -> None:
+    now = [100.0]
+    pace = Pace(lambda: now[0])
+    delays = [pace.delay_s() for _ in range(MESSAGES_AT_ONCE + 12)]
+    assert delays[:MESSAGES_AT_ONCE] == pytest.approx([0.0] * MESSAGES_AT_ONCE)
+    assert delays[-1] == pytest.approx(12 / MESSAGES_A_SECOND)
+    now[0] += 3600
+    assert pace.delay_s() == 0.0
 
 
 def session_id(server: ReadingServer, cookie: str, wanted: str = "") -> str:
