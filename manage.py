@@ -569,14 +569,21 @@ def study_deviation(
 
 @study_app.command("altered-answers")
 def study_altered_answers(
-    file: Annotated[Path, typer.Argument(help="CSV: case, and class or p_<class> for every class")],
+    file: Annotated[Path | None, typer.Argument(help="CSV: case, and class or p_<class> for every class")] = None,
     study: StudyOption = "",
+    is_none: Annotated[bool, typer.Option("--none", help="take the list back")] = False,
 ) -> None:
     """Declare model answers that are wrong on purpose, shown to aided readers instead; replaces the list before it."""
     from actions.altered_answers import declare_altered_answers
 
+    if (file is None) != is_none:
+        raise InputError("one of a file and --none is needed", field="FILE", fix="name the CSV, or add --none")
     repository = store()
     key = one_study(repository, study)
+    if file is None:
+        repository.declare_altered_answers(key, {})
+        say(f"No case of '{key}' will show a declared model answer.")
+        return
     count = declare_altered_answers(repository, key, file)
     say(f"{count} cases of '{key}' will show a declared model answer. The list is sealed when the study is opened.")
 

@@ -166,6 +166,8 @@ def _blocks(cases: Sequence[CaseToRead], protocol: Protocol, draw: _Draw) -> lis
         dealt = sorted(shuffled, key=lambda case: stratum[case])
         start = int(draw.rng("deal").integers(n_blocks))
         block_of = {case: (start + index) % n_blocks for index, case in enumerate(dealt)}
+        # The shuffle chose the block; a second one chooses the place in it, or the rarer class would come late there.
+        shuffled = [case for case, _ in draw.shuffled(shuffled, "places")]
     else:
         block_of = {case: index * n_blocks // len(shuffled) for index, case in enumerate(shuffled)}
     blocks = [[case for case in shuffled if block_of[case] == number] for number in range(n_blocks)]

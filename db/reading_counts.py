@@ -94,9 +94,11 @@ class StudyCounts:
             return
         later = db_session.scalars(sa.select(ReadingRow.sequence).where(ReadingRow.sequence > self._last - _OVERLAP))
         new = [number for number in later if number not in self._seen]
-        self._seen.update(new)
         for start in range(0, len(new), _AT_ONCE):
-            yield from db_session.execute(query.where(ReadingRow.sequence.in_(new[start : start + _AT_ONCE])))
+            part = new[start : start + _AT_ONCE]
+            rows = db_session.execute(query.where(ReadingRow.sequence.in_(part))).all()
+            self._seen.update(part)  # not before the store has answered: what failed is asked again
+            yield from rows
 
     def _count_orders(self, db_session: Session, study: StudyRow) -> None:
         """Presentations of each part, unless nothing can have changed."""

@@ -52,6 +52,7 @@ _LONGEST_SUBMIT_ID = 100
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
 _NOT_YOURS = "There is no such presentation."
+_SECOND_PART_BEGAN = "The first part of the study is final since the second began."
 
 
 @dataclass(frozen=True)
@@ -292,11 +293,13 @@ class ReadingRepository(RepositoryBase):
             raise NotFoundError(_NOT_YOURS)
         presentation, study = found
         if lock and self.engine.dialect.name == "postgresql":  # SQLite has one writer anyway
-            db_session.execute(
-                sa.select(StudyMemberRow.person_id)
-                .where(StudyMemberRow.study_id == study.study_id, StudyMemberRow.person_id == self._me.person_id)
-                .with_for_update()
+            member = sa.select(StudyMemberRow.person_id).where(
+                StudyMemberRow.study_id == study.study_id,
+                StudyMemberRow.person_id == self._me.person_id,
+                StudyMemberRow.withdrawn_at.is_(None),  # asked again: it may have been while this waited for the study
             )
+            if db_session.execute(member.with_for_update()).first() is None:
+                raise NotFoundError(_NOT_YOURS)
         return presentation, study
 
     def _unread(self, study: StudyRow) -> sa.Select[PresentationRow]:
@@ -387,19 +390,24 @@ class ReadingRepository(RepositoryBase):
         ):
             return "Only the last answer may be corrected."
         if last is not None and last[1].period != presentation.period:
-            return "The first part of the study is final since the second began."
+            return _SECOND_PART_BEGAN
         other = aliased(PresentationRow)
+        of_this_showing = sa.and_(
+            other.case_id == presentation.case_id,
+            other.period == presentation.period,
+            other.repeat == presentation.repeat,
+        )
         reveals = db_session.execute(
-            sa.select(RevealRow.what, other.arm)
+            sa.select(RevealRow.what, other.period)
             .join(other, other.presentation_id == RevealRow.presentation_id)
             .where(
                 other.study_id == study.study_id,
                 other.person_id == self._me.person_id,
-                other.case_id == presentation.case_id,
-                other.period == presentation.period,
-                other.repeat == presentation.repeat,
+                sa.or_(of_this_showing, other.period > presentation.period),
             )
         ).all()
+        if any(period > presentation.period for _, period in reveals):
+            return _SECOND_PART_BEGAN
         if any(what == "truth" for what, _ in reveals):
             return "The truth of this training case was told: its answer is final."
         if protocol.design is Design.SEQUENTIAL and presentation.arm == Arm.UNAIDED and reveals:

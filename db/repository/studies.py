@@ -25,6 +25,7 @@ from db.repository.orders import make_all_orders
 from db.repository.study_roles import StudyRoleRepository
 from db.seals import PARTS, seals_of_study
 from db.tables import (
+    AlteredAnswerRow,
     AuditEventRow,
     CaseRow,
     ModelVersionRow,
@@ -125,7 +126,7 @@ class StudyRepository(StudyRoleRepository):
         ------
         ConflictError
             If the study was opened and more would change than ``Protocol.TEXTS_FREE_AFTER_OPENING``; if a stored case
-            has a class that the new protocol lacks, or predictions were made in another order of classes.
+            has a class that the new protocol lacks, or predictions or altered answers are in another order of classes.
         NotFoundError
             If the protocol declares a model that is not registered.
         """
@@ -155,6 +156,11 @@ class StudyRepository(StudyRoleRepository):
                 raise ConflictError(
                     f"Predictions of study '{study_key}' stand in the order of its classes, which cannot change any "
                     "more. Fix: make a new study with these classes."
+                )
+            if stored.protocol.class_keys != protocol.class_keys and _has_altered_answer(db_session, row):
+                raise ConflictError(
+                    f"Model answers of study '{study_key}' that are wrong on purpose were declared in the order of its "
+                    "classes. Fix: take them back (`study altered-answers --none`), then declare them again."
                 )
             if stored.protocol.model_view != protocol.model_view and _has_prediction(db_session, row):
                 raise ConflictError(
@@ -353,4 +359,10 @@ def _refuse_frozen(study_key: str, before: Protocol, after: Protocol) -> None:
 def _has_prediction(db_session: Session, study: StudyRow) -> bool:
     """Whether any model has predicted a case of the study."""
     query = sa.select(PredictionRow.case_id).join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
+    return db_session.scalar(query.where(CaseRow.study_id == study.study_id).limit(1)) is not None
+
+
+def _has_altered_answer(db_session: Session, study: StudyRow) -> bool:
+    """Whether any model answer was declared to be shown wrong."""
+    query = sa.select(AlteredAnswerRow.case_id).join(CaseRow, CaseRow.case_id == AlteredAnswerRow.case_id)
     return db_session.scalar(query.where(CaseRow.study_id == study.study_id).limit(1)) is not None

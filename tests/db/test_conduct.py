@@ -213,6 +213,23 @@ def test_a_crossover_keeps_its_washout_and_an_override_is_a_logged_deviation(roo
     assert room.coordinator.verify_audit().is_intact
 
 
+@pytest.mark.parametrize("going_back", [GoingBack.LAST, GoingBack.ANY])
+def test_an_answer_given_alone_is_final_once_the_model_was_shown_in_the_second_part(
+    room: Room, engine: Engine, going_back: GoingBack
+) -> None:
+    """Also before anything is answered there: the model's answer to a case must not reach the answer without it."""
+    build(room, Protocol(title="T", design=Design.CROSSOVER, washout_days=0, going_back=going_back))
+    first = {case_of(engine, place): place for place in (answer_next(room.ann) for _ in NUMBERS)}
+    shown = room.ann.next_presentation(KEY)
+    assert (shown.arm, shown.period) == (Arm.AIDED, 2)
+    assert room.ann.last_reading(KEY).can_correct
+    room.ann.model_answer(shown.presentation_id)
+    assert not any(each.can_correct for each in room.ann.my_readings(KEY))
+    for place in (first[case_of(engine, shown)], room.ann.last_reading(KEY).presentation):
+        with pytest.raises(AccessError):
+            correct(room.ann, place)
+
+
 def _places(room: Room, login: str) -> list[PresentationRow]:
     """A reader's stored order, past the program."""
     engine = room.coordinator.engine
@@ -360,6 +377,19 @@ def test_declared_wrong_answers_are_shown_instead_of_the_models_and_marked_after
     assert "altered answers" in room.coordinator.audit_trail(KEY)[-1].detail["seals"]
     stored = {each.case: each.is_altered for each in room.coordinator.readings(KEY)}
     assert stored == {f"case-070{number}": number in (1, 2) for number in NUMBERS}
+
+
+def test_the_order_of_classes_stays_while_altered_answers_stand_in_it(room: Room) -> None:
+    """Else the class that a reader is shown would be another one than that declared."""
+    protocol = Protocol(title="T", design=Design.AIDED)
+    room.coordinator.create_study(KEY, protocol)
+    room.coordinator.import_cases(KEY, make_cases(4, start=700))
+    room.coordinator.declare_altered_answers(KEY, {"case-0700": [0.7, 0.1, 0.1, 0.1]})
+    turned = replace(protocol, classes=protocol.classes[::-1])
+    with pytest.raises(ConflictError, match="altered-answers --none"):
+        room.coordinator.update_protocol(KEY, turned)
+    assert room.coordinator.declare_altered_answers(KEY, {}) == 0
+    assert room.coordinator.update_protocol(KEY, turned).protocol == turned
 
 
 def test_which_altered_answers_are_refused(room: Room) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, ReadingRoomError
 from core.protocol import Arm, GoingBack, Protocol
 from core.reading_order import reading_order
 from core.study import Answer, Role, StudyState
 from db import Repository
+from db.tables import StudyMemberRow, StudyRow
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 
 
@@ -233,6 +237,39 @@ def test_one_submission_sent_twice_at_once_is_one_row_and_two_receipts(room: Roo
 
 #: Values that SQLite would take and PostgreSQL would not, or that crash on the way.
 NO_STORE_HOLDS = ("a\x00b", "\ud83d", "\x00")
+
+
+def test_a_reader_withdrawn_while_an_answer_waits_for_the_study_has_no_later_answer(room: Room) -> None:
+    """PostgreSQL: the answer asked who takes part before it waited."""
+    if room.operator.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    place = room.ann.next_presentation(STUDY)
+    assert place is not None
+    found: list[object] = []
+
+    def save() -> None:
+        try:
+            found.append(room.ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id="late"))
+        except NotFoundError as refused:
+            found.append(refused)
+
+    answering = threading.Thread(target=save)
+    waits = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with room.operator.engine.connect() as withdrawing, room.operator.engine.connect() as watching:
+        withdrawing.execute(sa.select(StudyRow.study_id).where(StudyRow.study_key == STUDY).with_for_update())
+        answering.start()
+        watching = watching.execution_options(isolation_level="AUTOCOMMIT")
+        deadline = time.monotonic() + 20
+        while not watching.scalar(waits) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        of_ann = StudyMemberRow.person_id == room.ann.actor.person_id
+        now = datetime(2026, 3, 1, tzinfo=UTC)
+        withdrawing.execute(sa.update(StudyMemberRow).where(of_ann).values(withdrawn_at=now))
+        withdrawing.commit()
+    answering.join()
+    assert [type(each) for each in found] == [NotFoundError]
 
 
 @pytest.mark.parametrize("text", NO_STORE_HOLDS, ids=ascii)
