@@ -361,7 +361,8 @@ def check_dates(
     period : int
         Of the case that comes next.
     first_period_ended_at : datetime, optional
-        When this reader's last answer of the first period was first given; the second opens ``washout_days`` later.
+        When this reader last answered in the first period, or corrected an answer; the second opens ``washout_days``
+        later.
     deviations : collection of str
         Which of "opens_on", "closes_on" and "washout" a coordinator has set aside for this reader.
 

@@ -212,7 +212,10 @@ def check_study(db_session: Session, study: StudyRow) -> Iterator[str]:
     for row in db_session.scalars(events):
         ledger.enter(event_of(row))
     said = ledger.studies[study.study_key]
-    for check in (_check_protocols, _check_sealings, _check_orders, _check_readings, _check_predictions):
+    for check in (
+        _check_deviations, _check_reveals, _check_protocols, _check_sealings, _check_orders, _check_readings,
+        _check_predictions,
+    ):  # fmt: skip
         yield from readable(check(db_session, study, said), f"the rows of study '{study.study_key}'")
 
 

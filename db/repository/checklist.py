@@ -182,6 +182,7 @@ def _about_readers(db_session: Session, study: StudyRow, facts: _Facts) -> Itera
             ~sa.exists().where(
                 PresentationRow.study_id == StudyMemberRow.study_id,
                 PresentationRow.person_id == StudyMemberRow.person_id,
+                PresentationRow.is_training == sa.false(),
             ),
         )
     ).all()

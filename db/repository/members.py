@@ -191,7 +191,9 @@ class MemberRepository(RepositoryBase):
             counts = study_counts(self.engine, db_session, row)
             marks = ReaderMarks(db_session, row)
             people = readers_of(db_session, row)
-        parts = sorted(counts.n_total, key=lambda part: (people[part[0]].login, *part[1:]))
+        # Another look may have counted somebody meanwhile who came after this transaction began.
+        known = [part for part in counts.n_total if part[0] in people]
+        parts = sorted(known, key=lambda part: (people[part[0]].login, *part[1:]))
         return [
             ReaderProgress(
                 person=people[part[0]],

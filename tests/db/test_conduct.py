@@ -240,6 +240,22 @@ def _places(room: Room, login: str) -> list[PresentationRow]:
         return list(db_session.scalars(query.where(PresentationRow.study_id == study)))
 
 
+@pytest.mark.parametrize("table", ["reveal", "deviation"])
+def test_what_opened_an_answer_is_held_against_the_trail_before_unsealing(room: Room, table: str) -> None:
+    """Without its reveal an answer given alone could be corrected afterwards."""
+    build(room, Protocol(title="T", design=Design.SEQUENTIAL, closes_on=date(2026, 3, 1)))
+    room.coordinator.record_deviation(KEY, "ann", "closes_on", "ill in February")
+    answer_next(room.ann)
+    room.ann.model_answer(room.ann.next_presentation(KEY).presentation_id)
+    with room.coordinator.engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
+    for state in (StudyState.CLOSED, StudyState.LOCKED):
+        room.coordinator.set_state(KEY, state)
+    with pytest.raises(ConflictError, match="was removed"):
+        room.coordinator.set_state(KEY, StudyState.UNSEALED)
+    room.coordinator.set_state(KEY, StudyState.UNSEALED, reason="told in the paper")
+
+
 def test_a_deviation_that_nobody_entered_or_that_was_removed_is_noticed(room: Room) -> None:
     build(room, Protocol(title="T", closes_on=date(2026, 3, 1)))
     room.coordinator.record_deviation(KEY, "ann", "closes_on", "ill in February")

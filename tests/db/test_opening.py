@@ -129,6 +129,19 @@ def test_every_fault_has_its_point_and_what_blocks_cannot_be_opened(room: Room, 
         room.coordinator.set_state(KEY, StudyState.OPEN)
 
 
+def test_a_reader_with_training_cases_alone_blocks(room: Room) -> None:
+    """The only cohort there was when the reader was added became that of the training cases."""
+    protocol = Protocol(title="T")
+    room.coordinator.create_study(KEY, protocol)
+    room.coordinator.import_cases(KEY, make_cases(2, start=800, cohort="practice"))
+    room.coordinator.add_reader(KEY, "ann")
+    room.coordinator.update_protocol(KEY, replace(protocol, training_cohort="practice"))
+    room.coordinator.import_cases(KEY, make_cases(6, start=700))
+    assert states(room)["orders"] is CheckState.BLOCKING
+    room.coordinator.add_reader(KEY, "ann", cohorts=["internal"])
+    assert "orders" not in states(room)
+
+
 def test_images_that_tell_the_class_are_a_warning(room: Room) -> None:
     room.coordinator.create_study(KEY, Protocol(title="T"))
     cases = [

@@ -9,13 +9,15 @@ from statistics import median
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
+from core.errors import StoreError
 from core.study import Answer, sitting_seconds
 from db import OPERATOR, Repository
 from db.engine import writing
 from db.reading_counts import _kept
 from db.tables import PersonRow, PresentationRow, ReadingRow
-from tests.db.conftest import STUDY, Room
+from tests.db.conftest import STUDY, Room, read_next
 
 
 def counted_anew(room: Room) -> dict[str, tuple[int, int, float | None, float, float]]:
@@ -109,6 +111,34 @@ def test_a_reading_committed_after_one_with_a_higher_number_is_counted(room: Roo
     with writing(room.operator.engine).begin() as connection:
         values = {**stored, "sequence": stored["sequence"] + 2, "reading_id": "b", "submit_id": "b"}
         connection.execute(sa.insert(ReadingRow).values({**values, "presentation_id": late.presentation_id}))
+    check(room)
+
+
+def test_somebody_whom_a_later_look_counted_is_left_out_of_an_earlier_one(room: Room) -> None:
+    before = room.coordinator.progress(STUDY)
+    for counts in _kept[room.coordinator.engine].values():
+        counts.n_total["came later", "internal", "unaided"] = 3
+    assert room.coordinator.progress(STUDY) == before
+
+
+def test_what_the_store_did_not_answer_is_asked_again(room: Room) -> None:
+    """A look that failed on its way has counted nothing and forgotten nothing."""
+    engine = room.coordinator.engine
+    for reader in (room.ann, room.ben):
+        read_next(reader)
+        check(room)
+
+    def fail(connection, cursor, statement, *_: object) -> None:
+        if "study_case" in statement and "reading.sequence IN" in statement:
+            raise sa.exc.OperationalError(statement, {}, Exception("the line is dead"))
+
+    read_next(room.ann)
+    event.listen(engine, "before_cursor_execute", fail)
+    try:
+        with pytest.raises(StoreError):
+            room.coordinator.progress(STUDY)
+    finally:
+        event.remove(engine, "before_cursor_execute", fail)
     check(room)
 
 
