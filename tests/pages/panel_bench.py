@@ -101,6 +101,7 @@ class Bench:
         views: Sequence[ReadingView] = (),
         model: PanelModel | None = None,
         feedback: str = "",
+        reader: str = "reader",
     ) -> None:
         """One frame: a case, the next ones, and the reply to what was sent last; images to ``omit`` do not come."""
         arm = self.protocol.arms[0] if model is None else Arm.AIDED
@@ -114,7 +115,7 @@ class Bench:
             ahead=tuple(places[1 : 1 + n_ahead]),
             model=model,
             feedback=(self.sent()[-1]["presentation_id"], feedback) if feedback else None,
-            reader="reader",
+            reader=reader,
         )
         images = {}
         for at in places[: 1 + n_ahead]:

@@ -50,7 +50,7 @@ class Cards {
   }
 
   instructions(header) {
-    const name = SEEN_PREFIX + header.study;
+    const name = `${SEEN_PREFIX}${header.study}:${header.reader}`;
     if (!header.instructions || header.done > 0 || sessionStorage.getItem(name)) return null;
     sessionStorage.setItem(name, "1");
     return { title: "Before you begin", text: header.instructions };

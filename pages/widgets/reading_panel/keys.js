@@ -75,8 +75,11 @@ class Keys {
     return code && !this.isTaken(code) ? this.capOf(code) : "";
   }
 
-  capOfCommand(letter) {
-    return this.own.has(letter) ? this.capOf(this.own.get(letter)) : letter;
+  // Empty: the key on which this letter is printed means a choice here, or something of the reader's own.
+  capOfCommand(letter, scale) {
+    if (this.own.has(letter)) return this.capOf(this.own.get(letter));
+    const taken = [...this.own.values(), ...STEP_CODES.filter((_, index) => this.step(index, scale))];
+    return taken.some((code) => this.capOf(code) === letter) ? "" : letter;
   }
 
   // Whether a reader gave this key to something.
@@ -140,7 +143,7 @@ class Keys {
     const { classes: { length: classes }, scale, model } = header;
     const choices = (count, capOf, what, how) => Array.from({ length: count }, (_, index) => (
       [[capOf.call(this, index)].filter(Boolean), how(index), `${what} ${index + 1}`]));
-    const own = (letter, meaning) => [[this.capOfCommand(letter)], meaning, letter];
+    const own = (letter, meaning) => [[this.capOfCommand(letter, scale)].filter(Boolean), meaning, letter];
     return [
       ...choices(classes, this.capOfClass, "class", (index) => header.classes[index].label),
       ...(scale.kind === "ordinal" ? choices(scale.words.length, this.capOfStep, "step", (index) => scale.words[index]) : []),

@@ -111,11 +111,12 @@ class Panel {
     [...this.images.keys()].filter((id) => !known.has(id)).forEach((id) => this.images.delete(id));
     if (!this.images.has(header.presentation_id)) {
       this.isDrawn = false;
+      if (!isSame) this.draft = null; // it is of the case before, and must not be kept under the name of this one
       return this.request("images");
     }
     if (!isSame) this.show();
     else {
-      this.dropped = 0;
+      if (this.isDrawn) this.dropped = 0; // else its image says so when it is drawn
       this.showModel();
     }
     this.write();
@@ -140,7 +141,7 @@ class Panel {
     const { mode, number } = (this.held || this).header;
     const isSaved = receipt.state === "saved";
     if (isSaved && feedback && feedback.presentation_id === this.header.presentation_id) this.feedback = feedback.class_key;
-    if (isSaved) this.forget();
+    if (isSaved || this.pending.kind === "cancel") this.forget();
     else if (this.held) this.bringBack();
     this.held = null;
     if (!isSaved) this.typedAhead = [];
@@ -202,7 +203,7 @@ class Panel {
     this.clock.begin(draft, this.drawnAt, this.dropped ? this.earlyAt : null);
     if (this.isCovered()) this.clock.cover(true);
     if (this.dropped) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
-    else if (!this.pending && kept && header.mode === "read" && this.form.hasAnything()) {
+    else if (!this.pending && kept && this.form.hasAnything()) {
       this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
     }
     this.dropped = 0;
@@ -216,7 +217,12 @@ class Panel {
 
   // The protocol's time for a case is over: that is marked, and the answer is still taken.
   beOverTime() {
-    if (!this.draft || this.feedback !== null) return;
+    if (!this.draft || !this.clock.draft || this.feedback !== null) return;
+    const left = this.header.timeout_s - this.clock.seconds();
+    if (left > 0.001) { // the clock stood still meanwhile: pause, hidden tab
+      this.overTime = setTimeout(() => this.beOverTime(), Math.max(100, 1000 * left));
+      return;
+    }
     this.draft.is_over_time = true;
     this.clock.note("over-time");
     this.hint(`The time for this case (${this.header.timeout_s} s) is over. Please answer now; it is marked.`);
@@ -230,6 +236,7 @@ class Panel {
     const next = this.header.ahead[0];
     if (!next || this.pending.isLate || !this.images.has(next.presentation_id)) return;
     if (this.header.is_training || this.cards.isDue(next, this.header)) return; // they wait for the receipt
+    if (next.arm === "aided") return; // so does the model's answer, without which there is no aided reading
     this.held = { header: this.header, view: this.viewer.snapshot() };
     this.header = { ...this.header, ...next, model: null, ahead: this.header.ahead.slice(1) };
     this.say(`Case ${this.held.header.number}: saving …`, "");
@@ -285,7 +292,7 @@ class Panel {
     return kept ? JSON.parse(kept) : null;
   }
 
-  // The answer is saved: its draft goes. The draft of a next case that is on the screen already stays.
+  // The answer is saved, or its correction was left: its draft goes. The draft of a next case that is on the screen already stays.
   forget() {
     sessionStorage.removeItem(STORAGE_PREFIX + (this.held || this).header.draft_key);
     if (!this.held && this.feedback === null) this.draft = null;
@@ -376,8 +383,8 @@ class Panel {
   // Where the protocol lets readers type ahead, choices and Enter wait for the next image, and are marked.
   isTypedAhead(name) {
     const isForNext = this.hasReceipt || this.held !== null || this.pending?.kind === "answer" || !this.pending;
-    if (!this.header?.may_type_ahead || this.pending?.isLate || !isForNext) return false;
-    if (!/^(class|step|slide|Enter)/.test(name)) return false;
+    if (!this.header?.may_type_ahead || this.pending?.isLate || !isForNext || this.isBurst) return false;
+    if (!/^(class|step|slide|Enter)/.test(name) || this.form.kind === "probabilities") return false;
     this.typedAhead.push([name, this.madeAt]);
     this.hint("Typed ahead: taken for the next case, and marked.");
     return true;
@@ -386,9 +393,12 @@ class Panel {
   playAhead() {
     while (this.typedAhead.length && ["empty", "chosen"].includes(this.state())) {
       const [name, madeAt] = this.typedAhead.shift();
-      if (!this.draft.is_typed_ahead) this.clock.note("typed-ahead", Math.min(madeAt, this.drawnAt - 0.1));
-      this.draft.is_typed_ahead = true;
-      this[deedOf(this.state(), this.intent(name))](name);
+      const deed = deedOf(this.state(), this.intent(name));
+      if (deed !== "ask") { // an Enter too many answers nothing
+        if (!this.draft.is_typed_ahead) this.clock.note("typed-ahead", Math.min(madeAt, this.drawnAt - 0.1));
+        this.draft.is_typed_ahead = true;
+      }
+      this[deed](name);
       this.write();
     }
   }
@@ -510,7 +520,7 @@ class Panel {
   place(view, x, y) {
     if (!this.header.has_location_mark) return;
     this.spot = { view, x, y };
-    this.press("place", performance.now());
+    this.press("place", this.pressedAt); // it began going down
   }
 
   mark(name) {
@@ -738,7 +748,8 @@ class Panel {
     parts.correct.hidden = !header.may_go_back || (header.mode === "correct" && !header.may_go_back_further);
     parts.cancel.hidden = header.mode !== "correct";
     this.root.querySelectorAll("[data-cap]").forEach((cap) => {
-      cap.textContent = this.keys.capOfCommand(cap.dataset.cap);
+      cap.textContent = this.keys.capOfCommand(cap.dataset.cap, header.scale);
+      cap.hidden = cap.textContent === "";
     });
     this.viewer.viewers.forEach(({ canvas, image }) => {
       canvas.setAttribute("aria-label", `Image of case ${header.number} of ${header.total}${image?.name ? `, ${image.name}` : ""}`);

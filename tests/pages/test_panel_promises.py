@@ -1,0 +1,163 @@
+"""Promises of the panel where two rules meet: whose draft comes back, what a key means, which marks an answer bears."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import BrowserContext
+
+from core.protocol import Arm, Design, ModelShown, Protocol, Scale, ScaleKind
+from core.study import Answer, Presentation
+from db.records import ReadingView
+from pages.widgets.reading_panel import ReceiptState
+from tests.pages.panel_bench import Bench
+from tests.pages.reading_server import phantom_pixels
+from tests.pages.test_panel_protocol import hint, shown_model, started, stored
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_draft_never_comes_back_on_another_case(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("2", "e", "Enter")
+    bench.feed(3, ReceiptState.REFUSED, omit=(3,))  # answered in another window; the next image is not here
+    bench.page.wait_for_function("sent.length === 2")
+    bench.feed(3, ReceiptState.DONE)
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
+
+
+def test_what_esc_discards_in_a_correction_does_not_come_back(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    saved = Answer("graves", 5)
+    for _ in range(2):
+        bench.press("u")
+        bench.feed(1, ReceiptState.DONE, previous=saved)
+        bench.wait("correcting")
+        assert bench.seen()["answer"] == '[["class 1","step 5"],""]'
+        bench.press("4", "Escape")
+        bench.feed(2, ReceiptState.DONE)
+        bench.wait("empty")
+
+
+def test_keys_before_the_image_count_though_the_receipt_comes_first(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"), n_ahead=1)
+    bench.page.evaluate("isHolding = true")
+    bench.press("2", "e", "Enter", "4")
+    bench.feed(3, ReceiptState.SAVED)
+    bench.page.evaluate("isHolding = false; heldFrames.splice(0).forEach((then) => frame(then))")
+    bench.wait("empty")
+    assert hint(bench) == "Typed before this image: not taken. Wait a moment, then answer."
+    bench.page.wait_for_timeout(700)
+    bench.press("1", "q", "Enter")
+    assert stored(bench).display_state["keys_dropped_before_image"] == 1
+
+
+def typing_ahead(context: BrowserContext, **given: object) -> Bench:
+    """An answer that is on its way, and the next image not drawn yet."""
+    bench = started(context, Protocol("P", may_type_ahead=True, **given), n_ahead=2)  # type: ignore[arg-type]
+    bench.page.evaluate("isHolding = true")
+    return bench
+
+
+def drawn(bench: Bench) -> None:
+    """The receipt and the next image."""
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2)
+    bench.page.evaluate("isHolding = false; heldFrames.splice(0).forEach((then) => frame(then))")
+
+
+def test_what_stands_behind_a_key_that_cannot_be_typed_ahead_is_not_taken_either(context: BrowserContext) -> None:
+    bench = typing_ahead(context, has_location_mark=True)
+    bench.press("2", "e", "Enter", "l", "3", "r", "Enter")  # a mark first: it has no place yet
+    assert hint(bench).startswith("Typed before this image: not taken.")
+    drawn(bench)
+    bench.wait("empty")
+    assert len(bench.sent()) == 1  # no answer without its mark
+    percent = typing_ahead(context, scale=Scale(ScaleKind.PERCENT))
+    percent.press("2", "e", "Enter", "3", "t", "1", "2")
+    drawn(percent)
+    percent.wait("empty")
+    assert percent.seen()["answer"] == '[["class 3"],""]'  # "t12" was no diagnosis
+
+
+def test_probabilities_are_not_typed_ahead(context: BrowserContext) -> None:
+    bench = typing_ahead(context, scale=Scale(ScaleKind.PROBABILITIES))
+    bench.press("1")
+    bench.page.keyboard.type("100")
+    bench.press("Enter", "2")
+    assert hint(bench).startswith("Typed before this image: not taken.")
+
+
+def test_an_enter_too_many_marks_nothing_as_typed_ahead(context: BrowserContext) -> None:
+    bench = typing_ahead(context)
+    bench.press("2", "e", "Enter", "Enter")
+    drawn(bench)
+    bench.wait("empty")
+    bench.press("1", "q", "Enter")
+    assert not stored(bench).is_typed_ahead
+
+
+def test_an_aided_case_waits_for_the_model(context: BrowserContext) -> None:
+    def paired(place: Presentation) -> Presentation:
+        return replace(place, arm=Arm.UNAIDED if place.position % 2 else Arm.AIDED)
+
+    protocol = Protocol("P", design=Design.SEQUENTIAL, model_shown=ModelShown("ThyroidNet"))
+    bench = Bench(context, protocol, is_sending_again=False)
+    bench.feed(3, n_ahead=2, place=paired)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter", "4")
+    assert (bench.state(), hint(bench)) == ("sending", "Not taken: the answer is being saved as it stands here.")
+    view = ReadingView(phantom_pixels(8), "counts", "", None)
+    bench.feed(4, ReceiptState.SAVED, model=shown_model(view), views=(view,), n_ahead=2, place=paired)
+    bench.wait("empty")
+    assert bench.page.locator("[data-part=model-text]").inner_text() == "ThyroidNet: Graves' disease"
+    bench.page.wait_for_timeout(700)
+    bench.press("1", "q", "Enter")
+    bench.wait("ahead")  # an unaided one needs nothing of the server
+    assert bench.page.evaluate("room.panel.header.model") is None
+
+
+def test_a_press_on_one_image_places_no_mark_on_the_next(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", has_location_mark=True), n_ahead=2)
+    bench.page.mouse.move(300, 300)
+    bench.press("2", "e")
+    bench.page.mouse.down()
+    bench.press("Enter")
+    bench.wait("ahead")
+    bench.page.mouse.up()
+    assert bench.page.evaluate("room.panel.draft.marks") == []
+
+
+def test_the_time_of_a_case_stands_still_in_a_pause(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", timeout_seconds=1))
+    bench.press("p")
+    bench.page.wait_for_timeout(1300)
+    bench.press("p", "1", "q")
+    assert not hint(bench).startswith("The time for this case")
+    bench.page.wait_for_timeout(1200)
+    assert hint(bench).startswith("The time for this case (1 s) is over.")
+    bench.press("Enter")
+    assert stored(bench).display_state["is_over_time"] is True
+
+
+def test_a_cap_is_gone_where_its_key_does_something_else(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("?")
+    bench.page.locator("[data-own='class 1']").click()
+    bench.press("p", "Escape", "p")
+    assert bench.seen()["answer"] == '[["class 1"],""]'
+    assert bench.page.locator(".progress [data-key=P] kbd").text_content() == ""
+    # On a Colemak keyboard the fourth step lies on the key with a printed P.
+    other = started(context, Protocol("P"))
+    other.page.evaluate("room.panel.keys.giveBack(); room.panel.keys.learn('KeyR', 'p')")
+    assert other.page.locator(".progress [data-key=P] kbd").text_content() == ""
+
+
+def test_each_reader_of_a_tab_is_shown_the_instructions(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", instructions="Judge the whole gland."))
+    for reader in ("ann", "ben"):
+        bench.feed(1, reader=reader)
+        bench.wait("card")
+        bench.page.evaluate("close(); close = null; room.outerHTML = unused; room = document.querySelector('.room')")
+    assert bench.sent() == []
