@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from openpyxl import load_workbook
 
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis, StudyData
@@ -25,7 +26,7 @@ from db import Repository
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One CSV file, complete in memory."""
+    """One file, complete in memory."""
 
     name: str
     content: bytes
@@ -44,12 +45,15 @@ def csv_file(name: str, table: pd.DataFrame) -> ExportedFile:
 
 def layout_files(data: StudyData, layout: Layout, cohorts: Sequence[str] | None = None) -> list[ExportedFile]:
     """A study in one of the layouts that ``analyse`` and other programs read."""
-    return [
-        ExportedFile(
-            name, content, sum(1 for _ in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))) - 1
-        )
-        for name, content in readings_files(data, layout, cohorts=cohorts).items()
-    ]
+    files = readings_files(data, layout, cohorts=cohorts)
+    return [ExportedFile(name, content, _n_rows(name, content)) for name, content in files.items()]
+
+
+def _n_rows(name: str, content: bytes) -> int:
+    """Rows below the header of a text file, or below the headers of all sheets of a workbook."""
+    if name.endswith(".xlsx"):
+        return sum(sheet.max_row - 1 for sheet in load_workbook(io.BytesIO(content)).worksheets)
+    return sum(1 for _ in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))) - 1
 
 
 def readings_table(repository: Repository, study_key: str) -> pd.DataFrame:

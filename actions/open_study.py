@@ -48,7 +48,11 @@ def open_study(repository: Repository, study_key: str, *, typed_key: str, acknow
     left = [item for item in items if item.state is CheckState.WARNING and not acknowledged.get(item.key, "").strip()]
     if blocking or left:
         lines = [f"  {item.state} {item.key}: {item.text}. {item.detail}".rstrip() for item in (*blocking, *left)]
-        fix = "mend what blocks" if blocking else "give each warning a reason: --acknowledge KEY=REASON"
+        fix = (
+            "mend what blocks"
+            if blocking
+            else "give each warning a reason: --acknowledge KEY=REASON (all=REASON for all)"
+        )
         raise ConflictError(f"Study '{study_key}' was not opened. Fix: {fix}.\n" + "\n".join(lines))
     if typed_key.strip() != study_key:
         raise InputError(

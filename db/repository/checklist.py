@@ -172,7 +172,8 @@ def _about_readers(db_session: Session, study: StudyRow, facts: _Facts) -> Itera
     elif planned is not None and count < planned:
         yield CheckItem("readers", f"{count} of {planned} planned readers take part", WARNING)
     else:
-        yield CheckItem("readers", f"{count} readers take part", OK, ", ".join(facts.readers))
+        said = "1 reader takes part" if count == 1 else f"{count} readers take part"
+        yield CheckItem("readers", said, OK, ", ".join(facts.readers))
     without = db_session.scalars(
         sa.select(PersonRow.login)
         .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)

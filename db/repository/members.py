@@ -239,8 +239,8 @@ def chosen_cohorts(
             fix = f"use {', '.join(protocol.cohorts)}"
             raise InputError("a cohort that the protocol does not read", field="cohorts", value=name, fix=fix)
         if name not in known and name not in protocol.cohorts:
-            has = ", ".join(known) or "none"
-            raise NotFoundError(f"Study '{study.study_key}' has no cohort '{name}'; it has {has}.")
+            fix = f"use {' or '.join(known)}" if known else "import the cases first"
+            raise NotFoundError(f"Study '{study.study_key}' has no cohort '{name}'. Fix: {fix}.")
     return list(dict.fromkeys(cohorts))
 
 

@@ -257,8 +257,9 @@ class StudyRepository(StudyRoleRepository):
             row = self._study_row(db_session, study_key, lock=True)
             before = StudyState(row.state)
             if state not in STATE_MOVES[before]:
-                moves = " or ".join(STATE_MOVES[before]) or "nowhere"
-                raise ConflictError(f"Study '{study_key}' is {before}; it can move to {moves}, not to {state}.")
+                moves = " or ".join(STATE_MOVES[before])
+                way = f"it moves to {moves} next, not to {state}" if moves else "that is its last state"
+                raise ConflictError(f"Study '{study_key}' is {before}; {way}.")
             if state is StudyState.OPEN:
                 view_number(db_session, row, self._protocol(db_session, row).model_view)
             if before is StudyState.LOCKED and state is StudyState.CLOSED and not reason.strip():

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actions.bundle import bundle_of
-from actions.export_study import csv_file, export_study
+from actions.export_study import csv_file, export_study, layout_files
 from actions.study_record import study_record
 from core.analysis import analyse
 from core.csv_file import FORMULA_STARTS, Columns, original_text, read_csv_file
@@ -29,6 +29,7 @@ from core.report.readings_file import read_readings_file
 from core.study import Answer, CaseRecord, Role, StudyState
 from db import OPERATOR, CasePrediction, Repository, create_store
 from db.password_hashing import Passwords
+from tests.core.analysis_studies import simulated_study
 from tests.stores import repository_of
 
 STUDY = "odd"
@@ -184,6 +185,18 @@ def test_files_for_other_programs_are_one_per_cohort_and_class(exported: Path) -
     assert not (exported / files[0]).read_bytes().startswith(b"\xef\xbb\xbf")
     found = analyse_file(exported / "mrmcaov_internal_none.csv").analysis.to_tables()["auc"]
     assert found["value"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_rows_of_every_kind_of_file_are_counted(layout: Layout) -> None:
+    """A workbook is no text: its rows are those of its sheets."""
+    files = layout_files(simulated_study(n_cases=60, readers=3), layout)
+    books = [file for file in files if file.name.endswith(".xlsx")]
+    assert bool(books) == (layout is Layout.RJAFROC)
+    assert all(file.n_rows > 0 for file in files)
+    for book in books:
+        sheets = pd.read_excel(io.BytesIO(book.content), sheet_name=None)
+        assert book.n_rows == sum(len(sheet) for sheet in sheets.values())
 
 
 def test_a_name_that_a_format_cannot_hold_leaves_nothing_behind(store: Repository, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_what_the_invited_person_types_wrong_leaves_the_invitation_usable(room: 
     [
         (Role.READER, {"note": " "}, InputError, "note"),
         (Role.READER, {"days": 0}, InputError, "days"),
-        (Role.READER, {"cohorts": ["nowhere"]}, NotFoundError, "no cohort 'nowhere'"),
+        (Role.READER, {"cohorts": ["nowhere"]}, NotFoundError, "no cohort 'nowhere'. Fix: use"),
         (Role.STATISTICIAN, {"cohorts": ["internal"]}, InputError, "only a reader"),
         (Role.ADMINISTRATOR, {}, AccessError, "Only an administrator"),
         (Role.READER, {"study_key": "elsewhere"}, NotFoundError, "no study 'elsewhere'"),

@@ -92,7 +92,9 @@ def test_only_the_moves_of_the_state_table_are_possible(room: Room) -> None:
         if there in STATE_MOVES[here]:
             assert room.coordinator.set_state(key, there, reason="as agreed").state is there
         else:
-            with pytest.raises(ConflictError):
+            moves = " or ".join(STATE_MOVES[here])
+            way = f"it moves to {moves} next" if moves else "that is its last state"
+            with pytest.raises(ConflictError, match=f"is {here}; {way}"):
                 room.coordinator.set_state(key, there)
             assert room.coordinator.study(key).state is here
 
