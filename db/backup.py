@@ -121,7 +121,8 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
         check = _opened(copy)
         set_aside = _fill_postgresql(copy, url) if path is None else _take_place(copy, path)
     engine = open_store(url)
-    head = Repository(engine, OPERATOR, notary=notary).record_restore(check.head.receipt, sha256)
+    with notary.restoring():
+        head = Repository(engine, OPERATOR, notary=notary).record_restore(check.head.receipt, sha256)
     notary.replace_head(head)
     engine.dispose()
     return Backup(path or backup, head, sha256, check.problems), set_aside

@@ -44,6 +44,7 @@ class Notary:
         self._lock = threading.Lock()
         self._kept: AuditHead | None = None  # what this process knows to stand in the file
         self._is_disowned = False
+        self._is_restoring = False
 
     @property
     def has_key(self) -> bool:
@@ -80,6 +81,8 @@ class Notary:
         hash_of : callable
             Hash of an event of the store by its number; None if there is none.
         """
+        if self._is_restoring:
+            return
         with self._lock:
             try:
                 with self._alone():
@@ -93,6 +96,15 @@ class Notary:
                 _log.error("the end of the audit trail could not be kept in %s: %s", self._head_file.name, failure)
             if self._is_disowned:
                 _log.error("the audit trail does not hold what %s says: run audit verify", self._head_file.name)
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """While the trail of a backup takes the place of the one that the head is of, it is not held against it."""
+        self._is_restoring = True
+        try:
+            yield
+        finally:
+            self._is_restoring = False
 
     def replace_head(self, head: AuditHead) -> None:
         """Write down another end on purpose: a backup was restored, and the trail says so."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from core.errors import AccessError, ConflictError, InputError, StoreError
+from core.errors import AccessError, ConflictError, InputError, NotFoundError, StoreError
 from core.study import Role
 from pages.door.addresses import address
 from pages.door.forms import field, form_page, hidden, is_own_form, posted
@@ -70,7 +70,11 @@ async def use_invitation(request: Request) -> Response:
         token = await anyio.to_thread.run_sync(_accept, request, form, limiter=hashing)
     except InputError as error:
         said = f"{error.problem[0].upper()}{error.problem[1:]}." + (f" {error.fix.capitalize()}." if error.fix else "")
-        return page({error.field or "login": said})
+        if error.field not in form:  # of the study, which changed since the invitation was made
+            return page(problem=f"{said} Ask for a new invitation.")
+        return page({error.field: said})
+    except NotFoundError as error:
+        return page(problem=f"{error} Ask for a new invitation.")
     except ConflictError as error:
         return page({"login": str(error)}) if "with login" in str(error) else page(problem=str(error))
     except AccessError as error:

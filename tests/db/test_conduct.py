@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from actions.study_record import deviations_of_trail
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.protocol import Arm, Comparison, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
 from core.study import Answer, Mark, Person, Presentation, StudyState
@@ -507,6 +508,20 @@ def test_a_model_or_prediction_that_came_after_the_opening_is_marked_for_good(ro
         SHA: "declared in protocol version 1",
         late: "not declared before reading: exploratory; registered after the study was opened",
     }
+
+
+def test_predictions_added_after_unsealing_are_told_with_their_model_and_number(room: Room) -> None:
+    build(room, Protocol(title="T"))
+    answer_next(room.ann)
+    unseal(room)
+    late = "cd" * 32
+    room.coordinator.register_model(sha256=late, name="late", architecture="small", path="x", metadata={})
+    some = [
+        CasePrediction(case, np.array(shown_to(case)), 1.8, False, "cpu", "fp32") for case in ("case-0700", "case-0701")
+    ]
+    room.coordinator.save_predictions(KEY, late, some)
+    (told,) = (each for each in deviations_of_trail(room.coordinator.audit_trail(KEY)) if "predictions" in each.what)
+    assert (told.count, told.detail) == (2, late[:12])
 
 
 def test_after_opening_only_texts_change_and_the_seal_stays_valid(room: Room) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import requests
+import sqlalchemy as sa
 from playwright.sync_api import Browser
 
 from core.study import Role
 from db import OPERATOR, Repository, open_store
 from db.records import NewInvitation
+from db.tables import InvitationRow
 from tests.pages.reading_server import STUDY, ReadingServer
 from tests.pages.test_password import posted
 
@@ -84,3 +86,20 @@ def test_what_is_typed_wrong_is_told_at_its_field(change: dict[str, str], said: 
     start = answer.text.index(f'name="{field}"')
     assert said in answer.text[start : answer.text.index("</label>", start)]
     assert PASSWORD not in answer.text
+
+
+def test_an_invitation_that_no_longer_fits_its_study_says_so(server: ReadingServer) -> None:
+    """What is wrong is at no field of the form."""
+    made = invited(server)
+    engine = open_store(server.store_url)
+    with engine.begin() as connection:
+        values = {"cohorts": ["nowhere"]}
+        connection.execute(
+            sa.update(InvitationRow).where(InvitationRow.invitation_id == made.invitation_id).values(values)
+        )
+    engine.dispose()
+    fields = {"login": "invited-3", "display_name": "Three", "password": PASSWORD, "again": PASSWORD}
+    answer = posted(requests.Session(), server, "/invitation", code=made.token, **fields)
+    assert answer.status_code == 400
+    assert "nowhere" in answer.text
+    assert "Ask for a new invitation" in answer.text
