@@ -24,6 +24,7 @@ from pages.widgets.study_steps import link_to, study_steps
 
 _CHECK, _IMPORT = "Checking the upload", "Importing the cases"
 _ROUND = "upload_round"  # a new number empties the uploader, and Streamlit forgets the files
+_OWN_JOB = "import_job"  # in the session state: the job that this window began
 _ZIP, _FOLDER, _FILES = "A zip", "A folder", "A manifest and its images"
 
 
@@ -62,6 +63,8 @@ def _upload(repository: Repository, study: Study) -> None:
         return
     if job.error is not None:
         show_refusal(job.error, f"{study.key}-problems.csv")
+    elif job.title == _CHECK and job is not st.session_state.get(_OWN_JOB):
+        st.info("Files were checked in another window; what it found is not about those chosen here.")
     elif job.title == _CHECK and isinstance(job.outcome, ImportReport):
         _offer_import(repository, study, files, reason, job.outcome)
     if isinstance(job.error, ConflictError) or reason:
@@ -105,7 +108,8 @@ def _start(repository: Repository, study: Study, files: Sequence[Upload], reason
     """The same action as the command, in the background."""
     deed = partial(_deed, repository, study.key, list(files), reason, is_check_only)
     with refusals_shown():
-        start_job(study.key, _CHECK if is_check_only else _IMPORT, deed)
+        job = start_job(study.key, _CHECK if is_check_only else _IMPORT, deed)
+        st.session_state[_OWN_JOB] = job
         if not is_check_only:
             st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
         st.rerun()

@@ -20,6 +20,7 @@ from actions.models import (
     register_model,
 )
 from actions.uploads import Upload, laid_out
+from core.errors import InputError
 from core.model.foreign import ANSWERS, PIXELS
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
@@ -115,18 +116,38 @@ def _altered(repository: Repository, study: Study) -> None:
         is_draft = study.state is StudyState.DRAFT
         edited = st.data_editor(
             rows, num_rows="dynamic", hide_index=True, width="stretch", disabled=not is_draft,
-            key=f"altered {study.key}", column_config={
+            # Other answers, another table: what was edited in the one before does not go on in it.
+            key=f"altered {study.key} {hash(str(declared))}", column_config={
                 "case": st.column_config.SelectboxColumn(options=[each.case for each in repository.cases(study.key)]),
                 "class": st.column_config.SelectboxColumn(options=list(keys)),
             },
         )  # fmt: skip
         if is_draft and st.button("Declare these answers"):
             with refusals_shown():
-                wanted = edited.dropna()
+                wanted = _complete(edited)
                 n = repository.declare_altered_answers(
                     study.key, dict(zip(wanted["case"], wanted["class"], strict=True))
                 )
                 st.success(f"{n} {'answer is' if n == 1 else 'answers are'} declared.")
+
+
+def _complete(edited: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table of altered answers; an empty one is nothing.
+
+    Raises
+    ------
+    InputError
+        If a row lacks its case or its class, or a case stands in two rows.
+    """
+    rows = edited.dropna(how="all")
+    half = rows[rows.isna().any(axis=1)]
+    if len(half):
+        said = ", ".join(str(each) for each in half.iloc[0].dropna())
+        raise InputError("a row lacks its case or its class", field="row", value=said, fix="fill it in, or delete it")
+    doubled = rows["case"][rows["case"].duplicated()]
+    if len(doubled):
+        raise InputError("stands in two rows", field="case", value=doubled.iloc[0], fix="keep one of them")
+    return rows
 
 
 def _predict(repository: Repository, study_key: str, model: ModelVersion, progress: OnProgress) -> str:

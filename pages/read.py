@@ -35,6 +35,7 @@ from pages.widgets.reading_panel import (
     PanelModel,
     PanelReceipt,
     ReceiptState,
+    case_number,
     read_message,
     reading_panel,
 )
@@ -252,9 +253,9 @@ def _on_message(repository: Repository, study: Study, value: Any) -> None:
         receipt = PanelReceipt(message.submit_id, ReceiptState.REFUSED, "Not saved: your sign-in has ended.")
     st.session_state[_RECEIPT] = receipt
     if receipt.state is ReceiptState.REFUSED and message.answer is not None and _SHOWN in st.session_state:
-        position = st.session_state[_SHOWN][2].presentation.position
+        number = case_number(st.session_state[_SHOWN][2].presentation.position, study.protocol)
         st.session_state[UNSAVED_NOTE] = (
-            f"Case {position} was not saved{receipt.message.removeprefix('Not saved')} Your answer is kept in this "
+            f"Case {number} was not saved{receipt.message.removeprefix('Not saved')} Your answer is kept in this "
             "browser tab; if the case can be answered again, it comes back there as a draft."
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from actions.draw_password import new_password
+from core.errors import ReadingRoomError
 from core.protocol import Design
 from core.study import Person, Role, Study, StudyState
 from db import Repository
@@ -62,7 +63,7 @@ def _readers(repository: Repository, study: Study) -> None:
 
 
 def _add_reader(repository: Repository, study: Study, free: list[Person], n_members: int) -> None:
-    """Somebody who has an account, or somebody new; nothing is made before everything is right."""
+    """Somebody who has an account, or somebody new."""
     how = st.segmented_control("Who?", ["Has an account", "New account"], required=True,
                                default="Has an account" if free else "New account")  # fmt: skip
     cohorts = repository.cohorts(study.key)
@@ -80,7 +81,8 @@ def _add_reader(repository: Repository, study: Study, free: list[Person], n_memb
         else:
             person = st.selectbox("Reader", free, format_func=lambda p: f"{p.display_name} · {p.login}", index=None)
         read = study.protocol.cohorts or [c for c in cohorts if c not in ("training", study.protocol.training_cohort)]
-        wanted = st.multiselect("Cohorts to read", cohorts, default=[c for c in read if c in cohorts])
+        offered = [c for c in study.protocol.cohorts or cohorts if c in cohorts and c != study.protocol.training_cohort]
+        wanted = st.multiselect("Cohorts to read", offered, default=[c for c in read if c in offered])
         group = None
         if study.protocol.design is Design.CROSSOVER:
             group = st.selectbox("Group", [None, 1, 2], format_func=_GROUPS.__getitem__)
@@ -97,6 +99,11 @@ def _add_reader(repository: Repository, study: Study, free: list[Person], n_memb
                 password = new_password()
                 person = repository.create_person(login, name or login, Role.READER, password=password)
                 said = f" Login `{person.login}`, password `{password}`: shown only now; hand it over in person."
-            repository.add_reader(study.key, person.login, cohorts=wanted, group=group)
+            try:
+                repository.add_reader(study.key, person.login, cohorts=wanted, group=group)
+            except ReadingRoomError:
+                if said:
+                    st.warning(f"The account was made, but it is not in the study yet.{said}")
+                raise
             st.session_state[_ADDED] = f"{person.display_name} is added; the order is drawn and stored.{said}"
             st.rerun()

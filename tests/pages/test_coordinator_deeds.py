@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from actions import jobs, models
 from actions.jobs import job_of, put_away, start_job
 from actions.models import load_classifier, predict_cohort, register_ensemble, register_model
-from core.errors import ConflictError, SignedOutError, StoreError
+from core.errors import ConflictError, InputError, SignedOutError, StoreError
 from core.model.checkpoint import load_checkpoint, save_checkpoint
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
@@ -22,6 +23,7 @@ from core.protocol import THYROID_CLASSES, Protocol
 from core.settings import get_settings
 from core.study import CaseRecord, Role, StudyState
 from db import OPERATOR, Repository, open_store
+from pages.model import _complete
 from pages.widgets import guard, resources
 from tests.pages.reading_server import COORDINATOR, N_CASES, PASSWORD, STUDY
 from tests.stores import repository_of
@@ -97,6 +99,51 @@ def test_wrong_input_of_the_reader_form_is_told_and_no_account_is_made(store: Re
     assert any("Choose a reader" in text.value for text in page.error)
     assert not page.exception
     assert (store.members(STUDY), store.people()) == (members, people)
+
+
+def draft_with_cases(store: Repository, protocol: Protocol) -> None:
+    """A draft with two cases to read and two for training."""
+    store.create_study("draft", protocol, is_synthetic=True, coordinator=COORDINATOR)
+    images = list(store.cases_for_prediction(STUDY))[:4]
+    cohorts = ("internal", "internal", "training", "training")
+    cases = [
+        CaseRecord(f"case-{n}", f"patient-{n}", cohort, THYROID_CLASSES[n % 2].key, image.pixels)
+        for n, (image, cohort) in enumerate(zip(images, cohorts, strict=True))
+    ]
+    store.import_cases("draft", cases, shared_images="a test")
+
+
+def test_no_reader_is_offered_the_training_cases_as_cases_to_read(store: Repository) -> None:
+    """They were refused after the account was made, and its password was never shown."""
+    draft_with_cases(store, Protocol(title="A draft", training_cohort="training"))
+    page = open_screen("study", study="draft")
+    assert page.multiselect[0].options == ["internal"]
+    page.button_group[0].set_value("New account").run()
+    page.text_input[0].input("dora")
+    button(page, "Add to the study").click().run()
+    assert any("password `" in text.value for text in page.success)
+    assert [member.cohorts for member in store.members("draft")] == [("internal",)]
+
+
+def test_a_check_of_another_window_offers_no_import_of_the_files_in_this_one(store: Repository) -> None:
+    draft_with_cases(store, Protocol(title="A draft"))
+    job = start_job("draft", "Checking the upload", lambda progress: None)
+    for _ in range(600):
+        if not job.is_running:
+            break
+        time.sleep(0.1)
+    page = open_screen("cases", study="draft")
+    assert any("checked in another window" in text.value for text in page.info)
+    assert not [each.label for each in page.button if each.label.startswith("Import ")]
+
+
+def test_a_row_of_altered_answers_that_is_not_whole_is_refused_and_not_left_out() -> None:
+    table = pd.DataFrame([("case-1", "sat"), ("case-2", None), (None, None)], columns=["case", "class"], dtype=object)
+    with pytest.raises(InputError, match=r"a row lacks its case or its class.*case-2"):
+        _complete(table)
+    assert len(_complete(table.drop(1))) == 1
+    with pytest.raises(InputError, match="stands in two rows"):
+        _complete(pd.concat([table[:1], table[:1]]))
 
 
 def test_every_move_asks_first_and_says_what_becomes_final(store: Repository) -> None:

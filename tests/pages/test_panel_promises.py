@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext
 from core.protocol import Arm, Design, ModelShown, Protocol, Scale, ScaleKind
 from core.study import Answer, Presentation
 from db.records import ReadingView
-from pages.widgets.reading_panel import ReceiptState
+from pages.widgets.reading_panel import ReceiptState, case_number
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_protocol import hint, shown_model, started, stored
@@ -96,6 +96,12 @@ def test_an_enter_too_many_marks_nothing_as_typed_ahead(context: BrowserContext)
     bench.wait("empty")
     bench.press("1", "q", "Enter")
     assert not stored(bench).is_typed_ahead
+
+
+def test_both_halves_of_a_sequential_case_have_one_number() -> None:
+    sequential = Protocol("P", design=Design.SEQUENTIAL)
+    assert [case_number(position, sequential) for position in range(1, 5)] == [1, 1, 2, 2]
+    assert case_number(3, Protocol("P")) == 3
 
 
 def test_an_aided_case_waits_for_the_model(context: BrowserContext) -> None:

@@ -195,18 +195,22 @@ def _study_header(study: Study) -> dict[str, Any]:
     }
 
 
+def case_number(position: int, protocol: Protocol) -> int:
+    """The number by which a reader knows the case at a position: both halves of a sequential case have one."""
+    return -(-position // 2) if protocol.design is Design.SEQUENTIAL else position
+
+
 def _case_header(
     presentation: Presentation, protocol: Protocol, revision: int = 0, previous: Answer | None = None
 ) -> dict[str, Any]:
-    """What the panel must know of one case. Both halves of a sequential case have one number."""
-    per_case = 2 if protocol.design is Design.SEQUENTIAL else 1
+    """What the panel must know of one case."""
     return {
         "presentation_id": presentation.presentation_id,
         "draft_key": f"{presentation.presentation_id}:{revision}",
         "position": presentation.position,
         "count": presentation.count,
-        "number": -(-presentation.position // per_case),
-        "total": presentation.count // per_case,
+        "number": case_number(presentation.position, protocol),
+        "total": case_number(presentation.count, protocol),
         "arm": presentation.arm,
         "block": presentation.block,
         "n_blocks": presentation.n_blocks,
