@@ -109,7 +109,8 @@ def deviations_of_trail(events: Sequence[AuditEvent]) -> list[Deviation]:
     for event in events:
         is_unsealed = is_unsealed or (event.action == "study.state" and event.detail.get("to") == "unsealed")
         if is_unsealed and event.action == "model.predict":
-            after[str(event.detail.get("model", ""))[:12]] += 1
+            seal = event.detail.get("seal")
+            after[str(event.detail.get("model_sha256", ""))[:12]] += seal["n"] if isinstance(seal, dict) else 1
     found += [Deviation("predictions added after unsealing: exploratory", n, model) for model, n in after.items()]
     looks = sum(event.action == "results.look" for event in events)
     if looks:

@@ -46,7 +46,7 @@ def _dump(path: Path) -> list[str]:
 
 
 def test_a_backup_made_while_readers_read_restores_to_the_store_of_that_moment(
-    sqlite_url: str, repository_on, tmp_path: Path
+    sqlite_url: str, repository_on, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     room: Room = repository_on(sqlite_url)
     notary = Notary(tmp_path / "data")
@@ -78,6 +78,7 @@ def test_a_backup_made_while_readers_read_restores_to_the_store_of_that_moment(
     saved = _dump(done.path)
     restored, aside = restore(done.path, sqlite_url, notary=notary, is_replacing=True)
     assert _dump(done.path) == saved  # the backup is left as it was
+    assert caplog.messages == [], "a restore that goes right frightens nobody"
     engine = open_store(sqlite_url)
     operator = Repository(engine, OPERATOR, notary=notary)
     assert operator.verify_audit([done.head.receipt]).problems == ()
