@@ -110,8 +110,7 @@ def _altered(repository: Repository, study: Study) -> None:
             "place of the model's own. Sealed at opening."
         )
         rows = pd.DataFrame(
-            [(case, keys[probabilities.index(max(probabilities))]) for case, probabilities in declared.items()],
-            columns=["case", "class"], dtype=object,
+            list(declared.items()), columns=["case", "class"], dtype=object,
         )  # fmt: skip
         is_draft = study.state is StudyState.DRAFT
         edited = st.data_editor(

@@ -134,16 +134,37 @@ class CaseRepository(RepositoryBase):
                 .where(*of_study)
             )
             known = {case: (case_id, own) for case, case_id, own in found}
-            rows = [_altered_row(case, given, known, protocol, study_key) for case, given in sorted(answers.items())]
-            of_cases = sa.select(CaseRow.case_id).where(CaseRow.study_id == study.study_id)
-            db_session.execute(sa.delete(AlteredAnswerRow).where(AlteredAnswerRow.case_id.in_(of_cases)))
-            db_session.add_all(rows)
-            self._audit(db_session, "study.altered", study_key, n_cases=len(rows))
-            return len(rows)
+            told = min((c for c, given in answers.items() if _says_itself(given, known.get(c), protocol)), default=None)
+            if told is not None:
+                # The refusal tells what a sealed prediction is, of this case alone: the trail keeps it.
+                self._audit(db_session, "study.altered-refused", study_key, case=told)
+            else:
+                self._replace_altered(db_session, study, answers, known, protocol)
+        if told is not None:
+            raise InputError(f"the model says so of case '{told}' itself", field="class", value=answers[told])
+        return len(answers)
+
+    def _replace_altered(
+        self,
+        db_session: Session,
+        study: StudyRow,
+        answers: Mapping[str, str | Sequence[float]],
+        known: Mapping[str, tuple[str, list[float] | None]],
+        protocol: Protocol,
+    ) -> None:
+        """Store the list in the place of the one before it."""
+        rows = [_altered_row(case, given, known, protocol, study.study_key) for case, given in sorted(answers.items())]
+        of_cases = sa.select(CaseRow.case_id).where(CaseRow.study_id == study.study_id)
+        db_session.execute(sa.delete(AlteredAnswerRow).where(AlteredAnswerRow.case_id.in_(of_cases)))
+        db_session.add_all(rows)
+        self._audit(db_session, "study.altered", study.study_key, n_cases=len(rows))
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
-    def altered_answers(self, study_key: str) -> dict[str, tuple[float, ...]]:
-        """The model answers that were declared to be shown wrong, by case, as probabilities in protocol order."""
+    def altered_answers(self, study_key: str) -> dict[str, str]:
+        """The class that is shown by each case whose model answer was declared to be shown wrong.
+
+        Not its probabilities: they are the sealed prediction's own in another order.
+        """
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
             rows = db_session.execute(
@@ -152,7 +173,8 @@ class CaseRepository(RepositoryBase):
                 .where(CaseRow.study_id == study.study_id)
                 .order_by(CaseRow.case_key)
             )
-            return {case: tuple(probabilities) for case, probabilities in rows}
+            keys = self._protocol(db_session, study).class_keys
+            return {case: keys[shares.index(max(shares))] for case, shares in rows}
 
     @allowed(Role.COORDINATOR)
     def image_giveaways(self, study_key: str) -> list[Giveaway]:
@@ -254,6 +276,16 @@ def _case_info(rows: Sequence[Any]) -> CaseInfo:
     )
 
 
+def _says_itself(
+    given: str | Sequence[float], found: tuple[str, list[float] | None] | None, protocol: Protocol
+) -> bool:
+    """Whether a class that is to be shown instead of the model's own is the model's own."""
+    own = None if found is None else found[1]
+    if own is None or not isinstance(given, str):
+        return False
+    return protocol.class_keys[own.index(max(own))] == class_key(given, protocol.classes)
+
+
 def _altered_row(
     case: str,
     given: str | Sequence[float],
@@ -279,9 +311,7 @@ def _altered_row(
             "the model and predict first, or give the probabilities."
         )
     values = list(own)
-    first = max(range(len(values)), key=lambda place: values[place])
-    if first == wanted:
-        raise InputError(f"the model says so of case '{case}' itself", field="class", value=given)
+    first = values.index(max(values))
     values[first], values[wanted] = values[wanted], values[first]
     return AlteredAnswerRow(case_id=case_id, probabilities=values)
 

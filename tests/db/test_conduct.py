@@ -381,7 +381,7 @@ def test_declared_wrong_answers_are_shown_instead_of_the_models_and_marked_after
     assert shown == {case: tuple(shown_to(case)) for case in shown}
     with pytest.raises(ConflictError, match="draft"):
         room.coordinator.declare_altered_answers(KEY, {})
-    assert set(room.coordinator.altered_answers(KEY)) == set(altered)
+    assert room.coordinator.altered_answers(KEY) == {"case-0701": "graves", "case-0702": "tumor"}
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE altered_answer SET probabilities = '[0.0,1.0,0.0,0.0]'")
     assert "the altered answers of study 'aided' are not what was sealed" in room.coordinator.verify_audit().problems[0]
@@ -394,6 +394,22 @@ def test_declared_wrong_answers_are_shown_instead_of_the_models_and_marked_after
     assert "altered answers" in room.coordinator.audit_trail(KEY)[-1].detail["seals"]
     stored = {each.case: each.is_altered for each in room.coordinator.readings(KEY)}
     assert stored == {f"case-070{number}": number in (1, 2) for number in NUMBERS}
+
+
+def test_nobody_asks_for_sealed_predictions_through_altered_answers_without_a_trace(room: Room) -> None:
+    build(room, Protocol(title="T", design=Design.AIDED))
+    other = "second-draft"
+    room.coordinator.create_study(other, Protocol(title="T", design=Design.AIDED, model_sha256=SHA))
+    room.coordinator.import_cases(other, make_cases(2, start=900))
+    own = CasePrediction("case-0900", np.array([0.1, 0.6, 0.1, 0.2]), 1.0, False, "cpu", "fp32")
+    room.coordinator.save_predictions(other, SHA, [own])
+    with pytest.raises(InputError, match="says so of case 'case-0900' itself"):
+        room.coordinator.declare_altered_answers(other, {"case-0900": "normal"})
+    said = room.coordinator.audit_trail(other)[-1]
+    assert (said.action, said.detail) == ("study.altered-refused", {"case": "case-0900"})
+    room.coordinator.declare_altered_answers(other, {"case-0900": "sat"})
+    assert room.coordinator.altered_answers(other) == {"case-0900": "sat"}  # no probability of the model
+    assert room.coordinator.verify_audit().is_intact
 
 
 def test_the_order_of_classes_stays_while_altered_answers_stand_in_it(room: Room) -> None:
