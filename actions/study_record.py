@@ -87,8 +87,10 @@ _MARKED = {
 
 
 def deviations_of(readings: pd.DataFrame) -> list[Deviation]:
-    """What the readings themselves say: corrections, and flags of the last revisions."""
+    """What the readings themselves say: corrections, and flags of the last revisions; training is not analysed."""
     current = readings[readings["is_current"].astype(bool)] if len(readings) else readings
+    if "is_training" in current.columns:
+        current = current[~current["is_training"].astype(bool)]
     found = [Deviation(text, int(current[name].fillna(False).astype(bool).sum()))
              for name, text in _MARKED.items() if name in current.columns]  # fmt: skip
     found.insert(0, Deviation("answers that were corrected (the last revision is analysed)",
@@ -112,13 +114,15 @@ def deviations_of_trail(events: Sequence[AuditEvent]) -> list[Deviation]:
             seal = event.detail.get("seal")
             after[str(event.detail.get("model_sha256", ""))[:12]] += seal["n"] if isinstance(seal, dict) else 1
     found += [Deviation("predictions added after unsealing: exploratory", n, model) for model, n in after.items()]
+    found += [Deviation("reader was withdrawn: answers so far are analysed", 1, _told(event, but=("order",)))
+              for event in events if event.action == "study.reader-withdrawn"]  # fmt: skip
     looks = sum(event.action == "results.look" for event in events)
     if looks:
         found.append(Deviation("looks at the live comparison while readers read", looks))
     return found
 
 
-def _told(event: AuditEvent) -> str:
+def _told(event: AuditEvent, but: Sequence[str] = ()) -> str:
     """When, and what was written."""
-    words = "; ".join(f"{name}: {value}" for name, value in event.detail.items())
+    words = "; ".join(f"{name}: {value}" for name, value in event.detail.items() if name not in but)
     return f"{event.at:%Y-%m-%d}: {words}"

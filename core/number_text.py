@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 #: After the decimal point: of proportions, areas and differences as such; of the same in percent.
@@ -72,11 +73,16 @@ def p_words(p: Number) -> str:
 
 
 def cell_text(value: Any, column: str) -> str:
-    """A cell of a table of an analysis; columns that begin with ``p_`` are p values."""
+    """A cell of a table of an analysis; columns that begin with ``p_`` are p values.
+
+    A small number without an interval (column ``value``) keeps three digits that count.
+    """
     if _is_missing(value):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and column == "value" and 0 < abs(value) < 0.1:  # a variance component
+        return np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-").replace("-", "−")
     if isinstance(value, float):
         return p_text(value) if column.startswith("p_") else number_text(value)
     return str(value)

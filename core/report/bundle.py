@@ -116,6 +116,7 @@ def about_analysis(data: StudyData, options: Mapping[str, Any]) -> dict[str, Any
         "analysis": {name: str(value) if name == "missing" else value for name, value in options.items()},
         "classes": [asdict(one) for one in data.classes],
         "declared_model": data.declared_model,
+        "altered_answers": dict(sorted(data.altered_answers.items())),
     }
 
 
@@ -136,7 +137,9 @@ class Bundle:
             path = Path(folder) / "analysis.csv"
             path.write_bytes(self.files[ANALYSIS])
             read = read_long(path, FileOptions(classes=classes)).data
-        return replace(read, declared_model=self.manifest["declared_model"])
+        about = self.manifest
+        altered = dict(about.get("altered_answers", {}))  # bundles of before have none
+        return replace(read, declared_model=about["declared_model"], altered_answers=altered)
 
     @cached_property
     def analysis(self) -> StudyAnalysis:
@@ -172,7 +175,10 @@ def read_bundle(path: str | Path) -> Bundle:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
                 raise ManifestError("the files in it are larger than 4 GiB", file=path, fix="check the file")
-            files = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            if len(set(names)) < len(names):
+                raise ManifestError("holds two files of one name", file=path, fix="export it again")
+            files = {name: archive.read(name) for name in names}
     except FileNotFoundError as error:
         raise ManifestError("there is no such file", file=path, fix="check the path") from error
     except (zipfile.BadZipFile, OSError, RuntimeError) as error:
@@ -212,9 +218,12 @@ def check_bundle(bundle: Bundle) -> BundleCheck:
     problems = list(_hash_problems(bundle))
     try:
         wanted = result_files(bundle.analysis, bundle.data.declared_model)
-        problems += _list_problems(bundle)
     except (InputError, KeyError, TypeError) as error:
         return BundleCheck(len(bundle.files), 0, (*problems, f"the tables cannot be made from {ANALYSIS}: {error}"))
+    try:
+        problems += _list_problems(bundle)
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        problems.append(f"the lists in data cannot be held against {ANALYSIS}: {error}")
     for name, content in wanted.items():
         if name not in bundle.files:
             problems.append(f"{name}: is missing")
@@ -281,12 +290,10 @@ def _list_problems(bundle: Bundle) -> Iterator[str]:
         if any(listed.get(case) != truth for case, truth in zip(included["case"], included["truth"], strict=True)):
             yield f"data/reference_standard.csv: differs from {ANALYSIS}"
     if "readings" in lists:
-        listed_readings = sorted(
-            (row["reader"], row["case"], row["arm"], "" if row["is_unreadable"] == "True" else row["class"])
-            for row in lists["readings"] if row["is_current"] == "True" and row.get("is_training") != "True"
-        )  # fmt: skip
-        label = data.readings["label"].where(~data.readings["is_unreadable"], "")
-        analysed = sorted(zip(data.readings["reader"], data.readings["case"], data.readings["arm"], label, strict=True))
+        shift = 0 if bundle.protocol is None else 1 - bundle.protocol.scale.lowest  # confidences begin at 1 there
+        listed_readings = sorted(_as_listed(row, shift) for row in lists["readings"]
+                                 if row["is_current"] == "True" and row.get("is_training") != "True")  # fmt: skip
+        analysed = sorted(map(_as_analysed, data.readings.to_dict("records")))
         if listed_readings != analysed:
             yield f"data/readings.csv: its last revisions differ from {ANALYSIS}"
     if "predictions" in lists:
@@ -297,6 +304,22 @@ def _list_problems(bundle: Bundle) -> Iterator[str]:
                   for row in data.predictions.to_dict("records")}  # fmt: skip
         if any(found.get(place) != values for place, values in wanted.items()):
             yield f"data/predictions.csv: differs from {ANALYSIS}"
+
+
+def _as_listed(row: Mapping[str, str], shift: int) -> tuple[str, str, str, int, str, str]:
+    """Who answered what how surely, in the list of all readings."""
+    is_unreadable, stated = row["is_unreadable"] == "True", row.get("confidence", "")
+    confidence = "" if is_unreadable or not stated else f"{float(stated) + shift:g}"
+    answer = "" if is_unreadable else row["class"]
+    return row["reader"], row["case"], row["arm"], int(float(row.get("repeat") or 1)), answer, confidence
+
+
+def _as_analysed(row: Mapping[Any, Any]) -> tuple[str, str, str, int, str, str]:
+    """The same of a reading that is analysed."""
+    is_unreadable = bool(row["is_unreadable"])
+    confidence = "" if is_unreadable or pd.isna(row["confidence"]) else f"{row['confidence']:g}"
+    answer = "" if is_unreadable else row["label"]
+    return row["reader"], row["case"], row["arm"], int(row["repeat"]), answer, confidence
 
 
 def _read_list(content: bytes) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from core.protocol import Comparison, Design
 from core.report.study_record import StudyRecord, versions
 
 #: What stands where the record has no answer.
@@ -111,10 +112,39 @@ def _class_counts(record: StudyRecord) -> str:
     )
 
 
+def _blinding(record: StudyRecord) -> str:
+    """What readers saw; "" where the readings were made elsewhere."""
+    if not record.is_blinded_here or record.protocol is None:
+        return ""
+    text = "In this program readers saw neither reference standard, other answers, file names nor metadata of images."
+    if record.protocol.design is not Design.UNAIDED:
+        text += " In the aided arm they saw the model's answer."
+    if record.protocol.training_cohort is not None:
+        text += " Of the training cases they were told the right answer."
+    return f"{text} Section Methods of this report."
+
+
+def _sealed(record: StudyRecord) -> str:
+    """When the reference standard was there, and who could compare."""
+    if not record.is_blinded_here or record.protocol is None:
+        return ""
+    text = "The reference standard was imported before the first reading"
+    if record.protocol.comparison is Comparison.LIVE:
+        return f"{text}; coordinators could compare it with answers while reading went on, and each look was logged."
+    return f"{text} and sealed until the study was unsealed."
+
+
+def _subgroups(record: StudyRecord) -> str:
+    """By what the cases and readers were parted."""
+    found = sorted({one.variable for cohort in record.analysis.cohorts for one in cohort.subgroups})
+    return f"Table subgroups of the export, by {', '.join(found)}." if found else ""
+
+
 def _cutoffs(record: StudyRecord) -> str:
     scale = record.protocol.scale if record.protocol is not None else None
     words = f" Confidence: {', '.join(scale.words)}." if scale is not None and scale.words else ""
-    return f"{_classes(record)}{words} The class with the highest probability is the model's answer."
+    model = " The class with the highest probability is the model's answer." if record.model_cards else ""
+    return f"{_classes(record)}{words}{model}"
 
 
 def _models(record: StudyRecord) -> str:
@@ -169,7 +199,7 @@ def _missing(record: StudyRecord) -> str:
 
 
 def _external(record: StudyRecord) -> str:
-    names = [one.cohort for one in record.analysis.cohorts if one.cohort not in ("training", "internal")]
+    names = [one.cohort for one in record.analysis.cohorts if "external" in one.cohort.casefold()]
     return f"Cohorts {', '.join(names)} beside each other in Table 1 and in section Results." if names else ""
 
 
@@ -197,7 +227,7 @@ def _is_undeclared(record: StudyRecord) -> bool:
 def _shared(record: StudyRecord) -> str:
     shared = [one for one in record.analysis.description.shared_patients if one.patients]
     if not shared:
-        return "No patient has cases in two cohorts."
+        return "No patient has cases in two cohorts of this study; whom the model was trained on is not known here."
     return "; ".join(f"{len(one.patients)} patients are in both {one.first} and {one.second}" for one in shared) + "."
 
 
@@ -223,13 +253,13 @@ ANSWERS: Mapping[str, Callable[[StudyRecord], Any]] = {
     "reference": _classes,
     "class_counts": _class_counts,
     "cutoffs": _cutoffs,
-    "blinding": _here("Readers saw neither reference standard, other answers, file names nor patient data.", "Methods"),
-    "reference_sealed": _here("The reference standard was imported and sealed before the first reading."),
+    "blinding": _blinding,
+    "reference_sealed": _sealed,
     "statistics": lambda record: _STATISTICS,
     "unreadable": _unreadable,
     "missing": _missing,
     "planned": _here("Each result is marked planned or exploratory.", "Results"),
-    "subgroups": lambda record: "Tables by centre, scanner, sex, age and experience in the export (subgroups).",
+    "subgroups": _subgroups,
     "sample_size": _sample_size,
     "flow": _section("Flow of cases"),
     "baseline": _section("Flow of cases, Table 1"),
@@ -252,7 +282,7 @@ ANSWERS: Mapping[str, Callable[[StudyRecord], Any]] = {
     "readers": _readers,
     "external": _external,
     "internal": _internal,
-    "deidentified": _here("Import keeps pixels and strips metadata; ids are the coordinator's pseudonyms."),
+    "deidentified": _here("Import keeps pixels and strips metadata; ids are of the import; text in pixels stays."),
     "partitions": lambda record: f"Cohorts: {', '.join(one.cohort for one in record.analysis.cohorts)}.",
     "disjoint": _shared,
     "explain": lambda record: "Class maps (Grad-CAM) of the model, with faithfulness." if record.model_cards else "",

@@ -6,6 +6,7 @@ Every number is one of the analysis, in the strings of the screens.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -26,15 +27,15 @@ _MOST_ROWS = 60  # of a table in the report; the export has them all
 _PAIR_COLUMNS = ("first", "second", "n", "estimate", "p_exact", "p_clustered", "p_holm", "notes")
 _SYNTHETIC = "Synthetic images or simulated readers took part: nothing here says anything about patients."
 _RESEARCH = "Research use only. Not a medical device."
-#: What is held against the endpoints: measure -> words that name it.
+#: What is held against the endpoints: measure -> words that name it, whole ("process" names no ROC).
 MEASURES = {
-    "accuracy": ("accuracy", "correct", "right"),
-    "class": ("sensitivity", "specificity", "recall", "predictive", "ppv", "npv"),
-    "auc": ("auc", "roc", "area under"),
-    "agreement": ("agreement", "kappa", "alpha"),
-    "calibration": ("calibration", "brier"),
-    "time": ("time", "seconds", "duration"),
-    "margin": ("inferior", "equivalen", "margin"),
+    "accuracy": r"accuracy|accuracies|correct|correctly|right answers?|answered right",
+    "class": r"sensitivity|sensitivities|specificity|specificities|recall|predictive|ppv|npv",
+    "auc": r"aucs?|aurocs?|roc|areas? under",
+    "agreement": r"agreement|kappas?|krippendorff\w*",
+    "calibration": r"calibration|brier",
+    "time": r"times?|seconds|durations?",
+    "margin": r"(non-?)?inferior\w*|equivalen\w*|margins?",
 }
 
 
@@ -79,7 +80,7 @@ def stamp_of(record: StudyRecord, measure: str) -> str:
     protocol = record.protocol
     if protocol is None or (record.model_cards and record.data.declared_model is None):
         return "exploratory"
-    words = MEASURES[measure]
+    named = re.compile(rf"\b({MEASURES[measure]})\b", re.IGNORECASE)
     places = (
         ("planned: primary endpoint", protocol.primary_endpoint),
         ("planned: secondary endpoint", " ".join(protocol.secondary_endpoints)),
@@ -87,7 +88,7 @@ def stamp_of(record: StudyRecord, measure: str) -> str:
         ("planned: margin of the protocol", "margin" if measure == "margin" and protocol.margin is not None else ""),
     )
     for stamp, text in places:
-        if any(word in text.casefold() for word in words):
+        if named.search(text):
             return stamp
     return "exploratory"
 
@@ -115,6 +116,13 @@ def _methods(record: StudyRecord) -> Iterator[Block]:
         "Unanswered and unreadable cases are counted and never taken for wrong; pairs are compared on the cases that "
         "both answered."
     )
+    if any(" between patients" in note for cohort in record.analysis.cohorts for one in cohort.participants
+           for note in one.notes):  # fmt: skip
+        yield Paragraph(
+            "Some patients have several cases. Accuracy, sensitivity, specificity, predictive values, areas, pairs and "
+            "several readers then have intervals and tests between patients; what still takes cases as independent "
+            "says so in its note."
+        )
     yield Paragraph(
         "Planned: the measure is named by the endpoints, the analysis plan or the margin of the protocol, which stood "
         "before the first reading, and the model was declared in it. Everything else is exploratory."
@@ -248,6 +256,8 @@ def _missing(record: StudyRecord) -> Iterator[Block]:
     readings = record.tables.get("readings")
     if readings is not None and "unreadable_reason" in readings.columns:
         current = readings[readings["is_current"].astype(bool) & readings["is_unreadable"].astype(bool)]
+        analysed = record.data.cases.loc[~record.data.cases["is_excluded"], "case"]
+        current = current[(current["repeat"] == 1) & current["case"].isin(analysed)]
         reasons = Counter(
             str(reason).strip() or "no reason given" for reason in current["unreadable_reason"].fillna("")
         )

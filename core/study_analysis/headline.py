@@ -68,7 +68,7 @@ def _against(cohort: CohortAnalysis, model: ParticipantAnalysis, readers: list[P
             parts.append(_was_right(reader, cohort, model.n_cases) + arm + gap)
     else:
         row = _mrmc(cohort, "model_vs_panel", model.key, readers[0].arm)
-        parts.append(_panel(cohort, readers) + arm + _panel_difference(row))
+        parts.append(_panel(cohort, readers) + arm + _panel_difference(row) + _on_fewer(row, model, readers))
     return _sentence(parts)
 
 
@@ -116,6 +116,16 @@ def _panel_difference(row: MrmcResult | None) -> str:
         return ""
     text = _with_p(points_text(gap.value, gap.lower, gap.upper), row.test.p_value)
     return f", difference {text} {_POPULATION[row.scope]}"
+
+
+def _on_fewer(row: MrmcResult | None, model: ParticipantAnalysis, readers: Sequence[ParticipantAnalysis]) -> str:
+    """On which cases and readers a difference from a panel rests, where not on all of both."""
+    gap = None if row is None else row.test.difference
+    if row is None or gap is None or gap.value is None:
+        return ""
+    if row.n_readers == len(readers) and all(one.n_cases == row.n_cases for one in (model, *readers)):
+        return ""
+    return f" (of {row.n_readers} readers on {row.n_cases} cases: not all answered all)"
 
 
 def _with_p(text: str, p: float | None) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.number_text import percent_text
+from core.protocol import Scale
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table
@@ -139,24 +140,26 @@ def _confidence(shown: Shown) -> None:
     """Right answers by confidence."""
     rows = shown.tables["confidence"]
     scale = shown.study.protocol.scale
-    steps = {}
-    for lower, upper in zip(rows["confidence_lower"], rows["confidence_upper"], strict=True):
-        lowest, highest = (value - 1 + scale.lowest for value in (lower, upper))
-        word = scale.word(int(lower)) if lower == upper and scale.words and lower <= scale.n_steps else ""
-        steps[lower] = word or (f"{lowest:.0f}" if lower == upper else f"{lowest:.0f} to {highest:.0f}")
-    steps = dict(sorted(steps.items()))
-    figure = charts.per_class_chart(
-        rows.assign(**{"class": rows["confidence_lower"]}), steps, shown.styles, "Right answers"
-    )
+    places = list(zip(rows["confidence_lower"], rows["confidence_upper"], strict=True))
+    steps = {place: _step(scale, *place) for place in places}  # tenths of two readers may begin alike and end otherwise
+    named = rows.assign(step=[steps[place] for place in places])
+    order = {steps[place]: steps[place] for place in sorted(steps)}
+    figure = charts.per_class_chart(named.assign(**{"class": named["step"]}), order, shown.styles, "Right answers")
     config = charts.chart_config(f"confidence_{shown.cohort}")
     st.plotly_chart(figure, config=config, theme=None, alt="Share of right answers at each step of confidence")
-    named = rows.assign(step=[steps[lower] for lower in rows["confidence_lower"]])
     draw_table(named, ["label", "step", "n", "estimate"], shown.names,
                {"label": "Reader", "step": "Confidence", "estimate": "Right answers (95 %)"})  # fmt: skip
     st.caption(
         "A reader whose confidence holds is right more often the surer he or she is. Readers who state probabilities "
         "stand in the Calibration view as well."
     )
+
+
+def _step(scale: Scale, lower: float, upper: float) -> str:
+    """A step of confidence in the scale's own word or numbers, which may begin at 0."""
+    word = scale.word(int(lower)) if lower == upper and scale.words and lower <= scale.n_steps else ""
+    lowest, highest = (value - 1 + scale.lowest for value in (lower, upper))
+    return word or (f"{lowest:.0f}" if lower == upper else f"{lowest:.0f} to {highest:.0f}")
 
 
 def _deviations(shown: Shown) -> None:

@@ -176,9 +176,18 @@ def _cutoffs(shown: Shown, key: str) -> None:
         return
     with st.expander("Sensitivity, specificity and predictive values by rating cut-off"):
         keys = ["label", "cutoff"]
+        lowest = shown.study.protocol.scale.lowest
+        is_moved = (rows["kind"] == "reader") & (lowest == 0)
+        told = [_stated(cutoff) if moved else cutoff for cutoff, moved in zip(rows["cutoff"], is_moved, strict=True)]
+        rows = rows.assign(cutoff=pd.Series(told, index=rows.index, dtype=object))
         wide = rows.pivot_table(index=keys, columns="quantity", values="estimate", aggfunc="first", sort=False)
         titles = {"label": "Rater", **{name: f"{charts.QUANTITY_LABELS[name]} (95 %)" for name in CUTOFF_NUMBERS}}
         draw_table(wide.reset_index(), [*keys, *CUTOFF_NUMBERS], shown.names, titles)
+
+
+def _stated(cutoff: float) -> str:
+    """A cut-off of ratings that are one above what was stated, since confidence began at 0, in what was stated."""
+    return f"chosen, {cutoff - 1:g} or more" if cutoff > 0 else f"not chosen, {-cutoff - 1:g} or less"
 
 
 CUTOFF_NUMBERS = ("sensitivity", "specificity", "ppv", "npv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,8 @@ def _answers(
     rows: list[tuple[Any, ...]] = []
     unusual = set()
     names = {count.model_sha256: count.model_name for count in _repository.prediction_counts(study_key)}
+    shared = Counter(names.values())
+    names = {key: f"{name} ({key[:8]})" if shared[name] > 1 else name for key, name in names.items()}
     names = dict(sorted(names.items(), key=lambda item: (not _study.is_declared(item[0]), item[0])))
     for sha256, name in names.items():
         for each in _repository.predictions(study_key, sha256):
@@ -166,9 +169,11 @@ def _answers(
         if each.case in truth and each.repeat == 1 and not each.is_training
     ]
     has_arms = len({each.arm for each in readings}) > 1
+    shared = Counter(name for name, _ in {(each.display_name, each.reader) for each in readings})
     readers: dict[str, None] = {}
     for reading in sorted(readings, key=lambda one: (one.display_name, one.reader, one.arm)):
-        name = f"{reading.display_name}{f', {reading.arm}' if has_arms else ''}"
+        login = f" ({reading.reader})" if shared[reading.display_name] > 1 else ""
+        name = f"{reading.display_name}{login}{f', {reading.arm}' if has_arms else ''}"
         readers.setdefault(name)
         confidence = scale.word(reading.confidence) or ("" if reading.confidence is None else f"{reading.confidence} %")
         if reading.probabilities is not None:

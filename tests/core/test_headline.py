@@ -62,6 +62,15 @@ def test_a_reader_who_missed_cases_is_told_with_the_cases_of_the_comparison():
     assert f"on the {n} cases that both answered" in cohort.answer[0]
 
 
+def test_a_difference_from_a_panel_says_on_how_many_cases_it_rests():
+    cohort = analyse(simulated_study(readers=5, models=1, missing=0.05)).cohorts[0]
+    row = next(one for one in cohort.mrmc if (one.metric, one.is_leading) == ("accuracy", True))
+    assert row.n_cases < 120
+    assert f"(of 5 readers on {row.n_cases} cases: not all answered all)." in cohort.answer[0]
+    whole = analyse(simulated_study(readers=5, models=1)).cohorts[0].answer[0]
+    assert "not all answered" not in whole
+
+
 def test_nobody_is_spoken_of_who_did_not_answer():
     assert "no reader has answered" in analyse(simulated_study(readers=0, models=1)).cohorts[0].answer[0]
     study = simulated_study(readers=2, models=1)

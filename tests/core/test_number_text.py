@@ -50,3 +50,11 @@ def test_every_table_has_the_same_strings_in_csv_and_json_and_on_the_screen(anal
         if "estimate" in table.columns:
             texts = [estimate_text(*row) for row in table[["value", "lower", "upper"]].itertuples(index=False)]
             assert list(shown["estimate"]) == list(table["estimate"]) == [row["estimate"] for row in rows] == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.000312, "0.000312"), (0.01234, "0.0123"), (-0.00002, "−0.00002"), (44.5, "44.500"), (0.0, "0.000")],
+)
+def test_a_variance_component_keeps_digits_that_count(value, text):
+    assert cell_text(value, "value") == text

@@ -15,6 +15,7 @@ from core.errors import ManifestError
 from core.number_text import shown_table
 from core.report.bundle import (
     MANIFEST,
+    about_analysis,
     check_bundle,
     is_bundle,
     read_bundle,
@@ -27,9 +28,12 @@ from core.report.dictionary import dictionary_rows
 from core.report.excel_file import archive_bytes
 from core.report.figures import figure_plans, render
 from core.report.file_analysis import analyse_file
+from core.report.layout import Layout
 from core.report.printed_tables import analysis_tables, paper_tables, tex_text
+from core.report.readings_file import readings_files
 from core.report.study_record import StudyRecord
 from tests.core.analysis_studies import KEYS, simulated_study
+from tests.core.test_behaviour import study as altered_study
 
 OPTIONS = {"confidence_level": 0.95, "margin": 0.05, "missing": "common"}
 
@@ -102,6 +106,43 @@ def test_a_forged_reading_with_a_forged_hash_is_found(bundle, tmp_path):
 
     problems = changed(bundle, tmp_path / "b.zip", is_hashed=True, **{"data/analysis.csv": change})
     assert f"{TABLE}: differs from what the readings give" in problems
+
+
+def test_answers_that_were_wrong_on_purpose_come_back(tmp_path):
+    data = altered_study()
+    options = {**OPTIONS, "margin": None}
+    record = StudyRecord("s", "A study", data, analyse(data, **options), options, source="a file")
+    path = tmp_path / "s.zip"
+    files = readings_files(data, Layout.LONG)
+    path.write_bytes(write_bundle({"data/analysis.csv": files["analysis.csv"],
+                                   **result_files(record.analysis, data.declared_model)},
+                                  about_analysis(data, options)))  # fmt: skip
+    opened = read_bundle(path)
+    assert check_bundle(opened).problems == ()
+    ledger = opened.analysis.to_tables()["aid_ledger"]
+    assert ledger.loc[ledger["shown"] == "altered", "of"].sum() > 0
+
+
+def test_a_confidence_that_was_forged_in_the_list_of_readings_is_found(tmp_path):
+    data = simulated_study(n_cases=20, readers=1, models=0, repeats=3)
+    options = {**OPTIONS, "margin": None}
+    listed = data.readings.rename(columns={"label": "class"}).assign(is_current=True, is_training=False)
+    for change, wanted in ((0, ()), (1, ("data/readings.csv: its last revisions differ from data/analysis.csv",))):
+        listed.loc[0, "confidence"] += change
+        files = {"data/readings.csv": table_csv(listed), **result_files(analyse(data, **options)),
+                 "data/analysis.csv": readings_files(data, Layout.LONG)["analysis.csv"]}  # fmt: skip
+        path = tmp_path / f"{change}.zip"
+        path.write_bytes(write_bundle(files, about_analysis(data, options)))
+        assert check_bundle(read_bundle(path)).problems == wanted
+
+
+def test_two_files_of_one_name_are_refused(bundle, tmp_path):
+    path = tmp_path / "b.zip"
+    path.write_bytes(bundle.read_bytes())
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "another")
+    with pytest.raises(ManifestError, match="two files of one name"):
+        read_bundle(path)
 
 
 def test_a_cell_of_the_workbook_is_compared(bundle, tmp_path):

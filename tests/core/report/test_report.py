@@ -7,7 +7,7 @@ import pytest
 
 from core.analysis import analyse
 from core.number_text import percent_text
-from core.protocol import Protocol
+from core.protocol import Comparison, Design, Protocol
 from core.report.checklists import ANSWERS, AUTHOR, checklists
 from core.report.document import Heading, Listing, Paragraph, Picture, to_html, to_pdf
 from core.report.printed_tables import PrintedTable
@@ -77,6 +77,33 @@ def test_every_result_says_whether_it_was_planned(record, blocks):
     ]
     assert len(stamps) >= 5
     assert all(stamps)
+
+
+@pytest.mark.parametrize(("plan", "measure", "wanted"), [
+    ("The procedure is processed as planned.", "auc", "exploratory"),
+    ("Two-sided tests at alpha 0.05.", "agreement", "exploratory"),
+    ("Sometimes the right lobe is larger.", "time", "exploratory"),
+    ("Sometimes the right lobe is larger.", "accuracy", "exploratory"),
+    ("AUCs by DeLong.", "auc", "planned: analysis plan"),
+    ("Noninferiority by the margin.", "margin", "planned: analysis plan"),
+    ("Fleiss' kappa of the readers.", "agreement", "planned: analysis plan"),
+])  # fmt: skip
+def test_a_measure_is_planned_only_where_its_word_stands(record, plan, measure, wanted):
+    protocol = Protocol(title="T", analysis_plan=plan)
+    assert stamp_of(replace(record, protocol=protocol), measure) == wanted
+
+
+def test_checklists_claim_no_more_than_is_known(record):
+    def answers(name, protocol):
+        return {one.item: one for one in checklists(replace(record, protocol=protocol))[name]}
+
+    aided = Protocol(title="T", design=Design.SEQUENTIAL, training_cohort="practice", comparison=Comparison.LIVE)
+    assert "saw the model's answer" in answers("STARD 2015", aided)["13a"].answer
+    assert "saw the model's answer" not in answers("STARD 2015", PROTOCOL)["13a"].answer
+    assert "could compare" in answers("STARD 2015", aided)["13b"].answer
+    claim = answers("CLAIM 2024", PROTOCOL)
+    assert claim["20"].is_open  # whom the model was trained on
+    assert claim["33"].answer == AUTHOR  # the study has no external cohort
 
 
 def test_missing_answers_have_a_worst_and_a_best_case(record, blocks):
