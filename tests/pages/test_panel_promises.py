@@ -167,3 +167,19 @@ def test_each_reader_of_a_tab_is_shown_the_instructions(context: BrowserContext)
         bench.wait("card")
         bench.page.evaluate("close(); close = null; room.outerHTML = unused; room = document.querySelector('.room')")
     assert bench.sent() == []
+
+
+def test_a_table_beside_the_preview_keeps_its_keys(context: BrowserContext) -> None:
+    """The table of classes on the set-up screen is a canvas: what is typed there began to change the preview."""
+    bench = started(context, Protocol("P"))
+    bench.page.evaluate(
+        "() => { const table = document.body.appendChild(document.createElement('canvas')); table.tabIndex = 0;"
+        " table.focus(); window.kept = [];"
+        " table.onkeydown = (event) => kept.push([event.key, event.defaultPrevented]); }"
+    )
+    bench.press("1", "q", "Enter")
+    assert (bench.seen()["answer"], bench.sent()) == ('[[],""]', [])
+    assert bench.page.evaluate("kept") == [["1", False], ["q", False], ["Enter", False]]
+    bench.page.evaluate("document.activeElement.blur()")
+    bench.press("1")
+    assert bench.seen()["answer"] == '[["class 1"],""]'

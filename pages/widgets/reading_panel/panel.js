@@ -312,6 +312,7 @@ class Panel {
       if (name !== null) this.press(name, event.timeStamp);
       return;
     }
+    if (target.tagName === "CANVAS" && !isInside) return; // a table of the page, which is written with keys
     if (isSlider && /^(Arrow|Page|Home|End)/.test(event.key)) return;
     const isFocused = /^(A|BUTTON)$/.test(target.tagName || "");
     if (event.key === "Tab" && isInside && target.closest(".cover")) return this.tabWithin(target.closest(".cover"), event);
