@@ -32,7 +32,7 @@ _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
 _RESERVED = {OPERATOR.login, "nobody", "migration"}
 _LONGEST_TEXT = 200
-_NO_SIGN_IN = "a simulated reader has no password: nobody signs in as one"
+_NO_SIGN_IN = "a simulated reader has no password and no address: nobody signs in as one"
 
 #: Everybody, with a column for each role in studies.
 _WITH_ROLES = sa.select(
@@ -143,9 +143,10 @@ class PeopleRepository(RepositoryBase):
                     has_used_model=has_used_model,
                 )
             )
-            sealed = sa.select(StudyRow.study_id).join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id)
-            sealed = sealed.where(StudyMemberRow.person_id == row.person_id, StudyRow.state != StudyState.DRAFT)
-            if db_session.scalar(sealed.limit(1)) is not None:
+            states = sa.select(StudyRow.state).join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id)
+            states = states.where(StudyMemberRow.person_id == row.person_id)
+            states = states.with_for_update(read=True, of=StudyRow)  # none is opened, and sealed, meanwhile
+            if set(db_session.scalars(states)) - {StudyState.DRAFT}:
                 raise ConflictError(f"What is said of '{row.login}' is sealed: a study with this reader was opened.")
             row.years_of_experience, row.has_used_model = person.years_of_experience, person.has_used_model
             row.specialty, row.site = person.specialty, person.site
@@ -395,6 +396,8 @@ def checked_person(person: Person) -> Person:
     for field, text in {"display_name": name, "specialty": specialty, "site": site, "email": email}.items():
         if len(text) > _LONGEST_TEXT:
             raise InputError(f"longer than {_LONGEST_TEXT} characters", field=field, value=text)
+    if email and person.is_simulated:
+        raise InputError(_NO_SIGN_IN, field="email")
     if email and _EMAIL.fullmatch(email) is None:
         raise InputError("not an e-mail address", field="email", value=email, fix="write it as name@institution.org")
     return replace(

@@ -15,7 +15,7 @@ from core.study import Role, StudyState
 from db import OPERATOR, Repository
 from db.engine import writing
 from db.repository.sign_in import OF_ADDRESS, OF_LOGIN_AND_ADDRESS
-from db.tables import PasswordSetRow, PersonRow, SignInSessionRow
+from db.tables import PasswordSetRow, PersonRow, SignInSessionRow, StudyRow
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 
 PASSWORD = "ann reads at night"
@@ -364,3 +364,31 @@ def test_what_reviewers_ask_about_a_reader_is_kept_and_sealed_with_the_order(roo
     with pytest.raises(InputError, match="not an e-mail address"):
         chief.set_email("eve", "eve at example")
     assert chief.verify_audit().is_intact
+
+
+def test_a_reader_is_not_described_anew_while_the_study_is_being_opened(room: Room) -> None:
+    """PostgreSQL: else the seal of the order would be broken by nobody's fault."""
+    engine, found = room.operator.engine, []
+    if engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    room.coordinator.create_study("draft", Protocol(title="T"))
+    room.coordinator.create_person("eve", "Eve", Role.READER)
+    room.coordinator.import_cases("draft", make_cases(2, start=900))
+    room.coordinator.add_reader("draft", "eve")
+    values = {"years_of_experience": 1.0, "specialty": None, "site": "Bonn", "has_used_model": None}
+
+    def describe() -> None:
+        try:
+            found.append(room.coordinator.describe_person("eve", **values))
+        except ConflictError as refused:
+            found.append(refused)
+
+    describing = threading.Thread(target=describe)
+    with engine.connect() as opening:
+        opening.execute(sa.update(StudyRow).where(StudyRow.study_key == "draft").values(state="open"))
+        describing.start()
+        describing.join(1.5)
+        assert found == []  # it waits
+        opening.commit()
+    describing.join()
+    assert [type(each) for each in found] == [ConflictError]

@@ -65,6 +65,8 @@ def test_a_simulated_reader_who_is_in_a_real_study_from_before_gets_no_truth(roo
 def test_nobody_signs_in_as_a_simulated_reader(room: Room) -> None:
     with pytest.raises(InputError, match="simulated reader has no password"):
         room.coordinator.create_person("sim-2", "Senior", Role.READER, is_simulated=True, password="a long password")
+    with pytest.raises(InputError, match="no address"):
+        room.operator.set_email("sim", "sim@example.org")
     with pytest.raises(InputError, match="simulated reader has no password"):
         room.coordinator.set_password("sim", "another long password")
 
