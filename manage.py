@@ -406,7 +406,13 @@ def person_email(login: str, email: Annotated[str, typer.Argument(help="address,
 def person_list() -> None:
     """List everybody who can take part."""
     rows: list[list[object]] = [
-        [p.login, p.display_name, ", ".join(sorted(p.roles)), "simulated" if p.is_simulated else "", p.is_active]
+        [
+            p.login,
+            p.display_name,
+            ", ".join(sorted(p.roles)),
+            "simulated" if p.is_simulated else "",
+            "yes" if p.is_active else "no",
+        ]
         for p in store().people()
     ]
     show_table("People", ["login", "name", "roles", "", "active"], rows)

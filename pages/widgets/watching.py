@@ -58,6 +58,7 @@ def _table(rows: list[ReaderWatch]) -> None:
         ),
         hide_index=True,
         width="stretch",
+        placeholder="",  # not seen yet, or nothing left to read
         column_config={
             "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
             "Active": st.column_config.TextColumn(help="images in sight, hours and minutes", width="small"),
