@@ -122,6 +122,23 @@ def reference_table(repository: Repository, study_key: str) -> pd.DataFrame:
     )
 
 
+def readers_table(repository: Repository, study_key: str) -> pd.DataFrame:
+    """Who read, one row a reader: what reviewers ask of readers, and what each was given to read."""
+    columns = ["reader", "display_name", "is_simulated", "specialty", "site", "years_of_experience", "has_used_model",
+               "cohorts", "arms", "group", "n_presentations", "order_seed", "order_algorithm"]  # fmt: skip
+    rows = [
+        {
+            **{name: getattr(each.person, name) for name in columns if hasattr(each.person, name)},
+            **{name: getattr(each, name) for name in ("group", "n_presentations", "order_seed", "order_algorithm")},
+            "reader": each.person.login,
+            "cohorts": "; ".join(each.cohorts),
+            "arms": "; ".join(each.arms),
+        }
+        for each in repository.members(study_key)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def image_notes_table(repository: Repository, study_key: str) -> pd.DataFrame:
     """What every image is and what reading its file changed, left out or found odd, one row a case and view."""
     of_view = ["file_format", "width", "height", "bits", "is_colour", "pixel_spacing_mm", "left_side"]
@@ -170,6 +187,7 @@ def export_files(
         csv_file("readings.csv", readings_table(repository, study_key)),
         csv_file("predictions.csv", predictions_table(repository, study_key)),
         csv_file("reference_standard.csv", reference_table(repository, study_key)),
+        csv_file("readers.csv", readers_table(repository, study_key)),
         csv_file("image_notes.csv", image_notes_table(repository, study_key)),
         *metric_files(analysis.to_tables()),
     ]

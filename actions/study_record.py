@@ -9,7 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from actions.export_study import image_notes_table, predictions_table, readings_table, reference_table
+from actions.export_study import (
+    image_notes_table,
+    predictions_table,
+    readers_table,
+    readings_table,
+    reference_table,
+)
 from core.analysis import StudyAnalysis, analyse
 from core.report.study_record import Deviation, StudyRecord
 from db import Repository
@@ -52,6 +58,7 @@ def study_record(repository: Repository, study_key: str, analysis: StudyAnalysis
             "readings": readings,
             "predictions": predictions_table(repository, study_key),
             "reference_standard": reference_table(repository, study_key),
+            "readers": readers_table(repository, study_key),
             "image_notes": image_notes_table(repository, study_key),
         },
         trail=trail_table(events),

@@ -163,7 +163,7 @@ class MemberRepository(RepositoryBase):
                 Deviation(login, each.kind, each.reason, each.recorded_by, each.recorded_at) for each, login in found
             ]
 
-    @allowed(Role.COORDINATOR)
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def members(self, study_key: str) -> list[StudyMember]:
         """The readers of a study, by login."""
         with self._reading() as db_session:

@@ -172,6 +172,17 @@ def test_ids_of_every_exported_file_join_with_the_manifest(exported: Path) -> No
         assert (exported / name).read_bytes().startswith(b"\xef\xbb\xbf")
 
 
+def test_who_read_is_exported_with_what_reviewers_ask(store: Repository, exported: Path) -> None:
+    table = read_csv_file(exported / "readers.csv", Columns(("reader",), has_others=True))
+    table.raise_first()
+    rows = {row.values["reader"]: row.values for row in table.rows}
+    members = {member.person.login: member for member in store.members(STUDY)}
+    assert rows.keys() == members.keys()
+    for login, member in members.items():
+        assert int(rows[login]["n_presentations"]) == member.n_presentations
+        assert {"specialty", "site", "has_used_model", "years_of_experience"} <= rows[login].keys()
+
+
 def test_the_list_of_all_readings_says_which_file_to_analyse(exported: Path) -> None:
     with pytest.raises(ValueError, match=r"analysis\.csv"):
         read_readings_file(exported / "readings.csv")
