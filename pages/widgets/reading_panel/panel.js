@@ -217,12 +217,7 @@ class Panel {
 
   // The protocol's time for a case is over: that is marked, and the answer is still taken.
   beOverTime() {
-    if (!this.draft || !this.clock.draft || this.feedback !== null) return;
-    const left = this.header.timeout_s - this.clock.seconds();
-    if (left > 0.001) { // the clock stood still meanwhile: pause, hidden tab
-      this.overTime = setTimeout(() => this.beOverTime(), Math.max(100, 1000 * left));
-      return;
-    }
+    if (!this.draft || this.feedback !== null) return;
     this.draft.is_over_time = true;
     this.clock.note("over-time");
     this.hint(`The time for this case (${this.header.timeout_s} s) is over. Please answer now; it is marked.`);
