@@ -10,7 +10,7 @@ import io
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 from core.analysis import CohortAnalysis, StudyAnalysis
 from core.number_text import cell_text, estimate_text
 from core.rater_styles import RaterStyle, rater_styles
+from core.report.printed_tables import cohort_parts
 from core.study_analysis.results import ParticipantAnalysis
 
 #: One column, one and a half, two columns of most journals.
@@ -58,6 +59,7 @@ class FigurePlan:
     name: str  # "roc_internal"
     caption: str
     draw: Callable[[float], Figure]  # of a width in millimetres
+    cohort: str = ""  # whose figure it is
 
 
 class Palette:
@@ -89,12 +91,14 @@ class Palette:
 def figure_plans(analysis: StudyAnalysis, declared: str | None = None) -> list[FigurePlan]:
     """Every figure that an analysis gives, in the order of a paper; ``declared`` is the model that comes first."""
     tables, palette = analysis.to_tables(), Palette(analysis, declared)
+    parts = cohort_parts(analysis.cohorts)
     plans = [FigurePlan("flow", "Flow of cases through the study.", lambda width: flow_figure(tables["flow"], width))]
     for cohort in analysis.cohorts:
         if any(one.n_cases for one in cohort.participants):
             of_cohort = {name: table[table["cohort"] == cohort.cohort] for name, table in tables.items()
                          if "cohort" in table.columns}  # fmt: skip
-            plans += list(_cohort_plans(cohort, of_cohort, palette))
+            own = _cohort_plans(cohort, of_cohort, palette, parts[cohort.cohort])
+            plans += [replace(plan, cohort=cohort.cohort) for plan in own]
     return plans
 
 
@@ -116,9 +120,11 @@ def _saved(figure: Figure, ending: str) -> bytes:
     return stream.getvalue()
 
 
-def _cohort_plans(cohort: CohortAnalysis, tables: Mapping[str, pd.DataFrame], palette: Palette) -> Iterator[FigurePlan]:
+def _cohort_plans(
+    cohort: CohortAnalysis, tables: Mapping[str, pd.DataFrame], palette: Palette, name: str
+) -> Iterator[FigurePlan]:
     """The figures of one cohort; those without content are left out."""
-    name, raters = _file_part(cohort.cohort), palette.in_order(cohort)
+    raters = palette.in_order(cohort)
     level = f"{100 * cohort.confidence_level:g} %"
     rated = [one for one in raters if any(each.roc is not None for each in one.classes)]
     if rated:
@@ -131,7 +137,7 @@ def _cohort_plans(cohort: CohortAnalysis, tables: Mapping[str, pd.DataFrame], pa
     forest = _forest_rows(cohort, raters, palette)
     for number, part in enumerate(_parts(forest, _MOST_ROWS), start=1):
         yield FigurePlan(
-            f"forest_{name}" + (f"_{number}" if len(forest) > _MOST_ROWS else ""),
+            f"forest_{name}" + (f"_page-{number}" if len(forest) > _MOST_ROWS else ""),
             f"Accuracy of each rater and differences, with {level} intervals, cohort {cohort.cohort}.",
             lambda width, part=part: forest_figure(part, width),  # type: ignore[misc]
         )
@@ -151,10 +157,6 @@ def _cohort_plans(cohort: CohortAnalysis, tables: Mapping[str, pd.DataFrame], pa
             f"{cohort.cohort}.",
             lambda width: calibration_figure(tables["reliability_bins"], palette, width),
         )
-
-
-def _file_part(name: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
 
 
 def _parts(rows: Sequence[Any], most: int) -> list[Sequence[Any]]:
@@ -365,7 +367,7 @@ def _confusion_plans(
     pages = _parts(raters, per_page)
     for number, page in enumerate(pages, start=1):
         yield FigurePlan(
-            f"confusion_{name}" + (f"_{number}" if len(pages) > 1 else ""),
+            f"confusion_{name}" + (f"_page-{number}" if len(pages) > 1 else ""),
             f"Confusion matrices, cohort {cohort.cohort}: cases, and their share of the row in percent.",
             lambda width, page=page: confusion_figure(page, palette, width),  # type: ignore[misc]
         )

@@ -128,7 +128,7 @@ def models_table(
             name = model.name if place == 0 else ""
             rows.append((name, disease.label, *measures, number_text(of_class.auc.value), f1, kappa))
     return PrintedTable(
-        f"table2_{file_part(cohort.cohort)}", f"Performance of each model, cohort {cohort.cohort}",
+        f"table2_{cohort_parts(analysis.cohorts)[cohort.cohort]}", f"Performance of each model, cohort {cohort.cohort}",
         ("Model", "Class", *_PERCENT.values(), "AUC", "F1", "Kappa"), tuple(rows), notes=(_KAPPA,),
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ def raters_table(
 ) -> PrintedTable:
     """The paper's Tables 4 and 5: a model beside the readers, by class, with intervals."""
     key, title = (
-        f"table4_{file_part(cohort.cohort)}",
+        f"table4_{cohort_parts(analysis.cohorts)[cohort.cohort]}",
         f"Performance of the model and the readers, cohort {cohort.cohort}",
     )
     level = f"In brackets: {100 * cohort.confidence_level:g} % intervals."
@@ -204,9 +204,17 @@ def _with_limits(estimate: Estimate) -> str:
     return estimate_text(estimate.value, estimate.lower, estimate.upper)
 
 
-def file_part(name: str) -> str:
-    """A cohort's name as part of a file name."""
-    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
+def cohort_parts(cohorts: Sequence[CohortAnalysis]) -> dict[str, str]:
+    """Cohort -> its part of a file's name, no two alike: "a b" and "a-b" are two files, also where case is nothing."""
+    found: dict[str, str] = {}
+    for one in cohorts:
+        part = plain = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in one.cohort)
+        number = 1
+        while part.casefold() in {other.casefold() for other in found.values()}:
+            number += 1
+            part = f"{plain}-{number}"
+        found[one.cohort] = part
+    return found
 
 
 # ------------------------------------------------------------------------------------------- the tables of an analysis

@@ -18,7 +18,7 @@ from core.protocol_text import methods_text
 from core.report.checklists import checklists
 from core.report.document import Block, Heading, Listing, Paragraph, Picture, to_html, to_pdf
 from core.report.figures import FigurePlan, figure_plans, render
-from core.report.printed_tables import PrintedTable, paper_tables, printed_table
+from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, versions
 
 WIDTH_MM = 174
@@ -139,10 +139,10 @@ def _flow(record: StudyRecord, plans: Sequence[FigurePlan]) -> Iterator[Block]:
     yield from (table for table in paper_tables(record.analysis) if table.key == "table1")
 
 
-def _pictures(plans: Sequence[FigurePlan], name: str) -> Iterator[Block]:
-    """A figure in all its parts, drawn for the page."""
+def _pictures(plans: Sequence[FigurePlan], kind: str, cohort: str = "") -> Iterator[Block]:
+    """A kind of figure of a cohort in all its parts, drawn for the page."""
     for plan in plans:
-        if plan.name == name or plan.name.startswith(f"{name}_"):
+        if plan.cohort == cohort and plan.name.partition("_")[0] == kind:
             yield Picture(render(plan, WIDTH_MM, ("svg",))["svg"], plan.caption, WIDTH_MM)
 
 
@@ -167,11 +167,11 @@ def _cohort(
     plans: Sequence[FigurePlan],
 ) -> Iterator[Block]:
     """Results of one cohort, each with its stamp."""
-    name = _file_part(cohort.cohort)
+    name = cohort_parts(record.analysis.cohorts)[cohort.cohort]
     yield Heading(f"Cohort {cohort.cohort}: accuracy", 2, stamp_of(record, "accuracy"))
     yield from (Paragraph(text) for text in cohort.answer)
     yield from (Paragraph(f"Note: {note}") for note in cohort.notes)
-    yield from _pictures(plans, f"forest_{name}")
+    yield from _pictures(plans, "forest", cohort.cohort)
     yield from _pairs(tables["mcnemar"])
     if len(tables["margins"]):
         yield Heading(f"Cohort {cohort.cohort}: against the margin", 2, stamp_of(record, "margin"))
@@ -180,9 +180,9 @@ def _cohort(
         yield _short(printed_table("margins", tables["margins"], columns))
     yield Heading(f"Cohort {cohort.cohort}: classes", 2, stamp_of(record, "class"))
     yield from (printed[key] for key in (f"table2_{name}", f"table4_{name}") if key in printed)
-    yield from _pictures(plans, f"confusion_{name}")
+    yield from _pictures(plans, "confusion", cohort.cohort)
     yield Heading(f"Cohort {cohort.cohort}: ROC and several readers", 2, stamp_of(record, "auc"))
-    yield from _pictures(plans, f"roc_{name}")
+    yield from _pictures(plans, "roc", cohort.cohort)
     leading = tables["mrmc"][tables["mrmc"]["is_leading"].fillna(False).astype(bool)]
     if len(leading):
         columns = ["metric", "class", "scope", "first_name", "second_name", "n_readers", "n", "estimate", "p_value",
@@ -190,10 +190,10 @@ def _cohort(
         yield _short(printed_table("mrmc", leading, columns))
     if len(tables["agreement"]):
         yield Heading(f"Cohort {cohort.cohort}: agreement", 2, stamp_of(record, "agreement"))
-        yield from _pictures(plans, f"agreement_{name}")
+        yield from _pictures(plans, "agreement", cohort.cohort)
     if len(tables["calibration"]):
         yield Heading(f"Cohort {cohort.cohort}: calibration of probabilities", 2, stamp_of(record, "calibration"))
-        yield from _pictures(plans, f"calibration_{name}")
+        yield from _pictures(plans, "calibration", cohort.cohort)
         columns = ["name", "class", "quantity", "n", "estimate", "p_value", "notes"]
         yield _short(printed_table("calibration", tables["calibration"], columns))
     if len(tables["reading_times"]):

@@ -1,6 +1,7 @@
 """The report: the numbers of the analysis, what is planned and what is not, what is missing, and the checklists."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from core.number_text import percent_text
 from core.protocol import Comparison, Design, Protocol
 from core.report.checklists import ANSWERS, AUTHOR, checklists
 from core.report.document import Heading, Listing, Paragraph, Picture, to_html, to_pdf
-from core.report.printed_tables import PrintedTable
+from core.report.figures import figure_plans
+from core.report.printed_tables import PrintedTable, paper_tables
 from core.report.study_record import NOT_BLINDED_HERE, Deviation, StudyRecord
 from core.report.study_report import report_blocks, stamp_of
 from tests.core.analysis_studies import simulated_study
@@ -104,6 +106,28 @@ def test_checklists_claim_no_more_than_is_known(record):
     claim = answers("CLAIM 2024", PROTOCOL)
     assert claim["20"].is_open  # whom the model was trained on
     assert claim["33"].answer == AUTHOR  # the study has no external cohort
+
+
+def test_cohorts_of_like_names_keep_their_own_tables_and_figures():
+    data = simulated_study(n_cases=60, readers=1, models=1, cohorts=2)
+    named = {"internal": "a b", "external": "a-b"}
+    data = replace(data, cases=data.cases.assign(cohort=data.cases["cohort"].map(named)))
+    analysis = analyse(data, **OPTIONS)
+    blocks = report_blocks(StudyRecord("s", "A study", data, analysis, OPTIONS, source="a file"))
+    cohort = ""
+    seen = Counter()
+    for block in blocks:
+        if isinstance(block, Heading) and block.text.startswith("Cohort "):
+            cohort = block.text.removeprefix("Cohort ").partition(":")[0]
+        said = {Picture: getattr(block, "caption", ""), PrintedTable: getattr(block, "title", "")}.get(type(block), "")
+        if cohort and ", cohort " in said:
+            assert f", cohort {cohort}" in said
+            seen[cohort] += 1
+    assert min(seen["a b"], seen["a-b"]) >= 4
+    keys = [table.key for table in paper_tables(analysis)]
+    plans = [plan.name for plan in figure_plans(analysis)]
+    assert len(set(keys)) == len(keys) == 5
+    assert len(set(plans)) == len(plans)
 
 
 def test_missing_answers_have_a_worst_and_a_best_case(record, blocks):
