@@ -14,6 +14,7 @@ const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called
 const AGAIN_MS = 1500; // so long after it was sent a message without an answer is sent again; then twice as long
 const LONGEST_AGAIN_MS = 6000;
 const BURST_MS = 600; // keys that follow each other faster belong together: typed ahead, they are dropped together
+const TELL_AGAIN_MS = 700; // so long after it was not heard, "shown" is told again; a time is in doubt from 2 s on
 const PULSE_MS = 5000; // how often the server is asked whether it is there
 const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
@@ -250,11 +251,14 @@ class Panel {
     this.showModel();
   }
 
-  // Tell the server that an image was drawn; until it knows, with every pulse again.
-  report(id) {
+  // Tell the server that an image was drawn; until it knows, soon once more, for its clock of the case begins here, and
+  // then with every pulse.
+  async report(id, isFirst = true) {
     this.unreported.add(id);
     const options = { method: "POST", body: id, keepalive: true };
-    fetch(this.header.shown_address, options).then((answer) => answer.ok && this.unreported.delete(id), () => undefined);
+    const isTold = await fetch(this.header.shown_address, options).then((answer) => answer.ok, () => false);
+    if (isTold) this.unreported.delete(id);
+    else if (isFirst) setTimeout(() => !this.isClosed && this.unreported.has(id) && this.report(id, false), TELL_AGAIN_MS);
   }
 
   // ---- the clock ------------------------------------------------------------------------------------------------
@@ -674,7 +678,7 @@ class Panel {
       this.isReachable = status !== 0;
       look();
       if (status === 401 || status === 410) this.lookAgain();
-      else if (status === 200) this.unreported.forEach((id) => this.report(id));
+      else if (status === 200) this.unreported.forEach((id) => this.report(id, false));
     };
     const observer = new MutationObserver((changes) => {
       if (changes.some((change) => change.type === "attributes") && isConnected()) this.isReachable = true;
