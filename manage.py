@@ -136,11 +136,10 @@ def one_study(repository: Repository, key: str) -> str:
     keys = [study.key for study in repository.studies()]
     if key in keys or (not key and len(keys) == 1):
         return key or keys[0]
-    problem = f"There is no study '{key}'" if key else "There are several studies"
-    raise NotFoundError(
-        f"{problem if keys else 'There is no study yet'}. Fix: "
-        + (f"add --study with one of {', '.join(keys)}." if keys else "run 'python manage.py study create KEY'.")
-    )
+    if not keys:
+        raise NotFoundError("There is no study yet. Fix: run 'python manage.py study create KEY'.")
+    problem = f"There is no study '{key}'. Fix: use" if key else "There are several studies. Fix: add --study with"
+    raise NotFoundError(f"{problem} one of {', '.join(keys)}.")
 
 
 def show_table(title: str, columns: list[str], rows: list[list[object]]) -> None:
@@ -703,7 +702,8 @@ def _protocol_of(name: str) -> Protocol:
     path = Path(name)
     if path.suffix.casefold() in (".yaml", ".yml") or path.is_file():
         return read_protocol_file(path)
-    return store().study(name).protocol
+    repository = store()
+    return repository.study(one_study(repository, name)).protocol
 
 
 @protocol_app.command("show")

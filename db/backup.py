@@ -109,6 +109,12 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
     """
     if not backup.is_file():
         raise NotFoundError(f"There is no backup {backup}. Fix: check the path.")
+    with backup.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise StoreDamagedError(
+                f"{backup} is no backup: it is no database file. Fix: name a file that 'python manage.py backup' made; "
+                "nothing was changed."
+            )
     refuse_foreign_file(backup)
     if store_exists(url) and not is_replacing:
         raise ConflictError(

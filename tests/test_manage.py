@@ -155,7 +155,7 @@ def test_import_names_row_and_column_and_writes_nothing(terminal: Terminal) -> N
 
 def test_mistakes_end_in_words(terminal: Terminal, tmp_path: Path) -> None:
     nowhere = terminal.run("study", "progress", "--study", "raod", status=2)
-    assert "There is no study 'raod'. Fix: add --study with one of road" in " ".join(nowhere.split())
+    assert "There is no study 'raod'. Fix: use one of" in " ".join(nowhere.split())
     assert "no store" in Terminal(tmp_path).run("study", "list", status=2)
     assert "Fix" in terminal.run("import", "nowhere.csv", "--study", "road", status=2)
     pickled = tmp_path / "weights.pth"

@@ -106,9 +106,7 @@ def write_cohorts(
     folder = Path(folder)
     manifest = folder / "manifest.csv"
     if manifest.exists() and not overwrite:
-        raise InputError(
-            "the folder already holds a manifest", file=manifest, fix="choose another folder, or allow overwriting"
-        )
+        raise InputError("the folder already holds a manifest", file=manifest, fix="choose another folder")
     members = [member for plan in plans for member in plan_members(plan)]
     if not members:
         raise InputError("these plans hold no case", field="plans")

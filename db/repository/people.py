@@ -418,7 +418,7 @@ def _refuse_taken(
         return
     found = db_session.scalar(sa.select(PersonRow.login).where(column == value, PersonRow.person_id != but))
     if found is not None:
-        raise ConflictError(f"There is a person with {column.key} '{value}' already.")
+        raise ConflictError(f"There is a person with {column.key} '{value}' already. Fix: choose another.")
 
 
 class ReaderMarks:

@@ -93,7 +93,7 @@ class StudyRepository(StudyRoleRepository):
             )
         with self._writing() as db_session:
             if db_session.scalar(sa.select(StudyRow.study_id).where(StudyRow.study_key == study_key)) is not None:
-                raise ConflictError(f"There is a study '{study_key}' already.")
+                raise ConflictError(f"There is a study '{study_key}' already. Fix: choose another key.")
             now = self._clock()
             row = StudyRow(
                 study_id=new_id(),

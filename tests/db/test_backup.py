@@ -123,8 +123,8 @@ def test_what_is_no_backup_or_would_overwrite_is_refused_and_nothing_changes(
     content = bytearray(backup.read_bytes())
     content[8192:60000] = b"\xa5" * (60000 - 8192)
     damaged.write_bytes(content)
-    for bad in (letter, damaged):
-        with pytest.raises(StoreDamagedError):
+    for bad, said in ((letter, "letter.txt is no backup"), (damaged, "damaged")):
+        with pytest.raises(StoreDamagedError, match=said):
             restore(bad, sqlite_url, notary=notary, is_replacing=True)
     with pytest.raises(NotFoundError):
         restore(tmp_path / "nowhere", sqlite_url, notary=notary, is_replacing=True)

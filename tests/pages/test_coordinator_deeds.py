@@ -89,7 +89,9 @@ def test_wrong_input_of_the_reader_form_is_told_and_no_account_is_made(store: Re
     page.button_group[0].set_value("New account").run()
     page.text_input[0].input("reader-1")
     button(page, "Add to the study").click().run()
-    assert [text.value for text in page.error] == ["There is a person with login 'reader-1' already."]
+    assert [text.value for text in page.error] == [
+        "There is a person with login 'reader-1' already. Fix: choose another."
+    ]
     page.text_input[0].input("dora")
     page.multiselect[0].set_value([])
     button(page, "Add to the study").click().run()
