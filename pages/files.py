@@ -11,8 +11,6 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from actions.bundle import bundle_of
-from actions.write_report import file_record, report_files
 from core.errors import InputError, ReadingRoomError
 from core.protocol import Protocol
 from core.report.file_analysis import FileAnalysis, analyse_file
@@ -126,6 +124,9 @@ def _escaped(name: str) -> str:
 
 def _ways_out(result: FileAnalysis) -> None:
     """The same files as of a study."""
+    from actions.bundle import bundle_of  # Matplotlib and openpyxl: a server starts without them
+    from actions.write_report import file_record, report_files
+
     made: dict[str, bytes] = st.session_state.setdefault(_MADE, {})
     with st.container(horizontal=True):
         if st.button("Write the report", icon=":material/description:"):

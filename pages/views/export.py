@@ -7,9 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from actions.bundle import export_bundle
 from actions.jobs import Job, start_job
-from actions.write_report import make_report
 from core.analysis import StudyAnalysis
 from core.number_text import shown_table
 from core.progress import OnProgress
@@ -66,10 +64,14 @@ def _start(study: Study, title: str, deed: partial[dict[str, bytes]]) -> None:
 
 
 def _bundle(repository: Repository, study_key: str, analysis: StudyAnalysis, progress: OnProgress) -> dict[str, bytes]:
+    from actions.bundle import export_bundle  # Matplotlib and openpyxl: a server starts without them
+
     return {"zip": export_bundle(repository, study_key, analysis=analysis, progress=progress)}
 
 
 def _report(repository: Repository, study_key: str, analysis: StudyAnalysis, progress: OnProgress) -> dict[str, bytes]:
+    from actions.write_report import make_report
+
     progress(0, 1, "report")
     return make_report(repository, study_key, analysis)
 

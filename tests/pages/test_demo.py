@@ -32,7 +32,7 @@ COORDINATOR_SCREENS = {
     "results?view=Subgroups": "read the interval and n",
     "results?view=Behaviour": "Median seconds",
     "results?view=Cohort": "Flow of cases",
-    "results?view=Export": "Everything as CSV",
+    "results?view=Export": "Make the export",
     "explain": "A click opens a case",
     "audit": "the chain of hashes is intact",
 }
