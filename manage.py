@@ -217,10 +217,15 @@ def serve(
                 f"Port {port} on {address} cannot be used ({error.strerror}). "
                 "Fix: stop the other program or add --port 8502."
             ) from None
-    store()  # a missing or damaged store is told here, in words, before the server starts
+    from actions.first_account import first_invitation
+
+    first = first_invitation(store())  # a missing or damaged store is told here, in words, before the server starts
     base, hosts = get_settings().base_path, get_settings().allowed_hosts
     shown = f"[{address}]" if is_ipv6 else address
     say(f"Reading Room: open [bold]http://{escape(shown)}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
+    if first is not None:
+        say("Nobody has an account yet. The first coordinator chooses a password here (one day, one time):")
+        say(f"  http://{shown}:{port}{base}/invitation#{first.token}", markup=False)
     if address not in ("127.0.0.1", "localhost", *hosts):
         names = ", ".join(("localhost", "127.0.0.1", *hosts))
         say(f"It answers under the names {names} only; READING_ROOM_ALLOWED_HOSTS adds others.")

@@ -30,9 +30,10 @@ NO_STORE = "The store is not available just now. Please try again in a moment."
 
 
 _NEW_INSTALLATION = "Nobody has an account here yet."
-_FIRST_ACCOUNT = """<p>Whoever runs this server makes the first coordinator in its terminal:</p>
+_FIRST_ACCOUNT = """<p>Whoever started this server finds in its terminal the link at which the first coordinator
+chooses a password, or makes the account with a command, which prints a password once:</p>
 <p><code>python manage.py person add LOGIN --role coordinator</code></p>
-<p>It prints a password once. Then load this page again; all else is done on the screens.</p>"""
+<p>Then load this page again; all else is done on the screens.</p>"""
 
 
 def safe_target(text: str | None) -> str:

@@ -183,6 +183,7 @@ def test_a_session_typed_killed_and_resumed_comes_out_of_the_export_as_typed(
 
     answer(range(11))
     expect(position).to_have_text(f"Case 12 of {n}", timeout=30_000)
+    expect(page.locator(".room")).to_have_attribute("data-state", "empty")  # the receipt of case 11 is there
     demo.server.kill()
     demo.server.start()
     page.reload()
