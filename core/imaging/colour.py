@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from core.errors import ImageError
 
@@ -70,6 +69,8 @@ def grey_of_colour(channels: np.ndarray, notes: list[str], *, is_lossless: bool)
     ImageError
         If the grey would not rise, or fall, with the counts.
     """
+    from scipy import ndimage  # a quarter of a second, which every command would pay
+
     grey = np.asarray(Image.fromarray(channels).convert("L"), dtype=np.uint8)
     colours = channels.astype(np.float32)
     luminance = colours @ _LUMINANCE
@@ -202,6 +203,8 @@ def _line(step: np.ndarray, stops: list[tuple[float, tuple[int, int, int]]]) -> 
 
 def _is_overflow(grey: np.ndarray, is_marked: np.ndarray) -> bool:
     """Whether coloured pixels lie inside the hottest ones: their grey neighbours are near the end of the scale."""
+    from scipy import ndimage  # a quarter of a second, which every command would pay
+
     ring = ndimage.binary_dilation(is_marked, iterations=2) & ~ndimage.binary_dilation(is_marked)
     if not ring.any() or not (~is_marked).any():
         return False
@@ -216,6 +219,8 @@ def _conflict(luminance: np.ndarray, chroma: np.ndarray, side: int) -> float:
 
     The difference is averaged over ``side`` x ``side`` pixels; three remove most of JPEG's errors at edges.
     """
+    from scipy import ndimage  # a quarter of a second, which every command would pay
+
     bins = np.clip(luminance / 4, 0, 63).astype(np.int64).ravel()
     order, counts = np.argsort(bins, kind="stable"), np.bincount(bins, minlength=64)
     ends = np.cumsum(counts)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from core.imaging.manifest import TRAINING_COHORTS
 from core.imaging.notes import is_loud
@@ -143,6 +142,8 @@ def _judge(name: str, scope: str, values: Sequence[str], truth: Sequence[str]) -
         return None
     cells = Counter(zip(values, truth, strict=True))
     table = np.array([[cells[row, column] for column in columns] for row in rows])
+    from scipy import stats  # half a second, which every command would pay
+
     chi_squared, p_value, _, expected = stats.chi2_contingency(table, correction=False)
     cramers_v = float(np.sqrt(chi_squared / table.sum() / (min(table.shape) - 1)))
     own = table * (table == table.sum(axis=1, keepdims=True)) * (table == table.sum(axis=0))  # one value = one class
