@@ -56,7 +56,7 @@ def test_every_deed_of_a_coordinator_is_in_the_trail(room: Room, repository) -> 
         "study.state",
         "sign-in",
         *["reading.save"] * 3,
-        *["study.state"] * 2,
+        *["study.state"] * 3,  # closed, locked, unsealed
         "study.export",
     ]
     assert [event.sequence for event in trail] == list(range(1, len(trail) + 1))

@@ -183,9 +183,13 @@ def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> Non
     pixels = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
     header, sent = _frame(ReadingView(pixels, "counts", "anterior", 2.4, LeftSide.IMAGE_RIGHT, origin=(1, 1)))
     assert set(header) == {
-        "mode", "draft_key", "presentation_id", "position", "count", "done", "revision", "question", "classes",
-        "confidence", "previous", "can_correct", "ahead", "images", "receipt", "pulse_address", "shown_address",
+        "mode", "draft_key", "presentation_id", "position", "count", "number", "total", "arm", "block", "n_blocks",
+        "is_training", "revision", "previous", "ahead", "done", "can_correct", "receipt", "reader", "images",
+        "study", "question", "instructions", "classes", "scale", "may_go_back", "may_go_back_further", "may_comment",
+        "may_mark_unreadable", "may_type_ahead", "has_location_mark", "timeout_s", "blank_ms", "conditions",
+        "model_name", "model", "feedback", "pulse_address", "shown_address",
     }  # fmt: skip
+    assert (header["model"], header["feedback"], header["model_name"]) == (None, None, "")
     (image,) = header["images"]
     assert set(image) == {"presentation_id", "views"}
     assert set(image["views"][0]) == {
