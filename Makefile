@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format train bench
+.PHONY: help run demo test coverage lint format train bench
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ run: .venv/.installed ## prepare the demo study (once) and open the app
 demo: .venv/.installed ## prepare the demo study only; does nothing where it exists
 	$(BIN)/python manage.py demo
 
-test: .venv/.installed-dev ## run all tests, with coverage
+test: .venv/.installed-dev ## run all tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+coverage: .venv/.installed-dev ## run all tests and say which lines none of them reached; slower
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
 
 lint: .venv/.installed-dev ## style, formatting and types

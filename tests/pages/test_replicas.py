@@ -25,7 +25,14 @@ from tests.pages.reading_server import N_CASES, PASSWORD, ROOT, ReadingServer, b
 from tests.pages.test_reading_by_keyboard import CONFIDENCE_KEYS, planned, type_answers, wait_for_case
 from tests.stores import PrivateServer, private_server, why_no_postgresql
 
-pytestmark = [pytest.mark.browser, pytest.mark.postgresql, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.postgresql,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("READING_ROOM_TEST_LONG"), reason="minutes; READING_ROOM_TEST_LONG=1 runs it"
+    ),
+]
 
 N_BROWSERS = 3
 
