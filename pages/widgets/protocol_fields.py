@@ -128,7 +128,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
 }
 
 #: Shown and chosen elsewhere.
-ELSEWHERE = ("model_sha256",)
+ELSEWHERE = ("model_sha256", "model_view")
 
 
 def group_of(name: str) -> str:
