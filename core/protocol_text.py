@@ -14,6 +14,7 @@ def methods_text(protocol: Protocol) -> str:
         [_question(protocol), _scale(protocol), _optional_answers(protocol)],
         [_design(protocol), _order(protocol), _training(protocol)],
         [_display(protocol), _corrections(protocol)],
+        [_view_of_model(protocol)],
         [_blinding(protocol)],
         [_plan(protocol)],
         [protocol.ethics, protocol.registration, protocol.funding],
@@ -120,6 +121,10 @@ def _display(protocol: Protocol) -> str:
             "was asked for."
         )
     return text
+
+
+def _view_of_model(protocol: Protocol) -> str:
+    return f"Of the views of a case the model took '{protocol.model_view}'." if protocol.model_view else ""
 
 
 def _corrections(protocol: Protocol) -> str:

@@ -304,10 +304,15 @@ def _check_rated(answer: Answer, protocol: Protocol) -> None:
         raise InputError(f"{len(keys)} probabilities between 0 and 1 are needed", field="probabilities", value=given)
     if abs(sum(given) - 1) > _SUM_TOLERANCE:
         raise InputError("the probabilities must sum to 1", field="probabilities", value=round(sum(given), 6))
+    if sum(value == max(given) for value in given) > 1:
+        raise InputError(
+            "two classes have the highest probability, so none was chosen", field="probabilities", value=list(given),
+            fix="give one of them more",
+        )  # fmt: skip
     if given[keys.index(answer.class_key)] < max(given):
         raise InputError(
             "the class is not the one of the highest probability", field="class", value=answer.class_key,
-            fix="give the class of the highest; of equal ones either",
+            fix="give the class of the highest",
         )  # fmt: skip
 
 

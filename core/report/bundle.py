@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from openpyxl import load_workbook
 
 from core.analysis import StudyAnalysis, StudyData, analyse
 from core.csv_file import csv_bytes, original_text
@@ -30,7 +29,7 @@ from core.protocol import DiseaseClass, Protocol
 from core.protocol_file import read_protocol
 from core.report.dictionary import COLUMNS as DICTIONARY_COLUMNS
 from core.report.dictionary import dictionary_rows
-from core.report.excel_file import archive_bytes, workbook_bytes
+from core.report.excel_file import archive_bytes, read_sheets, workbook_bytes
 from core.report.file_options import FileOptions
 from core.report.long_file import read_long
 from core.report.printed_tables import PrintedTable, analysis_tables, html_page, paper_tables
@@ -252,10 +251,10 @@ def _is_same(name: str, found: bytes, wanted: bytes) -> bool:
         pair = [list(csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=""))) for content in
                 (found, wanted)]  # fmt: skip
     elif name.endswith(".xlsx"):
-        try:
-            pair = [_cells_of(content) for content in (found, wanted)]
-        except Exception:  # openpyxl has no error of its own for what is no workbook
+        books = [read_sheets(io.BytesIO(content)) for content in (found, wanted)]
+        if None in books:
             return False
+        pair = [[[name, *row] for name, rows in (book or {}).items() for row in rows] for book in books]
     else:
         return False
     one, other = pair
@@ -263,11 +262,6 @@ def _is_same(name: str, found: bytes, wanted: bytes) -> bool:
         len(row) == len(as_wanted) and all(map(_is_close, row, as_wanted))
         for row, as_wanted in zip(one, other, strict=True)
     )
-
-
-def _cells_of(content: bytes) -> list[list[Any]]:
-    book = load_workbook(io.BytesIO(content), read_only=True)
-    return [[name, *row] for name in book.sheetnames for row in book[name].iter_rows(values_only=True)]
 
 
 def _is_close(one: Any, other: Any) -> bool:

@@ -6,15 +6,28 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 from openpyxl.styles import Font
 
 #: Every file of an archive and every workbook says that it was made then.
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _HOUR = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _NAME_LENGTH = 31  # of a worksheet
+
+#: Rows of values by name of the worksheet.
+Sheets = dict[str, list[tuple[Any, ...]]]
+
+
+def read_sheets(source: Path | io.BytesIO) -> Sheets | None:
+    """Rows of values of every worksheet, by name; None for what is no workbook."""
+    try:
+        book = load_workbook(source, read_only=True, data_only=True)
+        return {name: list(book[name].iter_rows(values_only=True)) for name in book.sheetnames}
+    except Exception:  # openpyxl has no error of its own for what is no workbook
+        return None
 
 
 def workbook_bytes(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]]) -> bytes:

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from openpyxl import load_workbook
 
 from core.csv_file import CsvFile, CsvRow, csv_bytes, rows_without_header
 from core.errors import InputError, ManifestError, UndefinedStatisticError
-from core.report.excel_file import workbook_bytes
+from core.report.excel_file import Sheets, read_sheets, workbook_bytes
 from core.report.file_options import FileOptions
 from core.report.study_rows import ReadingsFile, StudyRows
 from core.report.two_classes import BINARY_CLASSES, rated_answers
@@ -41,10 +40,7 @@ _OTHER_NAMES = {"NL_Rating": "FP_Rating", "LL_Rating": "TP_Rating"}
 # ------------------------------------------------------------------------------------------------------ in
 def is_rjafroc(path: str | Path) -> bool:
     """Whether a workbook has the three worksheets."""
-    try:
-        names = {name.upper() for name in load_workbook(path, read_only=True).sheetnames}
-    except Exception:  # openpyxl has no error of its own for what is no workbook
-        return False
+    names = {name.upper() for name in read_sheets(Path(path)) or ()}
     return all(names & set(known) for known in _SHEETS.values())
 
 
@@ -59,7 +55,8 @@ def read_rjafroc(path: str | Path, options: FileOptions) -> ReadingsFile:
     if options.positive is not None or options.classes is not None:
         raise InputError("the layout rjafroc has its classes: LesionID 1 is diseased", field="classes",
                          fix="leave --classes and --positive out")  # fmt: skip
-    truth, fp, tp = (_sheet(path, name) for name in _SHEETS)
+    sheets = read_sheets(Path(path)) or {}
+    truth, fp, tp = (_sheet(path, sheets, name) for name in _SHEETS)
     names = {"reader": "ReaderID", "case": "CaseID", "arm": "ModalityID", "truth": "LesionID", "rating": "FP_Rating"}
     rows = StudyRows(str(path), replace(options, classes=BINARY_CLASSES, positive="positive"), columns=names)
     _refuse_marks(truth)
@@ -90,15 +87,14 @@ def read_rjafroc(path: str | Path, options: FileOptions) -> ReadingsFile:
     return rows.study()
 
 
-def _sheet(path: str | Path, name: str) -> CsvFile:
+def _sheet(path: str | Path, sheets: Sheets, name: str) -> CsvFile:
     """A worksheet as rows of texts, its columns under their first names."""
-    book = load_workbook(path, read_only=True, data_only=True)
-    found = next((one for one in book.sheetnames if one.upper() in _SHEETS[name]), None)
+    found = next((one for one in sheets if one.upper() in _SHEETS[name]), None)
     if found is None:
         raise ManifestError("the worksheet is missing", file=path, field=name,
                             fix="RJafroc's workbook has the worksheets TRUTH, FP and TP")  # fmt: skip
     wanted = {"TRUTH": TRUTH_COLUMNS[:2], "FP": FP_COLUMNS, "TP": TP_COLUMNS}[name]
-    lines = [[_text(cell) for cell in row] for row in book[found].iter_rows(values_only=True)]
+    lines = [[_text(cell) for cell in row] for row in sheets[found]]
     header = [_OTHER_NAMES.get(cell, cell) for cell in lines[0]] if lines else []
     for column in wanted:
         if column not in header:

@@ -82,6 +82,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
         Field("model_shown.name", "What readers call the model", "line", "where they meet it"),
         Field("model_shown.has_probabilities", "Readers see its probabilities", "yes"),
         Field("model_shown.has_class_map", "Readers see its class map", "yes"),
+        Field("model_view", "View that the model takes", "line", "where cases have several; none named: the first"),
         Field("comparison", "Comparison", "choice"),
     ),
     "Order": (
@@ -128,7 +129,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
 }
 
 #: Shown and chosen elsewhere.
-ELSEWHERE = ("model_sha256", "model_view")
+ELSEWHERE = ("model_sha256",)
 
 
 def group_of(name: str) -> str:

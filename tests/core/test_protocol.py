@@ -66,6 +66,7 @@ FULL = Protocol(
     opens_on=date(2026, 12, 1),
     closes_on=date(2027, 3, 1),
     model_sha256="ab" * 32,
+    model_view="anterior",
     primary_endpoint="accuracy",
     secondary_endpoints=("AUC", "time"),
     margin=0.05,
@@ -151,7 +152,16 @@ def test_differences_name_the_field_and_both_values() -> None:
 @pytest.mark.parametrize("kind", ScaleKind)
 def test_the_methods_text_says_what_the_protocol_fixes(design, kind) -> None:
     text = methods_text(dataclasses.replace(FULL, design=design, scale=Scale(kind)))
-    for words in ("Is it malignant?", "Benign or Malignant", "seed -5", "10 cases", "2027-02-01", "0.05", "EC 12/26"):
+    for words in (
+        "Is it malignant?",
+        "Benign or Malignant",
+        "seed -5",
+        "10 cases",
+        "2027-02-01",
+        "0.05",
+        "EC 12/26",
+        "anterior",
+    ):
         assert words in text
     assert ("Tool A" in text) == (design is not Design.UNAIDED)
     assert ("30 days" in text) == (design is Design.CROSSOVER)

@@ -112,6 +112,7 @@ LABEL, PERCENT, SHARES = (
         (Answer("sat", probabilities=(-0.5, 0, 1, 0.5)), SHARES, "probabilities"),
         (Answer("sat", probabilities=(0, 0, "1", 0)), SHARES, "probabilities"),  # type: ignore[arg-type]
         (Answer("graves", probabilities=(0.4, 0, 0.6, 0)), SHARES, "class"),
+        (Answer("graves", probabilities=(0.5, 0, 0.5, 0)), SHARES, "probabilities"),
         (Answer("sat", 3, probabilities=(0, 0, 1, 0)), SHARES, "confidence"),
         (Answer(None, 3), PROTOCOL, "class"),
         (Answer("sat", 3, unreadable_reason="motion"), PROTOCOL, "unreadable_reason"),
@@ -150,8 +151,6 @@ def test_every_scale_takes_its_own_answers() -> None:
         (PERCENT, Answer("sat", 0)),
         (PERCENT, Answer("sat", 100, marks=(Mark(3, 4, 70, view=2), Mark(5, 6)))),
         (SHARES, Answer("sat", probabilities=(0.2, 0.1, 0.6, 0.1))),
-        (SHARES, Answer("graves", probabilities=(0.5, 0.5, 0, 0))),
-        (SHARES, Answer("normal", probabilities=(0.5, 0.5, 0, 0))),  # of equal ones either
         (PROTOCOL, Answer(is_unreadable=True, unreadable_reason="motion")),
         (replace(PROTOCOL, may_type_ahead=True), Answer("sat", 3, is_typed_ahead=True)),
     ):

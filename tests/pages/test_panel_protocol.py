@@ -94,7 +94,10 @@ def test_probabilities_must_sum_to_a_hundred_before_they_are_saved(context: Brow
     bench.press("2", "7", "0", "Escape", "1", "2", "5", "Enter")
     assert bench.sent() == []
     assert hint(bench).startswith("The probabilities sum to 95 %, not to 100 %.")
-    bench.press("3", "ArrowUp", "=", "Enter")
+    bench.press("1", "5", "0", "Escape", "2", "5", "0", "Enter")
+    assert bench.sent() == []
+    assert hint(bench).startswith("Two classes have the highest probability.")
+    bench.press("1", "2", "5", "Escape", "2", "7", "0", "Escape", "3", "ArrowUp", "=", "Enter")
     answer = stored(bench)
     assert answer.probabilities == (0.25, 0.7, 0.05, 0.0)
     assert answer.class_key == "normal"

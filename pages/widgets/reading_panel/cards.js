@@ -68,7 +68,7 @@ class Cards {
     const trained = last.is_training && !header.is_training;
     const title = trained ? "The training cases are over" : `Part ${last.block} of ${header.n_blocks} is done`;
     const text = trained ? "From now on your answers count, and there is no feedback."
-      : "Take a break if you like. The clock stands still, and everything is saved.";
+      : "Take a break if you like. The reading time stands still, and everything is saved.";
     return { title, text };
   }
 

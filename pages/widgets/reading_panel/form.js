@@ -119,6 +119,9 @@ class Form {
     if (draft.is_unreadable) return draft.unreadable_reason.trim() ? "" : "Say why the image cannot be read.";
     if (scale.kind === "probabilities") {
       const left = 100 - this.sum();
+      const shares = draft.probabilities || [];
+      const isTied = shares.filter((share) => share === Math.max(...shares)).length > 1;
+      if (left === 0 && isTied) return "Two classes have the highest probability. Give one of them more.";
       if (left === 0 && draft.class_key) return "";
       return `The probabilities sum to ${this.sum()} %, not to 100 %. “=” gives the rest to the class touched last.`;
     }
