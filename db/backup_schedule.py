@@ -100,8 +100,3 @@ def _alone_in(folder: Path) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def backups_configured(settings: Settings, now: datetime | None = None) -> bool:
-    """Whether backups are made by themselves and the newest one is not overdue."""
-    return BackupSchedule(settings).problem(now or datetime.now(UTC)) is None

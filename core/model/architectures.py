@@ -80,11 +80,6 @@ class Network(nn.Module):
         return last
 
 
-def pooled_features(feature_map: Tensor) -> Tensor:
-    """Mean of each channel of the last convolutional map: (B, C, h, w) to (B, C)."""
-    return feature_map.mean(dim=(2, 3))
-
-
 @dataclass(frozen=True)
 class BuiltModel:
     """A network and where its numbers come from."""

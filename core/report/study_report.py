@@ -16,7 +16,7 @@ from core.analysis import CohortAnalysis, ParticipantAnalysis
 from core.number_text import percent_text
 from core.protocol_text import methods_text
 from core.report.checklists import checklists
-from core.report.document import Block, Heading, Listing, Paragraph, Picture, to_html, to_pdf
+from core.report.document import Block, Heading, Listing, Paragraph, Picture
 from core.report.figures import FigurePlan, figure_plans, render
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, versions
@@ -37,16 +37,6 @@ MEASURES = {
     "time": r"times?|seconds|durations?",
     "margin": r"(non-?)?inferior\w*|equivalen\w*|margins?",
 }
-
-
-def report_pdf(record: StudyRecord) -> bytes:
-    """The report as A4 pages."""
-    return to_pdf(record.title, report_blocks(record))
-
-
-def report_html(record: StudyRecord) -> bytes:
-    """The report as one HTML file."""
-    return to_html(record.title, report_blocks(record))
 
 
 def report_blocks(record: StudyRecord) -> list[Block]:

@@ -103,7 +103,7 @@ def roc_curve(truth: ArrayLike, ratings: ArrayLike) -> RocCurve:
 
 
 @dataclass(frozen=True)
-class RocBand:
+class RocBand(Reported):
     """Limits of sensitivity and of the false-positive rate at every threshold of a curve."""
 
     sensitivity_lower: FloatArray  # (n_points,)

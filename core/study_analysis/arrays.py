@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.protocol import Arm
 from core.study_analysis.data import FLAGS, FloatArray, IntArray, StudyData
 
 BoolArray = NDArray[np.bool_]
@@ -228,6 +229,16 @@ def _silent(data: StudyData, position: pd.Index, known: set[tuple[str, str]]) ->
     return sorted(pairs - known)
 
 
+def _n_expected(data: StudyData, reader: str, arm: str, altered: pd.Series, position: pd.Index) -> int:
+    """Cases that a reader was to answer in an arm beside the model's own answer, or without one."""
+    asked = position
+    if data.assignments is not None:
+        of_reader = (data.assignments["reader"] == reader) & (data.assignments["arm"] == arm)
+        asked = position.intersection(pd.Index(data.assignments.loc[of_reader, "case"].unique()))
+    apart = set(altered) | (set(data.altered_answers) if arm == Arm.AIDED else set())
+    return int((~asked.isin(list(apart))).sum())
+
+
 def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position: pd.Index) -> Participant:
     """First readings of one reader in one arm."""
     n, keys = len(position), data.class_keys
@@ -247,13 +258,9 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
         ratings[:, altered["_place"].to_numpy(np.int64)] = np.nan
     if ratings is None:
         ratings = _confidence_ratings(usable["confidence"].to_numpy(np.float64), labels, at, len(keys), notes)
-    if data.assignments is None:
-        n_expected = n
-    else:
-        asked = data.assignments[(data.assignments["reader"] == reader) & (data.assignments["arm"] == arm)]
-        n_expected = int((position.get_indexer(pd.unique(asked["case"])) >= 0).sum())
+    n_expected = _n_expected(data, reader, arm, altered["case"], position)
     return Participant(
-        "reader", reader, arm, data.reader_name(reader), labels, ratings, n_expected - len(altered),
+        "reader", reader, arm, data.reader_name(reader), labels, ratings, n_expected,
         int(unreadable.sum()), int((rows["repeat"] > 1).sum()), tuple(notes), seconds, data.reader_years.get(reader),
         confidence=confidence, positions=positions, has_probabilities=_are_probabilities(ratings),
         altered_labels=_labels(altered[~altered["is_unreadable"]], n, keys) if len(altered) else None,

@@ -126,7 +126,8 @@ class StudyRepository(StudyRoleRepository):
         ------
         ConflictError
             If the study was opened and more would change than ``Protocol.TEXTS_FREE_AFTER_OPENING``; if a stored case
-            has a class that the new protocol lacks, or predictions or altered answers are in another order of classes.
+            has a class that the new protocol lacks, predictions or altered answers are in another order of classes, or
+            altered answers are of another model.
         NotFoundError
             If the protocol declares a model that is not registered.
         """
@@ -161,6 +162,11 @@ class StudyRepository(StudyRoleRepository):
                 raise ConflictError(
                     f"Model answers of study '{study_key}' that are wrong on purpose were declared in the order of its "
                     "classes. Fix: take them back (`study altered-answers --none`), then declare them again."
+                )
+            if stored.protocol.model_sha256 != protocol.model_sha256 and _has_altered_answer(db_session, row):
+                raise ConflictError(
+                    f"Model answers of study '{study_key}' that are wrong on purpose were declared for another model. "
+                    "Fix: take them back (`study altered-answers --none`), then declare the model and them again."
                 )
             if stored.protocol.model_view != protocol.model_view and _has_prediction(db_session, row):
                 raise ConflictError(

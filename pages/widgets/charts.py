@@ -6,7 +6,7 @@ Colours and marks are those of :mod:`core.rater_styles`. Intervals are drawn whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -422,35 +422,3 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.F
         constrain="domain", ticktext=[f"{label}<br>n = {n[key]}" for key, label in class_labels.items()],
     )  # fmt: skip
     return _frame(figure, height=max(350, 80 + 52 * len(keys)), legend=False).update_layout(margin={"t": 8})
-
-
-def probability_chart(
-    probabilities: Sequence[float], class_labels: Mapping[str, str], truth: str, readers: Mapping[str, int]
-) -> go.Figure:
-    """The model's probabilities of one case as bars.
-
-    Parameters
-    ----------
-    probabilities : float, one per class
-    truth : class key of the reference standard, marked with a star
-    readers : class key -> number of readers who chose it
-    """
-    texts = []
-    for value, key in zip(probabilities, class_labels, strict=True):
-        n = readers.get(key, 0)
-        texts.append(f"{value:.2f}" + (f"   ← {n} {'reader' if n == 1 else 'readers'}" if n else ""))
-    figure = go.Figure(
-        go.Bar(
-            x=list(probabilities),
-            y=[f"{label} ★" if key == truth else label for key, label in class_labels.items()],
-            orientation="h",
-            marker={"color": [PALETTE[2] if key == truth else PALETTE[0] for key in class_labels]},
-            text=texts,
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(range=[0, 1.35], tickvals=[0, 0.25, 0.5, 0.75, 1])
-    figure.update_yaxes(autorange="reversed")
-    return _frame(figure, height=max(190, 60 + 32 * len(class_labels)), legend=False).update_layout(margin={"t": 8})

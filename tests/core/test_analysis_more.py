@@ -170,9 +170,14 @@ def test_absent_class_has_undefined_operating_points():
 # ---------------------------------------------------------------------------------------- reader-averaged ROC
 def test_reader_average_equals_direct_calls(cohort, arrays):
     assert [(one.arm, one.class_key) for one in cohort.reader_average_roc] == [
-        (arm, key) for arm in ("aided", "unaided") for key in KEYS
+        *((arm, key) for arm in ("aided", "unaided") for key in KEYS),
+        *((arm, "macro") for arm in ("aided", "unaided")),
     ]
     for one in cohort.reader_average_roc:
+        if one.class_key == "macro":
+            of_classes = [each.curve.area for each in cohort.reader_average_roc if each.arm == one.arm and each != one]
+            assert one.curve.area == pytest.approx(np.mean(of_classes))
+            continue
         index = KEYS.index(one.class_key)
         whole = np.stack([who.ratings[index] for who in arrays.participants if who.arm == one.arm])
         common = ~np.isnan(whole).any(axis=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +76,15 @@ def test_answers_wrong_on_purpose_are_kept_apart_from_every_other_number():
     deviations = analysis.to_tables()["deviations"].set_index(["participant", "arm"])
     assert deviations.loc[("r", "aided"), "n_altered"] == 2
     assert deviations.loc[("r", "unaided"), "n_altered"] == 0
+
+
+def test_an_answer_wrong_on_purpose_that_nobody_gave_is_not_missing():
+    whole = study()
+    left_out = (whole.readings["case"] == "c8") & (whole.readings["arm"] == "aided")
+    (cohort,) = analyse(replace(whole, readings=whole.readings[~left_out])).cohorts
+    aided, unaided = cohort.participant("r", "aided"), cohort.participant("r", "unaided")
+    assert aided.n_cases == aided.n_expected == 7
+    assert unaided.n_cases == unaided.n_expected == 9
 
 
 def test_confidence_is_held_against_being_right():

@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.study import StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store
 from db.backup import back_up, restore
-from db.backup_schedule import BackupSchedule, backups_configured
+from db.backup_schedule import BackupSchedule
 from db.engine import connect_engine, make_sqlite_file, writing
 from db.migrate import _config
 from db.row_copy import copy_rows, table_seals
@@ -301,14 +301,15 @@ def test_a_backup_that_fails_is_told_to_the_coordinator_until_one_is_made(
     room: Room = repository_on(sqlite_url)
     (tmp_path / "backups").write_text("a file where the folder should be")
     settings = _settings(sqlite_url, tmp_path)
-    assert not backups_configured(settings)
+    assert BackupSchedule(settings).problem(datetime.now(UTC)) is not None
     watch = StoreWatch(room.operator, backups=BackupSchedule(settings))
     assert "the scheduled backup failed (there is none yet)" in watch.look()[0]
     assert watch.found == watch.look()
     (tmp_path / "backups").unlink()
     assert watch.look() == ()
-    assert backups_configured(settings)
-    assert not backups_configured(settings.model_copy(update={"backup_folder": None}))
+    assert BackupSchedule(settings).problem(datetime.now(UTC)) is None
+    without = settings.model_copy(update={"backup_folder": None})
+    assert "READING_ROOM_BACKUP_FOLDER" in str(BackupSchedule(without).problem(datetime.now(UTC)))
     assert len(list((tmp_path / "backups").glob("*.sqlite3"))) == 1
 
 

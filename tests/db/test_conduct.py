@@ -421,8 +421,13 @@ def test_the_order_of_classes_stays_while_altered_answers_stand_in_it(room: Room
     turned = replace(protocol, classes=protocol.classes[::-1])
     with pytest.raises(ConflictError, match="altered-answers --none"):
         room.coordinator.update_protocol(KEY, turned)
+    model = room.coordinator.register_model(sha256="9c" * 32, name="other", architecture="r", path="p", metadata={})
+    other = replace(protocol, model_sha256=model.sha256)
+    with pytest.raises(ConflictError, match="for another model"):
+        room.coordinator.update_protocol(KEY, other)
     assert room.coordinator.declare_altered_answers(KEY, {}) == 0
     assert room.coordinator.update_protocol(KEY, turned).protocol == turned
+    assert room.coordinator.update_protocol(KEY, other).protocol == other
 
 
 def test_which_altered_answers_are_refused(room: Room) -> None:

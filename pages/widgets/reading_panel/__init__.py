@@ -24,6 +24,7 @@ from PIL import Image
 from core.client_events import kept_claim, read_events
 from core.errors import InputError
 from core.imaging import default_window
+from core.model.preprocessing import square_to_image_box
 from core.protocol import Arm, Design, Display, GoingBack, Protocol
 from core.study import Answer, Mark, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
@@ -102,11 +103,9 @@ def _levels_on(maps: np.ndarray, place: int, view: ReadingView) -> np.ndarray:
     top = max(float(maps.max()), 1e-9)
     evidence = (255 * np.clip(maps[place] / top, 0, 1)).astype(np.uint8)
     square = np.asarray(Image.fromarray(evidence).resize((side, side), Image.Resampling.BILINEAR))
-    first_row, first_column = (side - height) // 2, (side - width) // 2
+    first_row, first_column, end_row, end_column = (round(side * part) for part in square_to_image_box(height, width))
     levels = np.zeros((rows, columns), np.uint8)
-    levels[above : above + height, left : left + width] = square[
-        first_row : first_row + height, first_column : first_column + width
-    ]
+    levels[above : above + height, left : left + width] = square[first_row:end_row, first_column:end_column]
     return levels
 
 
