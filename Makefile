@@ -27,7 +27,7 @@ coverage: .venv/.installed-dev ## run all tests and say which lines none of them
 lint: .venv/.installed-dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core db actions training manage.py streamlit_app.py
+	$(BIN)/mypy core db actions training commands manage.py streamlit_app.py
 
 format: .venv/.installed-dev ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .

@@ -16,14 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Folder or file -> top-level names (or dotted prefixes) that it may not import.
 FORBIDDEN: dict[str, tuple[str, ...]] = {
-    "core": ("streamlit", "sqlalchemy", "alembic", "db", "pages", "actions", "training", "manage", "streamlit_app"),
+    "core": ("streamlit", "sqlalchemy", "alembic", "db", "pages", "actions", "training", "commands", "manage",
+             "streamlit_app"),
     "core/statistics": ("torch", "torchvision", "pandas", "core.analysis", "core.imaging", "core.model", "core.phantom",
                         "core.report", "core.study", "core.study_analysis", "core.settings"),
-    "db": ("streamlit", "torch", "torchvision", "onnxruntime", "pages", "actions", "training", "manage", "core.model"),
-    "training": ("streamlit", "sqlalchemy", "db", "pages", "actions", "manage"),
-    "actions": ("streamlit", "sqlalchemy", "pages", "training", "manage"),
-    "pages": ("sqlalchemy", "core.statistics", "training", "manage"),
-    "manage.py": ("pages", "sqlalchemy", "core.statistics"),
+    "db": ("streamlit", "torch", "torchvision", "onnxruntime", "pages", "actions", "training", "commands", "manage",
+           "core.model"),
+    "training": ("streamlit", "sqlalchemy", "db", "pages", "actions", "commands", "manage"),
+    "actions": ("streamlit", "sqlalchemy", "pages", "training", "commands", "manage"),
+    "pages": ("sqlalchemy", "core.statistics", "training", "commands", "manage"),
+    "commands": ("streamlit", "pages", "sqlalchemy", "training", "core.statistics", "manage"),
+    "manage.py": ("streamlit", "pages", "sqlalchemy", "training", "core.statistics", "actions", "db"),
 }  # fmt: skip
 
 

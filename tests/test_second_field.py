@@ -30,7 +30,7 @@ from core.protocol import Arm, Design
 from core.protocol_file import read_protocol, read_protocol_file
 from core.settings import get_settings
 from core.study import Answer, Role
-from db import OPERATOR, Notary, Repository, create_store, open_store
+from db import OPERATOR, Notary, Repository, create_store, open_store, store_url
 from db.records import CheckState
 from tests.stores import repository_of
 
@@ -110,13 +110,13 @@ def set_up_by_commands(folder: Path) -> Repository:
     refused = command("study", "state", "open", "--study", KEY, "--confirm", KEY, status=1)
     assert "truthers" in refused
     command("study", "state", "open", "--study", KEY, "--confirm", KEY, "--acknowledge", "all=an example")
-    return Repository(open_store(manage.store_url(get_settings())), OPERATOR, notary=Notary(get_settings().data_folder))
+    return Repository(open_store(store_url(get_settings())), OPERATOR, notary=Notary(get_settings().data_folder))
 
 
 def set_up_by_methods(folder: Path) -> Repository:
     """The same through the store's methods, as the screens call them."""
     get_settings().make_data_folder()
-    engine = create_store(manage.store_url(get_settings()))
+    engine = create_store(store_url(get_settings()))
     operator = Repository(engine, OPERATOR, notary=Notary(get_settings().data_folder))
     operator.create_study(KEY, read_protocol_file(folder / "knee.yaml"))
     import_cases(operator, KEY, folder / "cases.csv")

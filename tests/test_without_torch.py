@@ -28,7 +28,7 @@ NEED_TORCH = {"architectures", "checkpoint", "fine_resnet", "gradcam", "onnx_exp
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
-for package in ("core", "db", "actions", "pages"):
+for package in ("core", "db", "actions", "commands", "pages"):
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
         if module.name == "pages.navigation" or module.name.startswith("db.migrations"):
             continue

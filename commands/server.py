@@ -1,0 +1,74 @@
+"""The server and the demo study."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from commands.store import store, store_or_new
+from commands.terminal import progress_bar, say
+from core.errors import ReadingRoomError
+from core.settings import PROJECT_FOLDER, get_settings
+from core.study import StudyState
+
+
+def demo(
+    workers: Annotated[int, typer.Option(min=1, help="processes that draw phantoms")] = 1,
+    seed: Annotated[int, typer.Option(help="seed of phantoms and simulated readers")] = 2023,
+) -> None:
+    """Prepare the demo study once: phantoms, predictions, simulated readers, accounts. Does nothing where it stands."""
+    from actions.prepare_demo import COORDINATOR_LOGIN, READER_LOGIN, demo_exists, prepare_demo
+
+    repository = store_or_new()
+    if demo_exists(repository) and repository.study("demo").state is StudyState.UNSEALED:
+        say(
+            f"The demo stands. Accounts: [bold]{COORDINATOR_LOGIN}[/] and [bold]{READER_LOGIN}[/]. "
+            f"A new password: python manage.py person password {COORDINATOR_LOGIN}"
+        )
+        return
+    say("Preparing the demo study from synthetic images (about a minute) ...")
+    with progress_bar() as report:
+        accounts = prepare_demo(repository, seed=seed, workers=workers, progress=report)
+    say("\n[bold]Demo accounts[/] (random passwords, shown only now; research use only, synthetic data):")
+    for account in accounts:
+        say(f"  {account.role:<12} {account.login:<18} [bold]{account.password}[/]")
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="TCP port")] = 8501,
+    address: Annotated[
+        str, typer.Option(help="address to listen on; keep to loopback unless TLS is in front")
+    ] = "127.0.0.1",
+) -> None:
+    """Open the app in this terminal; Ctrl+C stops it."""
+    is_ipv6 = ":" in address
+    with socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise ReadingRoomError(
+                f"Port {port} on {address} cannot be used ({error.strerror}). "
+                "Fix: stop the other program or add --port 8502."
+            ) from None
+    from actions.first_account import first_invitation
+
+    first = first_invitation(store())  # a missing or damaged store is told here, in words, before the server starts
+    base, hosts = get_settings().base_path, get_settings().allowed_hosts
+    shown = f"[{address}]" if is_ipv6 else address
+    say(f"Reading Room: open [bold]http://{escape(shown)}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
+    if first is not None:
+        say("Nobody has an account yet. The first coordinator chooses a password here (one day, one time):")
+        say(f"  http://{shown}:{port}{base}/invitation#{first.token}", markup=False)
+    if address not in ("127.0.0.1", "localhost", *hosts):
+        names = ", ".join(("localhost", "127.0.0.1", *hosts))
+        say(f"It answers under the names {names} only; READING_ROOM_ALLOWED_HOSTS adds others.")
+    os.chdir(PROJECT_FOLDER)
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    command += ["--server.address", address, "--server.headless", "true"]
+    os.execv(sys.executable, command)  # noqa: S606  # the server takes this process's place, so that Ctrl+C reaches it
