@@ -1,21 +1,21 @@
 """Does anything reach a reader that a reader must not learn? The real app, a real browser, and canaries everywhere.
 
-The app runs in a process of its own on a temporary store. A reader signs in, reads, corrects, is refused, meets a
-closed study, a damaged image and a store that is gone, asks for every other address, and signs out; everything that the
-browser received meanwhile is searched. A class cannot be a canary, because a reader is shown all classes: no case has
-the class that the reader answers, so in every frame the other classes must stand equally often.
+The app runs in a process of its own on a temporary store, SQLite or PostgreSQL. A reader signs in, reads, corrects, is
+refused, meets a closed study, a damaged image and a store that is gone, asks for every other address, and signs out;
+everything that the browser received meanwhile is searched. A class cannot be a canary, because a reader is shown all
+classes: no case has the class that the reader answers, so in every frame the other classes must stand equally often.
+Where the protocol shows the model, its answer to a case may come after the reader's own was sent, and not before.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 from actions.app_process import AppProcess
 from actions.browser import Heard, Wire, headless_chromium
-from actions.plant_canaries import N_CASES, READER, STUDY, PlantedStudy, plant_study
+from actions.plant_canaries import N_CASES, READER, STUDY, PlantedStudy, planted_study
 from core.canaries import CanarySearch, spellings
-from core.errors import ReadingRoomError
+from core.errors import InputError, ReadingRoomError
 from core.progress import OnProgress
+from core.protocol import Design
 from core.settings import PROJECT_FOLDER, Settings
 from core.study import StudyState
 from db import OPERATOR, Notary, Repository, open_store
@@ -73,10 +74,13 @@ class BlindingReport:
 
     at: datetime  # UTC
     seconds: float
+    design: str
+    engine: str  # "SQLite", or "PostgreSQL, readers under a role of their own"
     planted: dict[str, int]  # kind -> number of canaries
     places: tuple[str, ...]  # what the reader did, in order
     searched: tuple[Searched, ...]
     n_cases: int  # whose class was compared by frame
+    n_revealed: int  # cases of which the model's answer came, as the protocol says, after the reader's own
     frame_bytes: dict[str, list[int]]  # "class 2" -> smallest and largest frame of a case
     hits: tuple[Hit, ...]
 
@@ -90,25 +94,36 @@ class BlindingReport:
 
     def to_text(self) -> str:
         """For people."""
-        lines = [f"Planted: {sum(self.planted.values())} canaries in {len(self.planted)} places"]
+        lines = [f"A study of the design '{self.design}' on {self.engine}", ""]
+        lines += [f"Planted: {sum(self.planted.values())} canaries in {len(self.planted)} places"]
         lines += [f"  {kind}: {n}" for kind, n in self.planted.items()]
         lines += ["", f"The reader's way, {self.seconds:.0f} seconds:", *(f"  {place}" for place in self.places)]
         lines += ["", "Searched, in plain and in every spelling that docs/trust.md lists:"]
         lines += [f"  {each.channel}: {each.n_items:,}, {each.n_bytes:,} bytes" for each in self.searched]
         lines += ["", f"Class by frame: {self.n_cases} cases, no class may stand out by a word or by the frame's size"]
         lines += [f"  {name}: {low:,} to {high:,} bytes" for name, (low, high) in self.frame_bytes.items()]
+        if self.n_revealed:
+            lines += ["", f"The model's answer came after the reader's own, never before: {self.n_revealed} cases"]
         lines += ["", f"Hits: {len(self.hits)}"]
         lines += [f"  {hit.kind}: {hit.text} ({hit.spelling}) in {hit.channel}, {hit.place}" for hit in self.hits]
         return "\n".join(lines)
 
 
 def audit_blinding(
-    *, launcher: tuple[str, ...] = ("-m", "streamlit"), progress: OnProgress | None = None
+    *,
+    design: Design = Design.UNAIDED,
+    postgresql: str | None = None,
+    launcher: tuple[str, ...] = ("-m", "streamlit"),
+    progress: OnProgress | None = None,
 ) -> BlindingReport:
     """Plant, serve, read, search; everything lies in a temporary folder that is gone afterwards.
 
     Parameters
     ----------
+    design : Design
+        Of the study; of one with two arms the unaided one is audited.
+    postgresql : str, optional
+        URL of a server on which a database and a role for the readers are made, and removed: the store lies there.
     launcher : tuple of str
         What Python runs to serve the app; another one serves a changed build. Settings are the defaults in any case.
     progress : callable, optional
@@ -116,13 +131,22 @@ def audit_blinding(
 
     Raises
     ------
+    InputError
+        If the design has no unaided arm.
     ReadingRoomError
-        If Playwright or Chromium is missing, the app does not start, or a step of the way does not come to its end.
+        If Playwright or Chromium is missing, no database can be made, the app does not start, or a step of the way does
+        not come to its end.
     """
+    if design is Design.AIDED:
+        raise InputError("this design has no unaided arm", field="design", value=str(design), fix="use another one")
     begun, at = time.monotonic(), datetime.now(UTC)
-    with tempfile.TemporaryDirectory(prefix="audit-blinding-") as folder, headless_chromium() as browser:
-        planted = plant_study(Path(folder))
-        app = AppProcess(planted.folder, planted.store_url, environment=_default_settings(), launcher=launcher)
+    with (
+        tempfile.TemporaryDirectory(prefix="audit-blinding-") as folder,
+        headless_chromium() as browser,
+        planted_study(Path(folder), design, postgresql) as planted,
+    ):
+        environment = {**_default_settings(), "READING_ROOM_READER_DATABASE_URL": planted.store.reader_url}
+        app = AppProcess(planted.folder, planted.store.url, environment=environment, launcher=launcher)
         wire = Wire()
         walk = _Walk(browser, app, planted, wire, progress or (lambda done, total, what: None))
         try:
@@ -131,15 +155,25 @@ def audit_blinding(
         finally:
             app.kill()
         log = [Heard(SERVER_LOG, "the whole walk", app.log.read_bytes())]
-        n_cases, frame_bytes, size_hits = _compare_sizes(planted, wire)
-        hits = [*_search(planted, [*wire.heard, *log]), *size_hits]
+        case_at = _case_by_position(planted)
+        n_cases, frame_bytes, size_hits = _compare_sizes(planted, wire, case_at)
+        search = _Search(planted, {case_at[place]: since for place, since in walk.model_since.items()})
+        hits = [*search.hits([*log, *wire.heard]), *size_hits]
+    if search.revealed != set(search.since):
+        raise ReadingRoomError(
+            f"The model's answer came for {len(search.revealed)} of {len(search.since)} cases that were shown with it, "
+            "so the audit proves nothing. Fix: the panel's frames have changed; adapt actions/audit_blinding.py."
+        )
     return BlindingReport(
         at=at,
         seconds=time.monotonic() - begun,
+        design=str(design),
+        engine="PostgreSQL, readers under a role of their own" if postgresql else "SQLite",
         planted=dict(Counter(canary.kind for canary in planted.canaries)),
         places=tuple(walk.places),
         searched=_searched([*wire.heard, *log]),
         n_cases=n_cases,
+        n_revealed=len(search.revealed),
         frame_bytes=frame_bytes,
         hits=tuple(hits),
     )
@@ -166,6 +200,7 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.places: list[str] = []
+        self.model_since: dict[int, int] = {}  # aided place -> how much was heard when its unaided answer was sent
         self.steps: tuple[tuple[str, Callable[[Page], None]], ...] = (
             ("not signed in", self._outside),
             ("signing in", self._sign_in),
@@ -236,16 +271,46 @@ class _Walk:
         self._open(page, "read")
         for position in (1, 2):
             self._answer(page, position)
-        _wait_for_case(page, 3)
+        self._wait_for_case(page, 3)
 
     def _answer(self, page: Page, position: int) -> None:
         """The first class, which no case has, and some words."""
-        _wait_for_case(page, position)
+        self._wait_for_case(page, position)
         page.keyboard.press("c")
         page.keyboard.type("a comment")
         page.keyboard.press("Escape")
-        for key in ("1", "e", "Enter"):
-            page.keyboard.press(key)
+        page.keyboard.press("1")
+        page.keyboard.press("e")
+        if self._is_aided(position + 1):
+            self.wire.look(page)  # whatever was sent until now was heard
+            self.model_since.setdefault(position + 1, len(self.wire.heard))
+        page.keyboard.press("Enter")
+
+    def _wait_for_case(self, page: Page, position: int) -> None:
+        """Until the image of a case is on the screen and may be answered, with the model's answer where it belongs."""
+        page.locator("[data-part=position]", has_text=self._name_of(position)).wait_for()
+        model = page.locator("[data-part=model-text]")
+        if self._is_aided(position):
+            model.filter(has_text=re.compile(r": \w")).wait_for()
+        else:
+            model.wait_for(state="hidden")
+        page.locator(_READY).wait_for()
+
+    def _is_aided(self, position: int) -> bool:
+        """In a sequential study every second place is the case before it, with the model; else none is reached."""
+        return self.planted.design is Design.SEQUENTIAL and position % 2 == 0
+
+    def _name_of(self, position: int) -> str:
+        """What stands above the image."""
+        is_pair, is_crossover = (self.planted.design is design for design in (Design.SEQUENTIAL, Design.CROSSOVER))
+        return f"Case {-(-position // 2) if is_pair else position} of {N_CASES * (1 + is_crossover)}"
+
+    def _is_at(self, page: Page, position: int) -> bool:
+        """Whether this place is on the screen, and not the one before it."""
+        page.locator(_READY).wait_for()
+        is_aided = page.locator("[data-part=model-text]").is_visible()
+        is_named = self._name_of(position) in page.locator("[data-part=position]").inner_text()
+        return is_named and is_aided == self._is_aided(position)
 
     def _correct(self, page: Page) -> None:
         page.keyboard.press("u")
@@ -253,21 +318,21 @@ class _Walk:
         self.wire.look(page)
         page.keyboard.press("q")
         page.keyboard.press("Enter")
-        _wait_for_case(page, 3)
+        self._wait_for_case(page, 3)
 
     def _refused(self, page: Page) -> None:
         other = page.context.new_page()
         self.wire.attach(other, with_http=True)
         self._open(other, "read")
         self._answer(other, 3)
-        _wait_for_case(other, 4)
+        self._wait_for_case(other, 4)
         other.close()
         page.bring_to_front()
         self._answer(page, 3)
         page.get_by_text("answered in another window").wait_for()
 
     def _closed(self, page: Page) -> None:
-        _wait_for_case(page, 4)
+        self._wait_for_case(page, 4)
         with self._study_closed():
             self._answer(page, 4)
             page.get_by_text(re.compile("No study is open")).first.wait_for()
@@ -276,7 +341,7 @@ class _Walk:
 
     @contextmanager
     def _study_closed(self) -> Iterator[None]:
-        engine = open_store(self.planted.store_url)
+        engine = open_store(self.planted.store.url)
         operator = Repository(engine, OPERATOR, notary=Notary(self.planted.folder))
         operator.set_state(STUDY, StudyState.CLOSED)
         yield
@@ -285,30 +350,27 @@ class _Walk:
 
     def _damaged(self, page: Page) -> None:
         """No image can be read while one screen is drawn; what that failure says is not for readers."""
-        with closing(sqlite3.connect(self.planted.store_path)) as connection:
-            images = connection.execute("SELECT png, image_id FROM image").fetchall()
-            with connection:
-                connection.execute("UPDATE image SET png = ?", (self.planted.word("damaged image").encode(),))
+        with self.planted.store.damaged_images(self.planted.word("damaged image").encode()):
             self._open(page, "read")
             page.get_by_text("This screen could not be shown").wait_for()
             self.wire.look(page)
-            with connection:
-                connection.executemany("UPDATE image SET png = ? WHERE image_id = ?", images)
 
     def _outage(self, page: Page) -> None:
         self._open(page, "read")
-        _wait_for_case(page, 4)
-        aside = self.planted.store_path.with_suffix(".aside")
-        self.planted.store_path.rename(aside)
-        self._answer(page, 4)
-        page.locator("[data-part=status]", has_text=re.compile("store|[Nn]ot saved")).wait_for()
-        self.wire.look(page)
-        aside.rename(self.planted.store_path)
+        self._wait_for_case(page, 4)
+        with self.planted.store.out_of_reach():
+            self._answer(page, 4)
+            page.locator("[data-part=status]", has_text=re.compile("store|[Nn]ot saved")).wait_for()
+            self.wire.look(page)
         self._open(page, "read")
 
     def _read_on(self, page: Page) -> None:
-        for position in range(5 if _is_at(page, 5) else 4, N_CASES + 1):
+        n_places = N_CASES * (1 + (self.planted.design is Design.SEQUENTIAL))
+        for position in range(5 if self._is_at(page, 5) else 4, n_places + 1):
             self._answer(page, position)
+        if self.planted.design is Design.CROSSOVER:
+            page.get_by_text("This part of the study is not open for you today").wait_for()
+            return
         page.get_by_text("All cases are read").wait_for()
         self.wire.look(page)
         page.get_by_role("button", name="Correct my last answer").click()
@@ -342,35 +404,54 @@ class _Walk:
         page.wait_for_load_state()
 
 
-def _wait_for_case(page: Page, position: int) -> None:
-    """Until the image of a case is on the screen and may be answered."""
-    page.locator("[data-part=position]", has_text=f"Case {position} of {N_CASES}").wait_for()
-    page.locator(_READY).wait_for()
-
-
-def _is_at(page: Page, position: int) -> bool:
-    page.locator(_READY).wait_for()
-    return f"Case {position} of" in page.locator("[data-part=position]").inner_text()
-
-
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
-def _search(planted: PlantedStudy, heard: list[Heard]) -> list[Hit]:
-    """Every canary and every class that stands out, once for each channel and place."""
-    search = CanarySearch(planted.canaries)
-    where: dict[bytes, dict[tuple[str, str], None]] = defaultdict(dict)
-    for each in heard:
-        where[each.content][each.channel, each.place] = None
-    hits: dict[Hit, None] = {}
-    for content, places in where.items():
-        texts = list(spellings(content))
-        found = [(find.canary.kind, find.spelling, find.canary.text) for find in search.find(texts)]
-        found += [(TRUTH, how, word) for how, word in _standing_out(planted, texts)]
-        for channel, place in places:
-            hits |= dict.fromkeys(Hit(kind, channel, place, spelling, text) for kind, spelling, text in found)
-    # Whoever runs the server reads its log, and knows where the data folder lies.
-    return [hit for hit in hits if (hit.channel, hit.kind) != (SERVER_LOG, "data folder")]
+class _Search:
+    """The canaries and classes in what was heard; ``revealed`` are cases whose model answer came when it should.
+
+    Parameters
+    ----------
+    planted : PlantedStudy
+        With its canaries.
+    since : dict
+        Case -> how much was heard when the model's answer to it might come.
+    """
+
+    def __init__(self, planted: PlantedStudy, since: dict[str, int]) -> None:
+        self.planted, self.since = planted, since
+        self.revealed: set[str] = set()
+
+    def hits(self, heard: list[Heard]) -> list[Hit]:
+        """Every canary and every class that stands out, once for each channel and place; the server's log is first."""
+        search = CanarySearch(self.planted.canaries)
+        where: dict[bytes, dict[tuple[str, str], None]] = defaultdict(dict)
+        first: dict[bytes, int] = {}
+        for number, each in enumerate(heard, -1):
+            where[each.content][each.channel, each.place] = None
+            first.setdefault(each.content, number)
+        hits: dict[Hit, None] = {}
+        for content, places in where.items():
+            texts = list(spellings(content))
+            found = [
+                (find.canary.kind, find.spelling, find.canary.text)
+                for find in search.find(texts)
+                if not self._is_due(find.canary.text, first[content])
+            ]
+            found += [(TRUTH, how, word) for how, word in _standing_out(self.planted, texts)]
+            for channel, place in places:
+                hits |= dict.fromkeys(Hit(kind, channel, place, spelling, text) for kind, spelling, text in found)
+        # Whoever runs the server reads its log, and knows where data folder and store lie.
+        theirs = [(SERVER_LOG, "data folder"), (SERVER_LOG, "name of the store")]
+        return [hit for hit in hits if (hit.channel, hit.kind) not in theirs]
+
+    def _is_due(self, text: str, number: int) -> bool:
+        """Whether this is the model's answer to a case that the reader had answered without it."""
+        case = self.planted.case_of_output.get(text)
+        if case is None or case not in self.since or number < self.since[case]:
+            return False
+        self.revealed.add(case)
+        return True
 
 
 def _standing_out(planted: PlantedStudy, texts: list[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
@@ -382,7 +463,9 @@ def _standing_out(planted: PlantedStudy, texts: list[tuple[str, bytes]]) -> Iter
             yield f"the {name} of one class stands out", words[counts.index(max(counts))]
 
 
-def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, list[int]], list[Hit]]:
+def _compare_sizes(
+    planted: PlantedStudy, wire: Wire, case_at: dict[int, str]
+) -> tuple[int, dict[str, list[int]], list[Hit]]:
     """Number of cases seen, smallest and largest picture and frame of a case per class; a hit where two have none in
     common.
 
@@ -393,7 +476,6 @@ def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, li
     ReadingRoomError
         If not every case was seen in a frame, for then nothing was compared.
     """
-    truth_at = _truth_by_position(planted)
     pictures: dict[int, list[int]] = defaultdict(list)
     frames: dict[int, list[int]] = defaultdict(list)
     for header, length in _panel_headers(wire):
@@ -404,15 +486,17 @@ def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, li
             pictures[place_of[image["presentation_id"]]].append(size)
             if len(header["images"]) == 1 and header["mode"] == "read" and header["receipt"] is not None:
                 frames[place_of[image["presentation_id"]]].append(length)
-    if len(pictures) != N_CASES:
+    n_seen = len({case_at[place] for place in pictures})
+    if n_seen != N_CASES:
         raise ReadingRoomError(
-            f"The audit saw the pictures of {len(pictures)} of {N_CASES} cases, so it proves nothing. Fix: the format "
+            f"The audit saw the pictures of {n_seen} of {N_CASES} cases, so it proves nothing. Fix: the format "
             "of the panel's frames has changed; adapt actions/audit_blinding.py to it."
         )
     ranges: dict[str, list[int]] = {}
+    truth = planted.truth_of
     for what, found in (("picture", pictures), ("frame", frames)):
         for number, disease in enumerate(planted.classes, 1):
-            sizes = [size for place, each in found.items() if truth_at[place] == disease.key for size in each]
+            sizes = [size for place, each in found.items() if truth[case_at[place]] == disease.key for size in each]
             if sizes:
                 ranges[f"class {number}, {what}"] = [min(sizes), max(sizes)]
     hits = [
@@ -421,7 +505,7 @@ def _compare_sizes(planted: PlantedStudy, wire: Wire) -> tuple[int, dict[str, li
         for second, (low, _) in ranges.items()
         if high + _COUNTERS < low and first.split(", ")[1] == second.split(", ")[1]
     ]
-    return len(pictures), ranges, hits
+    return n_seen, ranges, hits
 
 
 def _panel_headers(wire: Wire) -> Iterator[tuple[dict[str, Any], int]]:
@@ -433,13 +517,13 @@ def _panel_headers(wire: Wire) -> Iterator[tuple[dict[str, Any], int]]:
             yield json.JSONDecoder().raw_decode(text)[0], len(frame)
 
 
-def _truth_by_position(planted: PlantedStudy) -> dict[int, str]:
-    """The class of the audited reader's first, second, ... case; asked of the store after the reading."""
-    engine = open_store(planted.store_url)
+def _case_by_position(planted: PlantedStudy) -> dict[int, str]:
+    """The audited reader's first, second, ... case; asked of the store after the reading."""
+    engine = open_store(planted.store.url)
     operator = Repository(engine, OPERATOR, notary=Notary(planted.folder))
     for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         operator.set_state(STUDY, state)
-    found = {each.position: planted.truth_of[each.case] for each in operator.readings(STUDY) if each.reader == READER}
+    found = {each.position: each.case for each in operator.readings(STUDY) if each.reader == READER}
     engine.dispose()
     return found
 

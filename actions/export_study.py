@@ -139,6 +139,22 @@ def readers_table(repository: Repository, study_key: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def presentation_events_table(repository: Repository, study_key: str) -> pd.DataFrame:
+    """What browsers saw of presentations that were left without an answer, one row each time they told it."""
+    columns = ["reader", "case", "cohort", "arm", "position", "repeat", "revision", "is_answered", "draft_id",
+               "first_event", "client_events", "told_at"]  # fmt: skip
+    rows = [
+        {
+            **{name: getattr(each, name) for name in columns},
+            "arm": str(each.arm),
+            "client_events": json.dumps(each.client_events),
+            "told_at": each.told_at.isoformat(),
+        }
+        for each in repository.presentation_events(study_key)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def image_notes_table(repository: Repository, study_key: str) -> pd.DataFrame:
     """What every image is and what reading its file changed, left out or found odd, one row a case and view."""
     of_view = ["file_format", "width", "height", "bits", "is_colour", "pixel_spacing_mm", "left_side"]
@@ -188,6 +204,7 @@ def export_files(
         csv_file("predictions.csv", predictions_table(repository, study_key)),
         csv_file("reference_standard.csv", reference_table(repository, study_key)),
         csv_file("readers.csv", readers_table(repository, study_key)),
+        csv_file("presentation_events.csv", presentation_events_table(repository, study_key)),
         csv_file("image_notes.csv", image_notes_table(repository, study_key)),
         *metric_files(analysis.to_tables()),
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pydicom
@@ -18,11 +19,13 @@ from actions.import_cases import import_cases
 from actions.import_model import import_predictions
 from actions.models import declare_model
 from core.canaries import Canary, new_number, new_word
+from core.errors import OutsideDatesError
 from core.phantom import PhantomCase, generate_case
 from core.phantom.dicom import dicom_bytes
-from core.protocol import DiseaseClass, Protocol
+from core.protocol import Design, DiseaseClass, Protocol
 from core.study import Answer, Role, StudyState
-from db import OPERATOR, Notary, Repository, create_store
+from db import OPERATOR, Notary, Repository, open_store
+from db.throwaway import ThrowawayStore, throwaway_store
 
 N_CASES = 12
 STUDY = "audited"
@@ -49,68 +52,76 @@ class PlantedStudy:
     """Where the study is, and what was planted in it.
 
     ``classes`` cannot be canaries, for every reader is shown all of them: no case has the first one, which the audited
-    reader answers always, so the others must stand equally often in whatever that reader receives.
+    reader answers always and the model always says, so the others must stand equally often in whatever that reader
+    receives.
     """
 
     folder: Path  # data folder of the store; its name is a canary too
+    design: Design = Design.UNAIDED
+    store: ThrowawayStore = field(init=False)
     canaries: list[Canary] = field(default_factory=list)
     classes: tuple[DiseaseClass, ...] = ()
     truth_of: dict[str, str] = field(default_factory=dict)  # case id -> class key
+    case_of_output: dict[str, str] = field(default_factory=dict)  # probability of the model -> case id
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-
-    @property
-    def store_path(self) -> Path:
-        return self.folder / "store.sqlite3"
-
-    @property
-    def store_url(self) -> str:
-        return f"sqlite:///{quote(str(self.store_path))}"
 
     def word(self, kind: str) -> str:
         """A new word, planted by whoever asked for it."""
         self.canaries.append(new_word(kind))
         return self.canaries[-1].text
 
-    def probabilities(self) -> list[str]:
-        """One probability per class, planted, with sum 1."""
-        numbers = [new_number("model output", 0.11, 0.29) for _ in range(_N_CLASSES - 1)]
+    def probabilities(self, case: str) -> list[str]:
+        """One probability per class with sum 1, the first one the largest; the others are planted."""
+        numbers = [new_number("model output", 0.11, 0.24) for _ in range(_N_CLASSES - 1)]
         self.canaries += numbers
+        self.case_of_output |= dict.fromkeys((number.text for number in numbers), case)
         rest = 1_000_000_000 - sum(int(number.text[2:]) for number in numbers)
-        return [*(number.text for number in numbers), f"0.{rest:09d}"]
+        return [f"0.{rest:09d}", *(number.text for number in numbers)]
 
 
-def plant_study(folder: Path) -> PlantedStudy:
-    """Write image files, import them, import a model, let other readers answer; the study is open at the end.
+@contextmanager
+def planted_study(folder: Path, design: Design, server: str | None) -> Iterator[PlantedStudy]:
+    """Write image files, import them, import a model, let other readers answer; the study is then open.
 
     Parameters
     ----------
     folder : Path
         An empty folder; files and store go below it.
+    design : Design
+        In one with two arms the audited reader begins unaided.
+    server : str, optional
+        Where the store is made if not below the folder: :func:`db.throwaway.throwaway_store`.
     """
-    planted = PlantedStudy(folder)
+    planted = PlantedStudy(folder, design)
     planted.folder = folder / planted.word("data folder")
     planted.folder.mkdir()
     planted.classes = tuple(_class() for _ in range(_N_CLASSES))
-    engine = create_store(planted.store_url)
-    try:
-        operator = Repository(engine, OPERATOR, notary=Notary(planted.folder))
-        operator.create_study(STUDY, Protocol(TITLE, classes=planted.classes), is_synthetic=True)
-        import_cases(operator, STUDY, _write_files(planted, folder))
-        version, _ = import_predictions(
-            operator, STUDY, _write_predictions(planted, folder),
-            name=planted.word("model name"), note=planted.word("model note"),
-        )  # fmt: skip
-        planted.canaries.append(Canary("model hash", version.sha256[:16]))
-        declare_model(operator, STUDY, version.sha256)
-        _create_people(planted, operator)
-        operator.set_state(STUDY, StudyState.OPEN)
-        for login in (person.login for person in operator.people() if person.login != READER):
-            if operator.person(login).role is Role.READER:
-                _answer(planted, Repository(engine, None, notary=Notary(planted.folder)), operator, login)
-        _create_other_study(planted, operator)
-    finally:
-        engine.dispose()
-    return planted
+    with throwaway_store(planted.folder, server, planted.word("name of the store")) as planted.store:
+        engine = open_store(planted.store.url)
+        try:
+            _plant(planted, folder, Repository(engine, OPERATOR, notary=Notary(planted.folder)))
+        finally:
+            engine.dispose()
+        yield planted
+
+
+def _plant(planted: PlantedStudy, folder: Path, operator: Repository) -> None:
+    """Everything into the store."""
+    protocol = Protocol(TITLE, classes=planted.classes, design=planted.design)
+    operator.create_study(STUDY, protocol, is_synthetic=True)
+    import_cases(operator, STUDY, _write_files(planted, folder))
+    version, _ = import_predictions(
+        operator, STUDY, _write_predictions(planted, folder),
+        name=planted.word("model name"), note=planted.word("model note"),
+    )  # fmt: skip
+    planted.canaries.append(Canary("model hash", version.sha256[:16]))
+    declare_model(operator, STUDY, version.sha256)
+    _create_people(planted, operator)
+    operator.set_state(STUDY, StudyState.OPEN)
+    for login in (person.login for person in operator.people() if person.login != READER):
+        if operator.person(login).role is Role.READER:
+            _answer(planted, Repository(operator.engine, None, notary=Notary(planted.folder)), operator, login)
+    _create_other_study(planted, operator)
 
 
 def _class() -> DiseaseClass:
@@ -197,7 +208,8 @@ def _write_predictions(planted: PlantedStudy, folder: Path) -> Path:
     """One row of planted probabilities for every case."""
     columns = [f"p_{each.key}" for each in planted.classes]
     rows = [
-        {"case": case, **dict(zip(columns, planted.probabilities(), strict=True))} for case in sorted(planted.truth_of)
+        {"case": case, **dict(zip(columns, planted.probabilities(case), strict=True))}
+        for case in sorted(planted.truth_of)
     ]
     return _write_table(folder / f"{planted.word('prediction file name')}.csv", rows)
 
@@ -211,13 +223,19 @@ def _create_people(planted: PlantedStudy, operator: Repository) -> None:
         name = planted.word("other reader's name")
         operator.create_person(logins[-1], name, Role.READER, password=planted.password)
     for login in logins:
-        operator.add_reader(STUDY, login, cohorts=operator.cohorts(STUDY))
+        group = 1 if planted.design is Design.CROSSOVER and login == READER else None
+        operator.add_reader(STUDY, login, cohorts=operator.cohorts(STUDY), group=group)
 
 
 def _answer(planted: PlantedStudy, door: Repository, operator: Repository, login: str) -> None:
-    """Another reader reads everything, with a comment each time."""
+    """Another reader reads everything that may be read today, with a comment each time."""
     token = door.authenticate(login, planted.password, "127.0.0.1")
     reader = Repository(door.engine, operator.person(login), token=token, notary=Notary(planted.folder))
+    with suppress(OutsideDatesError):  # the second period comes after the washout
+        _answer_all(planted, reader)
+
+
+def _answer_all(planted: PlantedStudy, reader: Repository) -> None:
     while (presentation := reader.next_presentation(STUDY)) is not None:
         reader.presentation_image(presentation.presentation_id)
         given = planted.classes[1 + presentation.position % (_N_CLASSES - 1)].key

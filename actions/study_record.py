@@ -12,6 +12,7 @@ import pandas as pd
 from actions.export_study import (
     image_notes_table,
     predictions_table,
+    presentation_events_table,
     readers_table,
     readings_table,
     reference_table,
@@ -59,6 +60,7 @@ def study_record(repository: Repository, study_key: str, analysis: StudyAnalysis
             "predictions": predictions_table(repository, study_key),
             "reference_standard": reference_table(repository, study_key),
             "readers": readers_table(repository, study_key),
+            "presentation_events": presentation_events_table(repository, study_key),
             "image_notes": image_notes_table(repository, study_key),
         },
         trail=trail_table(events),

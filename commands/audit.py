@@ -11,6 +11,7 @@ import typer
 from commands.store import StudyOption, store
 from commands.terminal import progress_bar, say, show_table
 from core.errors import InputError
+from core.protocol import Design
 
 app = typer.Typer(help="Show the audit trail, hold it against the store, print a receipt.", no_args_is_help=True)
 
@@ -56,6 +57,10 @@ def audit_receipt() -> None:
 
 def audit_blinding_(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report as JSON into this file")] = None,
+    design: Annotated[Design, typer.Option(help="of two arms the unaided one is audited")] = Design.UNAIDED,
+    postgresql: Annotated[
+        str | None, typer.Option(help="URL of a server: the store and the readers' role are made there, and removed")
+    ] = None,
 ) -> None:
     """Plant canaries in a throw-away study, read it in a real browser, search what came; exit status 1 for a hit."""
     from actions.audit_blinding import audit_blinding
@@ -63,7 +68,7 @@ def audit_blinding_(
     if json_file is not None and not json_file.parent.is_dir():  # told before the half minute, not after it
         raise InputError("there is no such folder", field="--json", value=str(json_file.parent), fix="make it first")
     with progress_bar() as report:
-        done = audit_blinding(progress=report)
+        done = audit_blinding(design=design, postgresql=postgresql, progress=report)
     say(done.to_text(), markup=False)
     if json_file is not None:
         json_file.write_text(json.dumps(done.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -26,7 +26,8 @@ from db.seals import entry_of_reading, seals_of_study
 from db.tables import Base, PersonRow, PresentationRow, ProtocolVersionRow, ReadingRow, StudyRow
 
 _FOLDER = Path(__file__).parent / "migrations"
-_APPEND_ONLY = ("reading", "audit_event", "prediction")
+#: Tables that triggers keep from being changed.
+APPEND_ONLY = ("reading", "presentation_event", "audit_event", "prediction")
 _MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
 _LOCK_S = 3.0  # whoever reads or writes waits behind a migration that waits for its lock, so it waits no longer at once
 _ATTEMPTS = 10
@@ -227,7 +228,7 @@ def _check_guards(connection: Connection) -> None:
         deeds, query = ("update", "delete", "truncate"), "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'"
     else:
         deeds, query = ("update", "delete", "replace"), "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-    needed = {f"{table}_no_{deed}" for table in _APPEND_ONLY for deed in deeds}
+    needed = {f"{table}_no_{deed}" for table in APPEND_ONLY for deed in deeds}
     missing = sorted(needed - set(connection.exec_driver_sql(query).scalars()))
     if missing:
         raise StoreDamagedError(

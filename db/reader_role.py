@@ -26,12 +26,12 @@ _FIELD = "READING_ROOM_READER_DATABASE_URL"
 
 #: Tables that a reader's deeds read whole.
 _READ = ("study", "protocol_version", "study_member", "study_role", "presentation", "image", "reading")
-_READ_MORE = ("sign_in_session", "reveal", "deviation")
+_READ_MORE = ("sign_in_session", "reveal", "deviation", "presentation_event")
 #: Tables of which they read these columns only, or all but these.
 _ONLY = {"audit_event": ("sequence", "hash")}
 _ALL_BUT = {"person": ("password_hash", "email"), "case_image": ("file_format", "notes")}
 #: Tables to which they add rows.
-_ADD = ("reading", "audit_event")
+_ADD = ("reading", "presentation_event", "audit_event")
 #: ``SELECT ... FOR UPDATE`` asks for a right to change one column: these decide nothing.
 _LOCKED_BY = {"study": "created_at", "study_member": "added_at", "sign_in_session": "ip"}
 

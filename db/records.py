@@ -366,6 +366,24 @@ class ReadingRecord:
 
 
 @dataclass(frozen=True)
+class PresentationEvents:
+    """What a browser saw of a presentation that was left without an answer; coordinators only, after unsealing."""
+
+    reader: str  # login
+    case: str
+    cohort: str
+    arm: Arm
+    position: int
+    repeat: int
+    revision: int  # of the answer that was to be corrected; 0: there was none
+    is_answered: bool  # later: then the events of the same draft stand with the reading as well
+    draft_id: str  # one draft of an answer in one browser tab
+    first_event: int  # place of the first of these events in the list of the draft, from 0
+    client_events: tuple[ClientEvent, ...]
+    told_at: datetime
+
+
+@dataclass(frozen=True)
 class LiveLook:
     """Somebody compared truth, model and readers before the study was unsealed, as its protocol allows."""
 

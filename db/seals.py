@@ -29,6 +29,7 @@ from db.tables import (
     PatientRow,
     PersonRow,
     PredictionRow,
+    PresentationEventRow,
     PresentationRow,
     ProtocolVersionRow,
     ReadingRow,
@@ -128,9 +129,9 @@ def sealed_columns(found: Seal) -> list[sa.Column[Any]]:
     return [Base.metadata.tables[table].c[column] for table, column in names]
 
 
-def seal_of_reading(row: ReadingRow, columns: Sequence[sa.Column[Any]] | None = None) -> Seal:
-    """Seal of one reading."""
-    columns = columns_of(ReadingRow) if columns is None else columns
+def seal_of_row(row: ReadingRow | PresentationEventRow, columns: Sequence[sa.Column[Any]] | None = None) -> Seal:
+    """Seal of one row."""
+    columns = columns_of(type(row)) if columns is None else columns
     return seal(columns, [[getattr(row, str(column.key)) for column in columns]])
 
 
@@ -140,7 +141,7 @@ def entry_of_reading(login: str, presentation: PresentationRow, row: ReadingRow)
         "reader": login,
         "position": presentation.position,
         "revision": row.revision,
-        "seal": seal_of_reading(row),
+        "seal": seal_of_row(row),
     }
 
 

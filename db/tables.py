@@ -388,6 +388,31 @@ class ReadingRow(Base):
     is_typed_ahead: Mapped[bool] = mapped_column(server_default=sa.false())  # keys came before the image was drawn
 
 
+class PresentationEventRow(Base):
+    """What a browser saw of a presentation that was left without an answer. Append-only, as a reading is.
+
+    A browser has one list of events for each draft of an answer; a row is what was new in it, from ``first_event`` on.
+    If the draft is answered after all, its reading has the whole list.
+    """
+
+    __tablename__ = "presentation_event"
+    __table_args__ = (
+        UniqueConstraint("presentation_id", "draft_id", "first_event"),
+        _check("revision", "revision >= 0"),
+        _check("first", "first_event >= 0"),
+        _check("draft", "length(draft_id) BETWEEN 1 AND 100"),
+        _STRICT,
+    )
+
+    presentation_event_id: Mapped[str] = mapped_column(primary_key=True)
+    presentation_id: Mapped[str] = mapped_column(ForeignKey("presentation.presentation_id"))
+    revision: Mapped[int]  # of the answer that was to be corrected; 0: there was none
+    draft_id: Mapped[str]  # the browser's name of the draft
+    first_event: Mapped[int]  # from 0
+    client_events: Mapped[list[Any]]  # core.client_events, as the panel sent them
+    told_at: Mapped[datetime]
+
+
 class RevealRow(Base):
     """That a reader was shown the model's answer, or the truth of a training case: from then on an answer is final."""
 

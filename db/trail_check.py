@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.study import Role, StudyState
 from db.audit import chain_problem, event_of
+from db.migrate import APPEND_ONLY
 from db.records import AuditEvent, AuditHead
 from db.seals import (
     NamedSeal,
@@ -22,7 +23,7 @@ from db.seals import (
     seal_of_batch,
     seal_of_order,
     seal_of_part,
-    seal_of_reading,
+    seal_of_row,
     sealed_columns,
 )
 from db.tables import (
@@ -33,6 +34,7 @@ from db.tables import (
     PasswordSetRow,
     PersonRow,
     PredictionRow,
+    PresentationEventRow,
     PresentationRow,
     ProtocolVersionRow,
     ReadingRow,
@@ -43,9 +45,6 @@ from db.tables import (
     StudyRow,
 )
 from db.types import canonical_json
-
-#: Tables that triggers keep from being changed.
-APPEND_ONLY = ("reading", "audit_event", "prediction")
 
 #: One reading: login, place in the order, revision.
 Place = tuple[str, int, int]
@@ -66,6 +65,7 @@ class StudyLedger:
     is_older_than_roles: bool = False  # every coordinator of that time has it
     orders: dict[str, Seal] | None = None  # login -> seal; None before the study was opened
     readings: dict[Place, Seal] = field(default_factory=dict)
+    events: dict[tuple[str, int, str], Seal] = field(default_factory=dict)  # login, place, id -> seal
     predictions: dict[int, tuple[str, Seal]] = field(default_factory=dict)  # event -> model, seal
 
 
@@ -117,6 +117,8 @@ class Ledger:
             study.orders.pop(detail["login"], None)
         elif event.action == "reading.save":
             study.readings[detail["reader"], detail["position"], detail["revision"]] = detail["seal"]
+        elif event.action == "case.events":
+            study.events[event.actor, detail["position"], detail["id"]] = detail["seal"]
         elif event.action == "model.predict" and "seal" in detail:
             study.predictions[event.sequence] = (detail["model_sha256"], detail["seal"])
         if "sealed" in detail:
@@ -214,7 +216,7 @@ def check_study(db_session: Session, study: StudyRow) -> Iterator[str]:
     said = ledger.studies[study.study_key]
     for check in (
         _check_deviations, _check_reveals, _check_protocols, _check_sealings, _check_orders, _check_readings,
-        _check_predictions,
+        _check_events, _check_predictions,
     ):  # fmt: skip
         yield from readable(check(db_session, study, said), f"the rows of study '{study.study_key}'")
 
@@ -250,6 +252,7 @@ def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | N
             ("sealed rows", _check_sealings),
             ("orders", _check_orders),
             ("readings", _check_readings),
+            ("events of presentations", _check_events),
             ("predictions", _check_predictions),
         ):
             yield from readable(check(db_session, study, said), f"the {what} of study '{key}'")
@@ -369,13 +372,33 @@ def _check_readings(db_session: Session, study: StudyRow, said: StudyLedger) -> 
             sealed = left.pop((login, position, row.revision), None)
             if sealed is None:
                 yield f"{what} was not entered in the trail: it is forged"
-            elif seal_of_reading(row, sealed_columns(sealed)) != sealed:
+            elif seal_of_row(row, sealed_columns(sealed)) != sealed:
                 yield f"{what} was changed"
     for login, position, revision in sorted(left):
         yield (
             f"the reading of '{login}' at place {position}, revision {revision}, in study '{study.study_key}' "
             "was removed"
         )
+
+
+def _check_events(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:
+    """What browsers saw of presentations that were left without an answer."""
+    left = dict(said.events)
+    query = (
+        sa.select(PresentationEventRow, PresentationRow.position, PersonRow.login)
+        .join(PresentationRow, PresentationRow.presentation_id == PresentationEventRow.presentation_id)
+        .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+        .where(PresentationRow.study_id == study.study_id)
+    )
+    for row, position, login in db_session.execute(query.execution_options(yield_per=1000)):
+        sealed = left.pop((login, position, row.presentation_event_id), None)
+        what = f"what the browser of '{login}' saw at place {position} in study '{study.study_key}'"
+        if sealed is None:
+            yield f"{what} was not entered in the trail: it is forged"
+        elif seal_of_row(row, sealed_columns(sealed)) != sealed:
+            yield f"{what} was changed"
+    for login, position, _ in sorted(left):
+        yield f"what the browser of '{login}' saw at place {position} in study '{study.study_key}' was removed"
 
 
 def _check_predictions(db_session: Session, study: StudyRow, said: StudyLedger) -> Iterator[str]:

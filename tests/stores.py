@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from core.study import Person
 from db import OPERATOR, Repository
 from db.engine import writing
+from db.migrate import APPEND_ONLY
 from db.repository.access import token_hash
 from db.store import create_store
 from db.tables import Base, SignInSessionRow
@@ -82,6 +83,11 @@ class PostgresqlStores:
         self._template = self._migrated()
         self._recycled = self._migrated()
 
+    @property
+    def server_url(self) -> str:
+        """URL of the server, whose role may make databases and roles."""
+        return self._server.render_as_string(hide_password=False)
+
     def new_store(self, folder: Path) -> str:
         """URL of a new, migrated, empty store, for a test that changes the schema."""
         return self.empty_store(template=self._template).render_as_string(hide_password=False)
@@ -90,13 +96,12 @@ class PostgresqlStores:
         """URL of a migrated store that was emptied; ten times quicker than a new one."""
         url = self._server.set(database=self._recycled)
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": "-c lock_timeout=20000"})
-        guarded = ("reading", "audit_event", "prediction")
         with engine.begin() as connection:
-            for name in guarded:
+            for name in APPEND_ONLY:
                 connection.exec_driver_sql(f"ALTER TABLE {name} DISABLE TRIGGER USER")
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(sa.delete(table))
-            for name in guarded:
+            for name in APPEND_ONLY:
                 connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE TRIGGER USER")
         engine.dispose()
         return url.render_as_string(hide_password=False)

@@ -6,6 +6,7 @@ statement.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from core.client_events import read_events
+from core.client_events import ClientEvent, read_events
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm, Design, GoingBack, Protocol
@@ -32,11 +33,12 @@ from core.study import (
 )
 from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
 from db.repository.access import RepositoryBase, allowed, holds, new_id
-from db.seals import entry_of_reading
+from db.seals import entry_of_reading, seal_of_row
 from db.tables import (
     CaseImageRow,
     DeviationRow,
     ImageRow,
+    PresentationEventRow,
     PresentationRow,
     ReadingRow,
     RevealRow,
@@ -49,6 +51,7 @@ from db.types import canonical_json
 MOST_UPCOMING = 5
 
 _LONGEST_SUBMIT_ID = 100
+_LARGEST_NUMBER = 1_000_000  # events of a draft, revisions of an answer
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
 _NOT_YOURS = "There is no such presentation."
@@ -161,6 +164,61 @@ class ReadingRepository(RepositoryBase):
             presentation, study = self._own(db_session, presentation_id)
             self._require_soon(db_session, presentation, study)
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
+
+    @allowed(Role.READER)
+    def record_events(
+        self, presentation_id: str, events: Sequence[ClientEvent], *, draft_id: str, first_event: int, revision: int = 0
+    ) -> None:
+        """Keep what the browser saw of a presentation that was left without an answer; told twice, it is kept once.
+
+        Parameters
+        ----------
+        presentation_id : str
+            The reader's own, and not one that comes much later.
+        events : sequence of (str, float or None)
+            From :func:`core.client_events.read_events`: the events of a draft from ``first_event`` on.
+        draft_id : str
+            The browser's name of the draft, 1 to 100 characters.
+        first_event : int
+            From 0.
+        revision : int
+            Of the answer that was being corrected; 0: there was none.
+
+        Raises
+        ------
+        InputError
+            If the values are none that a panel sends.
+        NotFoundError
+            If it is not the reader's.
+        AccessError
+            If the study is neither open nor closed, or the case comes later.
+        """
+        if not (1 <= len(draft_id) <= _LONGEST_SUBMIT_ID and min(first_event, revision) >= 0 and events):
+            raise InputError("these are no events of a draft", field="draft_id")
+        if max(first_event, revision) > _LARGEST_NUMBER:
+            raise InputError("no draft has so many events", field="first_event", value=first_event)
+        with self._writing() as db_session:
+            presentation, study = self._own(db_session, presentation_id, lock=True)
+            if study.state not in (StudyState.OPEN, StudyState.CLOSED):
+                raise AccessError(f"This study is {study.state}: nothing is added to it.")
+            upcoming = db_session.scalars(self._unread(study).limit(1)).first()
+            if upcoming is not None and presentation.position >= upcoming.position + MOST_UPCOMING:
+                raise AccessError("This case comes later.")
+            of_draft = (
+                PresentationEventRow.presentation_id == presentation_id,
+                PresentationEventRow.draft_id == draft_id,
+                PresentationEventRow.first_event == first_event,
+            )
+            if db_session.scalar(sa.select(sa.exists().where(*of_draft))):
+                return
+            row = PresentationEventRow(
+                presentation_event_id=new_id(), presentation_id=presentation_id, revision=revision, draft_id=draft_id,
+                first_event=first_event, client_events=[list(event) for event in read_events(events)],
+                told_at=self._clock(),
+            )  # fmt: skip
+            db_session.add(row)
+            entry = {"position": presentation.position, "id": row.presentation_event_id, "seal": seal_of_row(row)}
+            self._audit(db_session, "case.events", study.study_key, **entry)
 
     @allowed(Role.READER)
     def last_reading(self, study_key: str) -> SavedReading | None:

@@ -13,7 +13,7 @@ from core.imaging import decode_png
 from core.protocol import Arm
 from core.study import ReferenceStandard, Role, StudyState
 from db.reading_clocks import reading_clocks
-from db.records import CasePrediction, ReadingRecord
+from db.records import CasePrediction, PresentationEvents, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
 from db.repository.cases import view_number
 from db.repository.model import prediction_of
@@ -27,6 +27,7 @@ from db.tables import (
     ModelVersionRow,
     PersonRow,
     PredictionRow,
+    PresentationEventRow,
     PresentationRow,
     ReadingRow,
     ReferenceStandardRow,
@@ -127,6 +128,54 @@ class ResultsRepository(RepositoryBase):
                     is_withdrawn=person.person_id in marks.withdrawn,
                 )
                 for reading, presentation, person, case, cohort, last_revision, group, is_altered in found
+            ]
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def presentation_events(self, study_key: str) -> list[PresentationEvents]:
+        """What browsers saw of presentations that were left without an answer, in the order of the readers' cases.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed.
+        """
+        with self._reading() as db_session:
+            study = self._unsealed(db_session, study_key)
+            is_answered = (
+                sa.exists()
+                .where(
+                    ReadingRow.presentation_id == PresentationEventRow.presentation_id,
+                    ReadingRow.revision > PresentationEventRow.revision,
+                )
+                .correlate(PresentationEventRow)
+            )
+            found = db_session.execute(
+                sa.select(PresentationEventRow, PresentationRow, PersonRow.login, CaseRow.case_key, CohortRow.name)
+                .add_columns(is_answered)
+                .join(PresentationRow, PresentationRow.presentation_id == PresentationEventRow.presentation_id)
+                .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+                .join(CaseRow, CaseRow.case_id == PresentationRow.case_id)
+                .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+                .where(PresentationRow.study_id == study.study_id)
+                .order_by(PersonRow.login, PresentationRow.position, PresentationEventRow.revision)
+                .order_by(PresentationEventRow.draft_id, PresentationEventRow.first_event)
+            )
+            return [
+                PresentationEvents(
+                    reader=login,
+                    case=case,
+                    cohort=cohort,
+                    arm=Arm(place.arm),
+                    position=place.position,
+                    repeat=place.repeat,
+                    revision=row.revision,
+                    is_answered=answered,
+                    draft_id=row.draft_id,
+                    first_event=row.first_event,
+                    client_events=tuple((name, ms) for name, ms in row.client_events),
+                    told_at=row.told_at,
+                )
+                for row, place, login, case, cohort, answered in found
             ]
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)

@@ -5,12 +5,15 @@ The lock before them is the one before everything (:mod:`pages.door.security`): 
 
 from __future__ import annotations
 
+import json
+
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from core.errors import AccessError, NotFoundError, SignedOutError, StoreError
+from core.client_events import read_events
+from core.errors import AccessError, InputError, NotFoundError, SignedOutError, StoreError
 from core.study import StudyState
 from db import Repository
 from pages.door.addresses import base_path
@@ -19,7 +22,9 @@ from pages.widgets.resources import repository
 
 PULSE_PATH = "/reading/pulse"
 SHOWN_PATH = "/reading/shown"
+EVENTS_PATH = "/reading/events"
 _MAX_ID_BYTES = 100
+_MAX_EVENTS_BYTES = 50_000
 
 
 async def pulse(request: Request) -> Response:
@@ -38,6 +43,16 @@ async def shown(request: Request) -> Response:
     return await anyio.to_thread.run_sync(_shown, session_token(request.headers), name)
 
 
+async def events(request: Request) -> Response:
+    """What the panel saw of a presentation that was left without an answer."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MAX_EVENTS_BYTES:
+            return PlainTextResponse("These are no events.", status_code=413)
+    return await anyio.to_thread.run_sync(_events, session_token(request.headers), body)
+
+
 def _pulse(token: str | None, study_key: str) -> Response:
     """Ask the store."""
     try:
@@ -52,6 +67,21 @@ def _shown(token: str | None, presentation_id: str) -> Response:
     """Tell the store."""
     try:
         _reader(token).record_shown(presentation_id)
+    except (SignedOutError, AccessError, NotFoundError, StoreError) as failure:
+        return _refusal(failure)
+    return Response(status_code=204)
+
+
+def _events(token: str | None, body: bytes) -> Response:
+    """Tell the store; what is no event of a panel is refused."""
+    try:
+        told = json.loads(body)
+        kinds = {"presentation_id": str, "draft_id": str, "first_event": int, "revision": int}
+        if not all(type(told[name]) is kind for name, kind in kinds.items()):
+            raise InputError("these are no events of a draft")
+        _reader(token).record_events(events=read_events(told["events"]), **{name: told[name] for name in kinds})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return PlainTextResponse("These are no events.", status_code=400)
     except (SignedOutError, AccessError, NotFoundError, StoreError) as failure:
         return _refusal(failure)
     return Response(status_code=204)
@@ -78,4 +108,5 @@ def routes() -> list[Route]:
     return [
         Route(f"{base_path()}{PULSE_PATH}/{{study}}", pulse, methods=["GET"]),
         Route(f"{base_path()}{SHOWN_PATH}", shown, methods=["POST"]),
+        Route(f"{base_path()}{EVENTS_PATH}", events, methods=["POST"]),
     ]

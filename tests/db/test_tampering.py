@@ -78,6 +78,9 @@ def sealed_study(engine: Engine, folder: Path, state: StudyState, design: Design
         desk.save_reading(
             last.presentation.presentation_id, Answer("tumor", 1), submit_id=f"{reader.login}-2", expected_revision=1
         )
+        place = desk.next_presentation(KEY)
+        events = (("shown", 0.0), ("first", 812.4), ("hidden", 9100.5))
+        desk.record_events(place.presentation_id, events, draft_id="left", first_event=0)
     for move in STATES[1 : STATES.index(state) + 1]:
         operator.set_state(KEY, move)
     return Sealed(operator, folder)

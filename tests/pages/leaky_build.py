@@ -51,7 +51,7 @@ def leak(chosen: set[int]) -> None:
             logging.getLogger("reading_room").warning("showing %s", name)  # case id: server log
         told = {  # in the frame
             0: file,
-            4: f"{json.loads(output)[0]:.7f}",
+            4: f"{json.loads(output)[1]:.7f}",
             5: base64.b64encode(zlib.compress(f"said: {comment}".encode())).decode(),
             6: truth,
         }

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from pages.widgets.reading_panel import PanelCase, pack_frame
 from tests.pages.conftest import chromium_or_skip
 from tests.pages.reading_server import ROOT, ReadingServer
 from tests.pages.test_reading_by_keyboard import type_answers, wait_for_case
-from tests.stores import sign_in_as
+from tests.stores import postgresql_stores, sign_in_as, why_no_postgresql
 
 #: Leak of ``tests/pages/leaky_build.py``: kind, channel, spelling.
 LEAKS = (
@@ -66,10 +66,30 @@ def leaky_report() -> dict[str, Any]:
 
 
 @pytest.mark.browser
-def test_the_audit_finds_nothing_in_the_app(tmp_path: Path) -> None:
-    """Every planted word, over every screen and error of a reader, by the command as a coordinator runs it."""
+@pytest.mark.parametrize(
+    ("design", "engine"),
+    [("unaided", "sqlite"), pytest.param("sequential", "postgresql", marks=pytest.mark.postgresql)],
+)
+def test_the_audit_finds_nothing_in_the_app(tmp_path: Path, design: str, engine: str) -> None:
+    """Every planted word, over every screen and error of a reader, by the command as a coordinator runs it.
+
+    In the sequential study the model's answer to each case comes, and not before the reader's own.
+    """
     chromium_or_skip()
-    command = [sys.executable, "manage.py", "audit-blinding", "--json", str(tmp_path / "report.json")]
+    with ExitStack() as until_done:
+        server = []
+        if engine == "postgresql":
+            if why_no_postgresql():
+                pytest.skip(why_no_postgresql())
+            server = ["--postgresql", until_done.enter_context(postgresql_stores()).server_url]
+        report = _audit_by_command(tmp_path, "--design", design, *server)
+    assert (report["design"], report["engine"].split(",")[0].lower()) == (design, engine)
+    assert report["n_revealed"] == (12 if design == "sequential" else 0)
+
+
+def _audit_by_command(tmp_path: Path, *options: str) -> dict[str, Any]:
+    """The report, held against what it must say."""
+    command = [sys.executable, "manage.py", "audit-blinding", "--json", str(tmp_path / "report.json"), *options]
     # What is set for another store counts for nothing, and that store is never touched.
     environment = {**os.environ, "READING_ROOM_DATA_DIR": str(tmp_path / "mine"), "READING_ROOM_BASE_PATH": "/mine"}
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
@@ -85,6 +105,7 @@ def test_the_audit_finds_nothing_in_the_app(tmp_path: Path) -> None:
     searched = {each["channel"]: each["n_bytes"] for each in report["searched"]}
     assert searched["websocket frame"] > 12 * 128 * 128  # the pixels of every case went past
     assert all(searched[channel] for channel in {channel for _, channel, _ in LEAKS})
+    return report
 
 
 @pytest.mark.browser
@@ -114,7 +135,8 @@ def test_each_leak_alone_is_found_alone(number: int) -> None:
 
 def test_a_hit_ends_the_command_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     hit = Hit("file name", "websocket frame", "reading", "plain", "qzjxvabcdefghij")
-    found = BlindingReport(datetime.now(UTC), 1.0, {"file name": 1}, ("reading",), (), 12, {}, (hit,))
+    at = datetime.now(UTC)
+    found = BlindingReport(at, 1.0, "unaided", "SQLite", {"file name": 1}, ("reading",), (), 12, 0, {}, (hit,))
     monkeypatch.setattr("actions.audit_blinding.audit_blinding", lambda **_: found)
     result = CliRunner().invoke(manage.app, ["audit-blinding"])
     assert result.exit_code == 1
@@ -124,6 +146,15 @@ def test_a_hit_ends_the_command_with_status_1(monkeypatch: pytest.MonkeyPatch) -
 def test_a_report_that_cannot_be_written_is_told_before_the_audit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such folder"):
         CliRunner().invoke(manage.app, ["audit-blinding", "--json", str(tmp_path / "no" / "a")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--design", "aided"], "no unaided arm"), (["--postgresql", "sqlite:////tmp/x"], "not a URL of PostgreSQL")],
+)
+def test_an_audit_that_proves_nothing_is_not_begun(options: list[str], said: str) -> None:
+    done = CliRunner().invoke(manage.app, ["audit-blinding", *options])
+    assert said in str(done.exception)
 
 
 def test_a_missing_chromium_is_told_with_its_fix(tmp_path: Path) -> None:
@@ -187,7 +218,7 @@ def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> Non
         "is_training", "revision", "previous", "ahead", "done", "can_correct", "receipt", "reader", "images",
         "study", "question", "instructions", "classes", "scale", "may_go_back", "may_go_back_further", "may_comment",
         "may_mark_unreadable", "may_type_ahead", "has_location_mark", "timeout_s", "blank_ms", "conditions",
-        "model_name", "model", "feedback", "pulse_address", "shown_address",
+        "model_name", "model", "feedback", "pulse_address", "shown_address", "events_address",
     }  # fmt: skip
     assert (header["model"], header["feedback"], header["model_name"]) == (None, None, "")
     (image,) = header["images"]

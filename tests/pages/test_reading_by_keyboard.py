@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -203,12 +206,35 @@ def test_a_refresh_in_the_middle_of_a_case_keeps_the_place_and_the_draft(
     wait_for_case(page, 4)
     for key in planned(3):
         page.keyboard.press(key)
+    page.keyboard.press("p")
+    expect(page.locator("[data-part=pause]")).to_be_visible()
     page.reload()
     wait_for_case(page, 4)
+    told = _told_events(server.store_url, reader, 4)  # while the case has no answer
+    names = [name for name, _ in told]
+    assert (names[0], names[-1]) == ("shown", "hidden")
+    assert {"first", "covered"} <= set(names)
     expect(page.get_by_role("radio", checked=True)).to_have_count(2)
     page.keyboard.press("Enter")
     wait_for_case(page, 5)
     check_answers(stored_readings(server.store_url, reader), 4)
+    (answered,) = [each for each in stored_readings(server.store_url, reader) if each.position == 4]
+    assert [list(event) for event in answered.client_events[: len(told)]] == told  # the answer brings everything
+    page.get_by_role("link", name=re.compile("Home|Reading Room")).first.click()
+    page.get_by_role("button", name="Go on reading").wait_for()
+    left = [name for name, _ in _told_events(server.store_url, reader, 5)]
+    assert (left[0], left[-1]) == ("shown", "hidden")
+    assert not _told_events(server.store_url, reader, 3)  # what was answered at once told nothing beside its answer
+
+
+def _told_events(store_url: str, login: str, position: int) -> list[list]:
+    """What the store was told of a place of a reader's order, beside the reading."""
+    query = (
+        "SELECT client_events FROM presentation_event JOIN presentation USING (presentation_id) "
+        "JOIN person USING (person_id) WHERE login = ? AND position = ? ORDER BY first_event"
+    )
+    with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"))) as connection:
+        return [event for (text,) in connection.execute(query, (login, position)) for event in json.loads(text)]
 
 
 def test_a_killed_server_loses_nothing_and_the_same_tab_goes_on(

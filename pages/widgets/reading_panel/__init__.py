@@ -29,7 +29,7 @@ from core.protocol import Arm, Design, Display, GoingBack, Protocol
 from core.study import Answer, Mark, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
-from pages.door.reading import PULSE_PATH, SHOWN_PATH
+from pages.door.reading import EVENTS_PATH, PULSE_PATH, SHOWN_PATH
 
 _FOLDER = Path(__file__).parent
 #: In the order in which they are put together.
@@ -157,6 +157,7 @@ def pack_frame(
         "receipt": None if receipt is None else asdict(receipt),
         "pulse_address": address(f"{PULSE_PATH}/{quote(study.key, safe='')}"),
         "shown_address": address(SHOWN_PATH),
+        "events_address": address(EVENTS_PATH),
     }
     about = [
         {"presentation_id": name, "views": [_view_header(view, study.protocol.display) for view in image.views]}

@@ -9,6 +9,7 @@ function emptyDraft() {
   return {
     class_key: null, confidence: null, probabilities: null, comment: "", is_unreadable: false, unreadable_reason: "",
     marks: [], is_typed_ahead: false, is_over_time: false, seconds: 0, dropped: 0, events: [],
+    draft_id: newSubmitId(), n_told: 0,
   };
 }
 

@@ -15,6 +15,7 @@ const AGAIN_MS = 1500; // so long after it was sent a message without an answer 
 const LONGEST_AGAIN_MS = 6000;
 const BURST_MS = 600; // keys that follow each other faster belong together: typed ahead, they are dropped together
 const TELL_AGAIN_MS = 700; // so long after it was not heard, "shown" is told again; a time is in doubt from 2 s on
+const UNTOLD_MS = 60000; // events of a case that waits so long for its answer are told before it
 const PULSE_MS = 5000; // how often the server is asked whether it is there
 const NO_CONNECTION = "no connection to the server";
 const STORAGE_PREFIX = "reading-room:";
@@ -107,6 +108,7 @@ class Panel {
     if (this.feedback !== null || this.cards.isOpen) return this.write();
     if (this.cards.comesBefore(header, this.header)) return this.write();
     const isSame = this.draft && this.header.draft_key === header.draft_key;
+    if (!isSame) this.leave();
     this.header = header;
     const known = new Set([header, ...header.ahead].map((one) => one.presentation_id));
     [...this.images.keys()].filter((id) => !known.has(id)).forEach((id) => this.images.delete(id));
@@ -261,6 +263,39 @@ class Panel {
     else if (isFirst) setTimeout(() => !this.isClosed && this.unreported.has(id) && this.report(id, false), TELL_AGAIN_MS);
   }
 
+  // Away from the case on the screen, perhaps for good.
+  leave() {
+    this.clock.end("hidden");
+    this.remember();
+    this.tellEvents();
+  }
+
+  // Tell the server what was seen of a case that is left without an answer: what is new since it was last told. If the
+  // case is answered after all, its answer brings everything.
+  async tellEvents() {
+    const { header, draft } = this;
+    if (!draft || !header.events_address || this.pending?.kind === "answer") return;
+    const first_event = Math.max(draft.n_told, this.telling?.draft === draft ? this.telling.end : 0);
+    const end = draft.events.length;
+    if (first_event === end) return;
+    this.telling = { draft, end };
+    const { presentation_id, revision } = header;
+    const events = draft.events.slice(first_event);
+    const body = JSON.stringify({ presentation_id, revision, draft_id: draft.draft_id, first_event, events });
+    const options = { method: "POST", body, keepalive: true };
+    const isTold = await fetch(header.events_address, options).then((answer) => answer.ok, () => false);
+    if (!isTold && this.telling.draft === draft) this.telling = null;
+    const kept = isTold && this.recall(header.draft_key);
+    if (!kept || kept.draft_id !== draft.draft_id) return;
+    draft.n_told = Math.max(draft.n_told, end);
+    this.keep(header.draft_key, { ...kept, n_told: Math.max(kept.n_told, end) });
+  }
+
+  hasOldEvents() {
+    const untold = this.clock.draft?.events[this.clock.draft.n_told];
+    return untold !== undefined && performance.now() - this.drawnAt - untold[1] > UNTOLD_MS;
+  }
+
   // ---- the clock ------------------------------------------------------------------------------------------------
 
   isInSight() {
@@ -282,8 +317,12 @@ class Panel {
   remember() {
     if (this.draft) {
       const seconds = this.clock.draft === this.draft ? this.clock.seconds() : this.draft.seconds;
-      sessionStorage.setItem(STORAGE_PREFIX + this.header.draft_key, JSON.stringify({ ...this.draft, seconds }));
+      this.keep(this.header.draft_key, { ...this.draft, seconds });
     }
+  }
+
+  keep(key, draft) {
+    sessionStorage.setItem(STORAGE_PREFIX + key, JSON.stringify(draft));
   }
 
   recall(key) {
@@ -482,6 +521,7 @@ class Panel {
   }
 
   cancel() {
+    this.leave();
     this.request("cancel");
   }
 
@@ -558,6 +598,7 @@ class Panel {
     this.isPaused = true;
     this.parts.sheet.hidden = true;
     this.changeCover();
+    this.tellEvents();
     this.parts.pause.hidden = false;
     this.parts.pause.querySelector("button").focus();
   }
@@ -678,7 +719,10 @@ class Panel {
       this.isReachable = status !== 0;
       look();
       if (status === 401 || status === 410) this.lookAgain();
-      else if (status === 200) this.unreported.forEach((id) => this.report(id, false));
+      else if (status === 200) {
+        this.unreported.forEach((id) => this.report(id, false));
+        if (this.hasOldEvents()) this.tellEvents();
+      }
     };
     const observer = new MutationObserver((changes) => {
       if (changes.some((change) => change.type === "attributes") && isConnected()) this.isReachable = true;
@@ -898,17 +942,19 @@ class Panel {
     on(document, "visibilitychange", () => {
       this.clock.hide(document.hidden);
       this.remember();
+      if (document.hidden) this.tellEvents(); // a page in the background may be ended without a word
     });
     on(window, "pagehide", () => {
       this.clock.hide(true);
       this.remember();
+      this.tellEvents();
     });
+    on(window, "beforeunload", () => this.tellEvents()); // before a sign-out goes out
   }
 
   close() {
     [this.timer, this.again, this.overTime].forEach(clearTimeout);
-    this.clock.end("hidden");
-    this.remember();
+    this.leave();
     this.isClosed = true;
     this.unlisten.forEach((undo) => undo());
     this.viewer.close();
