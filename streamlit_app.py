@@ -33,7 +33,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
     gc.freeze()
     watch = store_watch()
     watch.start()
-    yield {"screens": len(SCREENS)}  # every screen, and what it imports, was loaded with this module
+    yield {"screens": len(SCREENS)}
     watch.stop()
     store_engine().dispose()
 

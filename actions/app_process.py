@@ -35,6 +35,8 @@ class AppProcess:
         Variables beside those of this process.
     launcher : tuple of str
         What Python runs in the place of Streamlit.
+    python : str
+        Which Python.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class AppProcess:
     port: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     launcher: tuple[str, ...] = ("-m", "streamlit")
+    python: str = sys.executable
     log: Path = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +76,7 @@ class AppProcess:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *self.launcher, "run", "streamlit_app.py", f"--server.port={self.port}"],
+                [self.python, *self.launcher, "run", "streamlit_app.py", f"--server.port={self.port}"],
                 cwd=PROJECT_FOLDER, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         end = time.monotonic() + _PATIENCE_S
@@ -85,6 +88,7 @@ class AppProcess:
                     return
             except (URLError, OSError):
                 time.sleep(0.1)
+        self.kill()
         raise ReadingRoomError(f"the server did not answer:\n{self.log.read_text()}")
 
     def send(self, how: int) -> None:

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.durability power`` (needs apsw) and ``races``; kills of the program are a test:
 ``READING_ROOM_TEST_KILLS=50 python -m pytest tests/db/test_durability.py``; many readers at once are
-``benchmarks/many_readers.py``. Each part prints its figures and ends with status 1 where something was lost, doubled or
+``benchmarks/load.py``. Each part prints its figures and ends with status 1 where something was lost, doubled or
 wrong. Races are tried on PostgreSQL too where a server can be started.
 """
 

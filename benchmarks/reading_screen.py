@@ -64,7 +64,7 @@ st.write(f"number {count}")
 # ---- a study, a server, a bare app ------------------------------------------------------------------------------
 
 
-def build_store(url: str, n_cases: int) -> None:
+def build_store(url: str, n_cases: int, n_readers: int = N_READERS) -> None:
     """One open study of noise pictures, 256 x 256 counts, read by everybody."""
     engine = create_store(url)
     operator = Repository(engine, OPERATOR, passwords=Passwords(CHEAPEST))
@@ -83,7 +83,7 @@ def build_store(url: str, n_cases: int) -> None:
             for number in range(n_cases)
         ],
     )
-    for number in range(1, N_READERS + 1):
+    for number in range(1, n_readers + 1):
         operator.create_person(f"reader-{number}", f"Reader {number}", Role.READER, password=PASSWORD)
         operator.add_reader(STUDY, f"reader-{number}", cohorts=["all"])
     operator.set_state(STUDY, StudyState.OPEN)

@@ -14,9 +14,6 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from core.errors import SettingsError, StoreDamagedError, StoreError
 
 #: What stands in the row of an image that lies outside; no PNG begins so.
@@ -57,6 +54,9 @@ class ImageStore:
             raise SettingsError(
                 "not an absolute folder or address", field=_VARIABLE, value=url, fix="write /srv/images"
             )
+        import fsspec  # most stores keep their images
+        from fsspec.implementations.local import LocalFileSystem
+
         try:
             self._files, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as failure:

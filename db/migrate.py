@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
@@ -25,6 +23,9 @@ from db.protocols import protocol_from_json
 from db.seals import entry_of_reading, seals_of_study
 from db.tables import Base, PersonRow, PresentationRow, ProtocolVersionRow, ReadingRow, StudyRow
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _FOLDER = Path(__file__).parent / "migrations"
 #: Tables that triggers keep from being changed.
 APPEND_ONLY = ("reading", "presentation_event", "audit_event", "prediction")
@@ -34,7 +35,9 @@ _ATTEMPTS = 10
 
 
 def _config(connection: Connection | None = None, folder: Path = _FOLDER) -> Config:
-    """Alembic's settings without a file."""
+    """Alembic's settings without a file; Alembic is loaded by a migration only."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -43,15 +46,18 @@ def _config(connection: Connection | None = None, folder: Path = _FOLDER) -> Con
 
 def head_revision(folder: Path = _FOLDER) -> str:
     """Schema version that this program speaks."""
-    head = ScriptDirectory.from_config(_config(folder=folder)).get_current_head()
-    if head is None:
-        raise SchemaVersionError(f"No migration was found in {folder.name}. Fix: install the program again.")
-    return head
+    before = _revisions(folder)
+    heads = before.keys() - set(before.values())
+    if len(heads) != 1:
+        raise SchemaVersionError(f"No last migration was found in {folder.name}. Fix: install the program again.")
+    return heads.pop()
 
 
 def current_revision(connection: Connection) -> str | None:
     """Schema version of the store; None if it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
 
 
 def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]:
@@ -107,7 +113,7 @@ def _upgrade_once(engine: Engine, folder: Path) -> tuple[str | None, str]:
             before = current_revision(connection)
             _refuse_newer(before, folder)
             is_older_than_seals = before is not None and not _has_seals(connection)
-            command.upgrade(_config(connection, folder), "head")
+            _run_migrations(connection, folder)
             if is_older_than_seals:
                 _seal_what_was_there(connection)
             if not is_postgresql and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
@@ -119,7 +125,14 @@ def _upgrade_once(engine: Engine, folder: Path) -> tuple[str | None, str]:
 
 def make_schema(connection: Connection) -> None:
     """Make every table of this program's version in a database that has none, in the caller's transaction."""
-    command.upgrade(_config(connection), "head")
+    _run_migrations(connection, _FOLDER)
+
+
+def _run_migrations(connection: Connection, folder: Path) -> None:
+    """Those that the database has not had, in the caller's transaction."""
+    from alembic import command
+
+    command.upgrade(_config(connection, folder), "head")
 
 
 def _has_seals(connection: Connection) -> bool:
@@ -195,7 +208,7 @@ def is_schema_ours(engine: Engine) -> bool:
         current = current_revision(connection)
         if current == head_revision():
             return True
-        return current is not None and current not in _known_revisions() and not _lost_columns(connection)
+        return current is not None and current not in _revisions() and not _lost_columns(connection)
 
 
 def _check_columns(connection: Connection) -> None:
@@ -239,13 +252,20 @@ def _check_guards(connection: Connection) -> None:
 
 def _refuse_newer(current: str | None, folder: Path) -> None:
     """Refuse a version that this program has never heard of."""
-    if current is not None and current not in _known_revisions(folder):
+    if current is not None and current not in _revisions(folder):
         raise SchemaVersionError(
             f"The store has version {current}, which is newer than this program ({head_revision(folder)}). "
             f"Fix: update the program, then run `{MIGRATE_COMMAND}`; nothing was changed."
         )
 
 
-def _known_revisions(folder: Path = _FOLDER) -> set[str]:
-    """Every version that this program has heard of."""
-    return {script.revision for script in ScriptDirectory.from_config(_config(folder=folder)).walk_revisions()}
+def _revisions(folder: Path = _FOLDER) -> dict[str, str | None]:
+    """Every version that this program has heard of, with the one before it."""
+    found: dict[str, str | None] = {}
+    for path in (folder / "versions").glob("*.py"):
+        names = dict(
+            re.findall(r'^(revision|down_revision) = (?:"(\w+)"|None)$', path.read_text("utf-8"), re.MULTILINE)
+        )
+        if "revision" in names:
+            found[names["revision"]] = names["down_revision"] or None
+    return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sqlalchemy as sa
-from psycopg import sql
 from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import SettingsError, StoreError
@@ -130,6 +129,7 @@ def _reader_of(url: str | URL, reader_url: str | URL) -> URL:
 
 def _statements(connection: Connection, role: str, password: str) -> Iterator[str]:
     """The role, then its rights and no others."""
+    from psycopg import sql  # only where it is needed: it loads libpq
 
     def written(text: str, **names: str) -> str:
         parts: dict[str, sql.Composable] = {name: sql.Identifier(word) for name, word in names.items()}

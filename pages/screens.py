@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from core.study import Role
-from pages import (
-    audit,
-    dashboard,
-    explain,
-    files,
-    home,
-    import_cases,
-    model,
-    new_study,
-    people,
-    planning,
-    read,
-    results,
-    set_up,
-    study,
-)
+from pages import home, read
 
 
 @dataclass(frozen=True)
@@ -36,6 +24,21 @@ class Screen:
     is_in_bar: bool = True  # the others are reached by the links of a study
 
 
+def _screen(name: str) -> Callable[[], None]:
+    """``render`` of a file beside this one, loaded when the screen is first opened: a process that readers use does not
+    wait for what results need, and does not carry it."""
+    module = f"pages.{name}"
+
+    def render() -> None:
+        is_new = module not in sys.modules
+        screen = import_module(module)
+        if is_new:
+            gc.freeze()  # as at the start: what was loaded is left out of later garbage collections
+        screen.render()
+
+    return render
+
+
 _EVERYBODY = frozenset(Role)
 _READERS = frozenset({Role.READER})
 _COORDINATORS = frozenset({Role.COORDINATOR})
@@ -46,18 +49,18 @@ _KEEPERS = frozenset({Role.COORDINATOR, Role.ADMINISTRATOR})
 SCREENS: tuple[Screen, ...] = (
     Screen("Home", ":material/home:", "home", home.render, _EVERYBODY),
     Screen("Read", ":material/visibility:", "read", read.render, _READERS),
-    Screen("Study", ":material/groups:", "study", study.render, _COORDINATORS),
-    Screen("New study", ":material/add:", "new-study", new_study.render, _COORDINATORS, is_in_bar=False),
-    Screen("Protocol", ":material/edit_note:", "set-up", set_up.render, _COORDINATORS, is_in_bar=False),
-    Screen("Cases", ":material/perm_media:", "cases", import_cases.render, _COORDINATORS, is_in_bar=False),
-    Screen("Model", ":material/memory:", "model", model.render, _COORDINATORS, is_in_bar=False),
-    Screen("Live", ":material/monitor_heart:", "dashboard", dashboard.render, _COORDINATORS),
-    Screen("Results", ":material/monitoring:", "results", results.render, _ANALYSTS),
-    Screen("Explain", ":material/frame_inspect:", "explain", explain.render, _ANALYSTS),
-    Screen("Files", ":material/folder_open:", "files", files.render, _ANALYSTS),
-    Screen("People", ":material/badge:", "people", people.render, _KEEPERS),
-    Screen("Planning", ":material/calculate:", "planning", planning.render, _ANALYSTS),
-    Screen("Audit", ":material/history:", "audit", audit.render, _KEEPERS),
+    Screen("Study", ":material/groups:", "study", _screen("study"), _COORDINATORS),
+    Screen("New study", ":material/add:", "new-study", _screen("new_study"), _COORDINATORS, is_in_bar=False),
+    Screen("Protocol", ":material/edit_note:", "set-up", _screen("set_up"), _COORDINATORS, is_in_bar=False),
+    Screen("Cases", ":material/perm_media:", "cases", _screen("import_cases"), _COORDINATORS, is_in_bar=False),
+    Screen("Model", ":material/memory:", "model", _screen("model"), _COORDINATORS, is_in_bar=False),
+    Screen("Live", ":material/monitor_heart:", "dashboard", _screen("dashboard"), _COORDINATORS),
+    Screen("Results", ":material/monitoring:", "results", _screen("results"), _ANALYSTS),
+    Screen("Explain", ":material/frame_inspect:", "explain", _screen("explain"), _ANALYSTS),
+    Screen("Files", ":material/folder_open:", "files", _screen("files"), _ANALYSTS),
+    Screen("People", ":material/badge:", "people", _screen("people"), _KEEPERS),
+    Screen("Planning", ":material/calculate:", "planning", _screen("planning"), _ANALYSTS),
+    Screen("Audit", ":material/history:", "audit", _screen("audit"), _KEEPERS),
 )
 
 

@@ -39,6 +39,19 @@ for package in ("core", "db", "actions", "commands", "pages"):
 import manage
 """
 
+#: What only results, imports, predictions and migrations need: half a start and two thirds of the memory.
+NOT_FOR_READING = {
+    "pandas",
+    "scipy",
+    "statsmodels",
+    "sklearn",
+    "matplotlib",
+    "openpyxl",
+    "onnxruntime",
+    "pydicom",
+    "alembic",
+}
+
 
 def run(data: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """A Python process without PyTorch, on a data folder."""
@@ -78,6 +91,14 @@ def test_only_the_networks_need_torch(tmp_path: Path) -> None:
     needing = {line.split()[0]: line.split()[2] for line in done.stdout.splitlines()}
     assert set(needing) == {f"core.model.{name}" for name in NEED_TORCH}
     assert set(needing.values()) <= {"torch", "torchvision"}
+
+
+def test_a_process_that_readers_use_starts_without_what_results_and_imports_need(data: Path) -> None:
+    done = run(data, "-c", "import sys, streamlit_app; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "pages.read" in loaded
+    assert loaded & (NOT_FOR_READING | {"psycopg", "pages.results"}) == set()
 
 
 def test_a_registered_model_predicts_without_torch_also_from_a_folder_that_moved(data: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import ImageError
-from core.imaging import dicom, raster
+from core.imaging import raster
 from core.imaging.decoded import MAX_PIXELS
 from core.imaging.notes import remarks
 from core.imaging.png import content_sha256
@@ -101,6 +101,8 @@ def load_image(path: Path | str, frame: int | None = None, *, is_colour_kept: bo
         if kind == "DICOM":
             if is_colour_kept:
                 raise ImageError("a DICOM file of counts has no colour to keep", fix="leave the column 'colour' blank")
+            from core.imaging import dicom  # with pydicom, which most processes never need
+
             decoded = dicom.decode(data, frame)
         elif frame not in (None, 1):
             raise ImageError(f"there is no frame {frame} in a {kind}", fix="leave the column 'frame' blank")
@@ -194,9 +196,11 @@ def _sniff(data: bytes) -> str | None:
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
-    if data[128:132] == b"DICM" or dicom.looks_like_data_set(data):
+    if data[128:132] == b"DICM":
         return "DICOM"
-    return None
+    from core.imaging import dicom
+
+    return "DICOM" if dicom.looks_like_data_set(data) else None
 
 
 def _what_it_is(data: bytes, promised: str | None) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -34,6 +34,8 @@ from db.tables import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.analysis import StudyData
 
 
@@ -152,10 +154,19 @@ class StudyDataRepository(ResultsRepository):
                 yield db_session, study, True
 
 
+def _table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a data frame; pandas is loaded by who analyses, not by who reads."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=columns)
+
+
 def _read_so_far(
     cases: pd.DataFrame, assignments: pd.DataFrame, predictions: pd.DataFrame, readings: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Cases, assignments and predictions without what nobody has read yet."""
+    import pandas as pd
+
     answered = pd.MultiIndex.from_frame(readings[["reader", "case", "arm"]])
     asked = pd.MultiIndex.from_frame(assignments[["reader", "case", "arm"]])
     seen = readings["case"]
@@ -191,7 +202,7 @@ def _cases(
         .order_by(CaseRow.case_key)
     )
     columns = ["case", "patient", "cohort", "truth", "exclusion_reason", "centre", "scanner", "sex", "age_years"]
-    return pd.DataFrame(list(rows), columns=columns)
+    return _table(rows, columns=columns)
 
 
 def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts: Sequence[str] | None) -> pd.DataFrame:
@@ -230,15 +241,15 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
     )
     columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence", "probabilities",
                "position", "is_altered"]  # fmt: skip
-    readings = pd.DataFrame(list(rows), columns=columns)
+    readings = _table(rows, columns=columns)
     clocks = reading_clocks(db_session, study)
     times = [clocks[sequence].times for sequence in readings.pop("sequence")]
-    readings["reading_seconds"] = pd.Series([one.active_seconds for one in times], dtype=float)
-    readings["is_time_doubtful"] = pd.Series([one.is_time_doubtful for one in times], dtype=bool)
-    readings["is_typed_ahead"] = pd.Series([one.is_typed_ahead for one in times], dtype=bool)
+    readings["reading_seconds"] = np.array([one.active_seconds for one in times], dtype=float)
+    readings["is_time_doubtful"] = np.array([one.is_time_doubtful for one in times], dtype=bool)
+    readings["is_typed_ahead"] = np.array([one.is_typed_ahead for one in times], dtype=bool)
     limit = protocol.timeout_seconds
     taken = [one.gross_seconds or one.active_seconds or 0.0 for one in times]
-    readings["is_over_time"] = pd.Series([limit is not None and seconds > limit for seconds in taken], dtype=bool)
+    readings["is_over_time"] = np.array([limit is not None and seconds > limit for seconds in taken], dtype=bool)
     return readings
 
 
@@ -272,7 +283,7 @@ def _ratings(protocol: Protocol, readings: pd.DataFrame) -> pd.DataFrame | None:
         )
         for key, value in zip(protocol.class_keys, values, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["reader", "case", "arm", "class", "rating"])
+    return _table(rows, columns=["reader", "case", "arm", "class", "rating"])
 
 
 def _assignments(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> pd.DataFrame:
@@ -286,7 +297,7 @@ def _assignments(db_session: Session, study: StudyRow, cohorts: Sequence[str] | 
         .where(PresentationRow.study_id == study.study_id, PresentationRow.repeat == 1, _ANALYSED, *in_cohorts(cohorts))
         .order_by(PersonRow.login, PresentationRow.position)
     )
-    return pd.DataFrame(list(rows), columns=["reader", "case", "arm"])
+    return _table(rows, columns=["reader", "case", "arm"])
 
 
 def _predictions(
@@ -311,7 +322,7 @@ def _predictions(
     if models is not None:
         query = query.where(PredictionRow.model_sha256.in_(list(models)))
     rows = [(model, case, *probabilities) for model, case, probabilities in db_session.execute(query)]
-    return pd.DataFrame(rows, columns=["model", "case", *(f"p_{key}" for key in protocol.class_keys)])
+    return _table(rows, columns=["model", "case", *(f"p_{key}" for key in protocol.class_keys)])
 
 
 def _model_names(db_session: Session) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -21,9 +22,28 @@ PNG = encode_png(np.arange(64, dtype=np.uint16).reshape(8, 8))
 NAME = hashlib.sha256(PNG).hexdigest()
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A bucket on a server that speaks S3: ``pip install s3fs 'moto[server]'`` is enough to run these."""
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        fsspec.filesystem("s3").mkdir("reading-room")
+        yield "s3://reading-room"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder, and a store that is no folder, as a bucket is."""
+    """A folder, a store that is no folder, and a bucket."""
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
     return str(tmp_path / "images") if request.param == "folder" else f"memory://{tmp_path.name}"
 
 
@@ -107,12 +127,13 @@ def test_moving_images_out_and_back_changes_no_picture_and_breaks_no_seal(room: 
     assert room.operator.verify_audit().problems == ()
 
 
-def test_an_image_changed_outside_is_found_and_not_read(room: Room, tmp_path: Path) -> None:
-    operator, reader = outside(room, str(tmp_path / "images"))
+def test_an_image_changed_outside_is_found_and_not_read(room: Room, url: str) -> None:
+    operator, reader = outside(room, url)
     operator.move_images()
-    files = sorted((tmp_path / "images").rglob("*.png"))
-    files[0].write_bytes(files[1].read_bytes())
-    files[2].unlink()
+    files, root = fsspec.core.url_to_fs(url)
+    paths = sorted(files.find(root))
+    files.pipe_file(paths[0], files.cat_file(paths[1]))
+    files.rm(paths[2])
     problems = operator.check_images()
     assert sorted("changed" in problem for problem in problems) == [False, True]
     shown = refused = 0

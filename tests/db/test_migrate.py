@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
 from core.errors import SchemaVersionError, StoreDamagedError, StoreError
@@ -21,7 +22,7 @@ from core.study import Answer, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store, store_exists
 from db.engine import connect_engine, writing
 from db.engine_failures import translated_failures
-from db.migrate import _config, head_revision, is_schema_ours, upgrade
+from db.migrate import _config, _revisions, head_revision, is_schema_ours, upgrade
 from db.tables import Base
 from tests.stores import repository_of
 
@@ -30,7 +31,10 @@ MIGRATIONS = Path(__file__).parents[2] / "db" / "migrations"
 BROKEN = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "next", "{head}", None, None
+revision = "next"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
 def upgrade():
     op.create_table("half_done", sa.Column("name", sa.Text()))
     op.add_column("study", sa.Column("half_done", sa.Text()))
@@ -119,6 +123,12 @@ def test_a_store_that_lost_a_part_of_its_schema_is_refused_at_the_start(own_stor
     engine.dispose()
     with pytest.raises(StoreDamagedError, match=r"sign_in_attempt.login|reference_standard.class_key|source_name"):
         open_store(own_store_url)
+
+
+def test_the_versions_are_those_that_alembic_finds() -> None:
+    scripts = ScriptDirectory.from_config(_config())
+    assert _revisions() == {script.revision: script.down_revision for script in scripts.walk_revisions()}
+    assert head_revision() == scripts.get_current_head()
 
 
 def test_an_older_store_names_the_command(own_store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ COORDINATOR_SCREENS = {
 class Demo:
     """A data folder in which ``manage.py demo`` has run, the accounts that it printed, and a server on it.
 
-    All but the making runs as where requirements-web.txt is installed: without PyTorch.
+    All but the making runs without PyTorch: where importing it fails, or in an environment of requirements-web.txt.
     """
 
     folder: Path
@@ -58,17 +58,42 @@ class Demo:
             "READING_ROOM_DATABASE_URL": self.server.store_url,
             "COLUMNS": "220",
         }
-        command = [sys.executable, "manage.py", *arguments]
+        command = [self.server.python, "manage.py", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def web_environment(folder: Path) -> str:
+    """The Python of a new environment in which requirements-web.txt is installed; 1.1 GB, a minute or more."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-r", str(ROOT / "requirements-web.txt")], check=True)
+    return python
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "without torch",
+        pytest.param(
+            "requirements-web",
+            marks=pytest.mark.skipif(
+                not os.environ.get("READING_ROOM_TEST_LONG"), reason="minutes; READING_ROOM_TEST_LONG=1 runs it"
+            ),
+        ),
+    ],
+)
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     server = ReadingServer(folder, f"sqlite:///{folder / 'reading_room.sqlite3'}")
     made = Demo(folder, {}, server)
     output = made.manage("demo")
-    server.environment["PYTHONPATH"] = str(ROOT / "tests" / "without_torch")
+    if request.param == "requirements-web":
+        # One that exists already may be named, so that it need not be made again.
+        given = os.environ.get("READING_ROOM_TEST_WEB_PYTHON")
+        server.python = given or web_environment(tmp_path_factory.mktemp("environment"))
+    else:
+        server.environment["PYTHONPATH"] = str(ROOT / "tests" / "without_torch")
     made.passwords |= dict(re.findall(r"(demo-\w+)\s+(\S+)", output))
     server.start()
     yield made
