@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actions.study_record import study_record
@@ -18,7 +18,7 @@ from core.report.figures import FORMATS, WIDTHS_MM, figure_plans, render
 from core.report.layout import Layout
 from core.report.readings_file import readings_files
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord
-from core.report.study_report import report_blocks
+from core.report.study_report import report_blocks, undrawn_warning
 from db import Repository
 
 README = "README.txt"
@@ -96,6 +96,7 @@ def _readme(record: StudyRecord) -> str:
         lines.append("Synthetic images or simulated readers took part: the numbers say nothing about patients.")
     if not record.is_blinded_here:
         lines.append(NOT_BLINDED_HERE)
+    lines += [warning for warning in (undrawn_warning(record),) if warning]
     lines += [
         "", "data/       readings, predictions, reference standard, and what every column means (dictionary.csv)",
         "tables/     every table of the analysis: CSV with all digits, Excel, LaTeX (booktabs), HTML for Word",
@@ -117,8 +118,11 @@ def export_bundle(
     *,
     analysis: StudyAnalysis | None = None,
     progress: OnProgress | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> bytes:
     """Make the bundle of an unsealed study, write it if a path is given, and enter its hash in the trail.
+
+    ``say`` is told what must be said of it: letters that no font has.
 
     Raises
     ------
@@ -129,7 +133,10 @@ def export_bundle(
     """
     if path is not None and path.exists():
         raise ConflictError(f"{path} exists. Fix: name a new file; nothing was written.")
-    content = bundle_of(study_record(repository, study_key, analysis), progress)
+    record = study_record(repository, study_key, analysis)
+    content = bundle_of(record, progress)
+    if warning := undrawn_warning(record):
+        say(warning)
     repository.record_export(study_key, "bundle", hashlib.sha256(content).hexdigest(), 0)
     if path is not None:
         partial = path.with_name(path.name + ".partial")

@@ -184,7 +184,7 @@ def export_files(
     analysis: StudyAnalysis | None = None,
     layouts: Sequence[Layout] = (),
 ) -> list[ExportedFile]:
-    """All files of an export, nothing written yet; each is entered in the audit trail.
+    """All files of an export, nothing written yet; one event of the audit trail lists them with their hashes.
 
     Parameters
     ----------
@@ -199,20 +199,18 @@ def export_files(
         While the study is sealed.
     """
     analysis = analysis or analyse_study(repository, study_key)
-    files = [
-        csv_file("readings.csv", readings_table(repository, study_key)),
-        csv_file("predictions.csv", predictions_table(repository, study_key)),
-        csv_file("reference_standard.csv", reference_table(repository, study_key)),
-        csv_file("readers.csv", readers_table(repository, study_key)),
-        csv_file("presentation_events.csv", presentation_events_table(repository, study_key)),
-        csv_file("image_notes.csv", image_notes_table(repository, study_key)),
-        *metric_files(analysis.to_tables()),
-    ]
+    files = metric_files(analysis.to_tables())
+    if not repository.study(study_key).is_read_elsewhere:  # else all that is known stands in analysis.csv
+        stored = {"readings": readings_table, "predictions": predictions_table, "reference_standard": reference_table,
+                  "readers": readers_table, "presentation_events": presentation_events_table,
+                  "image_notes": image_notes_table}  # fmt: skip
+        files = [csv_file(f"{name}.csv", table(repository, study_key)) for name, table in stored.items()] + files
     data = repository.study_data(study_key)
     for layout in dict.fromkeys((Layout.LONG, *layouts)):
         files += layout_files(data, layout)
-    for file in files:
-        repository.record_export(study_key, file.name, file.sha256, file.n_rows)
+    hashes = {file.name: file.sha256 for file in sorted(files, key=lambda one: one.name)}
+    of_all = hashlib.sha256("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()).encode()).hexdigest()
+    repository.record_export(study_key, "folder", of_all, sum(file.n_rows for file in files), files=hashes)
     return files
 
 

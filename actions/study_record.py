@@ -43,6 +43,14 @@ def study_record(repository: Repository, study_key: str, analysis: StudyAnalysis
     study, data = repository.study(study_key), repository.study_data(study_key)
     options: dict[str, Any] = {"confidence_level": 0.95, "margin": study.protocol.margin, "missing": "common"}
     events = [event for event in repository.audit_trail(study_key) if event.action != _EXPORT]
+    if study.is_read_elsewhere:
+        source = repository.read_elsewhere(study_key)
+        return StudyRecord(
+            key=study_key, title=study.protocol.title, data=data, analysis=analysis or analyse(data, **options),
+            options=options, is_synthetic=study.is_synthetic, trail=trail_table(events), notes=source.notes,
+            source=", ".join(name for name, _ in source.files),
+            tables={"files": pd.DataFrame(source.files, columns=["file", "sha256"])},
+        )  # fmt: skip
     readings = readings_table(repository, study_key)
     models = {model.sha256: model for model in repository.models()}
     used = sorted(set(data.predictions["model"])) if len(data.predictions) else []

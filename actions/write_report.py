@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from actions.study_record import study_record
@@ -11,7 +12,7 @@ from core.errors import ConflictError, InputError
 from core.report.document import to_html, to_pdf
 from core.report.file_analysis import FileAnalysis
 from core.report.study_record import StudyRecord
-from core.report.study_report import report_blocks
+from core.report.study_report import report_blocks, undrawn_warning
 from db import Repository
 
 #: Endings of a report's files.
@@ -30,6 +31,7 @@ def file_record(result: FileAnalysis, title: str = "") -> StudyRecord:
     return StudyRecord(
         key=name, title=title or result.title or f"Readings of {name}", data=result.data, analysis=result.analysis,
         options=result.options, protocol=result.protocol, source=name, notes=result.notes,
+        is_synthetic=bool(result.data.simulated),
     )  # fmt: skip
 
 
@@ -72,15 +74,22 @@ def make_report(repository: Repository, study_key: str, analysis: StudyAnalysis 
     return {ending.removeprefix("."): content for ending, content in made.items()}
 
 
-def report_study(repository: Repository, study_key: str, paths: list[Path]) -> None:
+def report_study(
+    repository: Repository, study_key: str, paths: list[Path], say: Callable[[str], None] = lambda text: None
+) -> None:
     """Write the report of an unsealed study into files and enter their hashes in the trail.
+
+    ``say`` is told what must be said of it: letters that no font has.
 
     Raises
     ------
     AccessError
         While the study is sealed.
     """
-    for path, content in write_reports(study_record(repository, study_key), paths).items():
+    record = study_record(repository, study_key)
+    if warning := undrawn_warning(record):
+        say(warning)
+    for path, content in write_reports(record, paths).items():
         _enter(repository, study_key, path.suffix.casefold(), content)
 
 

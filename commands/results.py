@@ -33,6 +33,7 @@ def results(
 ) -> None:
     """Print the analysis of an unsealed study: the numbers of the screens and of the CSV export."""
     from actions.analyse_study import analyse_study
+    from core.report.study_record import NOT_BLINDED_HERE
 
     repository = store()
     key = one_study(repository, study)
@@ -44,6 +45,8 @@ def results(
         return
     for each in analysis.cohorts:
         say(f"{each.cohort}: {' '.join(each.answer)}", markup=False)
+    if repository.study(key).is_read_elsewhere:
+        say(f"READ ELSEWHERE, NOT BLINDED HERE. {NOT_BLINDED_HERE}", markup=False)
     tables = analysis.to_tables()
     for name in table or ["cases", "missing", "summary", "auc", "mcnemar"]:
         if name not in tables:
@@ -69,7 +72,9 @@ def export(
     key = one_study(repository, study)
     if target.suffix.casefold() == ".zip":
         with progress_bar() as report:
-            export_bundle(repository, key, target, progress=lambda done, total, what: report(done, total, "export"))
+            export_bundle(
+                repository, key, target, progress=lambda done, total, what: report(done, total, "export"), say=_plainly
+            )
         say(f"{target}: docs/export.md lists its files. Check it: python manage.py verify-bundle {target}")
         return
     for path in export_study(repository, key, target, layout or ()):
@@ -89,9 +94,14 @@ def report(
     paths = [path for path in (pdf, html) if path is not None]
     if not paths:
         raise InputError("no file is named", field="--pdf", fix="add --pdf report.pdf, --html report.html or both")
-    report_study(repository, one_study(repository, study), paths)
+    report_study(repository, one_study(repository, study), paths, _plainly)
     for path in paths:
         say(path)
+
+
+def _plainly(text: str) -> None:
+    """A line without markup."""
+    say(text, markup=False)
 
 
 def verify_bundle(file: Annotated[Path, typer.Argument(help="zip file that 'export' made")]) -> None:
@@ -136,8 +146,12 @@ def analyse(
     )
     if report:
         from actions.write_report import file_record, write_reports
+        from core.report.study_report import undrawn_warning
 
-        write_reports(file_record(result), report)
+        record = file_record(result)
+        write_reports(record, report)
+        if (warning := undrawn_warning(record)) and not as_json:
+            _plainly(warning)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:

@@ -12,6 +12,7 @@ from commands.store import CohortOption, StudyOption, one_study, store, store_or
 from commands.terminal import console, say, show_table
 from core.errors import InputError
 from core.protocol import THYROID_CLASSES, Protocol
+from core.report.layout import Layout
 from core.study import Role, Study, StudyState
 from db import Repository
 
@@ -46,6 +47,40 @@ def study_create(
     if not coordinator:
         say(f"Nobody sees it on the screens yet: python manage.py study add-coordinator LOGIN --study {key}")
     say(f"Study '{study.key}' is in {study.state}. Next: python manage.py import MANIFEST.csv --study {study.key}")
+
+
+@app.command("read-elsewhere")
+def study_read_elsewhere(
+    key: str,
+    file: Annotated[
+        list[Path],
+        typer.Argument(help="readings with the reference standard; or a file per reader, or their folder"),
+    ],
+    title: Annotated[str, typer.Option(help="title on screen; the files' names if left out")] = "",
+    layout: Annotated[Layout | None, typer.Option(help="which columns the file has; told by them if left out")] = None,
+    classes: Annotated[str, typer.Option(help="names in order, separated by commas, or: thyroid")] = "",
+    positive: Annotated[str, typer.Option(help="which of two classes is diseased; the second if left out")] = "",
+    missing: Annotated[list[str] | None, typer.Option(help="more missing codes: CODE or COLUMN=CODE")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="what the files call a column: OURS=THEIRS; repeat")] = None,
+    margin: Annotated[float | None, typer.Option(help="pre-set margin for non-inferiority, for example 0.05")] = None,
+    coordinator: Annotated[str, typer.Option(help="login of who sees it on the screens")] = "",
+) -> None:
+    """Keep readings that were made elsewhere as a study, marked for good as not blinded here; see 'analyse'."""
+    from actions.store_readings import store_file_readings
+    from core.report.file_options import FileOptions, named_classes
+
+    options = FileOptions(named_classes(classes), positive or None, tuple(missing or ()), tuple(column or ()))
+    repository = store_or_new()
+    study = store_file_readings(
+        repository, key, file, layout, options, title=title, margin=margin, coordinator=coordinator or None
+    )
+    source = repository.read_elsewhere(key)
+    for note in source.notes:
+        say(f"Note: {note}", markup=False)
+    if not coordinator:
+        say(f"Nobody sees it on the screens yet: python manage.py study add-coordinator LOGIN --study {key}")
+    say(f"Study '{key}' is kept: {source.n_rows} rows, {study.standing}.")
+    say(f"Next: python manage.py results --study {key}")
 
 
 @app.command("add-coordinator")
@@ -196,7 +231,12 @@ def study_list() -> None:
     """List the studies and how many cases each has."""
     repository = store()
     rows: list[list[object]] = [
-        [s.key, s.state, sum(c.n_cases for c in repository.case_counts(s.key)), s.protocol.title]
+        [
+            s.key,
+            s.standing,
+            None if s.is_read_elsewhere else sum(c.n_cases for c in repository.case_counts(s.key)),
+            s.protocol.title,
+        ]
         for s in repository.studies()
     ]
     show_table("Studies", ["key", "state", "cases", "title"], rows)

@@ -152,6 +152,11 @@ class CsvRow:
         return ManifestError(problem, file=self.file, row=self.number, field=column, value=value, fix=fix)
 
 
+def csv_row(file: str, number: int, values: dict[str, str]) -> CsvRow:
+    """A row of texts that come from no file; numbers have a decimal point."""
+    return CsvRow(file, number, values, _DecimalMark(is_comma_allowed=False))
+
+
 @dataclass(frozen=True)
 class CsvFile:
     """Columns, rows, what is wrong and what was noticed."""
@@ -332,7 +337,7 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]], *, has_m
     """
     out = io.StringIO()
     writer = csv.writer(out)  # CRLF (RFC 4180); with LF alone a CR inside a text would not be quoted
-    writer.writerow(columns)
+    writer.writerow([_cell(column) for column in columns])
     writer.writerows([_cell(cell) for cell in row] for row in rows)
     text = out.getvalue()
     return text.encode("utf-8-sig" if has_mark and not text.isascii() else "utf-8")

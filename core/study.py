@@ -89,6 +89,12 @@ class Study:
     is_synthetic: bool  # phantoms or simulated readers take part: said on every screen
     created_at: datetime
     opened_at: datetime | None = None  # for the first time
+    is_read_elsewhere: bool = False  # on another platform: nobody was blinded here; never open, never sealed
+
+    @property
+    def standing(self) -> str:
+        """Where the study stands, in words that never let readings made elsewhere pass for unsealed ones."""
+        return "read elsewhere, not blinded here" if self.is_read_elsewhere else str(self.state)
 
     @property
     def is_live(self) -> bool:

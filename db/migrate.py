@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent / "migrations"
 #: Tables that triggers keep from being changed.
-APPEND_ONLY = ("reading", "presentation_event", "audit_event", "prediction")
+APPEND_ONLY = ("reading", "presentation_event", "audit_event", "prediction", "elsewhere_reading")
 _MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
 _LOCK_S = 3.0  # whoever reads or writes waits behind a migration that waits for its lock, so it waits no longer at once
 _ATTEMPTS = 10

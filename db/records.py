@@ -384,6 +384,17 @@ class PresentationEvents:
 
 
 @dataclass(frozen=True)
+class ReadElsewhere:
+    """Where the readings of a study that was read elsewhere came from."""
+
+    files: tuple[tuple[str, str], ...]  # name and SHA-256 of each file
+    layout: str  # of the files
+    options: dict[str, str]  # what a person said about the files, in the words of the command line
+    notes: tuple[str, ...]  # about the files: what was left out, taken as one, kept apart or assumed
+    n_rows: int = 0  # stored, in the layout long
+
+
+@dataclass(frozen=True)
 class LiveLook:
     """Somebody compared truth, model and readers before the study was unsealed, as its protocol allows."""
 

@@ -23,6 +23,7 @@ from db.tables import (
     CaseImageRow,
     CaseRow,
     CohortRow,
+    ElsewhereReadingRow,
     ImageRow,
     LesionMaskRow,
     ModelVersionRow,
@@ -57,6 +58,8 @@ PARTS = (
     "predictions",
     "altered answers",
 )
+#: What is sealed instead of them when readings made elsewhere become a study.
+ELSEWHERE = "readings made elsewhere"
 
 
 _MASK_OF_CASE = LesionMaskRow.case_id == CaseRow.case_id
@@ -168,7 +171,7 @@ def seal_of_order(db_session: Session, study: StudyRow, person_id: str, like: Se
 def seal_of_part(
     db_session: Session, study: StudyRow, part: str, *, before_event: int, model_sha256: str | None, like: Seal | None
 ) -> NamedSeal:
-    """Seal of one of :data:`PARTS` of a study.
+    """Seal of one of :data:`PARTS` of a study, or of :data:`ELSEWHERE`.
 
     Parameters
     ----------
@@ -209,6 +212,10 @@ def seal_of_part(
             tables, source = (ModelVersionRow,), ModelVersionRow.__table__
             where = ModelVersionRow.sha256 == model_sha256
             name = ModelVersionRow.name.expression
+        case "readings made elsewhere":
+            tables, source = (ElsewhereReadingRow,), ElsewhereReadingRow.__table__
+            where = ElsewhereReadingRow.study_id == study.study_id
+            name = sa.literal("row ") + sa.cast(ElsewhereReadingRow.row_number, sa.Text)
         case "altered answers":
             tables, source, where = (AlteredAnswerRow,), sa.join(AlteredAnswerRow, CaseRow), of_study
         case "predictions":

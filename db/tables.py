@@ -136,6 +136,7 @@ class StudyRow(Base):
     is_synthetic: Mapped[bool]
     created_at: Mapped[datetime]
     opened_at: Mapped[datetime | None]  # for the first time; what is registered or predicted later is marked for good
+    is_read_elsewhere: Mapped[bool] = mapped_column(server_default=sa.false())  # not blinded here; born unsealed
 
 
 class ProtocolVersionRow(Base):
@@ -411,6 +412,17 @@ class PresentationEventRow(Base):
     first_event: Mapped[int]  # from 0
     client_events: Mapped[list[Any]]  # core.client_events, as the panel sent them
     told_at: Mapped[datetime]
+
+
+class ElsewhereReadingRow(Base):
+    """One line, in the layout ``long``, of readings that were made elsewhere. Append-only, as a reading is."""
+
+    __tablename__ = "elsewhere_reading"
+    __table_args__ = (_check("number", "row_number >= 1"), _STRICT)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[dict[str, Any]]  # column -> text, without empty fields
 
 
 class RevealRow(Base):

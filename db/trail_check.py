@@ -55,6 +55,7 @@ class StudyLedger:
     """What the trail says of one study."""
 
     is_synthetic: bool | None = None
+    is_read_elsewhere: bool = False
     state: str = str(StudyState.DRAFT)
     opened_at: str | None = None  # for the first time; None: never, or by a version that did not say so
     deviations: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # login, kind -> reason, by whom
@@ -99,6 +100,8 @@ class Ledger:
         if event.action == "study.create":
             study.is_synthetic, study.protocols = detail["is_synthetic"], {1: detail["protocol"]}
             study.is_older_than_roles = "coordinator" not in detail
+            if detail.get("is_read_elsewhere"):
+                study.is_read_elsewhere, study.state = True, str(StudyState.UNSEALED)
         elif event.action == "study.protocol":
             study.protocols[detail["version"]] = detail["protocol"]
         elif event.action == "study.state":
@@ -236,6 +239,9 @@ def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | N
             continue
         if study.is_synthetic != said.is_synthetic:
             yield f"study '{key}' was marked as {'' if study.is_synthetic else 'not '}synthetic past the trail"
+        if study.is_read_elsewhere != said.is_read_elsewhere:
+            mark = "" if study.is_read_elsewhere else "not "
+            yield f"study '{key}' was marked as {mark}read elsewhere past the trail"
         if study.state != said.state:
             yield f"study '{key}' is {study.state}, the trail says {said.state}"
         if said.opened_at is not None and (

@@ -18,6 +18,7 @@ from pages.views.overview import forest_rows
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.drawn_tables import draw_table
+from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import requires, while_signed_in
 from pages.widgets.movement import go_to
 from pages.widgets.results_data import Results, labelled, pick_study
@@ -42,7 +43,7 @@ class Look:
 def render(repository: Repository) -> None:
     """Draw the dashboard."""
     study = pick_study(repository)
-    if study is None:
+    if study is None or is_read_elsewhere(repository, study):
         return
     every = EVERY if study.state is StudyState.OPEN else None
 

@@ -19,6 +19,7 @@ from db import Repository
 from db.records import CasePrediction, ModelVersion
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.case_viewer import SmallCase, draw_case, draw_gallery
+from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import requires
 from pages.widgets.results_data import CaseAnswers, class_map_tops, is_sealed, load_answers, pick_study
 
@@ -51,7 +52,7 @@ def render(repository: Repository) -> None:
     """Draw the cases."""
     with st.container(horizontal=True, vertical_alignment="center"):
         study = pick_study(repository)
-        if study is None or is_sealed(study):
+        if study is None or is_sealed(study) or is_read_elsewhere(repository, study):
             return
         answers = load_answers(repository, study)
         cohorts = list(dict.fromkeys(answers.cases["cohort"]))

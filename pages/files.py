@@ -1,4 +1,5 @@
-"""Readings made elsewhere, and bundles of other installations: analysed in memory, shown like a study, never stored."""
+"""Readings made elsewhere, and bundles of other installations: analysed at once, shown like a study; a coordinator
+may keep readings as a study, which says for good that they were not blinded here."""
 
 from __future__ import annotations
 
@@ -11,17 +12,21 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from actions.store_readings import source_of, store_analysed_readings
 from core.errors import InputError, ReadingRoomError
 from core.protocol import Protocol
 from core.report.file_analysis import FileAnalysis, analyse_file
 from core.report.file_options import FileOptions, named_classes
 from core.report.layout import Layout
-from core.report.study_record import NOT_BLINDED_HERE
 from core.study import Role, Study, StudyState
 from db import Repository
+from db.records import ReadElsewhere
 from pages.results import STYLE, VIEWS, of_cohort
+from pages.views.export import warn_of_letters
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.guard import requires
+from pages.widgets.elsewhere import warn_not_blinded
+from pages.widgets.guard import refusals_shown, requires
+from pages.widgets.movement import go_to
 from pages.widgets.results_data import Results, labelled
 from pages.widgets.shown import Shown
 
@@ -39,13 +44,13 @@ def render(repository: Repository) -> None:
         st.caption(
             "One file with the reference standard in it (our CSV, MRMCaov's, iMRMC's, RJafroc's Excel); or a file for "
             "each reader, named after the reader, and one with the reference standard. Or a zip that *Export* made. "
-            "Files are analysed in memory and not stored."
+            "Files are analysed in memory; nothing is stored before you keep it as a study."
         )
         chosen = _options()
         if st.button("Analyse", icon=":material/monitoring:", type="primary", disabled=not files):
             _analyse(files, *chosen)
     if _RESULT in st.session_state:
-        _show(*st.session_state[_RESULT])
+        _show(repository, *st.session_state[_RESULT])
 
 
 def _options() -> tuple[str | None, dict[str, str], float | None]:
@@ -76,12 +81,14 @@ def _analyse(files: Sequence[UploadedFile], layout: str | None, texts: dict[str,
             options = FileOptions(named_classes(texts["classes"]), texts["positive"].strip() or None,
                                   _listed(texts["missing"]), _listed(texts["columns"]))  # fmt: skip
             result = analyse_file(paths if len(paths) > 1 else paths[0], layout, options, margin=margin)
+            Protocol(title="-", classes=tuple(result.data.classes))  # more classes than a study has are refused here
+            source = source_of({path.name: path.read_bytes() for path in paths}, result.layout, options, result.notes)
         name = files[0].name if len(files) == 1 else f"{len(files)} files, {files[0].name} to {files[-1].name}"
         result = replace(result, path=name)
     except ReadingRoomError as error:
         st.error(str(error))
         return
-    st.session_state[_RESULT] = (result, labelled(result.analysis))
+    st.session_state[_RESULT] = (result, labelled(result.analysis), source)
     st.session_state.pop(_MADE, None)
     st.rerun()
 
@@ -90,11 +97,12 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _show(result: FileAnalysis, results: Results) -> None:
+def _show(repository: Repository, result: FileAnalysis, results: Results, source: ReadElsewhere) -> None:
     """Where it comes from, then the views of the results."""
     name = result.title or Path(result.path).name
     if result.protocol is None:
-        st.warning(f"**Not blinded here.** {NOT_BLINDED_HERE}", icon=":material/visibility:")
+        warn_not_blinded()
+        _offer_to_keep(repository, result, source)
     else:
         st.info("From the export of another installation or day, read-only.", icon=":material/folder_zip:")
     if result.notes:
@@ -118,6 +126,30 @@ def _show(result: FileAnalysis, results: Results) -> None:
     VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables))
 
 
+def _offer_to_keep(repository: Repository, result: FileAnalysis, source: ReadElsewhere) -> None:
+    """The readings as a study of the store, for those who may make one."""
+    if result.layout == "bundle" or repository.actor is None or Role.COORDINATOR not in repository.actor.roles:
+        return
+    with (
+        st.expander("Keep as a study", icon=":material/inventory_2:"),
+        st.form("keep as a study", border=False, enter_to_submit=False),
+    ):
+        first, second = st.columns([1, 3])
+        key = first.text_input("Key", placeholder="pilot-2025", help="short name in addresses; cannot change")
+        title = second.text_input("Title", value=f"Readings of {result.path}")
+        st.caption(
+            "Stored for good with the hash of each file, append-only and sealed like readings made here; marked as "
+            "**read elsewhere, not blinded here** on every screen, in results, report, export and trail. It can never "
+            "be opened for reading."
+        )
+        if st.form_submit_button("Keep as a study", icon=":material/inventory_2:"):
+            with refusals_shown():
+                study = store_analysed_readings(repository, key.strip(), result, source, title=title)
+                for name in (_RESULT, _MADE):
+                    st.session_state.pop(name, None)
+                go_to("results", study.key)
+
+
 def _escaped(name: str) -> str:
     return "".join(f"\\{sign}" if sign in r"\`*_{}[]$:<>~#|" else sign for sign in name)
 
@@ -127,6 +159,7 @@ def _ways_out(result: FileAnalysis) -> None:
     from actions.bundle import bundle_of  # Matplotlib and openpyxl: a server starts without them
     from actions.write_report import file_record, report_files
 
+    warn_of_letters(result.analysis)
     made: dict[str, bytes] = st.session_state.setdefault(_MADE, {})
     with st.container(horizontal=True):
         if st.button("Write the report", icon=":material/description:"):

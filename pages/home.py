@@ -11,7 +11,7 @@ from pages.widgets.movement import go_to
 from pages.widgets.resources import store_watch
 from pages.widgets.study_card import study_card
 from pages.widgets.study_choice import NO_STUDY
-from pages.widgets.study_steps import STATE_BADGES, link_to
+from pages.widgets.study_steps import link_to, state_badge
 
 
 @requires(*Role)
@@ -103,4 +103,4 @@ def _administrator_overview(repository: Repository) -> None:
 def _title(study: Study) -> None:
     """Title and key, so that two studies of one title differ."""
     st.markdown(f"#### {study.protocol.title}")
-    st.markdown(f"`{study.key}` · protocol version {study.protocol_version} {STATE_BADGES[study.state]}")
+    st.markdown(f"`{study.key}` · protocol version {study.protocol_version} {state_badge(study)}")

@@ -17,6 +17,7 @@ from core.imaging import count_notes
 from core.progress import OnProgress
 from core.study import Role, Study, StudyState
 from db import Repository
+from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.job_view import show_job, show_refusal
 from pages.widgets.results_data import pick_study
@@ -35,6 +36,8 @@ def render(repository: Repository) -> None:
     if study is None:
         return
     study_steps(study, "cases")
+    if is_read_elsewhere(repository, study):
+        return
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Import cases")

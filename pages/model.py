@@ -28,6 +28,7 @@ from core.protocol import Arm
 from core.study import Role, Study, StudyState
 from db import Repository
 from db.records import ModelVersion
+from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.job_view import show_job, show_refusal
 from pages.widgets.results_data import pick_study
@@ -44,6 +45,8 @@ def render(repository: Repository) -> None:
     if study is None:
         return
     study_steps(study, "model")
+    if is_read_elsewhere(repository, study):
+        return
     job = show_job(repository, study)
     if job is not None and not job.is_running:
         _tell(job, study)

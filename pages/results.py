@@ -25,6 +25,7 @@ from pages.views import (
     cohort as cohort_view,
 )
 from pages.widgets.address_choice import choose_from_address
+from pages.widgets.elsewhere import warn_not_blinded
 from pages.widgets.guard import requires
 from pages.widgets.results_data import is_sealed, load_results, pick_study
 from pages.widgets.shown import Shown
@@ -64,6 +65,8 @@ def render(repository: Repository) -> None:
             st.info("No case has a reading or a prediction yet.")
             return
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
+    if study.is_read_elsewhere:
+        warn_not_blinded()
     view = choose_from_address("view", "View", [*VIEWS, EXPORT], "Overview")
     if view == EXPORT:
         export.draw(repository, study, results)

@@ -20,6 +20,7 @@ from core.protocol_file import (
 )
 from core.study import Role, Study, StudyState
 from db import Repository
+from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.protocol_fields import (
     GROUPS,
@@ -45,6 +46,8 @@ def render(repository: Repository) -> None:
     if study is None:
         return
     study_steps(study, "set-up")
+    if is_read_elsewhere(repository, study):
+        return
     if said := st.session_state.pop(_SAVED, None):
         st.success(said)
     if study.state is not StudyState.DRAFT:

@@ -9,6 +9,7 @@ from core.errors import ReadingRoomError
 from core.protocol import Design
 from core.study import Person, Role, Study, StudyState
 from db import Repository
+from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_card import show_preparation
@@ -27,6 +28,8 @@ def render(repository: Repository) -> None:
     if study is None:
         return
     study_steps(study, "study")
+    if is_read_elsewhere(repository, study):
+        return
     left, right = st.columns([3, 2], gap="large")
     with left:
         if study.state is StudyState.DRAFT:

@@ -53,8 +53,8 @@ def test_the_walk_is_walked_to_its_end(study: StudyData, folder: Path) -> None:
     environment = {**os.environ, "READING_ROOM_DATA_DIR": str(folder / "data"), "COLUMNS": "200",
                    "READING_ROOM_THREADS": "1"}  # fmt: skip
     walked = commands()
-    assert len(walked) == 5
-    shown = []
+    assert len(walked) == 7
+    shown, stores = [], []
     for command, refusal in walked:
         program, redirect, target = command.partition(" > ")
         words = program.split()
@@ -64,6 +64,9 @@ def test_the_walk_is_walked_to_its_end(study: StudyData, folder: Path) -> None:
         assert "Traceback" not in done.stderr
         assert done.returncode == (2 if refusal else 0), (command, done.stderr)
         assert refusal in done.stderr
+        if "read-elsewhere" in words:
+            assert not stores  # no step before needs one
+        stores = list((folder / "data").glob("*.sqlite3"))
         if redirect:
             (folder / target).write_text(done.stdout)
         shown.append(done.stdout)
@@ -79,4 +82,6 @@ def test_the_walk_is_walked_to_its_end(study: StudyData, folder: Path) -> None:
     assert "18 readers" in answer
     assert answer in page
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
-    assert not list((folder / "data").glob("*.sqlite3"))  # caches, no store
+    stored = json.loads((folder / "stored.json").read_text())
+    assert stored == {name: value for name, value in numbers.items() if name in stored}
+    assert "read elsewhere, not blinded here" in shown[5]

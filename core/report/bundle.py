@@ -11,8 +11,13 @@ import csv
 import hashlib
 import io
 import json
+import lzma
+import stat
+import struct
 import tempfile
+import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -24,7 +29,7 @@ import pandas as pd
 
 from core.analysis import StudyAnalysis, StudyData, analyse
 from core.csv_file import csv_bytes, original_text
-from core.errors import InputError, ManifestError
+from core.errors import ManifestError, ReadingRoomError
 from core.protocol import DiseaseClass, Protocol
 from core.protocol_file import read_protocol
 from core.report.dictionary import COLUMNS as DICTIONARY_COLUMNS
@@ -35,9 +40,14 @@ from core.report.long_file import read_long
 from core.report.printed_tables import PrintedTable, analysis_tables, html_page, paper_tables
 from core.report.study_record import program_version
 
-FORMAT, VERSION = "reading-room-bundle", 1
+FORMAT, VERSION = "reading-room-bundle", 2
+_PROVES_ITSELF = 2  # version from which the manifest holds a hash over the rest of it
 MANIFEST, ANALYSIS, PROTOCOL, DICTIONARY = "manifest.json", "data/analysis.csv", "protocol.yaml", "data/dictionary.csv"
-_LARGEST = 4 * 1024**3  # bytes of all files, unpacked
+_LARGEST = 2 * 1024**3  # bytes of all files, unpacked
+_MOST_FILES = 20_000
+#: What Python's zip reader raises for files that were cut, altered or made to trip it.
+_NO_WHOLE_ZIP = (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError,
+                 struct.error, MemoryError, OverflowError)  # fmt: skip
 _CLOSE = 1e-9  # relative; the last digit may differ between processors
 
 
@@ -105,8 +115,15 @@ def write_bundle(files: Mapping[str, bytes], about: Mapping[str, Any]) -> bytes:
         "format": FORMAT, "version": VERSION, "program": program_version(), **about,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
     }  # fmt: skip
+    manifest["sha256"] = _manifest_hash(manifest)
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     return archive_bytes({MANIFEST: text.encode(), **dict(sorted(files.items()))})
+
+
+def _manifest_hash(manifest: Mapping[str, Any]) -> str:
+    """Of the manifest without its own hash."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def about_analysis(data: StudyData, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +167,11 @@ class Bundle:
         """The protocol; None of readings that were made elsewhere."""
         if PROTOCOL not in self.files:
             return None
-        return read_protocol(self.files[PROTOCOL].decode("utf-8"), file=f"{self.file}, {PROTOCOL}")
+        name = f"{self.file}, {PROTOCOL}"
+        try:
+            return read_protocol(self.files[PROTOCOL].decode("utf-8"), file=name)
+        except UnicodeDecodeError as error:
+            raise ManifestError("is no text", file=name, fix="export it again") from error
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -158,7 +179,7 @@ def is_bundle(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return MANIFEST in archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except _NO_WHOLE_ZIP:
         return False
 
 
@@ -172,20 +193,27 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
-                raise ManifestError("the files in it are larger than 4 GiB", file=path, fix="check the file")
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if len(set(names)) < len(names):
-                raise ManifestError("holds two files of one name", file=path, fix="export it again")
+            names = _checked_names(path, archive)
             files = {name: archive.read(name) for name in names}
     except FileNotFoundError as error:
         raise ManifestError("there is no such file", file=path, fix="check the path") from error
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+    except ManifestError:
+        raise
+    except _NO_WHOLE_ZIP as error:
         raise ManifestError(f"is no whole zip file ({error})", file=path, fix="copy or export it again") from error
     try:
         manifest = json.loads(files.pop(MANIFEST))
-        is_ours = manifest["format"] == FORMAT and {"files", "analysis", "classes"} <= manifest.keys()
-    except (KeyError, ValueError, TypeError):
+        is_ours = manifest["format"] == FORMAT and all(
+            isinstance(manifest[name], kind)
+            for name, kind in (
+                ("version", int),
+                ("files", dict),
+                ("analysis", dict),
+                ("classes", list),
+                ("declared_model", str | None),
+            )
+        )
+    except (KeyError, ValueError, TypeError, RecursionError):
         is_ours = False
     if not is_ours:
         raise ManifestError(f"has no {MANIFEST} of a bundle", file=path, fix="make it with: manage.py export FILE.zip")
@@ -195,6 +223,33 @@ def read_bundle(path: str | Path) -> Bundle:
     if ANALYSIS not in files:
         raise ManifestError(f"lacks {ANALYSIS}, of which every table is made", file=path, fix="export it again")
     return Bundle(str(path), manifest, files)
+
+
+def _checked_names(path: str | Path, archive: zipfile.ZipFile) -> list[str]:
+    """Names of the files in it; nothing is ever unpacked to the disk, and what would leave a folder is refused.
+
+    Raises
+    ------
+    ManifestError
+        If they are too many or too large, a name stands twice or leads elsewhere, or one is a link.
+    """
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(entries) > _MOST_FILES or sum(entry.file_size for entry in entries) > _LARGEST:
+        raise ManifestError(f"the files in it are larger than {_LARGEST // 1024**3} GiB, or more than {_MOST_FILES}",
+                            file=path, fix="check the file")  # fmt: skip
+    names = [entry.filename for entry in entries]
+    if len({unicodedata.normalize("NFC", name).casefold() for name in names}) < len(names):
+        raise ManifestError("holds two files of one name", file=path, fix="export it again")
+    for entry in entries:
+        parts = entry.orig_filename.split("/")
+        if (
+            stat.S_ISLNK(entry.external_attr >> 16)
+            or {"", ".", ".."} & set(parts)
+            or any(sign in entry.orig_filename for sign in "\\:\0")
+        ):
+            raise ManifestError("holds a link, or a file whose name leads out of its folder", file=path,
+                                value=entry.filename, fix="do not unpack it; export it again")  # fmt: skip
+    return names
 
 
 # ----------------------------------------------------------------------------------------------------------- check
@@ -212,16 +267,21 @@ class BundleCheck:
         return not self.problems
 
 
+#: What reading something fails with that this program did not write.
+_NOT_AS_WRITTEN = (ReadingRoomError, KeyError, TypeError, ValueError, AttributeError, IndexError, csv.Error,
+                   RecursionError)  # fmt: skip
+
+
 def check_bundle(bundle: Bundle) -> BundleCheck:
     """Hash every file, make every table again from the readings, and hold the lists of readings against each other."""
     problems = list(_hash_problems(bundle))
     try:
         wanted = result_files(bundle.analysis, bundle.data.declared_model)
-    except (InputError, KeyError, TypeError) as error:
+    except _NOT_AS_WRITTEN as error:
         return BundleCheck(len(bundle.files), 0, (*problems, f"the tables cannot be made from {ANALYSIS}: {error}"))
     try:
         problems += _list_problems(bundle)
-    except (InputError, KeyError, TypeError, ValueError) as error:
+    except _NOT_AS_WRITTEN as error:
         problems.append(f"the lists in data cannot be held against {ANALYSIS}: {error}")
     for name, content in wanted.items():
         if name not in bundle.files:
@@ -232,7 +292,10 @@ def check_bundle(bundle: Bundle) -> BundleCheck:
 
 
 def _hash_problems(bundle: Bundle) -> Iterator[str]:
-    listed = dict(bundle.manifest["files"])
+    listed = bundle.manifest["files"]
+    needs_hash = bundle.manifest["version"] >= _PROVES_ITSELF or "sha256" in bundle.manifest
+    if needs_hash and bundle.manifest.get("sha256") != _manifest_hash(bundle.manifest):
+        yield f"{MANIFEST}: was changed after the bundle was made"
     for name, content in bundle.files.items():
         if name not in listed:
             yield f"{name}: is not in the manifest"

@@ -6,6 +6,7 @@ The items are in this project's own words (``core/report/data/PROVENANCE.md``).
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from core.protocol import Comparison, Design
-from core.report.study_record import StudyRecord, versions
+from core.report.study_record import StudyRecord, readers_of, versions
 
 #: What stands where the record has no answer.
 AUTHOR = "The author must write this."
@@ -172,10 +173,19 @@ def _index_test(record: StudyRecord) -> str:
 
 
 def _readers(record: StudyRecord) -> str:
-    years = record.data.reader_years
-    n = len(set(record.data.readings["reader"]))
-    known = f", {min(years.values()):g} to {max(years.values()):g} years of experience" if years else ""
-    return f"{n} readers took part{known}." if n else ""
+    readers, years = readers_of(record), record.data.reader_years
+    if not readers:
+        return ""
+    told = [f"{len(readers)} readers took part"]
+    told += [f"{min(years.values()):g} to {max(years.values()):g} years of experience"] if years else []
+    for words, values in (
+        ("specialty", [one.specialty for one in readers]),
+        ("site", [one.site for one in readers]),
+        ("used such a model before", [one.used_model for one in readers]),
+    ):
+        counts = Counter(value for value in values if value)
+        told += [f"{words}: " + ", ".join(f"{value} {n}" for value, n in sorted(counts.items()))] if counts else []
+    return "; ".join(told) + ". Section Readers of this report."
 
 
 def _sample_size(record: StudyRecord) -> str:

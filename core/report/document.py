@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typst
 
+from core.report.letters import FIRST, PACKAGE_FONTS, letters_of
 from core.report.printed_tables import PrintedTable
 
 _WIDE = 11  # columns from which a table stands on a page of its own, turned
@@ -114,7 +115,7 @@ def _html_table(table: PrintedTable) -> str:
 _PREAMBLE = """
 #set document(title: {title}, date: none)
 #set page(paper: "a4", margin: (x: 18mm, y: 20mm), numbering: "1 / 1", footer-descent: 40%)
-#set text(font: ("Libertinus Serif", "DejaVu Sans Mono"), size: 10pt, lang: "en")
+#set text(font: ({fonts}), size: 10pt, lang: "en")
 #set par(justify: false, leading: 0.6em)
 #show heading.where(level: 1): set block(above: 1.6em, below: 0.8em)
 #show heading.where(level: 2): set block(above: 1.3em, below: 0.6em)
@@ -130,13 +131,39 @@ def to_pdf(title: str, blocks: Sequence[Block]) -> bytes:
     """The same as A4 pages; the same blocks give the same bytes."""
     with tempfile.TemporaryDirectory(prefix="reading-room-report-") as folder:
         root = Path(folder)
-        lines = [_PREAMBLE.replace("{title}", _string(title))]
+        letters = letters_of(texts_of(title, blocks))
+        fonts = ", ".join(_string(name) for name in ("Libertinus Serif", FIRST, *letters.families))
+        lines = [_PREAMBLE.replace("{title}", _string(title)).replace("{fonts}", fonts)]
+        (root / "fonts").mkdir()
+        for number, file in enumerate(letters.files):
+            (root / "fonts" / f"{number}{Path(file).suffix}").symlink_to(file)
         for number, block in enumerate(blocks):
             if isinstance(block, Picture):
                 (root / f"{number}.svg").write_bytes(block.svg)
             lines.append(_typst_block(block, number))
         (root / "report.typ").write_text("\n".join(lines), encoding="utf-8")
-        return bytes(typst.compile(str(root / "report.typ"), root=str(root)))
+        paths = [str(PACKAGE_FONTS), str(root / "fonts")]  # no other font of the machine changes a page
+        return bytes(
+            typst.compile(str(root / "report.typ"), root=str(root), font_paths=paths, ignore_system_fonts=True)
+        )
+
+
+def texts_of(title: str, blocks: Sequence[Block]) -> Iterator[str]:
+    """Every text that is set in letters; those within pictures are drawn already."""
+    yield title
+    for block in blocks:
+        match block:
+            case Heading():
+                yield from (block.text, block.stamp)
+            case Paragraph():
+                yield block.text
+            case Listing():
+                yield from block.items
+            case Picture():
+                yield block.caption
+            case PrintedTable():
+                yield from (block.title, *block.columns, *block.notes, *(text for text, _ in block.spans))
+                yield from (cell for row in block.rows for cell in row)
 
 
 def _string(text: str) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from openpyxl import Workbook, load_workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
 
 #: Every file of an archive and every workbook says that it was made then.
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _HOUR = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _NAME_LENGTH = 31  # of a worksheet
+_LONGEST_TEXT = 32_767  # of a cell
 
 #: Rows of values by name of the worksheet.
 Sheets = dict[str, list[tuple[Any, ...]]]
@@ -43,20 +45,25 @@ def workbook_bytes(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[A
     book.remove(book.active)
     for name, (columns, rows) in sheets.items():
         sheet = book.create_sheet(name[:_NAME_LENGTH])
-        sheet.append(list(columns))
-        for cell in sheet[1]:
-            cell.font = Font(bold=True)
-        sheet.freeze_panes = "A2"
-        for at, row in enumerate(rows, start=2):
+        for at, row in enumerate((columns, *rows), start=1):
             for column, value in enumerate(row, start=1):
                 if value is None:
                     continue
-                cell = sheet.cell(at, column, value)
-                if isinstance(value, str):
+                is_text = isinstance(value, str)
+                cell = sheet.cell(at, column, _storable(value) if is_text else value)
+                if is_text:
                     cell.data_type = "s"  # a text that begins with = is no formula
+        for cell in sheet[1]:
+            cell.font = Font(bold=True)
+        sheet.freeze_panes = "A2"
     stream = io.BytesIO()
     book.save(stream)
     return _without_time(stream.getvalue())
+
+
+def _storable(text: str) -> str:
+    """A text as a cell holds it: without the control characters that no workbook may have, and not longer."""
+    return ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", text)[:_LONGEST_TEXT]
 
 
 def _without_time(content: bytes) -> bytes:

@@ -24,7 +24,9 @@ from matplotlib.lines import Line2D
 from core.analysis import CohortAnalysis, StudyAnalysis
 from core.number_text import cell_text, estimate_text
 from core.rater_styles import RaterStyle, rater_styles
+from core.report.letters import FIRST, letters_of
 from core.report.printed_tables import cohort_parts
+from core.statistics.roc import roc_band
 from core.study_analysis.results import ParticipantAnalysis
 
 #: One column, one and a half, two columns of most journals.
@@ -38,13 +40,14 @@ _MARKS = {"circle": "o", "square": "s", "triangle-up": "^", "triangle-down": "v"
           "hexagon": "h", "diamond": "D"}  # fmt: skip
 _DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dashdot": "-.", "dot": ":", "longdash": (0, (7, 2))}
 _LOOK: Any = {
-    "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8,
+    "font.family": [FIRST], "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "legend.fontsize": 8, "axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 4.5,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "white", "savefig.facecolor": "white",
     "axes.facecolor": "white", "svg.fonttype": "path", "svg.hashsalt": "reading-room", "pdf.fonttype": 42,
-    "legend.frameon": False, "axes.unicode_minus": True,
+    "legend.frameon": False, "axes.unicode_minus": True, "text.parse_math": False,
 }  # fmt: skip
+_MACRO = "macro"  # the panel of the mean over classes
 _LOCK = threading.Lock()  # matplotlib's settings are the process's
 _GREY = "#767676"
 _LINE_MM = 4.4  # of one row of text
@@ -60,6 +63,7 @@ class FigurePlan:
     caption: str
     draw: Callable[[float], Figure]  # of a width in millimetres
     cohort: str = ""  # whose figure it is
+    families: tuple[str, ...] = ()  # fonts of this machine for letters that the first has not
 
 
 class Palette:
@@ -99,12 +103,20 @@ def figure_plans(analysis: StudyAnalysis, declared: str | None = None) -> list[F
                          if "cohort" in table.columns}  # fmt: skip
             own = _cohort_plans(cohort, of_cohort, palette, parts[cohort.cohort])
             plans += [replace(plan, cohort=cohort.cohort) for plan in own]
-    return plans
+    families = letters_of(figure_texts(analysis)).families
+    return [replace(plan, families=families) for plan in plans]
+
+
+def figure_texts(analysis: StudyAnalysis) -> list[object]:
+    """Every name that a figure may show."""
+    tables = analysis.to_tables()
+    texts = [value for name in ("missing", "flow") for column in tables[name] for value in set(tables[name][column])]
+    return texts + [text for one in analysis.classes for text in (one.key, one.label, one.short_label)]
 
 
 def render(plan: FigurePlan, width_mm: float, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """A figure at a width, as files by ending."""
-    with _LOCK, mpl.rc_context(_LOOK):
+    with _LOCK, mpl.rc_context(_LOOK | {"font.family": [FIRST, *plan.families]}):
         figure = plan.draw(width_mm)
         FigureCanvasAgg(figure)
         figure.draw_without_rendering()
@@ -131,7 +143,8 @@ def _cohort_plans(
         yield FigurePlan(
             f"roc_{name}",
             f"ROC of each class against the rest, cohort {cohort.cohort}. Lines: ratings and probabilities; marks: the "
-            "classes that were chosen.",
+            "classes that were chosen; shaded: at each threshold of a model, the box that holds its sensitivity and "
+            f"specificity at once with {level}; heavy: the mean curve of the readers.",
             lambda width: roc_figure(cohort, rated, palette, width),
         )
     forest = _forest_rows(cohort, raters, palette)
@@ -185,14 +198,18 @@ def _wrapped(text: str, width_mm: float) -> str:
 def roc_figure(
     cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float
 ) -> Figure:
-    """One square for each class that has curves, one legend below."""
+    """One square for each class that has curves and one for their mean; bands of models, mean of readers."""
     keys = [key for key in cohort.class_counts if any(one.of_class(key).roc is not None for one in raters)]
+    keys += [_MACRO] if any(one.macro_roc is not None for one in raters) else []
+    titles = {**palette.class_labels, _MACRO: "Mean over classes"}
     rows, columns = _grid(len(keys), round(width_mm / 43))
-    names = [palette.label(one) for one in raters]
+    means = {one.arm: _mean_name(cohort, one.arm) for one in cohort.reader_average_roc}
+    names = [*(palette.label(one) for one in raters), *means.values()]
     legend_columns = max(1, int(width_mm / (14 + 1.6 * max(map(len, names)))))
     legend_mm = _LINE_MM * -(-len(names) // legend_columns) + 4
     side = width_mm / columns
-    figure = _new_figure(width_mm, rows * (side + 1) + legend_mm + 6)
+    uneven_mm = 11 if len(keys) % columns else 0  # numbers and name of an axis above an empty place
+    figure = _new_figure(width_mm, rows * (side + 2) + legend_mm + 6 + uneven_mm)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     handles: dict[str, Any] = {}
     for place, axes in enumerate(grid.ravel()):
@@ -201,13 +218,38 @@ def roc_figure(
             continue
         axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.5, linestyle=":")
         for one in raters:
+            if one.kind == "model":
+                _draw_band(axes, one, keys[place], palette.style(one), cohort.confidence_level)
             line = _draw_rater(axes, one, keys[place], palette.style(one))
             if line is not None:
                 handles.setdefault(palette.label(one), line)
-        _frame_square(axes, palette.class_labels[keys[place]], side, is_lowest=place + columns >= len(keys))
+        for mean in (one for one in cohort.reader_average_roc if one.class_key == keys[place]):
+            (line,) = axes.plot(mean.curve.false_positive_rate, mean.curve.sensitivity, color="black", linewidth=1.7,
+                                linestyle="--" if mean.arm == "aided" else "-")  # fmt: skip
+            handles.setdefault(means[mean.arm], line)
+        _frame_square(axes, titles[keys[place]], side, is_lowest=place + columns >= len(keys))
         _name_axes(axes, "1 − specificity", "Sensitivity", place, columns, len(keys))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=legend_columns, handlelength=3)
     return figure
+
+
+def _mean_name(cohort: CohortAnalysis, arm: str) -> str:
+    """What the mean curve of the readers of an arm is called."""
+    arms = {one.arm for one in cohort.reader_average_roc}
+    return f"Mean of the readers, {arm}" if len(arms) > 1 else "Mean of the readers"
+
+
+def _draw_band(axes: Axes, one: ParticipantAnalysis, key: str, style: RaterStyle, confidence_level: float) -> None:
+    """The region that holds a model's curve, between its upper and its lower edge; a mean of classes has none."""
+    roc = None if key == _MACRO else one.of_class(key).roc
+    if roc is None or roc.curve is None or not roc.is_curve:
+        return
+    band = roc_band(roc.curve, confidence_level=confidence_level)
+    upper = np.lexsort((band.sensitivity_upper, band.rate_lower))
+    lower = np.lexsort((band.sensitivity_lower, band.rate_upper))[::-1]
+    x = [0, *band.rate_lower[upper], 1, *band.rate_upper[lower], 0]
+    y = [0, *band.sensitivity_upper[upper], 1, *band.sensitivity_lower[lower], 0]
+    axes.fill(x, y, color=style.colour, alpha=0.13, linewidth=0)
 
 
 def _frame_square(axes: Axes, title: str, side_mm: float, *, is_lowest: bool) -> None:
@@ -225,19 +267,20 @@ def _name_axes(axes: Axes, x: str, y: str, place: int, columns: int, n: int) -> 
 
 def _draw_rater(axes: Axes, one: ParticipantAnalysis, key: str, style: RaterStyle) -> Line2D | None:
     """The curve of a rater, and the mark of the chosen class; a handle for the legend."""
-    of_class = one.of_class(key)
-    roc, look = of_class.roc, _look(style)
+    roc, look = one.macro_roc if key == _MACRO else one.of_class(key).roc, _look(style)
     has_curve = roc is not None and roc.is_curve
     if roc is not None and has_curve:
         axes.plot(roc.false_positive_rate, roc.sensitivity, color=style.colour, linestyle=_DASHES[style.dash])
-    sensitivity, specificity = (of_class.quantities.get(name) for name in ("sensitivity", "specificity"))
+    chosen = {} if key == _MACRO else one.of_class(key).quantities
+    sensitivity, specificity = (chosen.get(name) for name in ("sensitivity", "specificity"))
     points: tuple[list[float], list[float]] = ([], [])
     if sensitivity is not None and specificity is not None:
         if sensitivity.value is not None and specificity.value is not None:
             points = ([1 - specificity.value], [sensitivity.value])
     elif roc is not None and not has_curve:
         points = (roc.false_positive_rate.tolist(), roc.sensitivity.tolist())
-    axes.plot(*points, linestyle="none", zorder=3, **look)
+    for drawn in axes.plot(*points, linestyle="none", zorder=3, clip_on=False, **look):
+        drawn.set_in_layout(False)
     if not points[0] and not has_curve:
         return None
     mark = look if points[0] else {"color": style.colour}

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.analysis import StudyAnalysis, analyse
-from core.errors import NotFoundError
+from core.errors import ManifestError, NotFoundError
 from core.number_text import cell_text
 from core.protocol import Protocol
 from core.report.bundle import check_bundle, is_bundle, read_bundle
@@ -126,6 +126,8 @@ def _of_bundle(path: Path) -> FileAnalysis:
     """A bundle's readings, analysed as they were when it was made; what is wrong with the bundle is a note."""
     bundle = read_bundle(path)
     check = check_bundle(bundle)
+    if not check.n_tables:
+        raise ManifestError(check.problems[-1], file=path, fix="export it again")
     told = "the bundle is whole, and its tables follow from its readings"
     notes = tuple(f"NOT AS IT WAS MADE: {problem}" for problem in check.problems) or (told,)
     options = ", ".join(f"{name} {value}" for name, value in bundle.manifest["analysis"].items())

@@ -12,7 +12,7 @@ A row of a reader without label and ratings is a case that was put before the re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.csv_file import Columns, CsvFile, CsvRow, csv_bytes, read_csv_file
+from core.csv_file import Columns, CsvFile, CsvRow, csv_bytes, csv_row, read_csv_file
 from core.errors import ManifestError
+from core.protocol import DiseaseClass
 from core.report.file_options import FileOptions, columns_for
 from core.report.study_rows import ReadingsFile, StudyRows
 from core.spelling import spelling_key
@@ -237,6 +238,24 @@ def write_long(data: StudyData) -> bytes:
     rated = [f"rating_{key}" for key in keys] if data.reader_ratings is not None else []
     columns = [*_ANSWER, *(name for name in _MORE if name in has_more), *rated, *(f"p_{key}" for key in keys)]
     return csv_bytes(columns, [[row.get(column) for column in columns] for row in table])
+
+
+def long_rows(data: StudyData) -> list[dict[str, str]]:
+    """The rows of :func:`write_long` as texts by column, without empty fields: :func:`read_long_rows` reads them."""
+    found = []
+    for row in _long_rows(data):
+        texts = {name: repr(float(value)) if isinstance(value, float) else str(value)
+                 for name, value in row.items() if value is not None}  # fmt: skip
+        found.append({name: text for name, text in texts.items() if text})
+    return found
+
+
+def read_long_rows(file: str, rows: Sequence[Mapping[str, str]], classes: Sequence[DiseaseClass]) -> StudyData:
+    """The study that :func:`long_rows` made these of; ``file`` is for messages."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    missing = dict.fromkeys(columns, "")
+    lines = tuple(csv_row(file, number, {**missing, **row}) for number, row in enumerate(rows, start=1))
+    return _study_of(CsvFile(file, tuple(columns), lines), FileOptions(classes=tuple(classes))).data
 
 
 def _long_rows(data: StudyData) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ A :class:`PrintedTable` holds strings only, made by :mod:`core.number_text`; CSV
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -263,12 +264,14 @@ def heading(column: str) -> str:
 # ------------------------------------------------------------------------------------------------------------- LaTeX
 _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": r"\textminus{}", "±": r"\textpm{}",
-        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # fmt: skip
+        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "*": "{*}",
+        "`": r"\textasciigrave{}", "\n": " ", "\r": " ", "\t": " "}  # fmt: skip
 
 
 def tex_text(text: str) -> str:
-    """A text that LaTeX prints as it is."""
-    return "".join(_TEX.get(sign, sign) for sign in text)
+    """A text that LaTeX prints as it is; after a line's end ``[`` and ``*`` would be read as its options."""
+    told = "".join(_TEX.get(sign, "" if unicodedata.category(sign) == "Cc" else sign) for sign in text)
+    return told.replace("--", "-{}-").replace("''", "'{}'")
 
 
 def _latex(table: PrintedTable) -> str:

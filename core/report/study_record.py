@@ -59,6 +59,51 @@ class StudyRecord:
         return {} if self.protocol is None else {"reading orders": self.protocol.order.seed}
 
 
+@dataclass(frozen=True)
+class ReaderText:
+    """A reader as the report tells of one; "" where something is not known."""
+
+    name: str
+    specialty: str
+    years: str
+    site: str
+    used_model: str  # "yes", "no"
+    cohorts: str
+    arms: str
+    n_answers: int
+
+
+def readers_of(record: StudyRecord) -> list[ReaderText]:
+    """Who read, in the order of the tables: from the list of readers, or of readings made elsewhere from the data."""
+    counts = record.data.readings["reader"].value_counts() if len(record.data.readings) else pd.Series(dtype=int)
+    listed = record.tables.get("readers")
+    if listed is None or "reader" not in listed.columns:
+        years = record.data.reader_years
+        return [
+            ReaderText(record.data.reader_name(key), "", f"{years[key]:g}" if key in years else "", "", "", "", "",
+                       int(counts[key]))
+            for key in sorted(counts.index)
+        ]  # fmt: skip
+    return [
+        ReaderText(
+            record.data.reader_name(row["reader"]),
+            str(_known(row["specialty"], "")),
+            "" if _known(row["years_of_experience"]) is None else f"{row['years_of_experience']:g}",
+            str(_known(row["site"], "")),
+            {True: "yes", False: "no"}.get(_known(row["has_used_model"]), ""),
+            str(row["cohorts"]),
+            str(row["arms"]),
+            int(counts.get(row["reader"], 0)),
+        )
+        for row in listed.to_dict("records")
+    ]
+
+
+def _known(value: Any, otherwise: Any = None) -> Any:
+    """A value, or what stands for one that is missing."""
+    return otherwise if value is None or pd.isna(value) else value
+
+
 #: What must stand beside every result of readings that this program did not put before the readers.
 NOT_BLINDED_HERE = (
     "These readings were made elsewhere. This program did not put the cases before the readers and cannot say whether "

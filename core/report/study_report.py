@@ -16,10 +16,11 @@ from core.analysis import CohortAnalysis, ParticipantAnalysis
 from core.number_text import percent_text
 from core.protocol_text import methods_text
 from core.report.checklists import checklists
-from core.report.document import Block, Heading, Listing, Paragraph, Picture
-from core.report.figures import FigurePlan, figure_plans, render
+from core.report.document import Block, Heading, Listing, Paragraph, Picture, texts_of
+from core.report.figures import FigurePlan, figure_plans, figure_texts, render
+from core.report.letters import letters_of
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
-from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, versions
+from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, readers_of, versions
 
 WIDTH_MM = 174
 _LONGEST = 500  # letters of a field of a model's card
@@ -42,10 +43,19 @@ MEASURES = {
 def report_blocks(record: StudyRecord) -> list[Block]:
     """The whole report."""
     plans = figure_plans(record.analysis, record.data.declared_model)
-    return [
-        *_front(record), *_methods(record), *_flow(record, plans), *_results(record, plans), *_missing(record),
-        *_deviations(record), *_models(record), *_provenance(record), *_checklists(record),
+    blocks: list[Block] = [
+        *_front(record), *_methods(record), *_flow(record, plans), *_readers(record), *_results(record, plans),
+        *_missing(record), *_deviations(record), *_models(record), *_provenance(record), *_checklists(record),
     ]  # fmt: skip
+    warning = letters_of([*texts_of(record.title, blocks), *figure_texts(record.analysis)]).warning
+    return [Paragraph(warning, is_warning=True), *blocks] if warning else blocks
+
+
+def undrawn_warning(record: StudyRecord) -> str:
+    """What must be said where a report or figures are made, if no font has a letter of the study; "" else."""
+    protocol = record.protocol
+    texts = [record.title, *record.notes, *figure_texts(record.analysis)]
+    return letters_of([*texts, *([] if protocol is None else [methods_text(protocol)])]).warning
 
 
 # --------------------------------------------------------------------------------------------- what stands before all
@@ -127,6 +137,24 @@ def _flow(record: StudyRecord, plans: Sequence[FigurePlan]) -> Iterator[Block]:
             text = f"{len(one.patients)} patients have cases in both {one.first} and {one.second}."
             yield Paragraph(text, is_warning=True)
     yield from (table for table in paper_tables(record.analysis) if table.key == "table1")
+
+
+def _readers(record: StudyRecord) -> Iterator[Block]:
+    """Who read: what reviewers ask of readers, as each of them stated it before reading."""
+    readers = readers_of(record)
+    if not readers:
+        return
+    yield Heading("Readers")
+    has_parts = len({(one.cohorts, one.arms) for one in readers}) > 1
+    columns = ("Reader", "Specialty", "Years of experience", "Site", "Used such a model before",
+               *(("Cohorts", "Arms") if has_parts else ()), "Answers")  # fmt: skip
+    rows = tuple(
+        (one.name, one.specialty or "not stated", one.years or "not stated", one.site or "not stated",
+         one.used_model or "not stated", *((one.cohorts, one.arms) if has_parts else ()), str(one.n_answers))
+        for one in readers
+    )  # fmt: skip
+    notes = ("Specialty, site and earlier use are not known of readings made elsewhere.",)
+    yield PrintedTable("readers", "Who read", columns, rows, notes=() if record.is_blinded_here else notes)
 
 
 def _pictures(plans: Sequence[FigurePlan], kind: str, cohort: str = "") -> Iterator[Block]:

@@ -1,7 +1,7 @@
 """The one home of queries, a room a file. What it offers is written in docs/repository-contract.md.
 
 access: who may · sign_in · people, invitations · studies, study_roles · members, leaving, orders · cases,
-case_import, image_files · reading, reveals · model · results, study_data · watching · simulation · audit
+case_import, image_files · reading, reveals · model · results, study_data, elsewhere · watching · simulation · audit
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from db.repository.access import OPERATOR, SESSION_HOURS
 from db.repository.audit import AuditRepository
 from db.repository.case_import import ImportRepository
 from db.repository.cases import CaseRepository
+from db.repository.elsewhere import ElsewhereRepository
 from db.repository.image_files import ImageFileRepository
 from db.repository.invitations import InvitationRepository
 from db.repository.leaving import LeavingRepository
@@ -26,6 +27,7 @@ __all__ = ["OPERATOR", "SESSION_HOURS", "Repository"]
 
 class Repository(
     SignInRepository,
+    ElsewhereRepository,
     StudyRepository,
     InvitationRepository,
     LeavingRepository,

@@ -330,6 +330,7 @@ class RepositoryBase:
             is_synthetic=row.is_synthetic,
             created_at=row.created_at,
             opened_at=row.opened_at,
+            is_read_elsewhere=row.is_read_elsewhere,
         )
 
     def _protocol(self, db_session: Session, row: StudyRow) -> Protocol:
@@ -401,6 +402,11 @@ def require_state(row: StudyRow, what: str, *states: StudyState) -> None:
     ConflictError
         Naming the states in which it is possible.
     """
+    if row.is_read_elsewhere:
+        raise ConflictError(
+            f"The readings of study '{row.study_key}' were made elsewhere: {what} is not possible in it, ever. "
+            "Fix: make a study of its own."
+        )
     if row.state not in states:
         names = " or ".join(str(state) for state in states)
         raise ConflictError(f"Study '{row.study_key}' is {row.state}; {what} is possible only while it is {names}.")

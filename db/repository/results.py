@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -289,8 +289,10 @@ class ResultsRepository(RepositoryBase):
         return None if png is None else decode_png(png) > 0
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
-    def record_export(self, study_key: str, what: str, sha256: str, n_rows: int) -> None:
-        """Write into the audit trail that a file is about to leave.
+    def record_export(
+        self, study_key: str, what: str, sha256: str, n_rows: int, *, files: Mapping[str, str] | None = None
+    ) -> None:
+        """Write into the audit trail that a file, or several at once, are about to leave: one event.
 
         Parameters
         ----------
@@ -299,9 +301,11 @@ class ResultsRepository(RepositoryBase):
         what : str
             Which table or file.
         sha256 : str
-            Of the file's bytes.
+            Of the file's bytes; of several, of the lines "HASH  NAME" that ``sha256sum`` prints of them by name.
         n_rows : int
             Rows in it.
+        files : mapping, optional
+            Of several: name -> SHA-256.
 
         Raises
         ------
@@ -310,7 +314,8 @@ class ResultsRepository(RepositoryBase):
         """
         with self._writing() as db_session:
             self._unsealed(db_session, study_key)
-            self._audit(db_session, "study.export", study_key, what=what, sha256=sha256, n_rows=n_rows)
+            self._audit(db_session, "study.export", study_key, what=what, sha256=sha256, n_rows=n_rows,
+                        **({"files": dict(files)} if files else {}))  # fmt: skip
 
     def _unsealed(self, db_session: Session, study_key: str) -> StudyRow:
         """The study, if its truth may be seen."""

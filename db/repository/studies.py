@@ -84,6 +84,15 @@ class StudyRepository(StudyRoleRepository):
         NotFoundError
             If the protocol declares a model that is not registered, or there is no such coordinator.
         """
+        with self._writing() as db_session:
+            row = self._new_study(db_session, study_key, protocol, is_synthetic=is_synthetic)
+            return self._begun(db_session, row, protocol, coordinator)
+
+    def _new_study(
+        self, db_session: Session, study_key: str, protocol: Protocol, *, is_synthetic: bool,
+        is_read_elsewhere: bool = False,
+    ) -> StudyRow:  # fmt: skip
+        """The rows of a study that begins; in no trail yet."""
         if _STUDY_KEY.fullmatch(study_key) is None:
             raise InputError(
                 "not a study key",
@@ -91,32 +100,39 @@ class StudyRepository(StudyRoleRepository):
                 value=study_key,
                 fix="use 1 to 40 small letters, digits and -, beginning with a letter or digit",
             )
-        with self._writing() as db_session:
-            if db_session.scalar(sa.select(StudyRow.study_id).where(StudyRow.study_key == study_key)) is not None:
-                raise ConflictError(f"There is a study '{study_key}' already. Fix: choose another key.")
-            now = self._clock()
-            row = StudyRow(
-                study_id=new_id(),
-                study_key=study_key,
-                state=str(StudyState.DRAFT),
-                is_synthetic=is_synthetic,
-                created_at=now,
-            )
-            db_session.add(row)
-            db_session.flush()
-            self._add_protocol(db_session, row, protocol, 1, now)
-            first = self._me.login if self._me != OPERATOR else coordinator
-            self._audit(
-                db_session,
-                "study.create",
-                study_key,
-                protocol=protocol_to_json(protocol),
-                is_synthetic=is_synthetic,
-                coordinator=first,
-            )
-            if first is not None:
-                self._add_part(db_session, row, person_row(db_session, first), Role.COORDINATOR)
-            return self._study(db_session, row)
+        if db_session.scalar(sa.select(StudyRow.study_id).where(StudyRow.study_key == study_key)) is not None:
+            raise ConflictError(f"There is a study '{study_key}' already. Fix: choose another key.")
+        now = self._clock()
+        row = StudyRow(
+            study_id=new_id(),
+            study_key=study_key,
+            state=str(StudyState.UNSEALED if is_read_elsewhere else StudyState.DRAFT),
+            is_synthetic=is_synthetic,
+            created_at=now,
+            is_read_elsewhere=is_read_elsewhere,
+        )
+        db_session.add(row)
+        db_session.flush()
+        self._add_protocol(db_session, row, protocol, 1, now)
+        return row
+
+    def _begun(
+        self, db_session: Session, row: StudyRow, protocol: Protocol, coordinator: str | None, **more: object
+    ) -> Study:
+        """Enter a new study in the trail, and its first coordinator: who makes it, or whom the command line names."""
+        first = self._me.login if self._me != OPERATOR else coordinator
+        self._audit(
+            db_session,
+            "study.create",
+            row.study_key,
+            protocol=protocol_to_json(protocol),
+            is_synthetic=row.is_synthetic,
+            coordinator=first,
+            **more,
+        )
+        if first is not None:
+            self._add_part(db_session, row, person_row(db_session, first), Role.COORDINATOR)
+        return self._study(db_session, row)
 
     @allowed(Role.COORDINATOR)
     def update_protocol(self, study_key: str, protocol: Protocol) -> Study:
@@ -133,6 +149,10 @@ class StudyRepository(StudyRoleRepository):
         """
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
+            if row.is_read_elsewhere:
+                raise ConflictError(
+                    f"The readings of study '{study_key}' were made elsewhere, without a protocol here."
+                )
             stored = self._study(db_session, row)
             version = stored.protocol_version + 1
             if row.state != StudyState.DRAFT:
@@ -197,6 +217,8 @@ class StudyRepository(StudyRoleRepository):
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
             opening = _opening_of(db_session, row)
+            if row.is_read_elsewhere:
+                raise ConflictError(f"The readings of study '{study_key}' were made elsewhere: it was never opened.")
             if opening is None:
                 raise ConflictError(f"Study '{study_key}' is a draft: nothing is sealed yet. Fix: open it first.")
             study = self._study(db_session, row)
@@ -262,6 +284,10 @@ class StudyRepository(StudyRoleRepository):
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
             before = StudyState(row.state)
+            if row.is_read_elsewhere:
+                raise ConflictError(
+                    f"The readings of study '{study_key}' were made elsewhere: it is never opened, closed or sealed."
+                )
             if state not in STATE_MOVES[before]:
                 moves = " or ".join(STATE_MOVES[before])
                 way = f"it moves to {moves} next, not to {state}" if moves else "that is its last state"

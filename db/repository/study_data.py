@@ -17,6 +17,7 @@ from core.study import Role
 from db.reading_clocks import reading_clocks
 from db.records import LiveLook
 from db.repository.access import allowed
+from db.repository.elsewhere import elsewhere_data
 from db.repository.results import ResultsRepository, in_cohorts
 from db.tables import (
     AlteredAnswerRow,
@@ -81,6 +82,8 @@ class StudyDataRepository(ResultsRepository):
 
         with self._looking(study_key) as (db_session, study, is_live):
             protocol = self._protocol(db_session, study)
+            if study.is_read_elsewhere:
+                return elsewhere_data(db_session, study, protocol, cohorts, models)
             assignments = _assignments(db_session, study, cohorts)
             people = db_session.scalars(
                 sa.select(PersonRow)

@@ -22,6 +22,7 @@ _EXPORT, _REPORT = "Making the export", "Writing the report"
 
 def draw(repository: Repository, study: Study, results: Results) -> None:
     """Draw the export, the report, and a look into every table."""
+    warn_of_letters(results.analysis)
     job = show_job(repository, study)
     is_busy = job is not None and job.is_running
     left, right = st.columns(2, gap="large")
@@ -54,6 +55,15 @@ def draw(repository: Repository, study: Study, results: Results) -> None:
     st.dataframe(table if has_all_digits else shown_table(table), hide_index=True)
     for note in results.analysis.notes:
         st.caption(note)
+
+
+def warn_of_letters(analysis: StudyAnalysis) -> None:
+    """Which letters PDF and figures will show as boxes."""
+    from core.report.figures import figure_texts  # Matplotlib: a server starts without it
+    from core.report.letters import letters_of
+
+    if warning := letters_of(figure_texts(analysis)).warning:
+        st.warning(warning, icon=":material/font_download_off:")
 
 
 def _start(study: Study, title: str, deed: partial[dict[str, bytes]]) -> None:

@@ -44,7 +44,7 @@ def pick_study(repository: Repository, label: str = "Study", *, part: Role | Non
             label,
             studies,
             index=[s.key for s in studies].index(current.key),
-            format_func=lambda s: f"{s.protocol.title} · {s.key} · {s.state}",
+            format_func=lambda s: f"{s.protocol.title} · {s.key} · {s.standing}",
             label_visibility="collapsed",
         )
     choose_study(current)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.study import Study, StudyState
 from db import Repository
-from pages.widgets.study_steps import STATE_BADGES, link_to
+from pages.widgets.study_steps import link_to, state_badge
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def study_card(repository: Repository, study: Study) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"#### {study.protocol.title}", width="content")
-            st.markdown(f"`{study.key}` {STATE_BADGES[study.state]}", width="content")
+            st.markdown(f"`{study.key}` {state_badge(study)}", width="content")
             link_to("study", "Overview", icon=":material/groups:", study=study)
         if total:
             n_readers = len({row.person.person_id for row in rows})

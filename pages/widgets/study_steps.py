@@ -8,7 +8,7 @@ from core.study import Study, StudyState
 from pages.widgets.movement import page_of
 from pages.widgets.study_choice import STUDY_PARAMETER
 
-STATE_BADGES = {
+_STATE_BADGES = {
     StudyState.DRAFT: ":gray-badge[draft]",
     StudyState.OPEN: ":green-badge[open]",
     StudyState.CLOSED: ":orange-badge[closed]",
@@ -26,10 +26,15 @@ _STEPS = (
 )
 
 
+def state_badge(study: Study) -> str:
+    """Where a study stands, as Markdown; readings made elsewhere never pass for unsealed ones."""
+    return ":violet-badge[read elsewhere, not blinded here]" if study.is_read_elsewhere else _STATE_BADGES[study.state]
+
+
 def study_steps(study: Study, current: str) -> None:
     """Which study this is, and a row of links to its screens; the current one is said, not linked."""
     with st.container(horizontal=True, gap="medium", key="study_steps", vertical_alignment="center"):
-        st.markdown(f"**{study.protocol.title}** `{study.key}` {STATE_BADGES[study.state]}", width="content")
+        st.markdown(f"**{study.protocol.title}** `{study.key}` {state_badge(study)}", width="content")
         for address, label, icon in _STEPS:
             link_to(address, label, icon=icon, study=study, is_here=address == current)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import itertools
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from argon2.profiles import CHEAPEST
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions.bundle import bundle_of
@@ -55,6 +56,7 @@ CLASSES = (DiseaseClass("none", "None found", "None"), DiseaseClass("=bad", "Bad
            DiseaseClass("0", "Zero", "0"))  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40))
 def test_no_exported_text_begins_like_a_formula_and_none_is_lost(text: str) -> None:
     content = csv_file("t.csv", pd.DataFrame({"comment": [text], "n": [1]})).content.decode("utf-8-sig")
@@ -151,6 +153,15 @@ def test_what_is_exported_gives_the_same_analysis(store: Repository, exported: P
     assert {"Dr, dan", "net (abababab)"} <= set(wanted["missing"]["name"])
     for name, table in wanted.items():
         pd.testing.assert_frame_equal(found[name], table, obj=name)
+
+
+def test_a_folder_is_one_event_with_the_hash_of_each_file(store: Repository, exported: Path) -> None:
+    (event,) = [each for each in store.audit_trail(STUDY) if each.action == "study.export"
+                and each.detail["what"] == "folder"]  # fmt: skip
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in exported.iterdir()}
+    assert event.detail["files"] == found
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(found.items()))
+    assert event.detail["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_the_study_comes_back_row_by_row(store: Repository, exported: Path) -> None:

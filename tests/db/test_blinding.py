@@ -17,7 +17,9 @@ from core.errors import AccessError, ConflictError, NotFoundError, ReadingRoomEr
 from core.protocol import Protocol
 from core.study import Answer, Person, Role, StudyState
 from db import SESSION_HOURS, Repository
+from db.records import ReadElsewhere
 from db.tables import Base
+from tests.core.analysis_studies import simulated_study
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 from tests.stores import sign_in_as
 
@@ -71,7 +73,9 @@ ARGUMENTS: dict[str, object] = {
     "events": [("shown", 0.0)], "draft_id": "d", "first_event": 0,
     "note": "Dr Ben", "invitation_id": "i",
     "kind": "washout", "reason": "ill", "declare_altered_answers.answers": {},
-    "create_person.login": "eve", "create_study.study_key": "new", "presentations_with_truth.login": "sim",
+    "create_person.login": "eve", "create_study.study_key": "new",
+    "create_study_read_elsewhere.study_key": "far", "create_study_read_elsewhere.data": simulated_study(n_cases=8),
+    "source": ReadElsewhere((("far.csv", "a" * 64),), "long", {}, ()), "presentations_with_truth.login": "sim",
     "save_simulated_readings.login": "sim", "add_to_study.role": Role.STATISTICIAN,
     "remove_from_study.role": Role.STATISTICIAN,
 }  # fmt: skip
@@ -119,7 +123,9 @@ def _refusal(repository: Repository, name: str) -> str:
 
 def _names_a_study(name: str) -> bool:
     """Whether a method is about a study that exists."""
-    return name != "create_study" and "study_key" in inspect.signature(getattr(Repository, name)).parameters
+    return (
+        not name.startswith("create_study") and "study_key" in inspect.signature(getattr(Repository, name)).parameters
+    )
 
 
 @pytest.fixture

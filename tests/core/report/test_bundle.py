@@ -13,6 +13,7 @@ from actions.bundle import bundle_of
 from core.analysis import COLUMNS, analyse
 from core.errors import ManifestError
 from core.number_text import shown_table
+from core.report import bundle as bundle_module
 from core.report.bundle import (
     MANIFEST,
     about_analysis,
@@ -61,6 +62,7 @@ def changed(bundle, path, *, is_hashed, **contents):
         files[name] = change(files[name])
         if is_hashed:
             manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
+            manifest["sha256"] = bundle_module._manifest_hash(manifest)
     files[MANIFEST] = json.dumps(manifest).encode()
     path.write_bytes(archive_bytes(files))
     return check_bundle(read_bundle(path)).problems

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from core.analysis import analyse
@@ -22,6 +23,13 @@ PROTOCOL = Protocol(title="T", primary_endpoint="Accuracy of the model", seconda
                     margin=0.05, funding="None")  # fmt: skip
 
 
+READERS = pd.DataFrame({
+    "reader": ["reader-0", "reader-1"], "specialty": ["nuclear medicine", None], "site": ["A & B", None],
+    "years_of_experience": [2.0, None], "has_used_model": [True, None], "cohorts": ["internal"] * 2,
+    "arms": ["unaided"] * 2,
+})  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def record():
     data = replace(simulated_study(n_cases=60, readers=2, models=1, missing=0.2, has_about=True),
@@ -30,6 +38,7 @@ def record():
         "s", 'A study, "quoted" #1 $x_2$ \\n <b>', data, analyse(data, **OPTIONS), OPTIONS, protocol=PROTOCOL,
         protocol_version=3, deviations=(Deviation("deviation logged", 1, "read on a laptop"),),
         model_cards={"model-0": {"name": "Net", "architecture": "resnet", "recipe": {"epochs": 3}}},
+        tables={"readers": READERS},
     )  # fmt: skip
 
 
@@ -158,11 +167,23 @@ def test_the_checklists_are_whole_and_say_what_is_the_authors(record):
 
 
 def test_readings_made_elsewhere_are_marked_first_and_have_no_protocol(record):
-    elsewhere = replace(record, protocol=None, source="18 files", model_cards={}, deviations=())
+    elsewhere = replace(record, protocol=None, source="18 files", model_cards={}, deviations=(), tables={})
     found = report_blocks(elsewhere)
     warnings = [block.text for block in found if isinstance(block, Paragraph) and block.is_warning]
     assert warnings[0] == NOT_BLINDED_HERE
     assert any("18 files" in text for text in texts(found))
+
+
+def test_readers_stand_with_what_reviewers_ask_of_them(record, blocks):
+    (table,) = [one for one in blocks if isinstance(one, PrintedTable) and one.key == "readers"]
+    counts = record.data.readings["reader"].value_counts()
+    assert table.rows == (
+        ("reader-0", "nuclear medicine", "2", "A & B", "yes", str(counts["reader-0"])),
+        ("reader-1", "not stated", "not stated", "not stated", "not stated", str(counts["reader-1"])),
+    )
+    told = ANSWERS["readers"](record)
+    assert "specialty: nuclear medicine 1" in told
+    assert "used such a model before: yes 1" in told
 
 
 def test_html_and_pdf_hold_any_text_and_are_the_same_bytes_every_time(record, blocks):
