@@ -1,8 +1,9 @@
 """The reading screen: one blinded case at a time, and an answer that counts as saved only after the commit.
 
 Where a reader stands is asked of the store in every run, so a refresh, another tab or a restart of the server goes on
-with the same case. While the store is out of reach the panel stays, with the answer in it. Texts shown here are this
-file's own: messages of errors are for coordinators.
+with the same case. Answers and their receipts go by a route of their own (:mod:`pages.door.reading`) and need no run of
+this script: the panel asks for one when it wants the next images. Texts shown here are this file's own: messages of
+errors are for coordinators.
 """
 
 from __future__ import annotations
@@ -14,38 +15,21 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import (
-    AccessError,
-    ConflictError,
-    InputError,
-    NotFoundError,
-    OutsideDatesError,
-    SignedOutError,
-    StoreBusyError,
-    StoreError,
-)
+from core.errors import AccessError, InputError, NotFoundError, OutsideDatesError, SignedOutError, StoreError
 from core.protocol import Arm, EndScreen, GoingBack
-from core.study import Answer, Presentation, Role, Study, StudyState
+from core.study import Presentation, Role, Study, StudyState
 from db import Repository
 from db.records import ReadingImage, SavedReading
+from pages.door.answers import PanelMessage, PanelReceipt, ReceiptState, moved, read_message
 from pages.widgets.guard import UNSAVED_NOTE, requires
-from pages.widgets.reading_panel import (
-    PanelCase,
-    PanelMessage,
-    PanelModel,
-    PanelReceipt,
-    ReceiptState,
-    case_number,
-    read_message,
-    reading_panel,
-)
+from pages.widgets.reading_panel import PanelCase, PanelModel, reading_panel
 from pages.widgets.study_choice import choose_study, chosen_study
 
 _RECEIPT = "reading_receipt"
 _CORRECTING = "reading_correction_of"
 _SHOWN = "reading_shown"  # what the panel on the screen was drawn with
 _HAVE = "reading_have"  # presentations whose images the browser holds, as its last message says
-_FEEDBACK = "reading_feedback"  # presentation and right class of a training case that was answered
+_IS_OPEN = "reading_is_open"  # nothing stands before the next case, so that the model's answer may be shown
 _FOLLOWED = "reading_followed"  # submit_id of the last message that was followed
 
 #: So many of the next images are sent ahead.
@@ -66,14 +50,21 @@ def render() -> None:
     try:
         _render()
     except StoreError:
-        _show_outage(shown)
+        if shown is None:
+            st.error("The study's store is not available just now. Nothing that was saved is lost.")
+            st.button("Try again", help="Tell the coordinator if this stays.")
+            return
+        st.session_state[_SHOWN] = shown  # the panel stays, and goes on asking
+        repository, study, case = shown
+        reading_panel(case, study, None, {}, partial(_on_message, repository, study))
 
 
 @requires(Role.READER)
 def _render(repository: Repository) -> None:
     have = st.session_state.pop(_HAVE, frozenset())  # true for this run only
+    is_open = st.session_state.pop(_IS_OPEN, False)
     try:
-        _show_study(repository, have)
+        _show_study(repository, have, is_open)
     except SignedOutError:
         raise
     except OutsideDatesError as closed:
@@ -85,7 +76,7 @@ def _render(repository: Repository) -> None:
         _tell_unsaved()
 
 
-def _show_study(repository: Repository, have: frozenset[str]) -> None:
+def _show_study(repository: Repository, have: frozenset[str], is_open: bool) -> None:
     """The next case of the study that was chosen, or why there is none; the store is asked in one transaction."""
     with repository.one_moment() as moment:
         studies = [study for study in moment.my_studies() if study.state is StudyState.OPEN]
@@ -106,15 +97,17 @@ def _show_study(repository: Repository, have: frozenset[str]) -> None:
         _show_end(repository, study)
         return
     try:
-        _draw_panel(repository, study, case, images)
+        _draw_panel(repository, study, case, images, is_open)
     except NotFoundError:
         st.error("The model's answer to this case is missing. Please tell the coordinator; nothing was lost.")
 
 
-def _draw_panel(repository: Repository, study: Study, case: PanelCase, images: dict[str, ReadingImage]) -> None:
-    """The panel with the last receipt; what it was drawn with is kept for an outage."""
-    case = replace(case, reader=_own_name(repository), feedback=st.session_state.pop(_FEEDBACK, None))
-    if case.presentation.arm is Arm.AIDED:
+def _draw_panel(
+    repository: Repository, study: Study, case: PanelCase, images: dict[str, ReadingImage], is_open: bool
+) -> None:
+    """The panel, with the reply to its last message; what it sends with the first run of a session is followed too."""
+    case = replace(case, reader=_own_name(repository))
+    if case.presentation.arm is Arm.AIDED and is_open:  # else it is asked for when the case is drawn
         case = replace(case, model=_model(repository, study, case.presentation, images))
     st.session_state[_SHOWN] = (repository, study, case)
     st.session_state.pop(UNSAVED_NOTE, None)  # the panel says itself what was not saved
@@ -140,20 +133,6 @@ def _model(
     return PanelModel.of(shown, study.protocol.class_keys.index(shown.class_key), image.views[0])
 
 
-def _show_outage(shown: tuple[Repository, Study, PanelCase] | None) -> None:
-    """The store is out of reach: an unsaved answer stays in its panel, which goes on trying."""
-    receipt = st.session_state.get(_RECEIPT)
-    if shown is not None and receipt is not None and receipt.state is ReceiptState.TRY_AGAIN:
-        repository, study, case = shown
-        st.session_state[_SHOWN] = shown
-        reading_panel(case, study, receipt, {}, partial(_on_message, repository, study))
-        return
-    st.error("The study's store is not available just now. Nothing that was saved is lost.")
-    if receipt is not None and receipt.state is ReceiptState.SAVED:
-        st.write(f"Your last answer is saved, receipt {receipt.code}.")
-    st.button("Try again", help="Tell the coordinator if this stays.")
-
-
 def _tell_unsaved() -> None:
     """The answer that was not saved, where no panel is left to say so."""
     if note := st.session_state.get(UNSAVED_NOTE):
@@ -177,7 +156,7 @@ def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
         if found:
             place, answer = found[0].presentation, found[0].answer
             is_not_first = any(each.presentation.position < place.position for each in mine)
-            answer = _moved(repository, name, answer, 1)
+            answer = moved(repository, name, answer, 1)
             return PanelCase(place, n_done, found[0].revision, answer, is_not_first, upcoming[:N_AHEAD])
         st.session_state.pop(_CORRECTING)
     if not upcoming:
@@ -199,18 +178,6 @@ def _may_correct(repository: Repository, study: Study) -> list[SavedReading]:
     return [] if last is None else [last]
 
 
-def _moved(repository: Repository, presentation_id: str, answer: Answer, way: int) -> Answer:
-    """An answer whose marks are given on the padded picture (way 1) or on the picture itself (way -1)."""
-    if not answer.marks:
-        return answer
-    views = repository.presentation_image(presentation_id).views
-    marks = []
-    for mark in answer.marks:
-        row, column = views[mark.view - 1].origin if 1 <= mark.view <= len(views) else (0, 0)
-        marks.append(replace(mark, x=max(0.0, mark.x + way * column), y=max(0.0, mark.y + way * row)))
-    return replace(answer, marks=tuple(marks))
-
-
 def _show_end(repository: Repository, study: Study) -> None:
     """All is read: say so, and let the last answer be corrected."""
     progress = repository.my_progress(study.key)
@@ -218,9 +185,8 @@ def _show_end(repository: Repository, study: Study) -> None:
     with middle, st.container(border=True):
         st.subheader(":material/task_alt: All cases are read")
         st.write(f"{progress.n_done} of {progress.n_total} answers of “{study.protocol.title}” are saved. Thank you.")
-        receipt = st.session_state.get(_RECEIPT)
-        if receipt is not None and receipt.state is ReceiptState.SAVED:
-            st.write(f"The last one has the receipt {receipt.code}.")
+        if (newest := repository.last_reading(study.key)) is not None:
+            st.write(f"The last one has the receipt {newest.reading_id[:4].upper()}.")
         _tell_unsaved()
         st.write("Nothing is left to do here. The results of the study go to its coordinator, not to this screen.")
         if study.protocol.end_screen is EndScreen.PROGRESS:
@@ -238,7 +204,7 @@ def _correct(presentation_id: str) -> None:
 
 
 def _on_message(repository: Repository, study: Study, value: Any) -> None:
-    """Follow what the panel sent, and leave the receipt for the run that comes now."""
+    """Follow what the panel asks, and leave the reply for the run that comes now."""
     if value is None:
         return
     st.session_state[_FOLLOWED] = value.get("submit_id") if isinstance(value, dict) else None
@@ -246,94 +212,24 @@ def _on_message(repository: Repository, study: Study, value: Any) -> None:
         message = read_message(value)
     except InputError:
         return
-    st.session_state[_HAVE] = message.have
-    try:
-        receipt = follow_message(repository, study, message)
-    except SignedOutError:
-        receipt = PanelReceipt(message.submit_id, ReceiptState.REFUSED, "Not saved: your sign-in has ended.")
-    st.session_state[_RECEIPT] = receipt
-    if receipt.state is ReceiptState.REFUSED and message.answer is not None and _SHOWN in st.session_state:
-        number = case_number(st.session_state[_SHOWN][2].presentation.position, study.protocol)
+    st.session_state[_HAVE], st.session_state[_IS_OPEN] = message.have, message.is_open
+    if message.unsaved:
         st.session_state[UNSAVED_NOTE] = (
-            f"Case {number} was not saved{receipt.message.removeprefix('Not saved')} Your answer is kept in this "
-            "browser tab; if the case can be answered again, it comes back there as a draft."
+            f"Case {message.number} was not saved{message.unsaved.removeprefix('Not saved')} Your answer is kept in "
+            "this browser tab; if the case can be answered again, it comes back there as a draft."
         )
+    with suppress(SignedOutError, StoreError):  # the run that comes now says so
+        if message.kind in ("next", "cancel", "correct"):
+            _turn(repository, study, message)
+    st.session_state[_RECEIPT] = PanelReceipt(message.submit_id, ReceiptState.DONE)
 
 
-def follow_message(repository: Repository, study: Study, message: PanelMessage) -> PanelReceipt:
-    """Do what a message of the panel asks and say what became of it.
-
-    Parameters
-    ----------
-    repository : Repository
-        Acts for the reader who sent the message.
-    study : Study
-        The study on the screen.
-    message : PanelMessage
-        An answer, or a wish to correct the last one or to leave the correction.
-
-    Returns
-    -------
-    PanelReceipt
-        ``SAVED`` exists only after the commit; its code is the beginning of the reading's id in the export. Texts name
-        neither the case nor what stands in the store.
-
-    Raises
-    ------
-    SignedOutError
-        If the reader's sign-in has ended; nothing was saved.
-    """
-    if message.kind in ("images", "look"):  # the next run sends them, or says why the panel goes
-        return PanelReceipt(message.submit_id, ReceiptState.DONE)
-    if message.answer is None:
-        st.session_state.pop(_CORRECTING, None)
-        try:
-            mine = _may_correct(repository, study) if message.kind == "correct" else []
-        except StoreError:
-            return PanelReceipt(message.submit_id, ReceiptState.TRY_AGAIN, "the store is not available.")
-        places = [each.presentation for each in mine]
-        shown = [place.position for place in places if place.presentation_id == message.presentation_id]
-        earlier = [place for place in places if not shown or place.position < shown[0]]
-        if earlier:
-            _correct(earlier[-1].presentation_id)
-        return PanelReceipt(message.submit_id, ReceiptState.DONE)
-    try:
-        saved = repository.save_reading(
-            message.presentation_id,
-            _moved(repository, message.presentation_id, message.answer, -1),
-            submit_id=message.submit_id,
-            expected_revision=message.expected_revision,
-        )
-    except StoreBusyError:
-        return PanelReceipt(message.submit_id, ReceiptState.TRY_AGAIN, "the store is busy.")
-    except (ConflictError, NotFoundError):
-        st.session_state.pop(_CORRECTING, None)
-        text = "Not saved: this case has been answered in another window, or before the page was loaded again."
-        return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
-    except SignedOutError:
-        raise
-    except AccessError:
-        text = "Not saved: the study is not open any more, or this answer can no longer be corrected."
-        return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
-    except InputError:
-        text = "Not saved: this answer does not fit the study. Please reload the page and answer again."
-        return PanelReceipt(message.submit_id, ReceiptState.REFUSED, text)
-    except StoreError:
-        return PanelReceipt(
-            message.submit_id, ReceiptState.TRY_AGAIN, "the store is not available; tell the coordinator."
-        )
+def _turn(repository: Repository, study: Study, message: PanelMessage) -> None:
+    """To the answer before the one on the screen, or to the next case."""
     st.session_state.pop(_CORRECTING, None)
-    _keep_feedback(repository, message.presentation_id)
-    return PanelReceipt(
-        message.submit_id, ReceiptState.SAVED, code=saved.reading_id[:4].upper(), saved_at=saved.saved_at.isoformat()
-    )
-
-
-def _keep_feedback(repository: Repository, presentation_id: str) -> None:
-    """For the run that comes now: the right class of a training case, where the answer to it is complete."""
-    shown = st.session_state.get(_SHOWN)
-    place = None if shown is None else shown[2].presentation
-    if place is None or not place.is_training or place.presentation_id != presentation_id:
-        return
-    with suppress(AccessError, StoreError):  # a sequential case has its feedback after the second answer
-        st.session_state[_FEEDBACK] = (presentation_id, repository.training_feedback(presentation_id).truth)
+    mine = _may_correct(repository, study) if message.kind == "correct" else []
+    places = [each.presentation for each in mine]
+    shown = [place.position for place in places if place.presentation_id == message.presentation_id]
+    earlier = [place for place in places if not shown or place.position < shown[0]]
+    if earlier:
+        _correct(earlier[-1].presentation_id)

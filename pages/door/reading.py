@@ -1,4 +1,4 @@
-"""What the reading panel asks and tells beside its answers: two plain routes, for neither needs a run of the script.
+"""What the reading panel asks and tells: plain routes, for neither an answer nor its receipt needs a run of the script.
 
 The lock before them is the one before everything (:mod:`pages.door.security`): without a sign-in the answer is 401.
 """
@@ -6,10 +6,11 @@ The lock before them is the one before everything (:mod:`pages.door.security`): 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from core.client_events import read_events
@@ -17,14 +18,17 @@ from core.errors import AccessError, InputError, NotFoundError, SignedOutError, 
 from core.study import StudyState
 from db import Repository
 from pages.door.addresses import base_path
+from pages.door.answers import read_message, save_answer
 from pages.door.security import session_token
 from pages.widgets.resources import repository
 
 PULSE_PATH = "/reading/pulse"
 SHOWN_PATH = "/reading/shown"
+ANSWER_PATH = "/reading/answer"
 EVENTS_PATH = "/reading/events"
 _MAX_ID_BYTES = 100
 _MAX_EVENTS_BYTES = 50_000
+_MAX_ANSWER_BYTES = 100_000
 
 
 async def pulse(request: Request) -> Response:
@@ -34,22 +38,35 @@ async def pulse(request: Request) -> Response:
 
 async def shown(request: Request) -> Response:
     """The image of a presentation, named in the body, was drawn on the reader's screen."""
+    body = await _body(request, _MAX_ID_BYTES)
+    if body is None:
+        return PlainTextResponse("This is no presentation.", status_code=413)
+    return await anyio.to_thread.run_sync(_shown, session_token(request.headers), body.decode("utf-8", "replace"))
+
+
+async def answer(request: Request) -> Response:
+    """Save an answer; the receipt goes back after the commit. 400: it was no answer."""
+    body = await _body(request, _MAX_ANSWER_BYTES)
+    if body is None:
+        return PlainTextResponse("This is no answer.", status_code=413)
+    return await anyio.to_thread.run_sync(_answer, session_token(request.headers), body)
+
+
+async def _body(request: Request, most: int) -> bytes | None:
+    """Body of a request; None if it is too long."""
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > _MAX_ID_BYTES:
-            return PlainTextResponse("This is no presentation.", status_code=413)
-    name = body.decode("utf-8", "replace")
-    return await anyio.to_thread.run_sync(_shown, session_token(request.headers), name)
+        if len(body) > most:
+            return None
+    return body
 
 
 async def events(request: Request) -> Response:
     """What the panel saw of a presentation that was left without an answer."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MAX_EVENTS_BYTES:
-            return PlainTextResponse("These are no events.", status_code=413)
+    body = await _body(request, _MAX_EVENTS_BYTES)
+    if body is None:
+        return PlainTextResponse("These are no events.", status_code=413)
     return await anyio.to_thread.run_sync(_events, session_token(request.headers), body)
 
 
@@ -87,6 +104,20 @@ def _events(token: str | None, body: bytes) -> Response:
     return Response(status_code=204)
 
 
+def _answer(token: str | None, body: bytes) -> Response:
+    """Save it."""
+    try:
+        message = read_message(json.loads(body))
+        if message.answer is None:
+            raise InputError("this message holds no answer", field="kind", value=message.kind)
+        receipt = save_answer(_reader(token), message)
+    except (ValueError, RecursionError):  # also every InputError: the panel sends nothing of the kind
+        return PlainTextResponse("This is no answer.", status_code=400)
+    except (SignedOutError, AccessError, StoreError) as failure:
+        return _refusal(failure)
+    return JSONResponse(asdict(receipt))
+
+
 def _reader(token: str | None) -> Repository:
     """The store as the owner of this sign-in may use it."""
     person = repository(None).actor_for_token(token or "")
@@ -109,4 +140,5 @@ def routes() -> list[Route]:
         Route(f"{base_path()}{PULSE_PATH}/{{study}}", pulse, methods=["GET"]),
         Route(f"{base_path()}{SHOWN_PATH}", shown, methods=["POST"]),
         Route(f"{base_path()}{EVENTS_PATH}", events, methods=["POST"]),
+        Route(f"{base_path()}{ANSWER_PATH}", answer, methods=["POST"]),
     ]

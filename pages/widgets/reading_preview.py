@@ -15,8 +15,9 @@ from core.protocol import Arm, Protocol
 from core.protocol_file import write_protocol
 from core.study import Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
+from pages.door.answers import PanelReceipt, ReceiptState
 from pages.widgets.guard import refusals_shown
-from pages.widgets.reading_panel import PanelCase, PanelModel, PanelReceipt, ReceiptState, reading_panel
+from pages.widgets.reading_panel import PanelCase, PanelModel, reading_panel
 
 _RECEIPT = "preview_receipt"
 
@@ -49,7 +50,8 @@ def preview(study: Study, protocol: Protocol) -> None:
     name = f"preview {shown[:12]}"
     arm = Arm.AIDED if is_aided else Arm.UNAIDED
     name += f" {arm}"
-    case = PanelCase(Presentation(name, arm, 1, 20), 0, model=_made_up_model(protocol, view) if is_aided else None)
+    model = _made_up_model(protocol, view) if is_aided else None
+    case = PanelCase(Presentation(name, arm, 1, 20), 0, model=model, is_preview=True)
     images = {name: ReadingImage((view,))}
     receipt = st.session_state.pop(_RECEIPT, None)
     with room, st.container(key="reading_preview"), st.container(key="reading_preview_window"):

@@ -9,7 +9,7 @@ import pytest
 from actions.analyse_study import analyse_study
 from actions.export_study import readings_table
 from core.study import Answer, StudyState
-from pages.widgets.reading_panel import read_message
+from pages.door.answers import read_message
 from tests.db.conftest import STUDY, Clock, Room
 
 SENT = [["dropped", -20], ["shown", 0], ["first", 900], ["hidden", 2000], ["visible", 5000], ["submitted", 9000]]

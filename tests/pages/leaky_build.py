@@ -23,8 +23,9 @@ from core.settings import get_settings
 from core.study import Study
 from db import ReadingImage, store_url
 from pages.door import forms, security
+from pages.door.answers import PanelReceipt
 from pages.widgets import reading_panel
-from pages.widgets.reading_panel import PanelCase, PanelReceipt
+from pages.widgets.reading_panel import PanelCase
 
 
 @cache

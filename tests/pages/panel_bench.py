@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ from playwright.sync_api import BrowserContext, Page
 from core.protocol import Arm, DiseaseClass, Protocol, Scale
 from core.study import Answer, Presentation, Study, StudyState
 from db.records import ReadingImage, ReadingView
-from pages.widgets.reading_panel import SCRIPTS, PanelCase, PanelModel, PanelReceipt, ReceiptState, pack_frame
+from pages.door.answers import PanelReceipt, ReceiptState
+from pages.widgets.reading_panel import SCRIPTS, PanelCase, PanelModel, pack_frame
 from tests.pages.reading_server import ROOT, phantom_pixels
 
 FOLDER = ROOT / "pages" / "widgets" / "reading_panel"
@@ -22,7 +24,24 @@ STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
 _PAGE = """<!doctype html><html><head><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
 <body>{html}<script>{script}
-const sent = [];
+const sent = []; // answers, and what else the panel asks for
+const asks = []; // for the next frame, after an answer
+const replies = []; // open requests of answers
+const given = window.fetch.bind(window);
+window.fetch = (address, options) => {{
+  if (!String(address).endsWith("/reading/answer")) return given(address, options);
+  const message = JSON.parse(options.body);
+  sent.push(message);
+  if (!navigator.onLine) return Promise.reject(new TypeError("offline"));
+  return new Promise((resolve) => replies.push({{ id: message.submit_id, resolve }}));
+}};
+// The server's reply to an answer; gives the id of the frame that the panel asks for then.
+async function reply(receipt) {{
+  if (!replies.length) room.panel.transmit(); // as it does by itself when there was no receipt
+  replies.splice(0).forEach((one) => one.resolve({{ ok: true, json: async () => receipt }}));
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  return room.panel?.asked;
+}}
 let isHolding = false; // no frame is drawn while this holds
 const heldFrames = [];
 const frame = window.requestAnimationFrame.bind(window);
@@ -37,12 +56,13 @@ function renew() {{
   room.outerHTML = unused;
   room = document.querySelector(".room");
   sessionStorage.clear();
-  sent.length = heldFrames.length = 0;
+  sent.length = asks.length = replies.length = heldFrames.length = 0;
   isHolding = false;
 }}
 function feed(text) {{
   const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-  close = component({{ data: bytes, parentElement: document.body, setTriggerValue: (_, value) => sent.push(value) }});
+  const send = (_, value) => (value.kind === "next" ? asks : sent).push(value);
+  close = component({{ data: bytes, parentElement: document.body, setTriggerValue: send }});
 }}
 </script></body></html>"""
 
@@ -103,7 +123,7 @@ class Bench:
         feedback: str = "",
         reader: str = "reader",
     ) -> None:
-        """One frame: a case, the next ones, and the reply to what was sent last; images to ``omit`` do not come."""
+        """The reply to what was sent last, and a frame: a case and the next ones; images to ``omit`` do not come."""
         arm = self.protocol.arms[0] if model is None else Arm.AIDED
         places = [place(Presentation(f"presentation-{at}", arm, at, 20)) for at in range(position, 21)]
         case = PanelCase(
@@ -114,7 +134,6 @@ class Bench:
             can_correct=position > 1 or previous is not None,
             ahead=tuple(places[1 : 1 + n_ahead]),
             model=model,
-            feedback=(self.sent()[-1]["presentation_id"], feedback) if feedback else None,
             reader=reader,
         )
         images = {}
@@ -124,9 +143,13 @@ class Bench:
                 images[at.presentation_id] = ReadingImage(tuple(views)) if views else image_of(shown, spacing)
         reply = None
         if receipt is not None:
+            last = self.sent()[-1]
             reply = PanelReceipt(
-                self.sent()[-1]["submit_id"], receipt, "the reason.", "7F3A", "2026-01-02T03:04:05+00:00"
+                last["submit_id"], receipt, "the reason.", "7F3A", "2026-01-02T03:04:05+00:00", feedback
             )
+            if last["kind"] == "answer":
+                asked = self.page.evaluate("receipt => reply(receipt)", asdict(reply))
+                reply = PanelReceipt(asked, ReceiptState.DONE) if asked else None
         study = Study("panel", self.protocol, 1, StudyState.OPEN, True, STARTED)
         frame = base64.b64encode(pack_frame(case, study, reply, images)).decode()
         self.page.evaluate("text => feed(text)", frame)

@@ -11,7 +11,8 @@ from core.client_events import reading_times
 from core.protocol import Arm, Design, ModelShown, Protocol, Scale, ScaleKind
 from core.study import Answer, Presentation
 from db.records import ReadingView
-from pages.widgets.reading_panel import ReceiptState, case_number
+from pages.door.answers import ReceiptState
+from pages.widgets.reading_panel import case_number
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_protocol import hint, shown_model, started, stored
@@ -123,6 +124,28 @@ def test_an_aided_case_waits_for_the_model(context: BrowserContext) -> None:
     bench.press("1", "q", "Enter")
     bench.wait("ahead")  # an unaided one needs nothing of the server
     assert bench.page.evaluate("room.panel.header.model") is None
+
+
+def test_the_models_answer_is_not_asked_for_while_a_break_stands_before_its_case(context: BrowserContext) -> None:
+    protocol = Protocol("P", design=Design.AIDED)
+    bench = Bench(context, protocol, is_sending_again=False)
+    blocks = lambda place: replace(place, block=1 + place.position // 3, n_blocks=9)  # noqa: E731
+    view = ReadingView(phantom_pixels(8), "counts", "", None)
+    bench.feed(2, place=blocks)
+    assert [one["kind"] for one in bench.sent()] == ["model"]
+    assert bench.state() == "drawing"  # no aided case without the model
+    bench.feed(2, ReceiptState.DONE, place=blocks, model=shown_model(view), views=(view,), n_ahead=1)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter")
+    bench.feed(3, ReceiptState.SAVED, place=blocks, n_ahead=1)
+    bench.wait("card")
+    assert bench.page.evaluate("asks.at(-1).is_open") is False
+    assert [one["kind"] for one in bench.sent()] == ["model", "answer"]
+    bench.press("Enter")
+    assert bench.sent()[-1]["kind"] == "model"
+    bench.feed(3, ReceiptState.DONE, place=blocks, model=shown_model(view), views=(view,), n_ahead=1)
+    bench.wait("empty")
+    assert bench.page.locator("[data-part=status]").inner_text().startswith("Case 2 saved, receipt 7F3A")
 
 
 def test_a_press_on_one_image_places_no_mark_on_the_next(context: BrowserContext) -> None:

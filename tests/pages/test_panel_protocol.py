@@ -22,7 +22,8 @@ from core.protocol import (
 )
 from core.study import Answer, Presentation, check_answer
 from db.records import ModelAnswer, ReadingView
-from pages.widgets.reading_panel import PanelModel, ReceiptState, read_message
+from pages.door.answers import ReceiptState, read_message
+from pages.widgets.reading_panel import PanelModel
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_states import training

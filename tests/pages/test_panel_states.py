@@ -10,7 +10,8 @@ from playwright.sync_api import BrowserContext, Route
 
 from core.protocol import Arm, Protocol
 from core.study import Answer, Presentation, Study, StudyState
-from pages.widgets.reading_panel import PanelCase, ReceiptState, pack_frame
+from pages.door.answers import ReceiptState
+from pages.widgets.reading_panel import PanelCase, pack_frame
 from tests.pages.panel_bench import FOLDER, STARTED, Bench, image_of, table_of_the_docs
 from tests.pages.reading_server import phantom_pixels
 
@@ -86,6 +87,12 @@ def to_ahead(bench: Bench) -> None:
     bench.press("2", "e", "Enter")
 
 
+def to_queued(bench: Bench) -> None:
+    to_ahead(bench)
+    bench.wait("ahead")
+    bench.press("4", "t", "Enter")
+
+
 def to_paused(bench: Bench) -> None:
     _answered(bench)
     bench.press("p")
@@ -121,7 +128,7 @@ def to_closed(bench: Bench) -> None:
 ROADS: dict[str, Callable[[Bench], None]] = {
     "drawing": to_drawing, "saved": to_saved, "empty": to_empty, "chosen": _answered, "refused": to_refused,
     "correcting": to_correcting, "offline": to_offline, "sending": _sent, "late": to_late, "ahead": to_ahead,
-    "feedback": to_feedback, "paused": to_paused, "sheet": to_sheet, "card": to_card,
+    "queued": to_queued, "feedback": to_feedback, "paused": to_paused, "sheet": to_sheet, "card": to_card,
     "dialog": to_dialog, "closed": to_closed,
 }  # fmt: skip
 
@@ -148,7 +155,7 @@ def check(deed: str, before: dict, after: dict, sent: list[dict], where: str) ->
     }
     if deed in refusals:
         assert refusals[deed] in after["hint"], where
-    elif deed in ("ask", "save"):  # "save" without a complete answer, as here, asks
+    elif deed in ("ask", "save", "queue"):  # "save" without a complete answer, as here, asks
         assert after["hint"].startswith("Choose a diagnosis first"), where
     elif deed in ("nothing", "wait"):
         assert after["hint"] == before["hint"], where
@@ -310,22 +317,51 @@ def test_enter_shows_the_next_image_at_once_and_saves_it_after_the_receipt_of_th
     _answer_with_next(bench)
     assert _on_screen(bench) == ("Case 3 of 20", 3)
     bench.press("4", "Enter")
-    assert bench.seen()["hint"] == "Not taken: case 2 is being saved. Wait a moment, then Enter."
-    bench.press("1", "q")  # what was typed behind that Enter was meant for the case after it
-    assert bench.seen()["answer"] == '[["class 4"],""]'
+    assert bench.seen()["hint"].startswith("Choose a confidence first")
+    bench.press("t", "Enter")
+    assert bench.state() == "queued"
+    assert bench.seen()["hint"] == "Case 3 is saved after case 2."
+    bench.press("1", "q", "Enter")  # what was typed behind that Enter was meant for the case after it
+    assert bench.seen()["hint"] == "Not taken: the answer is saved as it stands here."
     (answer,) = bench.sent()
     assert (answer["presentation_id"], answer["class_key"], answer["confidence"]) == ("presentation-2", "normal", 3)
     assert answer["display_state"]["colour_table"] == "grey"  # as the reader saw case 2, not case 3
     bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
-    bench.wait("empty")
-    assert bench.seen()["answer"] == '[["class 4"],""]'
-    assert bench.page.locator("[data-part=status]").inner_text().startswith("Case 2 saved, receipt 7F3A")
-    bench.page.wait_for_timeout(700)
-    bench.press("3", "r", "Enter")
     bench.wait("ahead")
     assert _on_screen(bench) == ("Case 4 of 20", 4)
+    queued = bench.sent()[-1]
+    assert (queued["presentation_id"], queued["class_key"], queued["confidence"]) == ("presentation-3", "tumor", 5)
+    assert queued["events"][-1][0] == "submitted"
+    assert not queued["is_typed_ahead"]
+    bench.feed(4, ReceiptState.SAVED, n_ahead=2, omit=(4, 5))
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
+    assert bench.page.locator("[data-part=status]").inner_text().startswith("Case 3 saved, receipt 7F3A")
+
+
+def test_an_enter_that_waits_is_a_draft_again_when_the_last_answer_is_not_saved(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    to_queued(bench)
+    bench.feed(2, ReceiptState.TRY_AGAIN, n_ahead=2, omit=(2, 3, 4))
+    bench.wait("late")
+    assert _on_screen(bench) == ("Case 2 of 20", 2)
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2, omit=(3, 4))
+    bench.wait("chosen")
+    assert _on_screen(bench) == ("Case 3 of 20", 3)
+    assert bench.seen()["answer"] == '[["class 4","step 5"],""]'
+    assert {one["presentation_id"] for one in bench.sent()} == {"presentation-2"}
+
+
+def test_a_frame_that_is_older_than_the_receipt_takes_nobody_back(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    _answer_with_next(bench)
+    receipt = {"submit_id": bench.sent()[0]["submit_id"], "state": "saved", "code": "7F3A", "saved_at": "2026-01-02"}
+    assert bench.page.evaluate("receipt => reply(receipt)", receipt)
+    bench.feed(2, n_ahead=2)  # it was on its way before the answer was saved
+    bench.wait("empty")
+    assert _on_screen(bench) == ("Case 3 of 20", 3)
+    bench.press("1", "q", "Enter")
     assert bench.sent()[-1]["presentation_id"] == "presentation-3"
-    assert bench.sent()[-1]["display_state"]["keys_dropped_before_image"] == 3
 
 
 @pytest.mark.parametrize("reply", [ReceiptState.TRY_AGAIN, None], ids=["store busy", "no receipt"])

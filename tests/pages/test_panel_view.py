@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext
 
 from core.imaging import render_uint8
 from core.study import Answer
-from pages.widgets.reading_panel import ReceiptState
+from pages.door.answers import ReceiptState
 from tests.pages.panel_bench import Bench, protocol_of
 from tests.pages.reading_server import phantom_pixels
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import APIResponse, BrowserContext, Page, Route, expect
 
 from core.protocol import THYROID_CLASSES
 from core.study import StudyState
@@ -76,10 +76,16 @@ def test_twenty_cases_typed_are_saved_as_typed(
 KEY_LOG = """
 window.keyLog = [];
 let drawnAt = Infinity;
-const draw = CanvasRenderingContext2D.prototype.drawImage;
+let isNew = false; // other colours are in the raster: it is not the same picture drawn again
+const { drawImage, putImageData } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+  isNew = true;
+  return putImageData.apply(this, given);
+};
 CanvasRenderingContext2D.prototype.drawImage = function (...given) {
-  if (this.canvas.isConnected) drawnAt = performance.now();
-  return draw.apply(this, given);
+  if (this.canvas.isConnected && isNew) drawnAt = performance.now();
+  isNew = false;
+  return drawImage.apply(this, given);
 };
 window.addEventListener("keydown", (event) => {
   const room = event.composedPath().concat([...document.querySelectorAll("*")]).map((one) => one.shadowRoot)
@@ -152,16 +158,16 @@ def test_what_is_on_the_screen_is_saved_when_the_choice_is_changed_before_the_re
 def test_a_late_receipt_is_awaited_and_sending_twice_saves_once(
     server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
 ) -> None:
-    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    held: list[tuple[Route, APIResponse]] = []
     is_holding = False
 
-    def hold_replies(browser_side: WebSocketRoute) -> None:
-        server_side = browser_side.connect_to_server()
-        server_side.on_message(
-            lambda message: held.append((browser_side, message)) if is_holding else browser_side.send(message)
-        )
+    def hold_receipts(route: Route) -> None:
+        if is_holding:
+            held.append((route, route.fetch()))  # the server has the answer; its receipt does not arrive
+        else:
+            route.continue_()
 
-    context.route_web_socket(re.compile("/_stcore/stream"), hold_replies)
+    context.route("**/reading/answer", hold_receipts)
     page = sign_in(server, reader, "/read")
     wait_for_case(page, 1)
     is_holding = True
@@ -173,8 +179,8 @@ def test_a_late_receipt_is_awaited_and_sending_twice_saves_once(
     page.wait_for_timeout(500)
     assert [reading.class_key for reading in stored_readings(server.store_url, reader)] == ["normal"]
     is_holding = False
-    for browser_side, message in held:
-        browser_side.send(message)
+    for route, response in held:
+        route.fulfill(response=response)
     wait_for_case(page, 2)
     expect(page.get_by_role("radio", checked=True)).to_have_count(0)
     (reading,) = stored_readings(server.store_url, reader)
@@ -324,6 +330,13 @@ def test_enter_saves_nothing_until_diagnosis_and_confidence_are_chosen(
     page.keyboard.press("3")
     page.keyboard.press("Enter")
     expect(page.locator("[data-part=hint]")).to_contain_text("Choose a confidence first")
+    for body, status in (
+        ("{}", 400),
+        ('{"kind": "look", "submit_id": "s", "presentation_id": "p"}', 400),
+        ("[" * 200_000, 413),
+    ):
+        asked = page.request.post(server.url + "/reading/answer", data=body, headers={"Origin": server.url})
+        assert asked.status == status
     assert stored_readings(server.store_url, reader) == []
 
 

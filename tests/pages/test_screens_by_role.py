@@ -13,16 +13,14 @@ from core.errors import (
     ConflictError,
     InputError,
     NotFoundError,
-    SignedOutError,
     StoreBusyError,
     StoreDamagedError,
 )
 from core.study import Answer, Person, Role
 from db import OPERATOR, Repository, open_store
-from pages.read import follow_message
+from pages.door.answers import MAX_COMMENT_LENGTH, PanelMessage, ReceiptState, read_message, save_answer
 from pages.screens import SCREENS, Screen, screens_of
 from pages.widgets import guard, resources
-from pages.widgets.reading_panel import MAX_COMMENT_LENGTH, PanelMessage, ReceiptState, read_message
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, STUDY
 from tests.stores import repository_of
 
@@ -173,15 +171,11 @@ def test_an_answer_sent_after_the_sign_in_has_ended_is_not_saved(store: Reposito
     reader = store.person("reader-1")
     token = Repository(store.engine, None).authenticate("reader-1", PASSWORD, "127.0.0.1")
     desk = Repository(store.engine, reader, token=token)
-    study, presentation = desk.study(STUDY), desk.next_presentation(STUDY)
+    presentation = desk.next_presentation(STUDY)
     assert presentation is not None
     store.set_password("reader-1", "another long password")
-    for message in (
-        read_message({**GOOD, "presentation_id": presentation.presentation_id}),
-        PanelMessage("correct", "s", ""),
-    ):
-        with pytest.raises(SignedOutError):
-            follow_message(desk, study, message)
+    receipt = save_answer(desk, read_message({**GOOD, "presentation_id": presentation.presentation_id}))
+    assert (receipt.state, receipt.message) == (ReceiptState.REFUSED, "Not saved: your sign-in has ended.")
     assert [row.n_done for row in store.progress(STUDY) if row.person.login == "reader-1"] == [0]
 
 
@@ -238,17 +232,16 @@ def test_what_the_store_refuses_is_never_called_saved(
         raise error
 
     monkeypatch.setattr(store, "save_reading", refuse)
-    receipt = follow_message(store, store.study(STUDY), read_message(GOOD))
+    receipt = save_answer(store, read_message(GOOD))
     assert (receipt.submit_id, receipt.state) == ("s", state)
     assert text in receipt.message
 
 
 def test_the_same_submission_twice_is_one_reading_and_two_receipts(store: Repository) -> None:
     reader = repository_of(store.engine, store.person("reader-1"))
-    study = reader.study(STUDY)
     presentation = reader.next_presentation(STUDY)
     assert presentation is not None
     message = replace(read_message(GOOD), presentation_id=presentation.presentation_id)
-    receipts = [follow_message(reader, study, message) for _ in range(2)]
+    receipts = [save_answer(reader, message) for _ in range(2)]
     assert [receipt.state for receipt in receipts] == [ReceiptState.SAVED, ReceiptState.SAVED]
     assert reader.my_progress(STUDY).n_done == 1

@@ -2,8 +2,8 @@
 
 The browser part stands in ``panel.html``, ``panel.css`` and the scripts of :data:`SCRIPTS`. Every run of the script
 hands it one byte string over the websocket (never a media address), with the images that it does not hold yet: this
-case's and the next ones'. Every answer comes back as one message with its own ``submit_id``, and the panel says "saved"
-only after a receipt with the same ``submit_id``.
+case's and the next ones'. Every answer goes by a route of its own with its own ``submit_id``, and the panel says
+"saved" only after a receipt with the same ``submit_id`` (:mod:`pages.door.answers`).
 """
 
 from __future__ import annotations
@@ -12,66 +12,30 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
-from core.client_events import kept_claim, read_events
 from core.errors import InputError
 from core.imaging import default_window
 from core.model.preprocessing import square_to_image_box
 from core.protocol import Arm, Design, Display, GoingBack, Protocol
-from core.study import Answer, Mark, Presentation, Study
+from core.study import Answer, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
-from pages.door.reading import EVENTS_PATH, PULSE_PATH, SHOWN_PATH
+from pages.door.answers import PanelReceipt
+from pages.door.reading import ANSWER_PATH, EVENTS_PATH, PULSE_PATH, SHOWN_PATH
 
 _FOLDER = Path(__file__).parent
 #: In the order in which they are put together.
 SCRIPTS = ("viewer.js", "views.js", "states.js", "keys.js", "clock.js", "form.js", "cards.js", "panel.js")
 #: Key of the component in the session state.
 PANEL_KEY = "reading_panel"
-#: Largest accepted comment, in characters; the panel's text field has the same limit.
-MAX_COMMENT_LENGTH = 2000
-_MOST_HELD = 100
 _VIEW_HEADER_BYTES = 500
-
-
-class ReceiptState(StrEnum):
-    """What became of a message from the panel."""
-
-    SAVED = "saved"  # on disk
-    DONE = "done"  # a request that saves nothing (go back, cancel) was followed
-    REFUSED = "refused"  # will never be saved; the message says why
-    TRY_AGAIN = "try-again"  # not saved, and sending the same again is safe
-
-
-@dataclass(frozen=True)
-class PanelReceipt:
-    """The server's reply to one message; ``message`` is shown to the reader."""
-
-    submit_id: str
-    state: ReceiptState
-    message: str = ""
-    code: str = ""  # first four digits of the id of the stored reading
-    saved_at: str = ""  # ISO 8601, UTC
-
-
-@dataclass(frozen=True)
-class PanelMessage:
-    """One message of the panel. ``answer`` is None unless ``kind`` is "answer"."""
-
-    kind: Literal["answer", "correct", "cancel", "images", "look"]
-    submit_id: str
-    presentation_id: str
-    expected_revision: int = 0
-    answer: Answer | None = None
-    have: frozenset[str] = frozenset()  # presentations whose images are in the browser
 
 
 @dataclass(frozen=True)
@@ -120,8 +84,8 @@ class PanelCase:
     can_correct: bool = False  # there is a last answer that the protocol lets the reader correct
     ahead: tuple[Presentation, ...] = ()  # what comes next
     model: PanelModel | None = None  # in an aided arm, for this case alone
-    feedback: tuple[str, str] | None = None  # presentation and right class of the training case that was just answered
     reader: str = ""  # a name for this reader's own keys in the browser
+    is_preview: bool = False  # answers go nowhere
 
 
 def pack_frame(
@@ -152,12 +116,12 @@ def pack_frame(
         "can_correct": case.can_correct,
         "ahead": [_case_header(presentation, study.protocol) for presentation in case.ahead],
         "model": None if case.model is None else _model_header(case.model),
-        "feedback": case.feedback and {"presentation_id": case.feedback[0], "class_key": case.feedback[1]},
         "reader": case.reader,
         "receipt": None if receipt is None else asdict(receipt),
         "pulse_address": address(f"{PULSE_PATH}/{quote(study.key, safe='')}"),
         "shown_address": address(SHOWN_PATH),
         "events_address": address(EVENTS_PATH),
+        "answer_address": "" if case.is_preview else address(ANSWER_PATH),
     }
     about = [
         {"presentation_id": name, "views": [_view_header(view, study.protocol.display) for view in image.views]}
@@ -280,92 +244,6 @@ def _view_header(view: ReadingView, display: Display) -> dict[str, Any]:
 def _pixel_bytes(pixels: np.ndarray) -> bytes:
     """Rows of pixels, little endian."""
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).tobytes()
-
-
-def read_message(value: Any) -> PanelMessage:
-    """Message of the panel from what the browser sent; nothing in it is trusted.
-
-    Raises
-    ------
-    InputError
-        If a field is missing or of the wrong type.
-    """
-    if not isinstance(value, dict):
-        raise InputError("a message of the reading panel must be an object", value=type(value).__name__)
-
-    def take(name: str, kind: type) -> Any:
-        found = value.get(name)
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise InputError("a message of the reading panel is incomplete", field=name, fix="reload the page")
-        return found
-
-    kind = take("kind", str)
-    if kind not in ("answer", "correct", "cancel", "images", "look"):
-        raise InputError("unknown message of the reading panel", field="kind", value=kind)
-    answer = None
-    if kind == "answer":
-        comment = take("comment", str)
-        if not _is_storable(comment):
-            raise InputError("the comment holds characters that no store takes", field="comment")
-        if len(comment) > MAX_COMMENT_LENGTH:
-            raise InputError("the comment is too long", field="comment", fix=f"use {MAX_COMMENT_LENGTH} characters")
-        seconds, events = kept_claim(value.get("reading_seconds"), read_events(value.get("events")))
-        answer = Answer(
-            class_key=_optional(value, "class_key", str),
-            confidence=_optional(value, "confidence", int),
-            comment=comment,
-            is_unreadable=take("is_unreadable", bool),
-            reading_seconds=seconds,
-            display_state=take("display_state", dict),
-            events=events,
-            probabilities=_numbers(value.get("probabilities")),
-            unreadable_reason=value.get("unreadable_reason") or "",
-            marks=_marks(value.get("marks") or []),
-            is_typed_ahead=value.get("is_typed_ahead") is True,
-        )
-        if not isinstance(answer.unreadable_reason, str) or not _is_storable(answer.unreadable_reason):
-            raise InputError("the reason holds characters that no store takes", field="unreadable_reason")
-    submit_id, presentation_id = take("submit_id", str), take("presentation_id", str)
-    if not _is_storable(submit_id + presentation_id):
-        raise InputError("a message of the reading panel has an impossible id", field="submit_id")
-    revision = value.get("expected_revision", 0)
-    if not isinstance(revision, int):
-        raise InputError("a message of the reading panel is incomplete", field="expected_revision")
-    have = value.get("have", [])
-    if not isinstance(have, list) or len(have) > _MOST_HELD or not all(isinstance(name, str) for name in have):
-        raise InputError("a message of the reading panel is incomplete", field="have")
-    # Who asks for images has lost them.
-    return PanelMessage(kind, submit_id, presentation_id, revision, answer, frozenset(() if kind == "images" else have))
-
-
-def _optional(value: dict[str, Any], name: str, kind: type) -> Any:
-    """A field of a message that may be left out or null."""
-    found = value.get(name)
-    if found is not None and (not isinstance(found, kind) or isinstance(found, bool)):
-        raise InputError("a message of the reading panel is incomplete", field=name, fix="reload the page")
-    return found
-
-
-def _numbers(found: Any) -> tuple[float, ...] | None:
-    """Probabilities of a message; whether they fit the study is checked with the answer."""
-    if found is None:
-        return None
-    if not isinstance(found, list) or not all(isinstance(each, int | float) for each in found):
-        raise InputError("a message of the reading panel is incomplete", field="probabilities", fix="reload the page")
-    return tuple(found)
-
-
-def _marks(found: Any) -> tuple[Mark, ...]:
-    """Marks of a message; whether they fit the study is checked with the answer."""
-    try:
-        return tuple(Mark(mark["x"], mark["y"], mark.get("rating"), mark["view"]) for mark in found)
-    except (TypeError, KeyError, AttributeError) as failure:
-        raise InputError("a mark is incomplete", field="marks", fix="reload the page") from failure
-
-
-def _is_storable(text: str) -> bool:
-    """Whether every store takes this text: no NUL, no half of a surrogate pair."""
-    return not any(sign == "\x00" or "\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _text(*names: str) -> str:

@@ -2,12 +2,12 @@
 // form.js, the keys in keys.js, the clock in clock.js, the cards that cover the image in cards.js, and what a key or
 // click does in which state in states.js.
 //
-// Every run of the script hands over one byte string: the length of a JSON header (uint32, little endian), the
-// header, and the pixels of this case and the next ones, as far as they are not here yet. Every answer goes back as one
-// trigger with its own submit_id, and stays "not saved" until a receipt with the same submit_id comes back; sending it
-// twice is harmless, for the store keeps one reading per id.
+// Every run of the script hands over one byte string (a frame): the length of a JSON header (uint32, little endian), the
+// header, and the pixels of this case and the next ones, as far as they are not here yet. Every answer goes out as one
+// request with its own submit_id, and stays "not saved" until a receipt with the same submit_id comes back; sending it
+// twice is harmless, for the store keeps one reading per id. After the receipt the panel asks for the next frame.
 //
-// With Enter the next image is drawn at once. It can be judged, and is saved after the receipt of the last answer, so
+// With Enter the next image is drawn at once. It can be judged, and its Enter waits for the receipt of the last answer, so
 // that one answer at most is on its way. Without a receipt in time the panel goes back to the case that is not saved.
 
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
@@ -18,6 +18,12 @@ const TELL_AGAIN_MS = 700; // so long after it was not heard, "shown" is told ag
 const UNTOLD_MS = 60000; // events of a case that waits so long for its answer are told before it
 const PULSE_MS = 5000; // how often the server is asked whether it is there
 const NO_CONNECTION = "no connection to the server";
+// What is said of an answer that the server did not look at, in the words of pages/door/answers.py.
+const REFUSED = "refused";
+const SIGNED_OUT = "Not saved: your sign-in has ended.";
+const NOT_OPEN = "Not saved: the study is not open any more, or this answer can no longer be corrected.";
+const DOES_NOT_FIT = "Not saved: this answer does not fit the study. Please reload the page and answer again.";
+const STORE_AWAY = "the store is not available; tell the coordinator.";
 const STORAGE_PREFIX = "reading-room:";
 
 // Header, and the images by the id of their presentation.
@@ -54,7 +60,9 @@ class Panel {
       this.parts[part.dataset.part] = part;
     });
     this.pending = null; // what was sent and is not yet acknowledged; while it stands, the answer is locked
+    this.asked = null; // id of the frame that was asked for after an answer
     this.held = null; // the case whose answer is on its way while the next image is on the screen already
+    this.queued = null; // the answer to that next image, which waits for the receipt of the held one
     this.images = new Map(); // by presentation: the case on the screen, the held one and the next ones, no others
     this.unreported = new Set(); // presentations whose images were drawn, which the server does not know yet
     this.header = null;
@@ -92,13 +100,46 @@ class Panel {
     this.trigger = send;
     const { header, images } = unpack(bytes);
     images.forEach((image) => this.images.set(image.presentation_id, image));
+    const id = header.receipt?.submit_id;
+    if (this.asked === id) this.stopAsking();
+    if (this.pending?.kind === "answer" && this.pending.submit_id !== id) return this.refill(header);
     if (this.pending) {
-      const receipt = header.receipt;
-      if (!receipt || receipt.submit_id !== this.pending.submit_id) return; // it is sent again by itself
-      this.settle(receipt, header.feedback);
+      if (id !== this.pending.submit_id) return; // it is sent again by itself
+      this.settle(header.receipt);
       if (this.pending) return;
     }
+    if (this.asked) return; // an older one; that which was asked for comes
     this.take(header);
+  }
+
+  // A frame that comes while an answer is on its way: what follows the image on the screen is here.
+  refill(header) {
+    const places = [header, ...header.ahead].map((one) => one.presentation_id);
+    const at = places.indexOf(this.header.presentation_id);
+    if (at >= 0) this.header.ahead = header.ahead.slice(at);
+  }
+
+  // After the receipt of an answer: ask for the next frame, until it is here. The next case may be answered meanwhile.
+  askNext(what = {}) {
+    if (!this.header.answer_address) return; // a preview: the frame has come with the reply
+    this.stopAsking();
+    const { presentation_id, number } = this.header;
+    const next = this.header.ahead[0];
+    const isCovered = this.feedback !== null || (next && !this.draft && this.cards.isDue(next, this.header));
+    this.asked = newSubmitId();
+    const message = { kind: "next", submit_id: this.asked, presentation_id, number, is_open: !isCovered, ...what };
+    let wait = AGAIN_MS;
+    const ask = () => {
+      this.trigger("sent", { ...message, have: [...this.images.keys()] });
+      this.askAgain = setTimeout(ask, wait);
+      wait = Math.min(2 * wait, LONGEST_AGAIN_MS);
+    };
+    ask();
+  }
+
+  stopAsking() {
+    clearTimeout(this.askAgain);
+    this.asked = null;
   }
 
   // What the server wants on the screen; feedback and cards come before it.
@@ -108,14 +149,16 @@ class Panel {
     if (this.feedback !== null || this.cards.isOpen) return this.write();
     if (this.cards.comesBefore(header, this.header)) return this.write();
     const isSame = this.draft && this.header.draft_key === header.draft_key;
+    if (isSame && !header.model) header.model = this.header.model;
     if (!isSame) this.leave();
     this.header = header;
     const known = new Set([header, ...header.ahead].map((one) => one.presentation_id));
     [...this.images.keys()].filter((id) => !known.has(id)).forEach((id) => this.images.delete(id));
-    if (!this.images.has(header.presentation_id)) {
+    const isHere = this.images.has(header.presentation_id);
+    if (!isHere || (header.arm === "aided" && !header.model)) {
       this.isDrawn = false;
       if (!isSame) this.draft = null; // it is of the case before, and must not be kept under the name of this one
-      return this.request("images");
+      return this.request(isHere ? "model" : "images");
     }
     if (!isSame) this.show();
     else {
@@ -133,17 +176,19 @@ class Panel {
       this.draft = null;
     } else this.cards.close();
     this.hint("");
-    this.take(this.waiting);
+    if (this.asked) this.hasReceipt = true; // the next frame is on its way
+    else this.take(this.waiting);
   }
 
   // A receipt has come for what was sent.
-  settle(receipt, feedback) {
+  settle(receipt) {
     clearTimeout(this.timer);
     clearTimeout(this.again);
     if (receipt.state === "try-again") return this.beLate(receipt.message);
     const { mode, number } = (this.held || this).header;
     const isSaved = receipt.state === "saved";
-    if (isSaved && feedback && feedback.presentation_id === this.header.presentation_id) this.feedback = feedback.class_key;
+    const isQuiet = receipt.state === "done" && /^(images|model)$/.test(this.pending.kind) && !this.pending.isLate;
+    if (isSaved && receipt.feedback) this.feedback = receipt.feedback;
     if (isSaved || this.pending.kind === "cancel") this.forget();
     else if (this.held) this.bringBack();
     this.held = null;
@@ -156,7 +201,7 @@ class Panel {
     if (isSaved) {
       const what = `${mode === "read" ? "Case" : "Correction of case"} ${number} saved`;
       this.say(`${what}, receipt ${receipt.code}, ${new Date(receipt.saved_at).toLocaleTimeString()}.`, "saved");
-    } else {
+    } else if (!isQuiet) {
       this.say(receipt.message, receipt.state === "refused" ? "alert" : "");
     }
     this.hint("");
@@ -245,6 +290,7 @@ class Panel {
   bringBack() {
     const { header, view } = this.held;
     this.typedAhead = [];
+    this.queued = null; // it is a draft again
     this.stopClock();
     this.held = null;
     this.header = header;
@@ -299,7 +345,7 @@ class Panel {
   // ---- the clock ------------------------------------------------------------------------------------------------
 
   isInSight() {
-    const isLocked = this.pending !== null && !this.held;
+    const isLocked = this.pending !== null && (!this.held || this.queued !== null);
     return this.isDrawn && !isLocked && !this.isCovered() && !document.hidden;
   }
 
@@ -391,7 +437,7 @@ class Panel {
       isDrawn: this.isDrawn && draft !== null, hasReceipt: this.hasReceipt, isPaused: this.isPaused,
       isCard: this.cards.isOpen, isFeedback: this.feedback !== null,
       isSheetOpen: !this.parts.sheet.hidden, isPending: this.pending !== null, isLate: this.pending?.isLate,
-      isAhead: this.held !== null,
+      isAhead: this.held !== null, isQueued: this.queued !== null,
       isOffline: this.isOffline,
       isRefused: this.isRefused, isCorrecting: this.header?.mode === "correct",
       isComplete: draft !== null && this.header !== null && this.form.missing() === "",
@@ -459,7 +505,8 @@ class Panel {
   lock(name) {
     if (this.isTypedAhead(name)) return;
     this.loseKey(this.held !== null);
-    if (this.held) this.hint(`Not taken: case ${this.held.header.number} is being saved. Wait a moment, then Enter.`);
+    if (this.queued) this.hint("Not taken: the answer is saved as it stands here.");
+    else if (this.held) this.hint(`Not taken: case ${this.held.header.number} is being saved. Wait a moment, then Enter.`);
     else if (this.pending.kind === "answer") this.hint("Not taken: the answer is being saved as it stands here.");
     else this.hint("Not taken: waiting for the server.");
   }
@@ -628,15 +675,30 @@ class Panel {
   }
 
   send() {
+    this.pending = this.message();
+    this.sendPending();
+    this.moveOn();
+  }
+
+  // Enter for the image on the screen, before the receipt of the last answer: it is sent after that receipt.
+  queue() {
+    if (this.form.missing()) return this.ask();
+    this.queued = this.message();
+    this.hint(`Case ${this.header.number} is saved after case ${this.held.header.number}.`);
+  }
+
+  // The answer on the screen as it goes to the server; its clock stands from now on.
+  message() {
     const { header, draft } = this;
     clearTimeout(this.overTime);
     this.clock.end("submitted");
     this.remember();
     this.dropped = 0;
-    this.pending = {
+    return {
       kind: "answer",
       submit_id: newSubmitId(),
       presentation_id: header.presentation_id,
+      is_training: header.is_training,
       expected_revision: header.revision,
       ...this.form.answer(),
       reading_seconds: Math.round(draft.seconds * 1000) / 1000,
@@ -646,11 +708,10 @@ class Panel {
       },
       events: [...draft.events],
     };
-    this.sendPending();
-    this.moveOn();
   }
 
   request(kind) {
+    this.stopAsking();
     this.stopClock();
     this.dropped = 0;
     this.pending = { kind, submit_id: newSubmitId(), presentation_id: this.header.presentation_id };
@@ -659,7 +720,8 @@ class Panel {
 
   sendPending() {
     clearTimeout(this.timer);
-    this.say(this.pending.isLate ? "Trying again …" : this.pending.kind === "answer" ? "Saving …" : "", "");
+    if (this.pending.isLate) this.say("Trying again …", "");
+    else if (!/^(images|model)$/.test(this.pending.kind)) this.say(this.pending.kind === "answer" ? "Saving …" : "", "");
     this.pending.isLate = false;
     this.againMs = AGAIN_MS;
     if (this.isOffline) return this.beLate(NO_CONNECTION);
@@ -672,8 +734,37 @@ class Panel {
   // often it arrives. `have`: images that need not come again.
   transmit() {
     const { isLate, ...message } = this.pending;
-    this.trigger("sent", { ...message, have: [...this.images.keys()] });
+    if (message.kind === "answer" && this.header.answer_address) this.post(message);
+    else this.trigger("sent", { ...message, have: [...this.images.keys()] });
     this.transmitLater();
+  }
+
+  // An answer to the server, and its receipt. It goes out even if the page is left in this moment.
+  async post(message) {
+    const text = JSON.stringify(message);
+    const options = { method: "POST", body: text, keepalive: text.length < 60000 };
+    const reply = await fetch(this.header.answer_address, options).then(async (answer) => {
+      if (answer.ok) return await answer.json();
+      const why = {
+        400: [REFUSED, DOES_NOT_FIT], 401: [REFUSED, SIGNED_OUT], 403: [REFUSED, NOT_OPEN], 413: [REFUSED, DOES_NOT_FIT],
+        503: ["try-again", STORE_AWAY],
+      };
+      const [state, said] = why[answer.status] || [];
+      return state && { submit_id: message.submit_id, state, message: said };
+    }).catch(() => null);
+    if (!reply || this.isClosed || this.pending?.submit_id !== reply.submit_id) return; // it is sent again by itself
+    const { queued } = this;
+    this.settle(reply);
+    if (this.pending) return;
+    this.askNext(reply.state === "refused" ? { unsaved: reply.message } : {});
+    if (queued && reply.state === "saved") {
+      this.queued = null;
+      this.pending = queued;
+      this.sendPending();
+      this.moveOn();
+    }
+    this.write();
+    this.playAhead();
   }
 
   transmitLater() {
@@ -774,7 +865,7 @@ class Panel {
     parts.pause.hidden = !this.isPaused;
     this.cards.write();
     if (!draft || !header) return; // saved, or nothing came yet; the next case is on its way
-    const isLocked = this.pending !== null && !this.held;
+    const isLocked = this.pending !== null && (!this.held || this.queued !== null);
     const isOpen = ["empty", "chosen", "refused", "correcting", "offline", "ahead"].includes(this.root.dataset.state);
     parts.classes.setAttribute("aria-readonly", String(isLocked));
     parts.confidence.setAttribute("aria-readonly", String(isLocked));
@@ -953,7 +1044,7 @@ class Panel {
   }
 
   close() {
-    [this.timer, this.again, this.overTime].forEach(clearTimeout);
+    [this.timer, this.again, this.askAgain, this.overTime].forEach(clearTimeout);
     this.leave();
     this.isClosed = true;
     this.unlisten.forEach((undo) => undo());

@@ -21,8 +21,10 @@ const STATES = {
   // The answer is on its way, and locked.
   sending: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
   late: ["lock", "lock", "retry", "lock", "lock", "view", "pause", "openSheet"],
-  // The next image is on the screen already: it can be judged, and saved after the receipt of the last answer.
-  ahead: ["choose", "comment", "lock", "lock", "lock", "view", "pause", "openSheet"],
+  // The next image is on the screen already: it can be judged, and is saved after the receipt of the last answer.
+  ahead: ["choose", "comment", "queue", "lock", "lock", "view", "pause", "openSheet"],
+  // Its Enter waits for that receipt: the answer is locked, as one on its way.
+  queued: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
   // A training case is answered, and its right answer is on the screen.
   feedback: ["told", "told", "goOn", "told", "goOn", "view", "pause", "openSheet"],
   // Something covers the image; its one button has the focus, so Enter is that button's.
@@ -49,7 +51,8 @@ function stateOf(facts) {
   if (facts.isPaused) return "paused";
   if (facts.isSheetOpen) return "sheet";
   if (facts.isFeedback) return "feedback";
-  if (facts.isPending) return facts.isAhead ? "ahead" : facts.isLate ? "late" : "sending";
+  if (facts.isPending && facts.isAhead) return facts.isQueued ? "queued" : "ahead";
+  if (facts.isPending) return facts.isLate ? "late" : "sending";
   if (facts.isOffline) return "offline";
   if (facts.isRefused) return "refused";
   if (facts.isCorrecting) return "correcting";
