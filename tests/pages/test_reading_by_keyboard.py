@@ -472,6 +472,7 @@ def test_while_the_store_is_out_of_reach_the_answer_stays_and_is_saved_when_it_i
     expect(status).to_have_text(
         "Not saved yet: the store is not available; tell the coordinator. Press Enter to try again."
     )
+    expect(page.locator(".room")).to_have_attribute("data-state", "late")  # its image is on the screen again
     page.keyboard.press("4")
     expect(page.locator("[data-part=hint]")).to_have_text("Not taken: the answer is being saved as it stands here.")
     away.rename(store)
