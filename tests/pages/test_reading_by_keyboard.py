@@ -53,6 +53,11 @@ def wait_for_case(page: Page, position: int) -> None:
     expect(page.locator(".room")).to_have_attribute("data-state", re.compile("empty|chosen|refused|correcting"))
 
 
+def wait_for_frame(page: Page, n_done: int) -> None:
+    """Until the frame is here that the panel asks for after a receipt."""
+    expect(page.locator("[data-part=bar]")).to_have_js_property("value", n_done, timeout=30_000)
+
+
 def receipt_of(what: str, server: ReadingServer, reader: str, stored_readings: Callable) -> re.Pattern[str]:
     """What the panel must say: the code is the beginning of the last reading's id in the store."""
     code = stored_readings(server.store_url, reader)[-1].reading_id[:4].upper()
@@ -463,6 +468,7 @@ def test_while_the_store_is_out_of_reach_the_answer_stays_and_is_saved_when_it_i
     page = sign_in(own_server, reader, "/read")
     type_answers(page, range(1))
     wait_for_case(page, 2)
+    wait_for_frame(page, 1)
     store = Path(own_server.store_url.removeprefix("sqlite:///"))
     away = store.with_suffix(".away")
     store.rename(away)
@@ -488,6 +494,7 @@ def test_when_the_study_closes_in_mid_case_the_reader_is_told_and_the_answer_com
     page = sign_in(own_server, reader, "/read")
     type_answers(page, range(1))
     wait_for_case(page, 2)
+    wait_for_frame(page, 1)
     engine = open_store(own_server.store_url)
     operator = Repository(engine, OPERATOR)
     operator.set_state(STUDY, StudyState.CLOSED)
@@ -511,6 +518,7 @@ def test_when_the_sign_in_ends_in_mid_case_the_reader_is_told_and_the_draft_is_b
     page = sign_in(server, reader, "/read")
     type_answers(page, range(1))
     wait_for_case(page, 2)
+    wait_for_frame(page, 1)
     other = context.new_page()
     other.goto(server.url)
     other.get_by_role("link", name="Sign out").click()
