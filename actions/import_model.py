@@ -9,9 +9,17 @@ import numpy as np
 
 from actions.models import keep_file, model_folder
 from core.csv_file import Columns, CsvFile, CsvRow, read_csv_file
-from core.errors import InputError, ManifestError
+from core.errors import InputError, ManifestError, ModelError
 from core.imaging.manifest import ManifestErrors
-from core.model.foreign import ANSWERS, PIXELS, SUM_TOLERANCE, Declaration, ForeignModel
+from core.model.foreign import (
+    ANSWERS,
+    LARGEST_SIDE,
+    PIXELS,
+    SMALLEST_SIDE,
+    SUM_TOLERANCE,
+    Declaration,
+    ForeignModel,
+)
 from core.model.uncertainty import entropy
 from core.protocol import DiseaseClass, class_key
 from core.report.file_options import named_classes
@@ -20,12 +28,35 @@ from core.spelling import spelling_key
 from db import Repository
 from db.records import CasePrediction, ModelVersion
 
+#: How a file of predictions and a graph are named.
+TABLE, GRAPH = ".csv", ".onnx"
 #: Largest ONNX file that is read, in bytes.
 MAX_BYTES = 2_000_000_000
 _COLUMNS = Columns(("case",), prefixes=("p_",), has_others=True)
 
 
-def declare(classes: str, pixels: str, answers: str, size: int | None) -> Declaration:
+def is_table(file: Path) -> bool:
+    """Whether a file holds predictions; else it is a graph.
+
+    Raises
+    ------
+    InputError
+        If its name says that it is neither.
+    """
+    kind = file.suffix.casefold()
+    spreadsheet = "save the table as 'CSV UTF-8' in the spreadsheet"
+    fixes = {
+        ".safetensors": "a model that was trained here is entered with 'manage.py model register'",
+        ".xlsx": spreadsheet,
+        ".xls": spreadsheet,
+    }
+    if kind not in (TABLE, GRAPH):
+        raise InputError("is neither a graph (.onnx) nor a table of predictions (.csv)", field="file", value=str(file),
+                         fix=fixes.get(kind, "export the model as ONNX, or its predictions as CSV"))  # fmt: skip
+    return kind == TABLE
+
+
+def declare(classes: str, pixels: str, answers: str, size: int | None, *, is_colour: bool = False) -> Declaration:
     """What a person says of a graph, from the words of a command.
 
     Raises
@@ -40,8 +71,11 @@ def declare(classes: str, pixels: str, answers: str, size: int | None) -> Declar
     for option, word, known in (("--pixels", pixels, PIXELS), ("--answers", answers, ANSWERS)):
         if word not in known:
             raise InputError("must be declared", field=option, value=word, fix=f"use {', '.join(known)}")
+    if size is not None and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
+        raise InputError("is no side of an image in pixels", field="--size", value=size,
+                         fix=f"write the side of the graph's input, {SMALLEST_SIDE} to {LARGEST_SIDE}")  # fmt: skip
     keys = tuple(disease.key for disease in found)
-    return Declaration(keys, pixels, answers, size)  # type: ignore[arg-type]  # checked above
+    return Declaration(keys, pixels, answers, size, is_colour)  # type: ignore[arg-type]  # checked above
 
 
 def import_graph(repository: Repository, file: Path, declared: Declaration, *, name: str, note: str) -> ModelVersion:
@@ -62,7 +96,10 @@ def import_graph(repository: Repository, file: Path, declared: Declaration, *, n
         If the graph is refused or does not answer as declared.
     """
     content = _content(file)
-    model = ForeignModel(content, declared, get_settings().thread_count)
+    try:
+        model = ForeignModel(content, declared, get_settings().thread_count)
+    except ModelError as error:
+        raise ModelError(f"{file.name}: {error}") from error
     kept = model_folder(model.sha256) / "model.onnx"
     keep_file(file, kept)
     return repository.register_model(
@@ -84,15 +121,15 @@ def import_graph(repository: Repository, file: Path, declared: Declaration, *, n
 
 def import_predictions(
     repository: Repository, study_key: str, file: Path, *, name: str, note: str
-) -> tuple[ModelVersion, int]:
+) -> tuple[ModelVersion, str]:
     """Enter a CSV of predictions (``case``, ``p_<class>`` for every class) as a model of its own; all rows or none.
 
     Returns
     -------
     ModelVersion
         Known by the SHA-256 of the file.
-    int
-        Predictions stored.
+    str
+        How many cases have a prediction now, and how many still have none.
 
     Raises
     ------
@@ -118,7 +155,10 @@ def import_predictions(
             "note": note,
         },
     )
-    return version, repository.save_predictions(study_key, sha256, predictions)
+    added = repository.save_predictions(study_key, sha256, predictions)
+    missing = sorted({case for case, is_out in is_excluded.items() if not is_out} - {one.case for one in predictions})
+    without = f"; without one: {len(missing)} of {added + len(missing)} cases, {missing[0]} first" if missing else ""
+    return version, f"{added} predictions{without}"
 
 
 def _content(file: Path) -> bytes:
@@ -193,7 +233,9 @@ def _prediction(row: CsvRow, columns: list[str], is_excluded: dict[str, bool], f
     values = np.array([row.number_of(column, fix="write a probability from 0 to 1") for column in columns])
     for column, value in zip(columns, values, strict=True):
         if not 0 <= value <= 1:
-            raise row.error(column, "is no probability", value, "write a probability from 0 to 1, such as 0.25")
+            raise row.error(
+                column, "is no probability", row.text(column), "write a probability from 0 to 1, such as 0.25"
+            )
     tolerance = SUM_TOLERANCE + 0.005 * len(columns)  # two decimals in every column
     if abs(values.sum() - 1) > tolerance:
         raise row.error(None, f"the probabilities sum to {values.sum():.4g}", fix="give every class its share of 1")

@@ -50,17 +50,19 @@ def model_import(
     pixels: Annotated[str, typer.Option(help="ONNX: scale of its input: 0-1, 0-255 or imagenet")] = "",
     answers: Annotated[str, typer.Option(help="ONNX: what it answers: logits or probabilities")] = "",
     size: Annotated[int | None, typer.Option(help="ONNX: side of its input, if the graph leaves it open")] = None,
+    colour: Annotated[bool, typer.Option("--colour", help="ONNX: takes images in colour: red, green, blue")] = False,
 ) -> None:
     """Take in a model that was not trained here; nothing of its maker's code is run."""
-    from actions.import_model import declare, import_graph, import_predictions
+    from actions.import_model import declare, import_graph, import_predictions, is_table
 
-    if file.suffix.casefold() == ".csv":
+    if is_table(file):
         repository = store()
         key = one_study(repository, study)
-        version, added = import_predictions(repository, key, file, name=name, note=note)
-        say(f"Imported {added} predictions of {version.name} for '{key}', SHA-256 {version.sha256}.")
+        version, counted = import_predictions(repository, key, file, name=name, note=note)
+        say(f"Imported {version.name} for '{key}': {counted}. SHA-256 {version.sha256}.")
         return
-    version = import_graph(store(), file, declare(classes, pixels, answers, size), name=name, note=note)
+    declared = declare(classes, pixels, answers, size, is_colour=colour)
+    version = import_graph(store(), file, declared, name=name, note=note)
     say(f"Imported {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
 
 

@@ -219,6 +219,7 @@ class _NewModel:
     pixels: str = ""
     answers: str = ""
     size: int | None = None
+    is_colour: bool = False
     is_augmented: bool = False
 
 
@@ -274,7 +275,8 @@ def _form(study: Study, kind: str) -> _NewModel:
     pixels = left.selectbox("Scale of its input", PIXELS)
     answers = middle.selectbox("What it answers", ANSWERS)
     size = right.number_input("Side of its input, pixels", 16, 2048, value=None, help="if the graph leaves it open")
-    return _NewModel(kind, files, name, note, classes, pixels, answers, size)
+    is_colour = st.checkbox("Takes images in colour: red, green, blue")
+    return _NewModel(kind, files, name, note, classes, pixels, answers, size, is_colour)
 
 
 def _start(repository: Repository, study: Study, new: _NewModel) -> None:
@@ -286,7 +288,7 @@ def _start(repository: Repository, study: Study, new: _NewModel) -> None:
     else:
         with refusals_shown():
             if new.kind == _GRAPH:
-                declare(new.classes, new.pixels, new.answers, new.size)
+                declare(new.classes, new.pixels, new.answers, new.size, is_colour=new.is_colour)
             start_job(study.key, _TAKE_IN, partial(_take_in_files, repository, study.key, new))
             st.rerun()
 
@@ -297,10 +299,10 @@ def _take_in_files(repository: Repository, study_key: str, new: _NewModel, progr
     name = new.name.strip()
     with laid_out(new.files) as files:
         if new.kind == _TABLE:
-            version, n = import_predictions(repository, study_key, files[0], name=name, note=new.note)
-            return f"{n} predictions of {version.name} taken in, SHA-256 {version.sha256[:12]}."
+            version, counted = import_predictions(repository, study_key, files[0], name=name, note=new.note)
+            return f"{version.name} taken in: {counted}. SHA-256 {version.sha256[:12]}."
         if new.kind == _GRAPH:
-            declared = declare(new.classes, new.pixels, new.answers, new.size)
+            declared = declare(new.classes, new.pixels, new.answers, new.size, is_colour=new.is_colour)
             version = import_graph(repository, files[0], declared, name=name, note=new.note)
         elif len(files) > 1:
             version = register_ensemble(repository, files, name=name, is_augmented=new.is_augmented)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ class Batch:
     lesions: torch.Tensor | None  # (B, size, size) share of every pixel, moved as the images; None where not asked for
     n_all: int  # images of all processes together
     seed: int  # of this step and process
+    partners: torch.Tensor | None = None  # (B,) class of the image that was mixed in; None where nothing is mixed
+    shares: torch.Tensor | None = None  # (B,) share of the image itself, 0.5 to 1
 
 
 def step_seed(*parts: int) -> int:
@@ -100,7 +102,8 @@ class Batches:
         seed = step_seed(self._recipe.seed, self._epoch, step, self._rank)
         targets = self._classes[share].to(device, non_blocking=True)
         lesions = None if self._lesions is None else self._masks(self._lesions[share], size, seed)
-        return Batch(self._inputs(self._images[share], size, seed), targets, lesions, self._sizes[step], seed)
+        batch = Batch(self._inputs(self._images[share], size, seed), targets, lesions, self._sizes[step], seed)
+        return mixed(batch, self._recipe.mix_alpha) if self._recipe.mix_alpha else batch
 
     def _inputs(self, images: torch.Tensor, size: int, seed: int) -> torch.Tensor:
         """Augmented, resized and normalised batch (B, 3, size, size) of prepared images (B, S, S[, 3])."""
@@ -122,6 +125,18 @@ class Batches:
         if size != share.shape[-1]:
             share = functional.adaptive_avg_pool2d(share, size)
         return augment(share, self._recipe.augmentation.geometry(), torch.Generator().manual_seed(seed)).squeeze(1)
+
+
+def mixed(batch: Batch, alpha: float) -> Batch:
+    """The batch with a part of its neighbour added to every image; an image keeps the larger part, and its mask.
+
+    The share is max(s, 1 - s) with s of Beta(alpha, alpha), as in Zhang et al. (2018), ICLR (mixup), but that each
+    image stays the main one of its pair: a lesion mask has to belong to somebody.
+    """
+    drawn = np.random.default_rng(batch.seed).beta(alpha, alpha, len(batch.targets))
+    shares = torch.from_numpy(np.maximum(drawn, 1.0 - drawn)).float().to(batch.inputs.device, non_blocking=True)
+    inputs = torch.lerp(batch.inputs.roll(1, dims=0), batch.inputs, shares[:, None, None, None])
+    return replace(batch, inputs=inputs, partners=batch.targets.roll(1), shares=shares)
 
 
 def _near_device(data: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:

@@ -19,6 +19,7 @@ from core.model.calibration import fit_temperature, softmax
 from core.model.checkpoint import (
     CARD_FILE,
     WEIGHTS_FILE,
+    Checkpoint,
     ModelCard,
     describe_environment,
     load_checkpoint,
@@ -48,6 +49,7 @@ class Work:
     built: BuiltModel
     fabric: Fabric
     folder: RunFolder
+    teacher: Checkpoint | None = None
 
     def facts(self) -> dict[str, Any]:
         """What ``config.json``, the card and ``result.json`` say alike, as plain values."""
@@ -83,7 +85,7 @@ def conclude(work: Work, fitted: FitResult) -> dict[str, Any]:
         channels=work.dataset.channels,
         dropout=recipe.head_dropout,
         recipe=recipe.to_dict(),
-        note=plan.note,
+        note=_note(work),
         **{**facts, "classes": work.dataset.classes},
     )
     # What will be served is what is scored: weights as the file holds them, rounding included.
@@ -111,6 +113,13 @@ def conclude(work: Work, fitted: FitResult) -> dict[str, Any]:
     result = _result(work, fitted, facts, calibrated.temperature, scores, path)
     folder.save_json(folder.result, result)
     return result
+
+
+def _note(work: Work) -> str:
+    """What the card adds in words: the plan's note, and from whom the network learned."""
+    if work.teacher is None:
+        return work.plan.note
+    return f"Learned from the answers of the model {work.teacher.sha256[:12]} too. {work.plan.note}".strip()
 
 
 def _calibrate(plan: RunPlan, outputs: Outputs, truth: np.ndarray) -> _Calibrated:
@@ -160,6 +169,8 @@ def _result(
         "title": ARCHITECTURES[plan.recipe.architecture].title,
         "recipe": plan.recipe.to_dict(),
         **facts,
+        **({"is_compiled": True} if plan.is_compiled else {}),
+        **({"teacher_sha256": work.teacher.sha256} if work.teacher else {}),
         "is_cross_validation": plan.is_cross_validation,
         "are_classes_permuted": plan.are_classes_permuted,
         "training_cohorts": list(plan.training_cohorts),

@@ -82,10 +82,10 @@ def score(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) 
     of_truth = probabilities[np.arange(n), truth]
     return {
         "n": n,
-        "accuracy": _with_limits(int(np.trace(confusion)), n),
+        "accuracy": with_limits(int(np.trace(confusion)), n),
         "balanced_accuracy": round(float(np.mean(recalls)), 5),
         "recall": {
-            key: _with_limits(int(confusion[index, index]), int(confusion[index].sum()))
+            key: with_limits(int(confusion[index, index]), int(confusion[index].sum()))
             for index, key in enumerate(classes)
         },
         "confusion": confusion.tolist(),
@@ -110,7 +110,7 @@ def recall_by_subtype(
     is_right = probabilities.argmax(axis=1) == truth
     kinds = np.array([f"{classes[index]}, {subtype}" for index, subtype in zip(truth, subtypes, strict=True)])
     return {
-        str(kind): _with_limits(int(is_right[kinds == kind].sum()), int((kinds == kind).sum()))
+        str(kind): with_limits(int(is_right[kinds == kind].sum()), int((kinds == kind).sum()))
         for kind in np.unique(kinds)
     }
 
@@ -146,14 +146,14 @@ def pointing(
         game = pointing_game([localise(one, lesions[row]) for one, row in zip(maps, rows, strict=True)])
         energy = game.mean_energy_in_mask
         found[key] = {
-            "hit_rate": _with_limits(game.n_hits, game.n),
+            "hit_rate": with_limits(game.n_hits, game.n),
             "chance": round(game.hit_chance, 5),
             "energy": None if energy is None else round(energy, 5),
         }
     return found
 
 
-def _with_limits(successes: int, n: int) -> dict[str, Any] | None:
+def with_limits(successes: int, n: int) -> dict[str, Any] | None:
     """A proportion and Wilson's limits as plain values; None where it is undefined."""
     if n == 0:
         return None

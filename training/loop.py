@@ -27,6 +27,7 @@ from torch.nn import functional
 from core.errors import TrainingError
 from core.model.architectures import Network
 from training.batches import Batch, Batches, is_channels_last
+from training.compilation import compiled, why_not
 from training.curves import save_curves
 from training.dataset import ImageSet
 from training.map_loss import TaughtNetwork
@@ -44,6 +45,8 @@ from training.schedule import (
 
 #: Steps between two readings of losses and counts; the first and the last step of an epoch are always read.
 READ_STEPS = 20
+#: By which a teacher's and a student's logits are divided before they are compared.
+TEACHER_TEMPERATURE = 2.0
 #: Seconds between two states saved inside an epoch.
 STATE_SECONDS = 120.0
 #: Seconds between two drawings of the curves; the last epoch is always drawn.
@@ -113,6 +116,9 @@ class Fit:
     folder: RunFolder  # where states, metrics and curves go
     fingerprint: str  # hash of recipe and data; a state of another run is refused
     on_progress: Callable[[RunProgress], None] | None = None  # called on the first process after every step
+    teacher: Network | None = None  # whose answers are learned beside the classes; its weights stay
+    is_compiled: bool = False  # with torch.compile, where nothing speaks against it
+    on_word: Callable[[str], None] = lambda text: None  # told why a run is not compiled
 
     def run(self) -> FitResult:
         """Train to the end.
@@ -161,8 +167,35 @@ class Fit:
         self._class_weights = class_weights(self.training.classes, self._network.n_classes, recipe.class_weight_power)
         if self._class_weights is not None:
             self._class_weights = self._class_weights.to(fabric.device)
+        if self.teacher is not None:
+            self.teacher = self.teacher.to(fabric.device).eval().requires_grad_(False)
+        self._forward: nn.Module = self._wrapped
+        self._is_graphed = False
+        if self.is_compiled:
+            self._compile()
         self._unread: list[_StepFigures] = []
         self._start = self._last_saved = self._last_drawn = time.monotonic()
+
+    def _compile(self) -> None:
+        """Put the compiled network in place of the plain one, where the same batch gives the same bits twice."""
+        reason = why_not(self.recipe, world_size=self.fabric.world_size)
+        if not reason:
+            self._wrapped.train()
+            self._batches.begin_epoch(0)
+            batch = self._batches.batch(0, self.recipe.image_size)
+
+            def attempt(module: nn.Module) -> torch.Tensor:
+                torch.manual_seed(batch.seed)
+                with self.fabric.autocast():
+                    logits, map_losses = module(batch.inputs, batch.targets, batch.lesions)
+                loss = functional.cross_entropy(logits.float(), batch.targets)
+                self.fabric.backward(loss if map_losses is None else loss + map_losses.sum())
+                return cast(torch.Tensor, logits)
+
+            self._forward, reason = compiled(self._wrapped.module, self.fabric.device, attempt)
+            self._is_graphed = not reason and self.fabric.device.type == "cuda"
+        if reason:
+            self.on_word(f"Not compiled: {reason}. The run goes on without; its result is the same as ever.")
 
     def _saved_state(self) -> dict[str, Any] | None:
         """The state in the run folder; None where there is none yet."""
@@ -231,20 +264,27 @@ class Fit:
 
     def _loss(self, batch: Batch, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss of a batch, and the values of :class:`_StepFigures`."""
-        logits, map_losses = self._wrapped(batch.inputs, batch.targets, batch.lesions)
-        answer_loss = weight * functional.cross_entropy(
-            logits.float(),
-            batch.targets,
-            weight=self._class_weights,
-            reduction="sum",
-            label_smoothing=self.recipe.label_smoothing,
-        )
+        if self._is_graphed:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # torch has none
+        with self.fabric.autocast():
+            logits, map_losses = self._forward(batch.inputs, batch.targets, batch.lesions)
+        answer_loss = weight * self._answer_loss(logits.float(), batch)
         loss, map_loss = answer_loss, torch.zeros_like(answer_loss)
         if map_losses is not None:
             map_loss = map_losses.sum()
             loss = answer_loss + self.recipe.map_weight * weight * map_loss
         n_correct = (logits.argmax(dim=1) == batch.targets).sum()
         return loss, torch.stack([loss.detach(), answer_loss.detach(), map_loss.detach(), n_correct.float()])
+
+    def _answer_loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Loss of the answers to a batch, summed: against the classes and, where there is one, a teacher's answers."""
+        power, share = self.recipe.hard_case_power, self.recipe.teacher_weight
+        loss = summed_loss(logits, batch, self._class_weights, self.recipe.label_smoothing, power)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad(), self.fabric.autocast():
+            wanted = self.teacher(batch.inputs)
+        return (1.0 - share) * loss + share * distillation_loss(logits, wanted.float())
 
     def _read(self) -> None:
         """Bring what the steps left on the device to the host in one transfer; stop at a loss that is not finite."""
@@ -386,6 +426,49 @@ def class_weights(classes: np.ndarray, n_classes: int, power: float) -> torch.Te
     counts = np.bincount(classes, minlength=n_classes)
     weights = (len(classes) / np.maximum(counts, 1)) ** power
     return torch.from_numpy(weights * len(classes) / (weights * counts).sum()).float()
+
+
+def summed_loss(
+    logits: torch.Tensor, batch: Batch, weights: torch.Tensor | None, smoothing: float, hard_case_power: float
+) -> torch.Tensor:
+    """Cross-entropy of a batch, summed; of mixed images each class by its share.
+
+    Parameters
+    ----------
+    logits : float32 tensor, shape (B, k)
+    batch : Batch
+    weights : float tensor, shape (k,), or None
+        Of the classes.
+    smoothing : float
+        Probability spread over all classes.
+    hard_case_power : float
+        g of (1 - p) ** g, p the probability of the (first) class: cases that are answered well count little (Lin et
+        al. 2017, ICCV, 2980-2988). 0 counts all alike.
+    """
+    if batch.shares is None and not hard_case_power:
+        return functional.cross_entropy(logits, batch.targets, weights, reduction="sum", label_smoothing=smoothing)
+
+    def losses(classes: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits, classes, weights, reduction="none", label_smoothing=smoothing)
+
+    each = losses(batch.targets)
+    if batch.shares is not None and batch.partners is not None:
+        each = torch.lerp(losses(batch.partners), each, batch.shares)
+    if hard_case_power:
+        of_truth = functional.softmax(logits, dim=1).gather(1, batch.targets[:, None]).squeeze(1)
+        each = each * (1.0 - of_truth) ** hard_case_power
+    return each.sum()
+
+
+def distillation_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Kullback-Leibler divergence from a teacher's softened answers, summed over the batch; logits (B, k) of both.
+
+    Hinton, Vinyals and Dean (2015), arXiv 1503.02531: both are divided by the temperature T, the divergence is
+    multiplied by T squared. The teacher sees the same changed image as the student (Beyer et al. 2022, CVPR,
+    10925-10934).
+    """
+    softened, target = (functional.log_softmax(one / TEACHER_TEMPERATURE, dim=1) for one in (logits, wanted))
+    return TEACHER_TEMPERATURE**2 * functional.kl_div(softened, target, reduction="sum", log_target=True)
 
 
 def _freeze_trunk(network: Network, *, is_frozen: bool) -> None:

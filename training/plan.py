@@ -39,6 +39,8 @@ class RunPlan:
     are_classes_permuted: bool = False  # control: classes shuffled among the training cases; must end at chance
     note: str = ""  # stands on the model's card
     view: str = ""  # of each case, as the manifest calls it; empty: the first
+    is_compiled: bool = False  # with torch.compile, where nothing speaks against it
+    teacher: str | None = None  # checkpoint whose answers are learned beside the classes
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -18,7 +18,7 @@ from core.errors import TrainingError
 from core.runtime import THREAD_VARIABLES, available_cores
 from training.run_folder import RunFolder
 
-#: The folder from which ``python -m training`` can be started.
+#: The folder in which ``python -m training`` is found.
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 #: Seconds between two looks at the running processes.
 POLL_SECONDS = 0.5
@@ -110,6 +110,8 @@ def _start(folder: Path, device: str, threads: int) -> subprocess.Popen[bytes]:
     environment = dict(os.environ, OMP_WAIT_POLICY="PASSIVE", NO_COLOR="1")
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
     environment["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
+    # Here, not in the project: paths of a plan are those of the command that made it.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT_FOLDER), os.environ.get("PYTHONPATH"))))
     with (folder / "run.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "training", "resume", str(folder.resolve())],
@@ -117,7 +119,6 @@ def _start(folder: Path, device: str, threads: int) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
-            cwd=PROJECT_FOLDER,
         )
 
 

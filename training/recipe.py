@@ -81,7 +81,7 @@ MILD = Augmentation(rotation_degrees=5.0, flip_probability=0.5)
 
 
 #: Fields of Recipe that came after version 1; 0 means that they change nothing.
-LATER_SETTINGS = ("class_weight_power",)
+LATER_SETTINGS = ("class_weight_power", "mix_alpha", "hard_case_power", "teacher_weight")
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,9 @@ class Recipe:
     class_weight_power: float = _setting(
         0.0, "0: every case alike, 1: every class alike", "not in the paper; for rare classes"
     )
+    mix_alpha: float = _setting(0.0, "of Beta(a, a), 0: off", "not in the paper; pairs of images mixed (mixup)")
+    hard_case_power: float = _setting(0.0, "power of 1 - p(truth), 0: off", "not in the paper; focal loss")
+    teacher_weight: float = _setting(0.0, "share of the loss, 0: no teacher", "not in the paper; distillation")
     ema_decay: float | None = _setting(None, "per step, none: off", "not in the paper")
     selection: str = _setting("last", "last | best_validation", "a fixed epoch is honest; the paper does not say")
     # --- reproducibility
@@ -206,6 +209,9 @@ def _check_recipe(recipe: Recipe) -> None:
         "label_smoothing": (0, 0.5),
         "map_weight": (0, 100),
         "class_weight_power": (0, 1),
+        "mix_alpha": (0, 10),
+        "hard_case_power": (0, 10),
+        "teacher_weight": (0, 1),
     }
     for name, (low, high) in limits.items():
         value = getattr(recipe, name)

@@ -15,6 +15,7 @@ from typing import Any
 
 from core.errors import TrainingError
 from core.report.paper_data import printed_cells
+from training.ceiling import ALL, CEILING, COMPARISON_FILE, FRESH, REFERENCE
 from training.classes import THYROID_KEYS
 from training.cross_validation import mean_and_sd
 from training.recipe import AMBIGUITIES, MODERN, PAPER, RECIPES, Recipe, describe, variants_of
@@ -76,12 +77,24 @@ def write_report(sources: Sequence[Path], out: Path) -> int:
     for name, result in results.items():
         write_atomically(store / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
     evaluations = {name: result for name, result in results.items() if "checkpoint" in result}
-    runs = {name: result for name, result in results.items() if "checkpoint" not in result}
+    comparisons = {name: result for name, result in results.items() if "members" in result}
+    runs = {
+        name: result
+        for name, result in results.items()
+        if "recipe" in result and "scores" in result and not any(name.startswith(f"{one}-") for one in comparisons)
+    }
     shown = " ".join(source.as_posix() for source in sources)
     parts = [HEADER.format(sources=shown)]
     if all(result["is_synthetic"] for result in results.values()):
         parts.append(SYNTHETIC)
-    sections = (_fits(runs), _evaluations(evaluations), _comparisons(runs), _folds(runs), _ablations(runs))
+    sections = (
+        _fits(runs),
+        _evaluations(evaluations),
+        _comparisons(runs),
+        _folds(runs),
+        _ablations(runs),
+        *(_ceiling(name, result) for name, result in comparisons.items()),
+    )
     parts += [text for text in sections if text]
     parts.append(_recipes())
     write_atomically(out, "\n".join(parts).encode())
@@ -92,7 +105,7 @@ def collect_results(sources: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Results by name: the path of the run folder below its source, with dashes, or the name of a stored result."""
     results: dict[str, dict[str, Any]] = {}
     for source in sources:
-        found = [path for name in (RESULT_FILE, SCORES_FILE) for path in sorted(source.rglob(name))]
+        found = [path for name in (RESULT_FILE, SCORES_FILE, COMPARISON_FILE) for path in sorted(source.rglob(name))]
         for path in found:
             results["-".join(path.parent.relative_to(source.parent).parts)] = read_json(path)
         if not found and source.is_dir():
@@ -198,6 +211,51 @@ def _ablations(results: Mapping[str, Mapping[str, Any]]) -> str:
             )
         lines += ["", "One seed each: differences inside the limits are not findings.", ""]
     return "\n".join(lines)
+
+
+def _ceiling(name: str, result: Mapping[str, Any]) -> str:
+    """The same recipe on many times the cases, and what was tried at the paper's size; differences are of pairs."""
+    recipe, members = Recipe.from_dict(result["recipe"]), result["members"]
+    n_fresh = members[REFERENCE]["accuracy"][ALL]["n"]
+    lines = [
+        f"## {name}: how good could the network be?",
+        "",
+        f"{result['title']}, recipe `{recipe.name}`{_changes(recipe)}; every run has the same {recipe.length} steps of "
+        f"{recipe.batch_size} images of {recipe.image_size} pixels, seed {recipe.seed}, and is scored on the same "
+        f"{n_fresh} fresh cases, which decided nothing; {result['device']}, {result['threads']} thread(s); data "
+        f"`{result['data_sha256'][:12]}`. One seed each. Differences are from `{REFERENCE}`, of pairs, with Tango's "
+        f"limits and the exact McNemar p; the last column is the distance from the middle between `{REFERENCE}` and "
+        f"`{CEILING}`: above 0, more than half of the gap is closed.",
+        "",
+        *_table_head(
+            ["run", "what it is", "cases", "epochs", "last training epoch", *FRESH, "both", "difference", "p", "half"]
+        ),
+    ]
+    for key, found in members.items():
+        against, half = found["against"][ALL], found["beyond_half"]
+        accuracies = [_with_limits(found["accuracy"][cohort]) for cohort in (*FRESH, ALL)]
+        difference = f"{against['difference']:+.4f} ({against['lower']:+.4f} to {against['upper']:+.4f})"
+        lines.append(
+            _row(
+                [
+                    key,
+                    found["what"],
+                    str(found["n_training"]),
+                    str(found["epochs"]),
+                    f"{found['training_accuracy']:.3f}",
+                    *accuracies,
+                    "–" if key == REFERENCE else difference,
+                    "–" if key == REFERENCE else f"{against['p']:.2g}",
+                    f"{half['value']:+.4f} ({half['lower']:+.4f} to {half['upper']:+.4f})",
+                ]
+            )
+        )
+    lines += ["", "Right answers by simulated subtype, both fresh sets together:", ""]
+    lines += _table_head(["class, subtype", "cases", *members])
+    for kind, share in members[REFERENCE]["subtypes"].items():
+        values = [_with_limits(found["subtypes"].get(kind)) for found in members.values()]
+        lines.append(_row([kind, str(share["n"]), *values]))
+    return "\n".join([*lines, ""])
 
 
 def _recipes() -> str:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from core.errors import TrainingError
 from core.model.architectures import ARCHITECTURES, BuiltModel, build
+from core.model.checkpoint import Checkpoint, load_checkpoint
 from training.classes import disease_classes
 from training.conclusion import Work, conclude
 from training.dataset import Dataset, check_classes, check_no_leak, imbalance, open_dataset
@@ -82,6 +83,9 @@ def _execute(plan: RunPlan, fabric: Fabric, folder: RunFolder, console: Console)
             folder,
             fingerprint=_fingerprint(work),
             on_progress=display.update,
+            teacher=work.teacher.network if work.teacher else None,
+            is_compiled=plan.is_compiled,
+            on_word=lambda text: console.print(text, style="bold yellow", highlight=False),
         ).run()
     result = conclude(work, fitted) if fabric.is_global_zero else {}
     fabric.barrier()
@@ -103,8 +107,8 @@ def _open(plan: RunPlan, fabric: Fabric, folder: RunFolder) -> Work:
     evaluated = _evaluated_cohorts(plan, dataset)
     for cohort in evaluated:
         check_no_leak(dataset, rows, dataset.rows_of_cohorts([cohort]))
-    built = _build(plan, dataset)
-    return Work(plan, dataset, folds, rows[~is_held_out], rows[is_held_out], evaluated, built, fabric, folder)
+    built, teacher = _build(plan, dataset), _teacher(plan, dataset)
+    return Work(plan, dataset, folds, rows[~is_held_out], rows[is_held_out], evaluated, built, fabric, folder, teacher)
 
 
 def _announce(work: Work, console: Console, *, has_lesions: bool) -> None:
@@ -220,10 +224,28 @@ def _build(plan: RunPlan, dataset: Dataset) -> BuiltModel:
     )
 
 
+def _teacher(plan: RunPlan, dataset: Dataset) -> Checkpoint | None:
+    """The checkpoint whose answers are learned; None where the plan names none."""
+    share = plan.recipe.teacher_weight
+    if plan.teacher is None:
+        if share:
+            raise TrainingError(f"teacher_weight is {share:g} and there is no teacher. Name a checkpoint: --teacher.")
+        return None
+    if not share:
+        raise TrainingError("A teacher needs its share of the loss. Add --set teacher_weight=0.7, for instance.")
+    found = load_checkpoint(Path(plan.teacher), expected_classes=dataset.classes)
+    if found.card.channels != dataset.channels:
+        raise TrainingError(
+            f"The teacher {plan.teacher} takes images of {found.card.channels} channel(s), and these have "
+            f"{dataset.channels}. Give a teacher that was trained on such images."
+        )
+    return found
+
+
 def _fingerprint(work: Work) -> str:
     """Hash of what decides every step of a run."""
     plan = work.plan
-    content = [
+    content: list[Any] = [
         plan.recipe.to_dict(),
         work.dataset.sha256,
         work.folds.sha256,
@@ -233,4 +255,8 @@ def _fingerprint(work: Work) -> str:
         plan.devices * plan.nodes,
         work.dataset.lesions_sha256() if plan.recipe.map_weight else None,
     ]
+    if work.teacher is not None:
+        content.append(work.teacher.sha256)
+    if plan.is_compiled:
+        content.append("compiled")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

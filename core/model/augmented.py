@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from core.model.classifier import Classifier, Ensemble, Predictions
+from core.model.classifier import Classifier, Ensemble, Image, Predictions
 from core.progress import OnProgress
 
 #: The six versions of :meth:`core.model.classifier.Classifier.predict`; another set of versions gets another name.
@@ -43,7 +41,7 @@ class Augmented:
         return self.plain.device
 
     def predict(
-        self, images: Sequence[np.ndarray], *, batch_size: int = 16, progress: OnProgress | None = None
+        self, images: Sequence[Image], *, batch_size: int = 16, progress: OnProgress | None = None
     ) -> Predictions:
         """As :meth:`Classifier.predict` with ``augment=True``, under the hash of this model."""
         found = self.plain.predict(images, batch_size=batch_size, augment=True, progress=progress)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Self
 
@@ -32,6 +34,10 @@ from core.runtime import available_cores
 log = logging.getLogger(__name__)
 
 
+#: An image, or a function that reads it: called on one of the cores while the network works on the batches before.
+Image = np.ndarray | Callable[[], np.ndarray]
+#: Batches that are read and prepared ahead of the network.
+BATCHES_AHEAD = 2
 #: Shifts of test-time augmentation, as a share of the side: the least that training augments by.
 SHIFT_SHARE = 0.04
 
@@ -157,7 +163,7 @@ class Classifier:
 
     def predict(
         self,
-        images: Sequence[np.ndarray],
+        images: Sequence[Image],
         *,
         batch_size: int = 16,
         augment: bool = False,
@@ -167,8 +173,9 @@ class Classifier:
 
         Parameters
         ----------
-        images : sequence of arrays, shape (height, width), uint8 or uint16
-            As :func:`core.imaging.load_image` gives them; sizes may differ.
+        images : sequence of arrays, shape (height, width), uint8 or uint16, or in colour (height, width, 3), uint8
+            As :func:`core.imaging.load_image` gives them; sizes may differ. Or functions that give one: then files are
+            read while the network works.
         batch_size : int
             Largest number of images in one pass.
         augment : bool
@@ -190,11 +197,12 @@ class Classifier:
         parts: list[_Part] = []
         problems: list[tuple[str, ...]] = []
         with ThreadPoolExecutor(available_cores(), thread_name_prefix="prepare") as pool:
-            following = self._begin(pool, images[:batch_size])
-            while following:
-                ready = [future.result() for future in following]
+            starts = iter(range(0, len(images), batch_size))
+            ahead = deque(self._begin(pool, images[at : at + batch_size]) for at in islice(starts, BATCHES_AHEAD))
+            while ahead:
+                ready = [future.result() for future in ahead.popleft()]
                 done = len(problems) + len(ready)
-                following = self._begin(pool, images[done : done + batch_size])  # while the network works
+                ahead.extend(self._begin(pool, images[at : at + batch_size]) for at in islice(starts, 1))
                 prepared = np.stack([square for square, _ in ready])
                 parts.append(self._predict_augmented(prepared) if augment else self._predict_plain(prepared))
                 problems += [found for _, found in ready]
@@ -228,16 +236,16 @@ class Classifier:
         )
 
     def _begin(
-        self, pool: ThreadPoolExecutor, images: Sequence[np.ndarray]
+        self, pool: ThreadPoolExecutor, images: Sequence[Image]
     ) -> list[Future[tuple[np.ndarray, tuple[str, ...]]]]:
-        """Start preparing and checking the images of one batch on all cores."""
+        """Start reading, preparing and checking the images of one batch on all cores."""
 
-        def begin(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-            card = self.metadata
+        def begin(image: Image) -> tuple[np.ndarray, tuple[str, ...]]:
+            card, pixels = self.metadata, pixels_of(image)
             problems = input_problems(pixels, is_colour_wanted=card.channels == 3)
             return prepare(pixels, card.input_size, card.channels), problems
 
-        return [pool.submit(begin, pixels) for pixels in images]
+        return [pool.submit(begin, image) for image in images]
 
     def _predict_plain(self, prepared: np.ndarray) -> _Part:
         """One batch as it is."""
@@ -347,13 +355,15 @@ class Ensemble:
 
     def predict(
         self,
-        images: Sequence[np.ndarray],
+        images: Sequence[Image],
         *,
         batch_size: int = 16,
         augment: bool = False,
         progress: OnProgress | None = None,
     ) -> Predictions:
         """As :meth:`Classifier.predict`; logits are the mean of the members', features stand side by side."""
+        with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
+            images = list(pool.map(pixels_of, images))  # once for all members
         total = len(images) * len(self.members)
         answers: list[Predictions] = []
         for index, member in enumerate(self.members):
@@ -382,6 +392,11 @@ class Ensemble:
             precision=first.precision,
             sha256=self.sha256,
         )
+
+
+def pixels_of(image: Image) -> np.ndarray:
+    """The pixels of an image that may have to be read first."""
+    return image() if callable(image) else image
 
 
 def _shifted(prepared: np.ndarray) -> list[np.ndarray]:

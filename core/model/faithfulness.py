@@ -20,7 +20,7 @@ from PIL import Image, ImageFilter
 
 from core.errors import InputError, UndefinedStatisticError
 
-#: Probabilities (B, k) of prepared images (B, size, size) uint8.
+#: Probabilities (B, k) of prepared images (B, size, size[, 3]) uint8.
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -48,7 +48,7 @@ def deletion(
     Parameters
     ----------
     predict : callable
-    prepared : uint8 array, shape (size, size)
+    prepared : uint8 array, shape (size, size), in colour (size, size, 3)
     relevance : float array, shape (size, size)
         Enlarged class map of ``class_index``.
     class_index : int
@@ -59,7 +59,8 @@ def deletion(
     """
     _check(prepared, relevance, steps)
     border = np.concatenate([prepared[0], prepared[-1], prepared[:, 0], prepared[:, -1]])
-    empty = np.full_like(prepared, int(np.median(border)))
+    empty = np.empty_like(prepared)
+    empty[:] = np.median(border, axis=0).astype(np.uint8)  # of each colour
     return _curve(predict, prepared, empty, relevance, class_index, steps, rng)
 
 
@@ -84,7 +85,8 @@ def insertion(
 
 def _check(prepared: np.ndarray, relevance: np.ndarray, steps: int) -> None:
     """Refuse arguments that do not fit together."""
-    if prepared.ndim != 2 or prepared.shape != relevance.shape:
+    is_picture = prepared.ndim == 2 or (prepared.ndim == 3 and prepared.shape[2] == 3)
+    if not is_picture or prepared.shape[:2] != relevance.shape:
         raise InputError(
             "image and map must have one shape", field="relevance", value=(prepared.shape, relevance.shape)
         )
@@ -107,9 +109,9 @@ def _curve(
     counts = np.rint(np.linspace(0, relevance.size, steps + 1)).astype(int)
     batches = []
     for order in (by_relevance, rng.permutation(relevance.size)):
-        images = np.repeat(before.reshape(1, -1), steps + 1, axis=0)
+        images = np.repeat(before.reshape(1, relevance.size, -1), steps + 1, axis=0)  # pixels by channels
         for row, count in enumerate(counts):
-            images[row, order[:count]] = after.ravel()[order[:count]]
+            images[row, order[:count]] = after.reshape(relevance.size, -1)[order[:count]]
         batches.append(images.reshape(-1, *before.shape))
     probabilities = predict(np.concatenate(batches))[:, class_index].reshape(2, -1)
     shares = counts / relevance.size

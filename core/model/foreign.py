@@ -1,20 +1,22 @@
 """A model from elsewhere: an ONNX graph with a declared input and class order, run by ONNX Runtime and by nothing else.
 
-A graph holds numbers and operators of ONNX Runtime, so nothing in it is code of its maker. It is read from bytes, so it
-cannot name other files. What the graph cannot say of itself is declared (:class:`Declaration`) and belongs to the
-model's identity: the same file declared otherwise is another model.
+A graph holds numbers and operators of ONNX Runtime, so nothing in it is code of its maker. It is read from bytes, and
+other files that it names are not opened. What the graph cannot say of itself is declared (:class:`Declaration`) and
+belongs to the model's identity: the same file declared otherwise is another model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from core.errors import ModelError
@@ -32,6 +34,34 @@ MAP_OUTPUT = "class_maps"
 SUM_TOLERANCE = 2e-3
 #: What can be declared of the input and of the answers.
 PIXELS, ANSWERS = ("0-1", "0-255", "imagenet"), ("logits", "probabilities")
+#: Sides in pixels that are taken: below, nothing can be seen; above, a trial alone would fill the memory.
+SMALLEST_SIDE, LARGEST_SIDE = 8, 4096
+#: First bytes of files that are taken for a graph by mistake.
+_OTHER_FILES = (
+    (b"PK\x03\x04", "a zip file: a PyTorch checkpoint (.pt), a Keras model or an Excel workbook"),
+    (b"\x80", "a Python pickle"),
+    (b"\x89HDF", "an HDF5 file (.h5)"),
+)
+#: What ONNX Runtime says of a graph it refuses, and what helps.
+_REFUSALS = (
+    ("No graph was found", "it is no ONNX graph", "export the model as ONNX"),
+    ("protobuf parsing failed", "it is no ONNX graph, or was cut off", "export the model as ONNX, and copy it whole"),
+    (
+        "xternal data",
+        "it keeps its weights in another file",
+        "save it as one file: onnx.save(onnx.load(path), new_path)",
+    ),
+    (
+        "opset import for domain",
+        "it has operators that ONNX Runtime lacks",
+        "export it with the operators of ONNX alone",
+    ),
+    ("No Op registered", "it has operators that ONNX Runtime lacks", "export it with the operators of ONNX alone"),
+    ("not a registered function", "it has operators that ONNX Runtime lacks", "export it with the operators of ONNX"),
+    ("opset", "its version of ONNX is not known here", "export it with opset_version=17"),
+    ("IR version", "its version of ONNX is not known here", "export it with opset_version=17 and an older onnx"),
+)
+_FIX_BATCH = "export it in evaluation mode, with a batch of any size or with a batch fixed at 1."
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -43,17 +73,21 @@ class Declaration:
     pixels: Literal["0-1", "0-255", "imagenet"]  # scale of the input: grey levels, or standardised as for ImageNet
     answers: Literal["logits", "probabilities"]
     size: int | None = None  # side of the input in pixels; None: the graph says it
+    is_colour: bool = False  # takes images in colour (red, green, blue), and no grey ones
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for identity and store."""
-        return {**asdict(self), "classes": list(self.classes)}
+        """Plain values, for identity and store; a grey model is the model that it was before there was colour."""
+        values = {**asdict(self), "classes": list(self.classes)}
+        if not self.is_colour:
+            del values["is_colour"]
+        return values
 
 
 class ForeignModel:
     """A checked graph, warm on the CPU, that predicts as a :class:`core.model.classifier.Classifier` does.
 
-    Images come as :func:`core.model.preprocessing.prepare` makes them (eight bit, padded to a square), in one or three
-    equal channels.
+    Images come as :func:`core.model.preprocessing.prepare` makes them (eight bit, padded to a square), in colour or in
+    one or three equal channels.
 
     Parameters
     ----------
@@ -77,7 +111,7 @@ class ForeignModel:
         self.classes = declared.classes
         identity = f"{hashlib.sha256(content).hexdigest()},{json.dumps(declared.to_dict(), sort_keys=True)}"
         self.sha256 = hashlib.sha256(identity.encode()).hexdigest()
-        self._session = open_session(content, threads)
+        self._session = _open(content, threads)
         self._lock = threading.Lock()
         self._read_input()
         self._read_outputs()
@@ -89,7 +123,7 @@ class ForeignModel:
 
         Parameters
         ----------
-        images : sequence of arrays, shape (height, width), uint8 or uint16
+        images : sequence of arrays, shape (height, width), uint8 or uint16; in colour (height, width, 3), uint8
         batch_size : int
             Largest number of images in one pass; 1 where the graph takes one at a time.
         progress : callable, optional
@@ -97,14 +131,15 @@ class ForeignModel:
         step = 1 if self._is_single else batch_size
         parts: list[tuple[np.ndarray, np.ndarray | None]] = []
         for start in range(0, len(images), step):
-            prepared = np.stack([prepare(pixels, self.size) for pixels in images[start : start + step]])
+            channels = 3 if self.declared.is_colour else 1
+            prepared = np.stack([prepare(pixels, self.size, channels) for pixels in images[start : start + step]])
             parts.append(self._run(prepared))
             if progress is not None:
                 progress(start + len(prepared), len(images), "predicting")
         k = len(self.classes)
         logits = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, k), np.float32)
         maps = [part[1] for part in parts if part[1] is not None]
-        problems = tuple(input_problems(pixels) for pixels in images)
+        problems = tuple(input_problems(pixels, is_colour_wanted=self.declared.is_colour) for pixels in images)
         probabilities = softmax(logits)
         return Predictions(
             classes=self.classes,
@@ -142,6 +177,8 @@ class ForeignModel:
             )
         self._channel_place = places[0]
         self._channels = int(shape[self._channel_place])
+        if self.declared.is_colour and self._channels != 3:
+            raise ModelError("the graph takes one channel. Fix: leave --colour out, or export it for three.")
         sides = [side for place, side in enumerate(shape) if place not in (0, self._channel_place)]
         fixed = {side for side in sides if isinstance(side, int)}
         wanted = fixed | ({self.declared.size} if self.declared.size is not None else set())
@@ -151,6 +188,11 @@ class ForeignModel:
                 "a graph with a square input, and give its side with --size where the graph leaves it open."
             )
         (self.size,) = wanted
+        if not SMALLEST_SIDE <= self.size <= LARGEST_SIDE:
+            raise ModelError(
+                f"the graph takes images of {self.size} x {self.size} pixels. Fix: export it for images with a side "
+                f"from {SMALLEST_SIDE} to {LARGEST_SIDE}, and give it with --size where the graph leaves it open."
+            )
         self._is_single = shape[0] == 1
         if isinstance(shape[0], int) and shape[0] != 1:
             raise ModelError(f"the graph takes {shape[0]} images at a time. Fix: export it for any number, or 1.")
@@ -160,7 +202,8 @@ class ForeignModel:
 
     def _read_outputs(self) -> None:
         """The output of answers and that of maps, found by a trial with noise and an even picture."""
-        noise = np.random.default_rng(0).integers(0, 256, (self.size, self.size), dtype=np.uint8)
+        shape = (self.size, self.size, *((3,) if self.declared.is_colour else ()))
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         trial = [noise[None], np.full_like(noise, 128)[None]]
         names = [output.name for output in self._session.get_outputs()]
         found = [self._session_run(names, one) for one in trial]
@@ -180,11 +223,28 @@ class ForeignModel:
         self._has_maps = MAP_OUTPUT in names and found[0][names.index(MAP_OUTPUT)].shape[:2] == (1, k)
         answers = np.concatenate([part[names.index(self._answer_name)] for part in found]).astype(np.float64)
         self._check_answers(answers)
+        self._check_batch(np.concatenate(trial), answers)
+
+    def _check_batch(self, trial: np.ndarray, answers: np.ndarray) -> None:
+        """Refuse a graph whose answer to an image is not the same again, or not the same beside another image."""
+        (again,) = self._session_run([self._answer_name], trial[:1])
+        if not np.allclose(again, answers[:1], rtol=1e-4, atol=1e-5):
+            raise ModelError(
+                "the graph answers the same image differently each time. Fix: export it in evaluation mode."
+            )
+        if self._is_single:
+            return
+        try:
+            (both,) = self._session_run([self._answer_name], trial)
+        except ModelError as error:
+            raise ModelError(f"the graph takes one image and fails at two at a time. Fix: {_FIX_BATCH}") from error
+        if both.shape != answers.shape or not np.allclose(both, answers, rtol=1e-3, atol=1e-4):
+            raise ModelError(f"the answer to an image changes with the images beside it. Fix: {_FIX_BATCH}")
 
     def _check_answers(self, answers: np.ndarray) -> None:
         """Refuse answers to the trial (2, k or 1) that are not what was declared."""
         if not np.isfinite(answers).all():
-            raise ModelError("the model answers with a number that is not finite.")
+            raise ModelError("the graph answers with a number that is not finite. Fix: export a checkpoint that works.")
         is_one = answers.shape[1] == 1
         is_within = bool((answers >= 0).all() and (answers <= 1 + SUM_TOLERANCE).all())
         is_share = is_within and (is_one or bool((abs(answers.sum(axis=1) - 1) <= SUM_TOLERANCE).all()))
@@ -196,7 +256,7 @@ class ForeignModel:
             raise ModelError("the answers sum to 1: they are probabilities. Fix: declare --answers probabilities.")
 
     def _run(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Logits (B, k) and class maps (B, k, h, w) of prepared images (B, S, S)."""
+        """Logits (B, k) and class maps (B, k, h, w) of prepared images (B, S, S[, 3])."""
         names = [self._answer_name, *([MAP_OUTPUT] if self._has_maps else [])]
         answers, *maps = self._session_run(names, prepared)
         values = answers.astype(np.float64)
@@ -207,13 +267,17 @@ class ForeignModel:
         elif values.shape[1] == 1:
             values = np.concatenate([np.zeros_like(values), values], axis=1)
         if not np.isfinite(values).all():
-            raise ModelError(f"the model {self.sha256[:12]} answered with a number that is not finite.")
+            raise ModelError(
+                f"the model {self.sha256[:12]} answered with a number that is not finite. Fix: try the image with it "
+                "where it was made, and export a checkpoint that works."
+            )
         return values.astype(np.float32), np.asarray(maps[0], np.float32) if maps else None
 
     def _session_run(self, names: list[str], prepared: np.ndarray) -> list[np.ndarray]:
-        """Outputs of the graph for prepared images (B, S, S) uint8."""
-        grey = prepared[:, None].astype(np.float32)
-        images = np.repeat(grey, self._channels, axis=1)
+        """Outputs of the graph for prepared images (B, S, S[, 3]) uint8."""
+        levels = prepared.astype(np.float32)
+        is_colour = self.declared.is_colour
+        images = levels.transpose(0, 3, 1, 2) if is_colour else np.repeat(levels[:, None], self._channels, axis=1)
         if self.declared.pixels != "0-255":
             images /= 255
         if self.declared.pixels == "imagenet":
@@ -225,5 +289,34 @@ class ForeignModel:
         try:
             with self._lock:
                 return [np.asarray(part) for part in self._session.run(names, feed)]
-        except (ort_errors.RuntimeException, ort_errors.Fail, ort_errors.InvalidArgument) as error:
-            raise ModelError(f"ONNX Runtime failed: {error}") from error
+        except (ort_errors.RuntimeException, ort_errors.Fail, ort_errors.InvalidArgument, MemoryError) as error:
+            raise ModelError(
+                f"ONNX Runtime failed at the graph: {_plain(error)}. Fix: try it there with onnxruntime on images of "
+                f"{self.size} x {self.size} pixels, and export it again."
+            ) from error
+
+
+def _open(content: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+    """Session of a graph from elsewhere; what it is instead, or lacks, is said with what helps."""
+    for start, what in _OTHER_FILES:
+        if content.startswith(start):
+            raise ModelError(f"the file is {what}, and no ONNX graph. Fix: export the model as ONNX.")
+    try:
+        return open_session(content, threads)
+    except ModelError as error:
+        said = str(error)
+        for words, what, fix in _REFUSALS:
+            if words in said:
+                raise ModelError(f"ONNX Runtime refuses the graph: {what}. Fix: {fix}. ({_plain(error)})") from error
+        raise ModelError(
+            f"ONNX Runtime refuses the graph: {_plain(error)}. Fix: load it with onnxruntime where it was made, and "
+            "export it again."
+        ) from error
+
+
+def _plain(error: BaseException) -> str:
+    """What ONNX Runtime says, without its own source files and numbers."""
+    text = re.sub(r"\s+", " ", str(error)).removeprefix("ONNX Runtime refuses the graph: ")
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"/onnxruntime_src/\S+ [^(]*\([^)]*\)( const)? ", "", text)
+    return text[:300].rstrip(". ")

@@ -47,7 +47,7 @@ class PackageExplainer:
 
         Parameters
         ----------
-        prepared : uint8 array, shape (B, size, size)
+        prepared : uint8 array, shape (B, size, size), in colour (B, size, size, 3)
             As :func:`core.model.preprocessing.prepare` gives them.
         method : {"gradcam", "gradcam++", "layercam", "eigencam"}
             EigenCAM knows no class: its map is the same for all.
@@ -101,7 +101,7 @@ class PackageExplainer:
 
         Parameters
         ----------
-        prepared : uint8 array, shape (B, size, size)
+        prepared : uint8 array, shape (B, size, size), in colour (B, size, size, 3)
         relevance : float array, shape (B, size, size)
             Enlarged class maps (:func:`core.model.class_maps.enlarge`); each is stretched to [0, 1] here.
         class_index : int

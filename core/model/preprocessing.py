@@ -6,6 +6,7 @@ takes. Anything else (OpenCV, another antialiasing) differs by tens of grey leve
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from core.errors import ImageError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 #: Stored in every checkpoint; a checkpoint of another version is refused.
@@ -110,10 +112,24 @@ def normalise(batch: Tensor) -> Tensor:
     """
     import torch  # the app serves without torch, which takes seconds to import
 
-    mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1) * 255
-    sd = torch.tensor(IMAGENET_SD, device=batch.device).view(1, 3, 1, 1) * 255
+    # Made on a GPU once: each time would make the host wait for it. On a CPU they cost nothing and are traced.
+    mean, sd = (_levels if batch.device.type == "cpu" else _kept_levels)(batch.device)
     channels = batch.unsqueeze(1) if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
     return (channels.to(torch.float32) - mean) / sd
+
+
+def _levels(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of ImageNet in grey levels, (1, 3, 1, 1) each, on a device."""
+    import torch
+
+    with torch.inference_mode(False):  # kept ones serve in training too
+        mean, sd = (
+            torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_SD)
+        )
+    return mean, sd
+
+
+_kept_levels = lru_cache(_levels)
 
 
 def prepare_mask(mask: np.ndarray, size: int = DEFAULT_INPUT_SIZE) -> np.ndarray:

@@ -75,7 +75,9 @@ def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.Infere
     options.inter_op_num_threads = 1
     # Idle threads sleep instead of spinning, which would starve the other processes of the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    # A graph from bytes may name files below the working directory as its weights: here there are none.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    options.log_severity_level = 4  # what goes wrong is raised; nothing is written past us
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except (

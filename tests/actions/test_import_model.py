@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from actions.import_model import declare, import_graph, import_predictions
+from actions.import_model import declare, import_graph, import_predictions, is_table
 from actions.models import declare_model, load_classifier, predict_cohort, register_model
 from core.errors import CheckpointError, ConflictError, InputError, ModelError
 from core.imaging import ManifestErrors
@@ -114,11 +114,31 @@ def test_what_is_not_declared_is_asked_for(words: tuple[str, str, str], option: 
         declare(*words, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("p.xlsx", "CSV UTF-8"), ("m.pt", "export the model as ONNX"), ("m.safetensors", "model register")],
+)
+def test_other_files_are_refused_by_name(name: str, words: str, tmp_path: Path) -> None:
+    assert [is_table(tmp_path / one) for one in ("p.CSV", "m.Onnx")] == [True, False]
+    with pytest.raises(InputError, match=f"neither a graph.*{words}"):
+        is_table(tmp_path / name)
+
+
+def test_a_refused_graph_leaves_nothing_behind(repository: Repository, tmp_path: Path) -> None:
+    (tmp_path / "theirs.onnx").write_bytes(b"PK\x03\x04 a checkpoint of PyTorch")
+    with pytest.raises(ModelError, match=r"theirs\.onnx: the file is a zip file"):
+        import_graph(repository, tmp_path / "theirs.onnx", declare("a,b", "0-1", "logits", None), name="x", note="")
+    with pytest.raises(InputError, match=r"'--size'.*8 to 4096"):
+        declare("a,b", "0-1", "logits", -5)
+    assert repository.models() == []
+    assert not list((get_settings().data_folder).rglob("*.onnx"))
+
+
 def test_imported_predictions_are_stored_as_they_stand(repository: Repository, tmp_path: Path) -> None:
     file = tmp_path / "p.csv"
     file.write_text("Case;p_Tumor;p_normal;P_SAT;p_graves;remark\nc1;0,33;0,33;0,33;0;x\nc0;0,7;0,2;0,1;0;y\n")
-    version, added = import_predictions(repository, STUDY, file, name="theirs", note="")
-    assert added == 2
+    version, counted = import_predictions(repository, STUDY, file, name="theirs", note="")
+    assert counted == "2 predictions; without one: 1 of 3 cases, c2 first"
     with pytest.raises(ConflictError, match="predicted by this model already"):
         import_predictions(repository, STUDY, file, name="theirs", note="")
     assert not version.can_predict

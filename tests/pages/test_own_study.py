@@ -202,7 +202,7 @@ def bring_in(walk: Walk) -> dict[str, str]:
     walk.send("Table", "theirs.csv", predictions())
     walk.fill("Name on screen", "Their model")
     walk.press("Take in")
-    walk.sees(f"{N_CASES} predictions of Their model taken in")
+    walk.sees(f"Their model taken in: {N_CASES} predictions")
     walk.press("Declare this model")
     walk.sees("declared in protocol version 3")
     return passwords

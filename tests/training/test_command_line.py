@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from core.model.augmented import Augmented
 from core.model.checkpoint import load_checkpoint
 from core.model.classifier import Classifier, Ensemble
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.phantom import write_cohorts
 from core.protocol import THYROID_CLASSES
+from training.ceiling import CEILING_RECIPE, ceiling_cohorts, ceiling_plans, compare_members
 from training.command_line import app
 from training.conclusion import ship
 from training.cross_validation import ablation_plans, comparison_plans, cross_validation_plans, mean_and_sd
@@ -213,6 +216,56 @@ def test_folds_of_a_cross_validation_cover_every_case_once(plan: RunPlan, tmp_pa
     assert document.read_text().split("\n", 4)[4] == text.split("\n", 4)[4], "the stored results suffice"
 
 
+def test_ceiling_compares_runs_on_the_same_fresh_cases(plan: RunPlan, tmp_path: Path) -> None:
+    """A teacher before its students, pairs counted anew from the stored answers, and the table of the report."""
+    data = write_cohorts(ceiling_cohorts(2, 3, per_class=8), tmp_path / "data", workers=1)
+    with (tmp_path / "data" / "params.csv").open() as file:
+        cohort_of = {row["case"]: (row["study"], row["cohort"]) for row in csv.DictReader(file)}
+    assert Counter(cohort_of.values()) == {
+        ("paper", "training"): 32, ("paper", "more"): 32, ("ceiling", "internal"): 12, ("ceiling", "external"): 12,
+    }  # fmt: skip
+    recipe = CEILING_RECIPE.with_changes(image_size=32, length=2)
+    base = replace(plan, recipe=recipe, data=str(data), evaluation_cohorts=("internal", "external"), has_detector=False)
+    folder = tmp_path / "ceiling"
+    with pytest.raises(TrainingError, match=r"paper-size is not finished"):
+        compare_members(folder)
+    for wave in ceiling_plans(base, folder, 2, ["unlabelled"]):
+        for name, one in wave.items():
+            carry_out(one, folder / name)
+    assert sorted(path.name for path in folder.iterdir()) == ["all-cases", "paper-size", "unlabelled"]
+    found = compare_members(folder)["members"]
+    assert [member["n_training"] for member in found.values()] == [24, 48, 48]
+    teacher = load_checkpoint(folder / "paper-size" / "model").sha256
+    assert read_json(folder / "unlabelled" / "result.json")["teacher_sha256"] == teacher
+    assert f"answers of the model {teacher[:12]}" in load_checkpoint(folder / "unlabelled" / "model").card.note
+    right: dict[str, np.ndarray] = {}
+    for name in found:
+        scores = read_json(folder / name / "result.json")["scores"]
+        n_right = [int(np.trace(scores[cohort]["confusion"])) for cohort in ("internal", "external")]
+        assert found[name]["accuracy"]["all"]["successes"] == sum(n_right)
+        assert sum(share["n"] for share in found[name]["subtypes"].values()) == 24
+        answers = [row for cohort in ("internal", "external") for row in answers_of(folder / name, cohort)]
+        right[name] = np.array(
+            [row["truth"] == row["predicted"] for row in sorted(answers, key=lambda row: row["case"])]
+        )
+    against = found["all-cases"]["against"]["all"]
+    assert against["only_this"] == int((right["all-cases"] & ~right["paper-size"]).sum())
+    assert against["only_paper_size"] == int((right["paper-size"] & ~right["all-cases"]).sum())
+    half = found["unlabelled"]["beyond_half"]["value"]
+    middle = (right["paper-size"].mean() + right["all-cases"].mean()) / 2
+    assert half == pytest.approx(right["unlabelled"].mean() - middle, abs=1e-4)
+    assert write_report([folder], tmp_path / "report.md") == 4
+    written = (tmp_path / "report.md").read_text()
+    assert "## ceiling: how good could the network be?" in written
+    assert "## Single runs" not in written, "they stand in the table of the comparison"
+
+
+def answers_of(run: Path, cohort: str) -> list[dict[str, str]]:
+    """Rows of a run's predictions."""
+    with (run / f"predictions_{cohort}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
 def test_failed_run_is_named_and_the_others_are_finished(plan: RunPlan, tmp_path: Path) -> None:
     good = replace(plan, recipe=TINY.with_changes(length=1), has_detector=False, evaluation_cohorts=("external",))
     bad = replace(good, training_cohorts=("nowhere",))
@@ -290,7 +343,7 @@ def test_shipped_model_is_small_known_and_better_than_chance() -> None:
         assert loaded.card.metrics[cohort]["accuracy"]["lower"] > 0.8
 
 
-COMMANDS = ("fit", "resume", "compare", "cross-validate", "ablate", "evaluate", "recipe", "report")
+COMMANDS = ("fit", "resume", "compare", "cross-validate", "ablate", "ceiling", "evaluate", "recipe", "report")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -320,6 +373,10 @@ def test_recipe_command_prints_units_and_sources() -> None:
         (["fit", "--recipe", "old"], "no recipe 'old'"),
         (["fit", "--weights", "jft"], "only 'imagenet'"),
         (["ablate", "--only", "nothing"], "--only nothing"),
+        (["ceiling", "--times", "1"], "no larger set"),
+        (["fit", "--set", "teacher_weight=0.5"], "there is no teacher"),
+        (["fit", "--teacher", "x"], "Add --set teacher_weight"),
+        (["fit", "--teacher", "nowhere", "--set", "teacher_weight=0.5"], "nowhere"),
         (["compare", "--architecture", "vgg"], "use one of alexnet"),
         (["resume", "nowhere"], "run folder"),
         (["report", "nowhere"], "no finished run"),
@@ -333,5 +390,5 @@ def test_wrong_arguments_are_named(arguments: list[str], words: str, manifest: P
         else []
     )
     answer = CliRunner().invoke(app, [*arguments, *data])
-    assert isinstance(answer.exception, TrainingError)
+    assert isinstance(answer.exception, ReadingRoomError)
     assert words in str(answer.exception)

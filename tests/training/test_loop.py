@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch.nn import functional
 
 import training.batches
+import training.compilation
 import training.loop
 from core.errors import TrainingError
 from core.model.architectures import ARCHITECTURES, Network, build
-from training.batches import epoch_batches
+from training.batches import Batch, epoch_batches, mixed
+from training.compilation import why_not
 from training.dataset import Dataset, ImageSet
-from training.loop import Fit, FitResult, RunProgress
+from training.loop import TEACHER_TEMPERATURE, Fit, FitResult, RunProgress, distillation_loss, summed_loss
 from training.prediction import predict_logits
 from training.recipe import MODERN, PAPER, SCINTIGRAPHY_SAFE, Augmentation, Recipe
 from training.run_folder import RunFolder
@@ -115,9 +119,10 @@ class KilledError(BaseException):
     [
         ("small", TINY),
         ("small", TINY.with_changes(sgd_from_epoch=2, selection="best_validation")),
+        ("small", TINY.with_changes(mix_alpha=0.4, hard_case_power=1.0)),
         ("shufflenet_v2_x1_0", TINY),
     ],
-    ids=["small", "two optimisers", "shufflenet"],
+    ids=["small", "two optimisers", "mixed", "shufflenet"],
 )
 def test_resumed_run_equals_uninterrupted_run_to_the_bit(
     architecture: str,
@@ -189,7 +194,7 @@ def test_host_waits_for_the_device_once_in_many_steps(
     for name in ("item", "cpu", "tolist", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__"):
         monkeypatch.setattr(torch.Tensor, name, counted(getattr(torch.Tensor, name), name, waits))
     monkeypatch.setattr(torch, "nonzero", counted(torch.nonzero, "nonzero", waits))
-    recipe = TINY.with_changes(batch_size=2, length=1, map_weight=0.5)
+    recipe = TINY.with_changes(batch_size=2, length=1, map_weight=0.5, teacher_weight=0.5, hard_case_power=1.0)
     at_step: list[int] = []
 
     def watch(progress: RunProgress) -> None:
@@ -199,7 +204,8 @@ def test_host_waits_for_the_device_once_in_many_steps(
         waits.append("step")
 
     monkeypatch.setattr(training.batches, "augment", on_the_host(training.batches.augment, waits))
-    run(fabric, make_network, sixteen, tmp_path, recipe, on_progress=watch)
+    folder = RunFolder(tmp_path)
+    Fit(fabric, make_network(), recipe, sixteen, None, folder, "x", watch, teacher=make_network()).run()
     assert at_step == [1, 1, 1, 1, 1, 1, 1, 2], "read after the first and the last of eight steps"
 
 
@@ -228,6 +234,141 @@ def on_the_host(augment: Callable[..., torch.Tensor], waits: list[str]) -> Calla
 def since(waits: list[str], mark: str) -> list[str]:
     """What was written down after the last mark."""
     return waits[len(waits) - waits[::-1].index(mark) :] if mark in waits else waits
+
+
+def batch_of(targets: list[int], *, shares: list[float] | None = None) -> Batch:
+    """Noise of the given classes; with shares, each mixed with its neighbour."""
+    inputs = torch.rand(len(targets), 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    classes = torch.tensor(targets)
+    if shares is None:
+        return Batch(inputs, classes, None, len(targets), 7)
+    return Batch(inputs, classes, None, len(targets), 7, classes.roll(1), torch.tensor(shares))
+
+
+def test_mixed_images_are_weighted_means_of_neighbours() -> None:
+    plain = batch_of([0, 1, 2, 3, 0, 1])
+    found = mixed(plain, 0.4)
+    assert found.shares is not None
+    assert found.partners is not None
+    assert ((found.shares >= 0.5) & (found.shares <= 1)).all(), "an image stays the main one of its pair"
+    for row in range(6):
+        share = found.shares[row]
+        expected = share * plain.inputs[row] + (1 - share) * plain.inputs[row - 1]
+        torch.testing.assert_close(found.inputs[row], expected)
+        assert found.partners[row] == plain.targets[row - 1]
+    assert torch.equal(mixed(plain, 0.4).shares, found.shares), "a function of the step's seed"
+    assert not torch.equal(mixed(replace(plain, seed=8), 0.4).shares, found.shares)
+
+
+def test_losses_are_those_of_their_formulas() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(2))
+    targets, shares = [0, 2, 1, 1], [0.9, 0.6, 1.0, 0.7]
+    chances = functional.softmax(logits, dim=1)
+    plain = summed_loss(logits, batch_of(targets), None, 0.0, 0.0)
+    torch.testing.assert_close(plain, -chances[range(4), targets].log().sum())
+    hard = summed_loss(logits, batch_of(targets), None, 0.0, 2.0)
+    of_truth = chances[range(4), targets]
+    torch.testing.assert_close(hard, -((1 - of_truth) ** 2 * of_truth.log()).sum())
+    wanted = torch.zeros(4, 3)  # torch's own cross-entropy against shares of classes
+    for row, share in enumerate(shares):
+        wanted[row, targets[row]] += share
+        wanted[row, targets[row - 1]] += 1 - share
+    found = summed_loss(logits, batch_of(targets, shares=shares), None, 0.1, 0.0)
+    torch.testing.assert_close(found, functional.cross_entropy(logits, wanted, reduction="sum", label_smoothing=0.1))
+
+
+def test_distillation_has_the_gradient_that_hinton_et_al_give() -> None:
+    """Equation 2 of their paper, times the square of the temperature: T (softmax(z / T) - softmax(v / T))."""
+    student, teacher = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3))
+    student.requires_grad_(True)
+    loss = distillation_loss(student, teacher)
+    (gradient,) = torch.autograd.grad(loss, student)
+    t = TEACHER_TEMPERATURE
+    expected = t * (functional.softmax(student / t, dim=1) - functional.softmax(teacher / t, dim=1))
+    torch.testing.assert_close(gradient, expected.detach())
+    assert float(distillation_loss(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_student_learns_its_teacher_and_not_the_classes(
+    fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
+) -> None:
+    recipe = TINY.with_changes(
+        length=40, batch_size=16, learning_rate=1e-2, augmentation=Augmentation(), ema_decay=None
+    )
+    teacher = run(fabric, make_network, sixteen, tmp_path / "teacher", recipe.with_changes(map_weight=0.0)).network
+    before = bits(teacher)
+    permuted = ImageSet(sixteen.images, np.roll(sixteen.classes, 4), None)
+    student = Fit(
+        fabric, make_network(), recipe.with_changes(teacher_weight=1.0), permuted, None,
+        RunFolder(tmp_path / "student"), "x", teacher=teacher,
+    ).run().network  # fmt: skip
+    said, wanted = (predict_logits(one, sixteen.images, torch.device("cpu")).logits for one in (student, teacher))
+    assert (said.argmax(1) == wanted.argmax(1)).mean() > 0.9
+    assert (said.argmax(1) == permuted.classes).mean() < 0.3
+    assert bits(teacher) == before
+
+
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_a_compiled_run_is_the_plain_one_or_says_why_it_is_not(
+    is_repeatable: bool,
+    fabric: Fabric,
+    make_network: Callable[[], Network],
+    sixteen: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Traced whole but run by PyTorch's own kernels, which need no compiler and give the bits of the plain run."""
+    seen: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        def run_graph(*arguments: Any) -> Any:
+            seen.append(len(seen))
+            found = graph(*arguments)
+            return found if is_repeatable else tuple(one + len(seen) * 1e-3 for one in found)
+
+        return run_graph
+
+    monkeypatch.setattr(training.compilation, "compile_options", lambda device: {"backend": backend})
+    words: list[str] = []
+    plain = run(fabric, make_network, sixteen, tmp_path / "plain", TINY)
+    network, folder = make_network(), RunFolder(tmp_path / "compiled")
+    found = Fit(fabric, network, TINY, sixteen, None, folder, "x", is_compiled=True, on_word=words.append).run()
+    assert bits(found.network) == bits(plain.network)
+    if is_repeatable:
+        assert words == []
+        assert len(seen) == 2 + 9, "two attempts and nine steps ran compiled"
+    else:
+        assert words == [
+            "Not compiled: compiled, the same batch does not give the same bits twice. The run goes on without; its "
+            "result is the same as ever."
+        ]
+
+
+def test_a_compiler_that_fails_and_shapes_that_change_leave_the_run_as_it_is(
+    fabric: Fabric,
+    make_network: Callable[[], Network],
+    sixteen: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(graph: object, inputs: object) -> None:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(training.compilation, "compile_options", lambda device: {"backend": fail})
+    words: list[str] = []
+    recipe = TINY.with_changes(length=1)
+    plain = run(fabric, make_network, sixteen, tmp_path / "plain", recipe)
+    folder = RunFolder(tmp_path / "failed")
+    found = Fit(
+        fabric, make_network(), recipe, sixteen, None, folder, "x", is_compiled=True, on_word=words.append
+    ).run()
+    assert bits(found.network) == bits(plain.network)
+    assert "the compiler failed" in words[0]
+    assert "no compiler here" in words[0]
+    assert why_not(TINY, world_size=1) == ""
+    assert "several processes" in why_not(TINY, world_size=2)
+    assert "images grow" in why_not(TINY.with_changes(starting_size_fraction=0.5), world_size=1)
+    assert "only the head" in why_not(TINY.with_changes(head_only_epochs=1), world_size=1)
 
 
 def test_another_seed_gives_other_weights(

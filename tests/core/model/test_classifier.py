@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,39 @@ def test_no_image_gives_empty_arrays_of_the_right_shape(classifier: Classifier) 
     assert nothing.is_out_of_distribution.shape == (0,)
 
 
+def test_images_are_read_while_the_network_works(
+    classifier: Classifier, images: list[np.ndarray], small_checkpoint: Path
+) -> None:
+    """Functions that read give the answers of what they read, and are called ahead of the network, by two batches."""
+    verified = verify_file(small_checkpoint)
+    recorder = _Recorder(OnnxBackend(verified, 1))
+    read: list[int] = []
+    read_before: list[int] = []
+
+    def reader(number: int) -> np.ndarray:
+        read.append(number)
+        return images[number]
+
+    run = recorder.run
+
+    def watched(prepared: np.ndarray) -> Raw:
+        if recorder.seen:  # the second batch and later: what lies ahead was begun while the one before was at work
+            read_before.append(len(read))
+        return run(prepared)
+
+    recorder.run = watched  # type: ignore[method-assign]
+    found = Classifier(verified.card, verified.sha256, recorder).predict(
+        [partial(reader, number) for number in range(7)], batch_size=2
+    )
+    np.testing.assert_allclose(found.probabilities, classifier.predict(images, batch_size=2).probabilities, atol=1e-6)
+    assert sorted(read) == list(range(7)), "each is read once"
+    assert read_before[0] >= 4
+    both = Ensemble([classifier, classifier])
+    read.clear()
+    both.predict([partial(reader, number) for number in range(7)])
+    assert sorted(read) == list(range(7)), "once for all members"
+
+
 def test_progress_counts_images(classifier: Classifier, images: list[np.ndarray]) -> None:
     seen: list[tuple[int, int, str]] = []
     classifier.predict(images, batch_size=3, progress=lambda *report: seen.append(report))
@@ -171,16 +205,22 @@ def test_pytorch_brings_a_batch_back_in_one_transfer(small_checkpoint: Path, mon
     verified = verify_file(small_checkpoint)
     backend, reference = TorchBackend(verified, "cpu"), OnnxBackend(verified, 1)
     prepared = np.random.default_rng(4).integers(0, 256, (3, 64, 64), dtype=np.uint8)
-    transfers: list[tuple[int, ...]] = []
-    move = torch.Tensor.cpu
+    transfers: list[str] = []
 
-    def counted(tensor: torch.Tensor) -> torch.Tensor:
-        transfers.append(tuple(tensor.shape))
-        return move(tensor)
+    def counted(name: str) -> None:
+        method = getattr(torch.Tensor, name)
 
-    monkeypatch.setattr(torch.Tensor, "cpu", counted)
-    found, expected = backend.run(prepared), reference.run(prepared)
-    assert len(transfers) == 1
+        def called(*arguments: object, **options: object) -> object:
+            transfers.append(name)
+            return method(*arguments, **options)
+
+        monkeypatch.setattr(torch.Tensor, name, called)
+
+    for name in ("cpu", "item", "tolist", "nonzero", "__bool__", "__int__", "__float__", "__index__"):
+        counted(name)
+    found = backend.run(prepared)
+    assert transfers == ["cpu"], "the maps are made on the device, and nothing else makes the host wait for it"
+    expected = reference.run(prepared)
     for name in ("logits", "class_maps", "features"):
         assert getattr(found, name).shape == getattr(expected, name).shape
         assert _relative_difference(getattr(found, name), getattr(expected, name)) < 1e-5

@@ -46,6 +46,28 @@ def test_curves_begin_and_end_where_they_must() -> None:
     assert len(brought.shares) == 6
 
 
+def test_colour_is_taken_away_pixel_by_pixel_and_its_border_is_a_colour() -> None:
+    """The same picture in three equal channels gives the same curve; a coloured border is filled in by channel."""
+    grey = deletion(_looks_at_the_lesion, PICTURE, LESION.astype(float), 1, rng=np.random.default_rng(0))
+    seen: list[np.ndarray] = []
+
+    def looks_at_red(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return _looks_at_the_lesion(images[..., 0])
+
+    colour = np.stack([PICTURE, PICTURE // 2, 255 - PICTURE], axis=2)
+    for curve, reference in (
+        (deletion, grey),
+        (insertion, insertion(_looks_at_the_lesion, PICTURE, LESION.astype(float), 1, rng=np.random.default_rng(0))),
+    ):
+        found = curve(looks_at_red, colour, LESION.astype(float), 1, rng=np.random.default_rng(0))
+        np.testing.assert_allclose(found.probabilities, reference.probabilities, atol=1e-12)
+    assert seen[0].shape[1:] == colour.shape
+    assert seen[0][20].reshape(-1, 3).tolist() == [[20, 10, 235]] * SIZE**2, "all pixels have the border's colour"
+    with pytest.raises(InputError, match="one shape"):
+        deletion(looks_at_red, colour[..., :2], LESION.astype(float), 1, rng=np.random.default_rng(0))
+
+
 def test_map_that_knows_nothing_is_at_chance() -> None:
     rng = np.random.default_rng(0)
     curves = [deletion(_looks_at_the_lesion, PICTURE, np.ones((SIZE, SIZE)), 1, rng=rng) for _ in range(30)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core.errors import ModelError
+from core.errors import ImageError, ModelError
 from core.model.foreign import Declaration, ForeignModel
 from core.model.preprocessing import IMAGENET_MEAN, IMAGENET_SD, prepare
 
@@ -144,27 +146,121 @@ def test_another_declaration_is_another_model() -> None:
         (graph_of(end="Softmax"), Declaration(KEYS, "0-1", "logits"), "declare --answers probabilities"),
         (graph_of(size=32), Declaration(KEYS, "0-1", "logits", 16), "declared is 16"),
         (graph_of(batch=4), Declaration(KEYS, "0-1", "logits"), "4 images at a time"),
-        (b"no graph", Declaration(KEYS, "0-1", "logits"), "refuses the graph"),
-        (b"", Declaration(KEYS, "0-1", "logits"), "refuses the graph"),
+        (b"no graph", Declaration(KEYS, "0-1", "logits"), "no ONNX graph"),
+        (b"", Declaration(KEYS, "0-1", "logits"), "no ONNX graph"),
+        (graph_of()[:-40], Declaration(KEYS, "0-1", "logits"), "cut off"),
+        (pickle.dumps([1]), Declaration(KEYS, "0-1", "logits"), "a Python pickle"),
+        (b"PK\x03\x04rest", Declaration(KEYS, "0-1", "logits"), "a zip file"),
+        (graph_of(size="s"), Declaration(KEYS, "0-1", "logits", 0), "0 x 0 pixels.*--size"),
+        (graph_of(size="s"), Declaration(KEYS, "0-1", "logits", 10**6), "1000000 x 1000000 pixels.*--size"),
+        (graph_of(channels=1), Declaration(KEYS, "0-1", "logits", is_colour=True), "leave --colour out"),
     ],
-    ids=["classes", "no probabilities", "no logits", "size", "batch", "rubbish", "empty"],
+    ids=[
+        "classes",
+        "no probabilities",
+        "no logits",
+        "size",
+        "batch",
+        "rubbish",
+        "empty",
+        "cut off",
+        "pickle",
+        "zip",
+        "no side",
+        "too large",
+        "colour",
+    ],
 )
 def test_what_is_not_as_declared_is_refused(content: bytes, declared: Declaration, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         ForeignModel(content, declared)
 
 
-def test_graph_that_names_another_file_or_an_unknown_operator_is_refused(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.bin"
-    secret.write_bytes(WEIGHTS.tobytes())
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_files_that_a_graph_names_are_never_opened(
+    is_relative: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime itself takes relative names from the working directory, so a graph could show what lies there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.bin").write_bytes(WEIGHTS.tobytes())
     model = onnx.load_from_string(graph_of())
     tensor = next(one for one in model.graph.initializer if one.name == "weights")
-    onnx.external_data_helper.set_external_data(tensor, location=str(secret))
+    location = "secret.bin" if is_relative else str(tmp_path / "secret.bin")
+    onnx.external_data_helper.set_external_data(tensor, location=location)
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    with pytest.raises(ModelError, match="refuses the graph"):
+    with pytest.raises(ModelError, match="keeps its weights in another file"):
         ForeignModel(model.SerializeToString(), Declaration(KEYS, "0-1", "logits"))
-    strange = onnx.load_from_string(graph_of())
-    strange.graph.node[-1].domain = "theirs"
-    with pytest.raises(ModelError, match="refuses the graph"):
-        ForeignModel(strange.SerializeToString(), Declaration(KEYS, "0-1", "logits"))
+
+
+def edited(change: Callable[[onnx.ModelProto], object]) -> bytes:
+    """The graph with something changed in it."""
+    model = onnx.load_from_string(graph_of())
+    change(model)
+    return model.SerializeToString()
+
+
+def poison(model: onnx.ModelProto) -> None:
+    tensor = next(one for one in model.graph.initializer if one.name == "weights")
+    tensor.CopyFrom(numpy_helper.from_array(np.full((3, 3), np.nan, np.float32), "weights"))
+
+
+def add_to_answers(*nodes: onnx.NodeProto) -> Callable[[onnx.ModelProto], object]:
+    """A change that adds what the nodes leave in ``more`` to the answers."""
+
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node.extend([*nodes, helper.make_node("Add", ["answers", "more"], ["last"])])
+        model.graph.output[0].name = "last"
+
+    return change
+
+
+def fix_batch(model: onnx.ModelProto) -> None:
+    """Says any number of images, and takes one: what a traced ``view(1, 3)`` leaves."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3]), "shape"))
+    model.graph.node.append(helper.make_node("Reshape", ["answers", "shape"], ["last"]))
+    model.graph.output[0].name = "last"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda model: setattr(model.graph.node[-1], "domain", "theirs"), "operators that ONNX Runtime lacks"),
+        (lambda model: setattr(model.graph.node[-1], "op_type", "Theirs"), "operators that ONNX Runtime lacks"),
+        (lambda model: setattr(model.opset_import[0], "version", 99), "version of ONNX is not known.*opset_version"),
+        (lambda model: setattr(model, "ir_version", 99), "version of ONNX is not known.*opset_version"),
+        (poison, "not finite.*Fix"),
+        (fix_batch, "takes one image and fails at two.*fixed at 1"),
+        (add_to_answers(helper.make_node("RandomNormalLike", ["answers"], ["more"])), "differently each time"),
+        (
+            add_to_answers(helper.make_node("ReduceSum", ["answers"], ["more"], keepdims=0)),
+            "changes with the images beside it",
+        ),
+    ],
+    ids=["domain", "operator", "opset", "version", "nan", "batch of one", "random", "batch statistics"],
+)
+def test_graphs_that_cannot_serve_are_refused_with_what_helps(
+    change: Callable[[onnx.ModelProto], object], words: str
+) -> None:
+    with pytest.raises(ModelError, match=words) as caught:
+        ForeignModel(edited(change), Declaration(KEYS, "0-1", "logits"))
+    assert "Fix: " in str(caught.value)
+    assert "onnxruntime_src" not in str(caught.value)
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_colour_is_taken_by_channel_and_grey_is_refused(is_last: bool) -> None:
+    rng = np.random.default_rng(5)
+    images = [rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8) for _ in range(3)]
+    declared = Declaration(KEYS, "imagenet", "logits", is_colour=True)
+    model = ForeignModel(graph_of(is_last=is_last), declared)
+    means = np.array([image.mean(axis=(0, 1)) / 255 for image in images])  # red, green, blue
+    expected = (means - IMAGENET_MEAN) / IMAGENET_SD @ WEIGHTS
+    np.testing.assert_allclose(model.predict(images).logits, expected, atol=1e-4)
+    with pytest.raises(ImageError, match="grey and the model was trained on colour"):
+        model.predict([images[0][..., 0]])
+    grey = ForeignModel(graph_of(is_last=is_last), Declaration(KEYS, "imagenet", "logits"))
+    assert grey.sha256 != model.sha256
+    assert "is_colour" not in grey.declared.to_dict(), "a grey model keeps the hash that it had"
+    with pytest.raises(ImageError, match="in colour and the model was trained on grey"):
+        grey.predict(images)

@@ -31,6 +31,18 @@ def test_other_methods_give_raw_maps_of_every_class(method: str, network_of, pre
     assert maps.max() > 0
 
 
+def test_colour_gives_maps_and_road_as_grey_does(network_of, prepared: np.ndarray) -> None:
+    explainer = PackageExplainer(network_of(SMALL))
+    colour = np.repeat(prepared[..., None], 3, axis=3)
+    grey, found = (explainer.class_maps(images, "gradcam") for images in (prepared, colour))
+    np.testing.assert_allclose(found, grey, atol=1e-6)
+    relevance = enlarge(grey[:, 1], SIZE)
+    np.testing.assert_allclose(explainer.road(colour, relevance, 1), explainer.road(prepared, relevance, 1), atol=1e-6)
+    red = colour.copy()
+    red[..., 1:] = 0
+    assert not np.allclose(explainer.class_maps(red, "gradcam"), grey)
+
+
 def test_layercam_is_its_formula(network_of, prepared: np.ndarray) -> None:
     from core.model.preprocessing import normalise
 

@@ -126,3 +126,21 @@ def test_smallest_lesion_survives_shrinking() -> None:
     mask = np.zeros((256, 256), dtype=bool)
     mask[100, 100] = True
     assert prepare_mask(mask, 32).sum() == 1
+
+
+def test_constants_are_put_on_a_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time they are, a GPU's host waits for it; a device without memory stands for the GPU."""
+    made: list[object] = []
+    make = torch.tensor
+
+    def counted(*arguments: object, **options: object) -> torch.Tensor:
+        made.append(options.get("device"))
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(torch, "tensor", counted)
+    batch = torch.zeros(2, 8, 8, dtype=torch.uint8, device="meta")
+    with torch.inference_mode():
+        normalise(batch)
+    del made[:]
+    assert normalise(batch).shape == (2, 3, 8, 8)
+    assert made == []
