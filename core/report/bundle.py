@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import io
 import json
 import lzma
@@ -43,6 +44,7 @@ from core.report.study_record import program_version
 FORMAT, VERSION = "reading-room-bundle", 2
 _PROVES_ITSELF = 2  # version from which the manifest holds a hash over the rest of it
 MANIFEST, ANALYSIS, PROTOCOL, DICTIONARY = "manifest.json", "data/analysis.csv", "protocol.yaml", "data/dictionary.csv"
+REPORT = "report/report.html"
 _LARGEST = 2 * 1024**3  # bytes of all files, unpacked
 _MOST_FILES = 20_000
 #: What Python's zip reader raises for files that were cut, altered or made to trip it.
@@ -280,7 +282,7 @@ def check_bundle(bundle: Bundle) -> BundleCheck:
     except _NOT_AS_WRITTEN as error:
         return BundleCheck(len(bundle.files), 0, (*problems, f"the tables cannot be made from {ANALYSIS}: {error}"))
     try:
-        problems += _list_problems(bundle)
+        problems += [*_list_problems(bundle), *_report_problems(bundle)]
     except _NOT_AS_WRITTEN as error:
         problems.append(f"the lists in data cannot be held against {ANALYSIS}: {error}")
     for name, content in wanted.items():
@@ -304,6 +306,19 @@ def _hash_problems(bundle: Bundle) -> Iterator[str]:
     for name in listed:
         if name not in bundle.files:
             yield f"{name}: is missing"
+
+
+def _report_problems(bundle: Bundle) -> Iterator[str]:
+    """Sentences and tables of the report that the readings do not give."""
+    if REPORT not in bundle.files:
+        return
+    page = bundle.files[REPORT].decode("utf-8")
+    rows = [row for table in paper_tables(bundle.analysis, bundle.data.declared_model, most_beside=0)
+            for row in table.rows]  # fmt: skip
+    wanted = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    wanted += [html.escape(text) for cohort in bundle.analysis.cohorts for text in cohort.answer]
+    if any(text not in page for text in wanted):
+        yield f"{REPORT}: its numbers differ from what the readings give"
 
 
 def _is_same(name: str, found: bytes, wanted: bytes) -> bool:

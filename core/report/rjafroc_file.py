@@ -139,7 +139,8 @@ def _listed(row: CsvRow, column: str) -> list[str]:
 def write_rjafroc(cohort: CohortArrays, index: int) -> dict[str, bytes]:
     """One class of a cohort against the rest: ending of a file's name -> its bytes, and a key of the numbers.
 
-    Readers who read in every arm, on the cases that all of them rated; each model with the readers of each arm.
+    Readers who read in every arm, on the cases that all of them rated; each model with the readers of each arm. What
+    this leaves out, the key says in rows "left out".
 
     Raises
     ------
@@ -158,11 +159,18 @@ def write_rjafroc(cohort: CohortArrays, index: int) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
 
     def add(ending: str, raters: list[str], in_arms: list[str], of: Mapping[tuple[int, int], dict[str, float]]) -> None:
-        files[f"{ending}.xlsx"] = _workbook(of, len(raters), len(in_arms), case_ids, is_class)
+        common = [case for case in case_ids if all(case in rated for rated in of.values())]
+        files[f"{ending}.xlsx"] = _workbook(
+            of, len(raters), len(in_arms), {one: case_ids[one] for one in common}, is_class
+        )
         name = f"{ending}.xlsx".removeprefix("_")
+        if len(common) < len(case_ids):
+            key_rows.append((name, "left out", len(case_ids) - len(common), "cases that not all of these raters rated"))
         key_rows.extend((name, "reader", number, one) for number, one in enumerate(raters, start=1))
         key_rows.extend((name, "modality", number, one) for number, one in enumerate(in_arms, start=1))
 
+    partial = sorted({key for key, arm in ratings if arm in arms} - set(readers))
+    key_rows += [(".xlsx", "left out", "", f"reader {one}, who did not rate in every modality") for one in partial]
     if readers:
         add("", readers, arms, {(j, i): ratings[reader, arm] for j, reader in enumerate(readers, start=1)
                                 for i, arm in enumerate(arms, start=1)})  # fmt: skip
@@ -181,8 +189,8 @@ def _workbook(
     ratings: Mapping[tuple[int, int], dict[str, float]], n_readers: int, n_arms: int, case_ids: Mapping[str, int],
     is_class: Mapping[str, bool],
 ) -> bytes:  # fmt: skip
-    """A factorial file of the cases that all rated; (reader number, modality number) -> case -> rating."""
-    common = [case for case in case_ids if all(case in of for of in ratings.values())]
+    """A factorial file of these cases, which all rated; (reader number, modality number) -> case -> rating."""
+    common = list(case_ids)
     n_positive = sum(is_class[case] for case in common)
     if min(n_positive, len(common) - n_positive) < 2:
         raise UndefinedStatisticError(

@@ -99,6 +99,16 @@ def test_a_forged_number_with_a_forged_hash_is_found(record, bundle, tmp_path):
     assert problems == (f"{TABLE}: differs from what the readings give",)
 
 
+def test_a_forged_number_of_the_report_with_a_forged_hash_is_found(record, bundle, tmp_path):
+    share = record.analysis.to_tables()["per_class"].dropna(subset="value")["value"].iloc[0]
+    printed = f"{100 * share:.1f}".encode()
+    name = "report/report.html"
+    for old in (printed, record.analysis.cohorts[0].answer[0][:60].encode()):
+        problems = changed(bundle, tmp_path / "b.zip", is_hashed=True,
+                           **{name: lambda text, old=old: text.replace(old, b"99.9")})  # fmt: skip
+        assert problems == (f"{name}: its numbers differ from what the readings give",)
+
+
 def test_a_forged_reading_with_a_forged_hash_is_found(bundle, tmp_path):
     def change(content):
         table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)

@@ -113,11 +113,24 @@ def test_rjafroc_gets_the_cases_that_all_rated_and_a_key_of_its_numbers(tmp_path
     wanted = set(counts[counts == 3].index)
     case_names = key[key["kind"] == "case"].astype({"id": str}).set_index("id")["name"]
     assert {case_names[case] for case in data.cases["case"]} == wanted
+    (left,) = key[key["kind"] == "left out"].itertuples(index=False)
+    assert (int(left.id), left.name) == (60 - len(wanted), "cases that not all of these raters rated")
     few = study.cases["case"].isin(["case-0000", "case-0001", "case-0002"])
     part = replace(study, cases=study.cases[few], readings=study.readings[study.readings["case"].isin(
         study.cases[few]["case"])], predictions=study.predictions[:0])  # fmt: skip
     with pytest.raises(UndefinedStatisticError):
         readings_files(part, "rjafroc")
+
+
+def test_a_reader_of_one_arm_of_two_is_left_out_of_rjafroc_with_a_word():
+    """Split-plot data are no factorial design."""
+    study = simulated_study(n_cases=40, readers=3, models=1, arms=("aided", "unaided"))
+    is_left = (study.readings["reader"] == "reader-1") & (study.readings["arm"] == "aided")
+    files = readings_files(replace(study, readings=study.readings[~is_left]), "rjafroc")
+    key = pd.read_csv(io.BytesIO(files["rjafroc_internal_graves_key.csv"]), keep_default_na=False)
+    assert list(key.loc[key["kind"] == "left out", "name"]) == ["reader reader-1, who did not rate in every modality"]
+    of_both = key[(key["kind"] == "reader") & (key["file"] == ".xlsx")]
+    assert list(of_both["name"]) == ["reader-0", "reader-2"]
 
 
 def test_a_workbook_is_the_same_bytes_whenever_it_is_made():
