@@ -14,7 +14,7 @@ from core.errors import InputError, NotFoundError
 from core.report.layout import Layout
 
 CutoffOption = Annotated[
-    list[float] | None, typer.Option(help="lowest rating that counts as positive, fixed beforehand; repeat for several")
+    list[float] | None, typer.Option(help="lowest confidence, as stated, that counts as positive; repeat for several")
 ]
 MissingCasesOption = Annotated[
     str, typer.Option(help="several readers on the cases that all answered (common), or each on their own (per-curve)")

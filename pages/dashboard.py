@@ -34,7 +34,7 @@ class Look:
     """What a coordinator saw at one moment."""
 
     at: datetime
-    n_done: tuple[tuple[str, int], ...]  # reader and arm -> answers by then
+    digest: str  # of what it was made of
     results: Results
     before: dict[str, float]  # label -> share of right answers at the look before, in the cohort shown then
 
@@ -50,9 +50,9 @@ def render(repository: Repository) -> None:
     @st.fragment(run_every=every)
     @while_signed_in
     def live() -> None:
-        done = _progress(repository, study)
+        n_done = _progress(repository, study)
         if study.is_live:
-            _compare(repository, study, done)
+            _compare(repository, study, n_done)
 
     live()
     if study.state is StudyState.UNSEALED:
@@ -66,12 +66,12 @@ def render(repository: Repository) -> None:
         )
 
 
-def _progress(repository: Repository, study: Study) -> tuple[tuple[str, int], ...]:
-    """How far every reader is; returns the counts."""
+def _progress(repository: Repository, study: Study) -> int:
+    """How far every reader is; returns the answers so far."""
     rows = repository.progress(study.key)
     if not rows:
         st.info("No reader takes part yet.")
-        return ()
+        return 0
     n_done, n_total = sum(row.n_done for row in rows), sum(row.n_total for row in rows)
     st.progress(n_done / n_total if n_total else 0.0, text=f"{n_done} of {n_total} answers, as of "
                 f"{datetime.now(UTC):%H:%M:%S} UTC")  # fmt: skip
@@ -85,25 +85,26 @@ def _progress(repository: Repository, study: Study) -> tuple[tuple[str, int], ..
     )
     with st.expander("By reader", expanded=not study.is_live and len(rows) <= 12):
         draw_table(frame, list(frame.columns), {})
-    return tuple((f"{row.person.login} {row.cohort} {row.arm}", row.n_done) for row in rows)
+    return n_done
 
 
-def _compare(repository: Repository, study: Study, done: tuple[tuple[str, int], ...]) -> None:
-    """The model against the readers on the cases read so far; a new look only when something was read."""
+def _compare(repository: Repository, study: Study, n_done: int) -> None:
+    """The model against the readers on the cases read so far; a new look only when something has changed."""
     key = f"look {study.key}"
     look: Look | None = st.session_state.get(key)
-    if not sum(n for _, n in done):
+    if not n_done:
         st.info("The comparison begins with the first answer.")
         return
-    if look is None or look.n_done != done:
+    digest = repository.results_digest(study.key)
+    if look is None or look.digest != digest:
         before = {} if look is None else _shares(look.results)
         try:
             with st.spinner("Comparing what was read so far ..."):
-                results = labelled(analyse_study(repository, study.key, margin=study.protocol.margin))
+                results = labelled(analyse_study(repository, study.key))
         except ConflictError as error:
             st.info(str(error))
             return
-        look = st.session_state[key] = Look(datetime.now(UTC), done, results, before)
+        look = st.session_state[key] = Look(datetime.now(UTC), digest, results, before)
     st.warning(
         f"Interim comparison, look of {look.at:%H:%M:%S} UTC. The protocol allows it; every look stands in the audit "
         "trail and in the report. Readers never see this.",

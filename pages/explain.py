@@ -210,8 +210,8 @@ def _pictures(
         classes.append((each.label, f"{share}{' ★' if each.key == truth else ''}"))
     if prediction is not None and prediction.class_maps is not None and model is not None:
         maps = np.asarray(prediction.class_maps, dtype=float)
-        n = sum(c.n_predicted for c in repository.prediction_counts(study.key) if c.model_sha256 == model.sha256)
-        tops = _tops(prediction, class_map_tops(study.key, model.sha256, n, repository), scale)
+        digest = repository.results_digest(study.key)
+        tops = _tops(prediction, class_map_tops(study.key, model.sha256, digest, repository), scale)
         first = int(np.argmax(prediction.probabilities))
     draw_case(
         case, image.pixels, study.protocol.display, classes, class_maps=maps, tops=tops, first=first, lesion=lesion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from math import floor
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from actions.plan_study import (
     typed_components,
 )
 from core.errors import ReadingRoomError
+from core.number_text import percent_text
 from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.address_choice import choose_from_address
@@ -173,18 +175,11 @@ def _numbers(label: str, start: str) -> list[int] | None:
 # --------------------------------------------------------------------------------------------------- what comes of it
 def _draw(plan: StudyPlan, wanted: float) -> None:
     """The grid of power, and the fewest cases of each number of readers."""
-    rows = pd.DataFrame(
-        [{"readers": each.n_readers, "cases": each.n_cases, "power": each.power} for each in plan.powers]
-    )
-    grid = rows.pivot_table(index="readers", columns="cases", values="power", sort=True)
-    head = "".join(f"<th>{cases} cases</th>" for cases in grid.columns)
+    power = {(each.n_readers, each.n_cases): each.power for each in plan.powers}
+    readers, cases = (sorted({place[side] for place in power}) for side in (0, 1))
+    head = "".join(f"<th>{n} cases</th>" for n in cases)
     lines = [
-        f"<tr><th>{readers} readers</th>"
-        + "".join(
-            f"<td{' class=enough' if value >= wanted else ''}>{100 * value:.0f} %</td>" for value in grid.loc[readers]
-        )
-        + "</tr>"
-        for readers in grid.index
+        f"<tr><th>{n} readers</th>{''.join(_power_cell(power[n, k], wanted) for k in cases)}</tr>" for n in readers
     ]
     st.markdown("**Power**; the designs that reach what is wanted are green")
     st.html(f'{_STYLE}<table class="room-power"><tr><th></th>{head}</tr>{"".join(lines)}</table>')
@@ -196,10 +191,20 @@ def _draw(plan: StudyPlan, wanted: float) -> None:
     st.markdown("\n".join(parts))
     for note in plan.notes:
         st.caption(note)
+    rows = [{"readers": n, "cases": k, "power": value} for (n, k), value in power.items()]
     st.download_button(
-        "CSV", csv_file("power", rows).content, file_name="power.csv", mime="text/csv", icon=":material/download:",
-        on_click="ignore",
+        "CSV", csv_file("power", pd.DataFrame(rows)).content, file_name="power.csv", mime="text/csv",
+        icon=":material/download:", on_click="ignore",
     )  # fmt: skip
+
+
+def _power_cell(power: float | None, wanted: float) -> str:
+    """A cell of the grid; 79.96 % is not written as the 80.0 % that it does not reach."""
+    if power is None:
+        return "<td>undefined</td>"
+    is_enough = power >= wanted
+    text = percent_text(power if is_enough else min(power, floor(1000 * wanted - 1e-9) / 1000))
+    return f"<td{' class=enough' if is_enough else ''}>{text}</td>"
 
 
 def _store(repository: Repository, plan: StudyPlan) -> None:

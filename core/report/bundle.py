@@ -135,6 +135,7 @@ def about_analysis(data: StudyData, options: Mapping[str, Any]) -> dict[str, Any
         "classes": [asdict(one) for one in data.classes],
         "declared_model": data.declared_model,
         "altered_answers": dict(sorted(data.altered_answers.items())),
+        "confidence_shift": data.confidence_shift,
     }
 
 
@@ -156,8 +157,9 @@ class Bundle:
             path.write_bytes(self.files[ANALYSIS])
             read = read_long(path, FileOptions(classes=classes)).data
         about = self.manifest
-        altered = dict(about.get("altered_answers", {}))  # bundles of before have none
-        return replace(read, declared_model=about["declared_model"], altered_answers=altered)
+        altered = dict(about.get("altered_answers", {}))  # bundles of before have neither
+        shift = about.get("confidence_shift", 0)
+        return replace(read, declared_model=about["declared_model"], altered_answers=altered, confidence_shift=shift)
 
     @cached_property
     def analysis(self) -> StudyAnalysis:

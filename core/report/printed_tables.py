@@ -84,7 +84,7 @@ def baseline_table(analysis: StudyAnalysis) -> PrintedTable:
     for row in rows:
         lines.setdefault((row.variable, row.level), {})[row.cohort] = _baseline_text(row)
     printed = tuple(
-        (_baseline_name(variable, level, labels), *(of.get(cohort, "") for cohort in cohorts))
+        (_baseline_name(variable, level, labels), *(of[cohort] for cohort in cohorts))
         for (variable, level), of in lines.items()
     )
     heads = tuple("All" if cohort == ALL else cohort for cohort in cohorts)
@@ -96,9 +96,13 @@ def baseline_table(analysis: StudyAnalysis) -> PrintedTable:
 
 def _baseline_text(row: BaselineRow) -> str:
     if row.variable == "age":
+        if row.value is None:
+            return "not known"
+        known = "" if row.n == row.of else f", n = {row.n}"
         if row.level == "mean":
-            return number_text(row.value, 1) + (f" ± {number_text(row.spread, 1)}" if row.spread is not None else "")
-        return f"{number_text(row.value, 1)} ({number_text(row.lower, 1)} to {number_text(row.upper, 1)})"
+            spread = "" if row.spread is None else f" ± {number_text(row.spread, 1)}"
+            return f"{number_text(row.value, 1)}{spread}{known}"
+        return f"{number_text(row.value, 1)} ({number_text(row.lower, 1)} to {number_text(row.upper, 1)}){known}"
     if row.variable in ("patients", "cases"):
         return str(row.n)
     return f"{row.n} ({number_text(100 * row.share, 1)} %)" if row.share is not None else str(row.n)
@@ -107,7 +111,7 @@ def _baseline_text(row: BaselineRow) -> str:
 def _baseline_name(variable: str, level: str, labels: Mapping[str, str]) -> str:
     names = {("patients", ""): "Patients", ("cases", ""): "Cases", ("age", "mean"): "Age, years, mean ± SD",
              ("age", "median"): "Age, years, median (quartiles)", ("sex", "F"): "Female",
-             ("sex", "M"): "Male"}  # fmt: skip
+             ("sex", "M"): "Male", ("sex", ""): "Sex not known"}  # fmt: skip
     if (variable, level) in names:
         return names[variable, level]
     if variable == "class":

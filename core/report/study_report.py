@@ -6,7 +6,6 @@ Every number is one of the analysis, in the strings of the screens.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +20,7 @@ from core.report.figures import FigurePlan, figure_plans, figure_texts, render
 from core.report.letters import letters_of
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, readers_of, versions
+from core.study_analysis.planned import stamp_of
 
 WIDTH_MM = 174
 _LONGEST = 500  # letters of a field of a model's card
@@ -28,16 +28,6 @@ _MOST_ROWS = 60  # of a table in the report; the export has them all
 _PAIR_COLUMNS = ("first", "second", "n", "estimate", "p_exact", "p_clustered", "p_holm", "notes")
 _SYNTHETIC = "Synthetic images or simulated readers took part: nothing here says anything about patients."
 _RESEARCH = "Research use only. Not a medical device."
-#: What is held against the endpoints: measure -> words that name it, whole ("process" names no ROC).
-MEASURES = {
-    "accuracy": r"accuracy|accuracies|correct|correctly|right answers?|answered right",
-    "class": r"sensitivity|sensitivities|specificity|specificities|recall|predictive|ppv|npv",
-    "auc": r"aucs?|aurocs?|roc|areas? under",
-    "agreement": r"agreement|kappas?|krippendorff\w*",
-    "calibration": r"calibration|brier",
-    "time": r"times?|seconds|durations?",
-    "margin": r"(non-?)?inferior\w*|equivalen\w*|margins?",
-}
 
 
 def report_blocks(record: StudyRecord) -> list[Block]:
@@ -67,30 +57,17 @@ def _front(record: StudyRecord) -> Iterator[Block]:
     yield Paragraph(f"Report of study '{record.key}'. {_RESEARCH}")
     for cohort in record.analysis.cohorts:
         if cohort.answer:
-            yield Heading(f"In short: cohort {cohort.cohort}", 2, stamp_of(record, "accuracy"))
+            yield Heading(f"In short: cohort {cohort.cohort}", 2, _stamp(record, "accuracy", cohort.cohort))
             yield Paragraph(" ".join(cohort.answer))
     yield from (Paragraph(note, is_warning=True) for note in record.notes)
 
 
-def stamp_of(record: StudyRecord, measure: str) -> str:
-    """Whether a result was planned: its measure is named by the protocol that stood before the first reading.
-
-    A model that was not declared makes everything exploratory, as does a study without a protocol here.
-    """
-    protocol = record.protocol
-    if protocol is None or (record.model_cards and record.data.declared_model is None):
-        return "exploratory"
-    named = re.compile(rf"\b({MEASURES[measure]})\b", re.IGNORECASE)
-    places = (
-        ("planned: primary endpoint", protocol.primary_endpoint),
-        ("planned: secondary endpoint", " ".join(protocol.secondary_endpoints)),
-        ("planned: analysis plan", protocol.analysis_plan),
-        ("planned: margin of the protocol", "margin" if measure == "margin" and protocol.margin is not None else ""),
-    )
-    for stamp, text in places:
-        if named.search(text):
-            return stamp
-    return "exploratory"
+def _stamp(record: StudyRecord, measure: str, cohort: str) -> str:
+    """Whether a result of a cohort was planned."""
+    return stamp_of(
+        record.protocol, measure, is_declared=not record.model_cards or record.data.declared_model is not None,
+        cohort=cohort, cohorts=list(dict.fromkeys(record.data.cases["cohort"])),
+    )  # fmt: skip
 
 
 def _methods(record: StudyRecord) -> Iterator[Block]:
@@ -125,7 +102,8 @@ def _methods(record: StudyRecord) -> Iterator[Block]:
         )
     yield Paragraph(
         "Planned: the measure is named by the endpoints, the analysis plan or the margin of the protocol, which stood "
-        "before the first reading, and the model was declared in it. Everything else is exploratory."
+        "before the first reading, for this cohort where the same text names cohorts, and the model was declared in "
+        "it. Everything else is exploratory."
     )
 
 
@@ -186,20 +164,20 @@ def _cohort(
 ) -> Iterator[Block]:
     """Results of one cohort, each with its stamp."""
     name = cohort_parts(record.analysis.cohorts)[cohort.cohort]
-    yield Heading(f"Cohort {cohort.cohort}: accuracy", 2, stamp_of(record, "accuracy"))
+    yield Heading(f"Cohort {cohort.cohort}: accuracy", 2, _stamp(record, "accuracy", cohort.cohort))
     yield from (Paragraph(text) for text in cohort.answer)
     yield from (Paragraph(f"Note: {note}") for note in cohort.notes)
     yield from _pictures(plans, "forest", cohort.cohort)
     yield from _pairs(tables["mcnemar"])
     if len(tables["margins"]):
-        yield Heading(f"Cohort {cohort.cohort}: against the margin", 2, stamp_of(record, "margin"))
+        yield Heading(f"Cohort {cohort.cohort}: against the margin", 2, _stamp(record, "margin", cohort.cohort))
         columns = ["metric", "class", "scope", "first_name", "second_name", "goal", "margin", "n", "estimate",
                    "p_value", "is_shown", "notes"]  # fmt: skip
         yield _short(printed_table("margins", tables["margins"], columns))
-    yield Heading(f"Cohort {cohort.cohort}: classes", 2, stamp_of(record, "class"))
+    yield Heading(f"Cohort {cohort.cohort}: classes", 2, _stamp(record, "class", cohort.cohort))
     yield from (printed[key] for key in (f"table2_{name}", f"table4_{name}") if key in printed)
     yield from _pictures(plans, "confusion", cohort.cohort)
-    yield Heading(f"Cohort {cohort.cohort}: ROC and several readers", 2, stamp_of(record, "auc"))
+    yield Heading(f"Cohort {cohort.cohort}: ROC and several readers", 2, _stamp(record, "auc", cohort.cohort))
     yield from _pictures(plans, "roc", cohort.cohort)
     leading = tables["mrmc"][tables["mrmc"]["is_leading"].fillna(False).astype(bool)]
     if len(leading):
@@ -207,15 +185,17 @@ def _cohort(
                    "p_holm", "notes"]  # fmt: skip
         yield _short(printed_table("mrmc", leading, columns))
     if len(tables["agreement"]):
-        yield Heading(f"Cohort {cohort.cohort}: agreement", 2, stamp_of(record, "agreement"))
+        yield Heading(f"Cohort {cohort.cohort}: agreement", 2, _stamp(record, "agreement", cohort.cohort))
         yield from _pictures(plans, "agreement", cohort.cohort)
     if len(tables["calibration"]):
-        yield Heading(f"Cohort {cohort.cohort}: calibration of probabilities", 2, stamp_of(record, "calibration"))
+        yield Heading(
+            f"Cohort {cohort.cohort}: calibration of probabilities", 2, _stamp(record, "calibration", cohort.cohort)
+        )
         yield from _pictures(plans, "calibration", cohort.cohort)
         columns = ["name", "class", "quantity", "n", "estimate", "p_value", "notes"]
         yield _short(printed_table("calibration", tables["calibration"], columns))
     if len(tables["reading_times"]):
-        yield Heading(f"Cohort {cohort.cohort}: reading time, seconds", 2, stamp_of(record, "time"))
+        yield Heading(f"Cohort {cohort.cohort}: reading time, seconds", 2, _stamp(record, "time", cohort.cohort))
         columns = ["name", "arm", "answer", "n", "estimate", "notes"]
         yield _short(printed_table("reading_times", tables["reading_times"], columns))
 

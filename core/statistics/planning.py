@@ -48,6 +48,8 @@ from core.statistics.validation import check_confidence_level, check_count
 MOST_CASES = 2000
 MOST_READERS = 200
 _SCALE = "write five points of an AUC or a share as 0.05"
+#: Degrees of freedom from here on are those of the normal distribution.
+_INFINITE_DF = 1e9
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Power(Reported):
     significance_level: float
     power: float
     noncentrality: float
-    degrees_of_freedom: float | None  # of the denominator; None for chi-squared
+    degrees_of_freedom: float | None  # of the denominator; None for chi-squared, and where they are infinite
     critical_value: float  # of F or chi-squared; of t or z with a margin
     margin: float | None = None  # of non-inferiority; None: a two-sided test of no difference
 
@@ -442,17 +444,19 @@ def design_powers(
     minus the margin.
     """
     check_probability(significance_level, "significance_level")
+    df = None if df is None else np.minimum(df, _INFINITE_DF)
     if not -1.0 < difference < 1.0:
         raise StatisticsInputError("must lie between -1 and 1", field="difference", value=difference, fix=_SCALE)
     if margin is not None:
         if not 0.0 <= margin < 1.0:
             raise StatisticsInputError("must be at least 0 and below 1", field="margin", value=margin, fix=_SCALE)
-        noncentrality = (difference + margin) / np.sqrt(variance)
+        noncentrality = shift = (difference + margin) / np.sqrt(variance)
         tail = significance_level / 2.0
         critical = stats.norm.isf(tail) if df is None else stats.t.isf(tail, df)
         power = stats.norm.sf(critical - noncentrality) if df is None else stats.nct.sf(critical, df, noncentrality)
     else:
         noncentrality = difference**2 / variance
+        shift = np.sqrt(noncentrality)
         critical = stats.chi2.isf(significance_level, 1) if df is None else stats.f.isf(significance_level, 1, df)
         if difference == 0:
             power = np.full(readers.shape, significance_level)
@@ -461,6 +465,11 @@ def design_powers(
         else:
             power = stats.ncf.sf(critical, 1, df, noncentrality)
     critical = np.broadcast_to(critical, readers.shape)
+    if df is not None and not np.isfinite(power).all():
+        # Too far from 0 for the series of the noncentral distribution: the normal part is 0 or 1, chi-squared decides.
+        root = critical if margin is not None else np.sqrt(critical)
+        far = stats.chi2.cdf(df * (np.maximum(shift, 0.0) / root) ** 2, df)
+        power = np.where(np.isfinite(power), power, far)
     return tuple(
         Power(
             scope,
@@ -470,7 +479,7 @@ def design_powers(
             significance_level,
             float(power[index]),
             float(noncentrality[index]),
-            None if df is None else float(df[index]),
+            None if df is None or df[index] >= _INFINITE_DF else float(df[index]),
             float(critical[index]),
             margin,
         )

@@ -46,6 +46,8 @@ class Participant:
     has_probabilities: bool = False  # ratings are probabilities of the classes
     altered_labels: IntArray | None = None  # (n_cases,) answers beside a model answer that was wrong on purpose
     flags: Mapping[str, int] = field(default_factory=dict)  # name -> number of first readings of which it is true
+    is_rated_by_confidence: bool = False  # ratings are the confidence, with a minus where the class was not chosen
+    confidence_shift: int = 0  # what was added to the confidence that was stated
 
     @property
     def has_labels(self) -> bool:
@@ -254,6 +256,7 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
     if len(altered):
         notes.append(f"{len(altered)} readings beside a model answer that was wrong on purpose are kept apart")
     ratings = _given_ratings(data, reader, arm, position, labels)
+    is_rated_by_confidence = ratings is None
     if ratings is not None:
         ratings[:, altered["_place"].to_numpy(np.int64)] = np.nan
     if ratings is None:
@@ -265,6 +268,7 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
         confidence=confidence, positions=positions, has_probabilities=_are_probabilities(ratings),
         altered_labels=_labels(altered[~altered["is_unreadable"]], n, keys) if len(altered) else None,
         flags={name: int(first[name].sum()) for name in FLAGS} | {"is_altered": len(altered)},
+        is_rated_by_confidence=is_rated_by_confidence, confidence_shift=data.confidence_shift,
     )  # fmt: skip
 
 

@@ -54,8 +54,8 @@ def confidence_results(cohort: CohortArrays, level: float) -> tuple[ConfidenceRe
         values, right = one.confidence[within], (one.labels == cohort.truth)[within]
         for number, (lower, upper, chosen) in enumerate(_steps(values), start=1):
             share = _share(cohort, int(right[chosen].sum()), int(chosen.sum()), level)
-            mean = float(values[chosen].mean())
-            found.append(ConfidenceResult(identity_of(one), number, lower, upper, mean, share))
+            stated = (value - one.confidence_shift for value in (lower, upper, float(values[chosen].mean())))
+            found.append(ConfidenceResult(identity_of(one), number, *stated, share))
     return tuple(found)
 
 

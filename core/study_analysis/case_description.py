@@ -93,7 +93,9 @@ def describe_cases(data: StudyData) -> CaseDescription:
     parts = {**({ALL: included} if len(cohorts) > 1 else {}), **of_cohort}
     return CaseDescription(
         flow=tuple(_flow(data, included, of_cohort)),
-        baseline=tuple(row for name, cases in parts.items() for row in _baseline(name, cases, data.class_keys)),
+        baseline=tuple(
+            row for name, cases in parts.items() for row in _baseline(name, cases, data.class_keys, included)
+        ),
         groups=tuple(row for name, cases in of_cohort.items() for row in _groups(name, cases, data.class_keys)),
         shared_patients=tuple(_shared(of_cohort)),
     )
@@ -126,40 +128,42 @@ def _flow(data: StudyData, included: pd.DataFrame, of_cohort: Mapping[str, pd.Da
                 yield _step("predicted", name, data.model_names.get(str(model), str(model)), predicted)
 
 
-def _baseline(cohort: str, cases: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[BaselineRow]:
-    """Table 1 of one cohort."""
+def _baseline(cohort: str, cases: pd.DataFrame, keys: tuple[str, ...], whole: pd.DataFrame) -> Iterator[BaselineRow]:
+    """Table 1 of one cohort: the same rows in every cohort of a study, those of ``whole``."""
     patients = cases.drop_duplicates("patient")
     n_patients, n_cases = len(patients), len(cases)
     yield BaselineRow(cohort, "patients", "", n_patients, n_patients)
     yield BaselineRow(cohort, "cases", "", n_cases, n_cases)
-    ages = patients["age_years"].to_numpy(np.float64)
-    ages = ages[~np.isnan(ages)]
-    if ages.size:
+    if whole["age_years"].notna().any():
+        ages = patients["age_years"].to_numpy(np.float64)
+        ages = ages[~np.isnan(ages)]
         spread = float(ages.std(ddof=1)) if ages.size > 1 else None
-        yield BaselineRow(cohort, "age", "mean", ages.size, n_patients, float(ages.mean()), spread=spread)
-        lower, median, upper = (float(each) for each in np.quantile(ages, [0.25, 0.5, 0.75]))
+        mean = float(ages.mean()) if ages.size else None
+        lower, median, upper = (
+            (float(each) for each in np.quantile(ages, [0.25, 0.5, 0.75])) if ages.size else [None] * 3
+        )
+        yield BaselineRow(cohort, "age", "mean", ages.size, n_patients, mean, spread=spread)
         yield BaselineRow(cohort, "age", "median", ages.size, n_patients, median, lower, upper)
-    for level, n in _counted(patients["sex"]):
+    for level, n in _counted(patients["sex"], whole["sex"]):
         yield BaselineRow(cohort, "sex", level, n, n_patients)
     for key in keys:
         yield BaselineRow(cohort, "class", key, int((cases["truth"] == key).sum()), n_cases)
     for variable in ("centre", "scanner"):
-        for level, n in _counted(cases[variable]):
+        for level, n in _counted(cases[variable], whole[variable]):
             yield BaselineRow(cohort, variable, level, n, n_cases)
 
 
-def _counted(column: pd.Series) -> list[tuple[str, int]]:
-    """Levels and how often each occurs, by name, the unknown last; nothing where none is known."""
-    counts = column.value_counts()
-    known = sorted(str(level) for level in counts.index if level)
-    found = [(level, int(counts[level])) for level in known]
-    return found + ([("", int(counts[""]))] if known and "" in counts.index else [])
+def _counted(column: pd.Series, whole: pd.Series) -> list[tuple[str, int]]:
+    """Levels of the whole study and how often each occurs, by name, the unknown last; nothing where none is known."""
+    counts, levels = column.value_counts(), set(whole.unique())
+    known = sorted(str(level) for level in levels if level)
+    return [(level, int(counts.get(level, 0))) for level in known + ([""] if known and "" in levels else [])]
 
 
 def _groups(cohort: str, cases: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[GroupByClass]:
     """Cases by centre and class, and by scanner and class."""
     for variable in ("centre", "scanner"):
-        for level, _ in _counted(cases[variable]):
+        for level, _ in _counted(cases[variable], cases[variable]):
             truth = cases.loc[cases[variable] == level, "truth"]
             for key in keys:
                 yield GroupByClass(cohort, variable, level, key, int((truth == key).sum()))

@@ -66,6 +66,9 @@ class StudyData:
         Reader key to years of experience, for subgroups of readers.
     altered_answers : mapping, optional
         Case to the class that aided readers were shown instead of the model's own, wrong on purpose.
+    confidence_shift : int
+        What was added to the confidence that readers stated, so that all are above 0: 1 of a scale that begins at 0.
+        Cut-offs and steps of confidence are taken and told as readers stated them.
     declared_model : str, optional
         Key of the model that the protocol named before reading: it meets the readers, and is what an aided reader saw.
 
@@ -87,6 +90,7 @@ class StudyData:
     reader_years: Mapping[str, float] = field(default_factory=dict)
     declared_model: str | None = None
     altered_answers: Mapping[str, str] = field(default_factory=dict)
+    confidence_shift: int = 0
 
     def __post_init__(self) -> None:
         keys = self.class_keys

@@ -1,7 +1,7 @@
 """Sensitivity, specificity and predictive values when a case is called positive from a rating on.
 
-Cut-offs are fixed before the study and given to the analysis. Without any, every step of a scale of up to
-:data:`MOST_STEPS` steps is one, and 0.1 to 0.9 of a probability; a longer scale of ratings then has none.
+Cut-offs are fixed before the study and given to the analysis, as readers stated their confidence. Without any, every
+step of a scale of up to :data:`MOST_STEPS` steps is one, and 0.1 to 0.9 of a probability; a longer scale has none.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def _of_class(
     truth = cohort.truth[one.is_rated] == index
     patients = None if cohort.patients_if_clustered is None else cohort.patients_if_clustered[one.is_rated]
     for cutoff in _cutoffs(one, ratings, cutoffs, scale):
+        stated, positive_from = _told(one, cutoff)
         called = ratings >= cutoff
         shares = {
             "sensitivity": (called, truth), "specificity": (~called, ~truth), "ppv": (truth, called),
@@ -71,7 +72,7 @@ def _of_class(
                 estimate = proportion_clustered(success[inside], patients[inside], confidence_level=level)
             else:
                 estimate = _share(int((success & inside).sum()), int(inside.sum()), level)
-            yield CutoffResult(identity_of(one), cohort.class_keys[index], cutoff, quantity, estimate)
+            yield CutoffResult(identity_of(one), cohort.class_keys[index], stated, positive_from, quantity, estimate)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -86,8 +87,18 @@ def _cutoffs(
     """Those within the scale: 0 to 1 of a model, as far as any reader went of every reader."""
     if cutoffs is not None:
         lowest, highest = (0.0, 1.0) if one.kind == "model" else (-scale, scale)
-        return tuple(cutoff for cutoff in cutoffs if lowest <= cutoff <= highest)
+        shift = one.confidence_shift if one.is_rated_by_confidence else 0
+        rated = (cutoff + shift if cutoff >= 0 else cutoff - shift for cutoff in cutoffs)
+        return tuple(cutoff for cutoff in rated if lowest <= cutoff <= highest)
     if one.kind == "model":
         return OF_PROBABILITIES
     steps = np.unique(ratings)
     return tuple(steps[1:].tolist()) if steps.size <= MOST_STEPS else ()  # from the lowest step on all are positive
+
+
+def _told(one: Participant, cutoff: float) -> tuple[float, str]:
+    """A cut-off as it was stated, and in words; 0 may have been stated of a class that was chosen and of another."""
+    if not one.is_rated_by_confidence:
+        return cutoff, f"{cutoff:g} or more"
+    stated = abs(cutoff) - one.confidence_shift
+    return (stated, f"chosen, {stated:g} or more") if cutoff > 0 else (0.0 - stated, f"not chosen, {stated:g} or less")

@@ -360,6 +360,7 @@ TABLES: tuple[ResultTable, ...] = (
     )),
     ResultTable("rating_cutoffs", _with_identity(lambda cohort: cohort.rating_cutoffs), (
         *WHO, _CLASS, number("cutoff", "one.cutoff"), _QUANTITY, *ESTIMATE, NOTES,
+        text("positive_from", "one.positive_from"),
     )),
     ResultTable("matched_points", _matched_points, (
         *PAIR, _CLASS, text("match", "one.found.match"), number("matched_at", "one.found.matched_at"),

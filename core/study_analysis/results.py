@@ -346,7 +346,8 @@ class CutoffResult:
 
     identity: Identity
     class_key: str
-    cutoff: float
+    cutoff: float  # of a confidence: as it was stated, with a minus where another class was chosen
+    positive_from: str  # the same in words: "chosen, 4 or more"
     quantity: str  # sensitivity, specificity, ppv, npv
     estimate: Estimate
 
@@ -391,7 +392,7 @@ class ConfidenceResult:
 
     identity: Identity
     number: int  # counted from 1 among the steps that were used
-    lower: float  # confidence of the step, as it is analysed
+    lower: float  # confidence of the step, as it was stated
     upper: float
     mean: float
     estimate: Estimate

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 _LOOK = "results.look"
 
+#: Events of a study that leave every result as it is; and those of no one study that can change one.
+_WITHOUT_EFFECT = (_LOOK, "study.export", "case.shown", "case.reveal", "study.role")
+_OF_ALL_STUDIES = ("person.create", "person.describe", "model.register")
+
 #: Condition: training cases are never analysed.
 _ANALYSED = PresentationRow.is_training == sa.false()
 
@@ -116,8 +120,39 @@ class StudyDataRepository(ResultsRepository):
                     if person.years_of_experience is not None
                 },
                 declared_model=protocol.model_sha256,
+                confidence_shift=_shift(protocol),
                 altered_answers={case: key for case, key in altered.items() if case in set(cases["case"])},
             )
+
+    @allowed(Role.COORDINATOR, Role.STATISTICIAN)
+    def results_digest(self, study_key: str) -> str:
+        """What the results of a study depend on, as a key for keeping them: another one after whatever can change them.
+
+        It is the hash of the last event of the trail that can have changed a result: a reading or a correction, a
+        prediction, cases with truth and exclusions, the protocol, the state, readers, models. Each hash holds the one
+        before it, so it stands for all that was ever entered.
+
+        Raises
+        ------
+        AccessError
+            If the study is sealed and not compared live.
+        """
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            if not self._study(db_session, study).is_live:
+                self._unsealed(db_session, study_key)
+            of_study = (AuditEventRow.study_key == study_key) & AuditEventRow.action.not_in(_WITHOUT_EFFECT)
+            of_all = AuditEventRow.study_key.is_(None) & AuditEventRow.action.in_(_OF_ALL_STUDIES)
+            last = (
+                db_session.execute(
+                    sa.select(AuditEventRow.sequence, AuditEventRow.hash)
+                    .where(condition)
+                    .order_by(AuditEventRow.sequence.desc())
+                    .limit(1)
+                ).first()
+                for condition in (of_study, of_all)
+            )
+            return max(tuple(event) for event in last if event is not None)[1]
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def live_looks(self, study_key: str) -> list[LiveLook]:
@@ -210,7 +245,6 @@ def _cases(
 
 def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts: Sequence[str] | None) -> pd.DataFrame:
     """One row a reading, in its last revision; a confidence that begins at 0 is moved up by 1, above 0 as all are."""
-    shift = 1 - protocol.scale.lowest
     newest = (
         sa.select(ReadingRow.presentation_id, sa.func.max(ReadingRow.revision).label("revision"))
         .group_by(ReadingRow.presentation_id)
@@ -223,7 +257,7 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
             PresentationRow.arm,
             PresentationRow.repeat,
             ReadingRow.class_key,
-            ReadingRow.confidence + shift,
+            ReadingRow.confidence + _shift(protocol),
             ReadingRow.is_unreadable,
             ReadingRow.sequence,
             ReadingRow.probabilities,
@@ -254,6 +288,11 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
     taken = [one.gross_seconds or one.active_seconds or 0.0 for one in times]
     readings["is_over_time"] = np.array([limit is not None and seconds > limit for seconds in taken], dtype=bool)
     return readings
+
+
+def _shift(protocol: Protocol) -> int:
+    """What is added to a confidence so that all are above 0."""
+    return 1 - protocol.scale.lowest
 
 
 def _altered_answers(

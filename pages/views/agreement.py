@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
 from pages.widgets.movement import go_to
 from pages.widgets.shown import Shown
 
@@ -30,6 +30,7 @@ def draw(shown: Shown) -> None:
     rows = shown.tables["agreement"]
     if rows.empty:
         st.info("No case was read by two readers yet, and no case came back to a reader.")
+    draw_stamp(shown, "agreement")
     for scope, title in SCOPES.items():
         of_scope = rows[rows["scope"] == scope]
         if of_scope.empty:

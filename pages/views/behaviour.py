@@ -156,10 +156,9 @@ def _confidence(shown: Shown) -> None:
 
 
 def _step(scale: Scale, lower: float, upper: float) -> str:
-    """A step of confidence in the scale's own word or numbers, which may begin at 0."""
+    """A step of confidence in the scale's own word or numbers."""
     word = scale.word(int(lower)) if lower == upper and scale.words and lower <= scale.n_steps else ""
-    lowest, highest = (value - 1 + scale.lowest for value in (lower, upper))
-    return word or (f"{lowest:.0f}" if lower == upper else f"{lowest:.0f} to {highest:.0f}")
+    return word or (f"{lower:.0f}" if lower == upper else f"{lower:.0f} to {upper:.0f}")
 
 
 def _deviations(shown: Shown) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_table
+from pages.widgets.drawn_tables import WORDS, draw_files, draw_stamp, draw_table
 from pages.widgets.shown import Shown
 
 
@@ -25,6 +25,7 @@ def draw(shown: Shown) -> None:
     bins, decisions = (
         shown.of(name, label=model, **{"class": key}) for name in ("reliability_bins", "decision_curves")
     )
+    draw_stamp(shown, "calibration")
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(f"**Observed share of {shown.labels[key]} by its probability**")

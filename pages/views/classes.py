@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.number_text import estimate_text, number_text
 from pages.widgets import charts
-from pages.widgets.drawn_tables import draw_files
+from pages.widgets.drawn_tables import draw_files, draw_stamp
 from pages.widgets.shown import Shown
 
 #: Row of the table -> its title; proportions are shown in percent.
@@ -44,6 +44,7 @@ def draw(shown: Shown) -> None:
     if shown.tables["per_class"].empty:
         st.info("Nobody chose a class in this cohort.")
         return
+    draw_stamp(shown, "class")
     raters = chosen_raters(shown)
     if not raters:
         st.info("Choose a rater above.")

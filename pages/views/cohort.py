@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.number_text import number_text, percent_text
+from core.report.printed_tables import baseline_table
 from pages.widgets.drawn_tables import draw_files, draw_table
 from pages.widgets.shown import Shown
 
@@ -28,11 +26,7 @@ _STYLE = """<style>
   background: #16191d; }
 .room-flow .row { display: flex; flex-wrap: wrap; justify-content: center; gap: 14px; }
 </style>"""
-VARIABLES = {
-    "patients": "Patients", "cases": "Cases", "age": "Age, years", "sex": "Sex", "class": "Class", "centre": "Centre",
-    "scanner": "Scanner",
-}  # fmt: skip
-LEVELS = {"F": "female", "M": "male", "": "not known", "mean": "mean ± SD", "median": "median (quartiles)"}
+VARIABLES = {"centre": "Centre", "scanner": "Scanner"}
 
 
 def draw(shown: Shown) -> None:
@@ -42,7 +36,7 @@ def draw(shown: Shown) -> None:
     st.markdown("**Flow of cases**")
     st.html(_STYLE + _flow(tables["flow"]))
     st.markdown("**Baseline characteristics**")
-    _baseline(shown, tables["baseline"])
+    _baseline(shown)
     _groups(shown)
     draw_files({name.replace("_", " "): tables[name] for name in ("flow", "baseline", "groups_by_class",
                                                                   "shared_patients")}, shown)  # fmt: skip
@@ -91,34 +85,12 @@ def _flow(rows: pd.DataFrame) -> str:
     return f'<div class="room-flow" role="img" aria-label="Flow of cases">{"".join(parts)}</div>'
 
 
-def _baseline(shown: Shown, rows: pd.DataFrame) -> None:
-    """Table 1: one column a cohort."""
-    cells = rows.assign(text=[_cell(row) for row in rows.to_dict("records")])
-    wide = cells.pivot_table(index=["variable", "level"], columns="cohort", values="text", aggfunc="first", sort=False)
-    wide = wide.reset_index()
-    order = {name: place for place, name in enumerate(VARIABLES)}
-    wide = wide.sort_values("variable", key=lambda column: column.map(order), kind="stable")
-    words = {**LEVELS, **shown.labels}
-    named = [
-        VARIABLES[variable] + (f": {words.get(level, level)}" if level or variable not in ("patients", "cases") else "")
-        for variable, level in zip(wide["variable"], wide["level"], strict=True)
-    ]
-    cohorts = list(dict.fromkeys(rows["cohort"]))
-    draw_table(wide.assign(variable=named), ["variable", *cohorts], {}, {"variable": "Variable", "all": "All"})
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    """A cell of Table 1."""
-    if row["variable"] == "age":
-        known = "" if row["n"] == row["of"] else f" (n = {row['n']})"
-        if row["level"] == "mean":
-            spread = "" if pd.isna(row["spread"]) else f" ± {number_text(row['spread'], 1)}"
-            return f"{number_text(row['value'], 1)}{spread}{known}"
-        limits = f"{number_text(row['lower'], 0)} to {number_text(row['upper'], 0)}"
-        return f"{number_text(row['value'], 0)} ({limits}){known}"
-    if row["variable"] in ("patients", "cases"):
-        return str(row["n"])
-    return f"{row['n']} ({percent_text(row['share'])})"
+def _baseline(shown: Shown) -> None:
+    """Table 1 as the report prints it: one column a cohort."""
+    printed = baseline_table(shown.analysis)
+    draw_table(pd.DataFrame(printed.rows, columns=list(printed.columns)), printed.columns, {})
+    for note in printed.notes:
+        st.caption(note)
 
 
 def _groups(shown: Shown) -> None:

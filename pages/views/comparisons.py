@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
 from pages.widgets.shown import Shown
 
 
@@ -14,6 +14,7 @@ def draw(shown: Shown) -> None:
     if rows.empty:
         st.info("Two raters must have answered the same cases.")
         return
+    draw_stamp(shown, "accuracy")
     st.markdown(
         "**Right answers on the same cases**: difference (first − second) with Tango's interval; exact McNemar test"
     )

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.widgets import charts
-from pages.widgets.drawn_tables import draw_files, draw_table
+from pages.widgets.drawn_tables import draw_files, draw_stamp, draw_table
 from pages.widgets.shown import Shown
 
 _STYLE = """<style>
@@ -22,6 +22,7 @@ def draw(shown: Shown) -> None:
     """Draw the overview."""
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown.found.answer)
     st.html(f'{_STYLE}<div class="room-answer">{sentences}</div>')
+    draw_stamp(shown, "accuracy")
     _declared(shown)
     rows, gaps, reference = forest_rows(shown)
     if rows.empty:
@@ -87,7 +88,7 @@ def _declared(shown: Shown) -> None:
     if protocol.primary_endpoint:
         lines.append(f"Primary endpoint: {protocol.primary_endpoint}")
     else:
-        lines.append(":material/warning: The protocol names no primary endpoint: every comparison here is exploratory.")
+        lines.append(":material/warning: The protocol names no primary endpoint.")
     lines += [f"Secondary endpoint: {endpoint}" for endpoint in protocol.secondary_endpoints]
     lines += list(shown.found.margin_answer)
     st.caption("  \n".join(lines))

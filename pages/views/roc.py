@@ -8,7 +8,7 @@ import streamlit as st
 from core.number_text import estimate_text, number_text
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_table
+from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_stamp, draw_table
 from pages.widgets.shown import MACRO, Shown
 
 
@@ -21,6 +21,7 @@ def draw(shown: Shown) -> None:
     names = {**shown.labels, MACRO: "Mean over classes"}
     options = [*keys, MACRO] if len(keys) > 2 else keys
     key = choose_from_address("class", "Class against the rest", options, options[0], names=names)
+    draw_stamp(shown, "auc")
     left, right = st.columns([11, 10], gap="medium")
     points = shown.of("roc_points", **{"class": key})
     average = shown.of("reader_average_roc", **{"class": key})
@@ -175,19 +176,10 @@ def _cutoffs(shown: Shown, key: str) -> None:
     if rows.empty:
         return
     with st.expander("Sensitivity, specificity and predictive values by rating cut-off"):
-        keys = ["label", "cutoff"]
-        lowest = shown.study.protocol.scale.lowest
-        is_moved = (rows["kind"] == "reader") & (lowest == 0)
-        told = [_stated(cutoff) if moved else cutoff for cutoff, moved in zip(rows["cutoff"], is_moved, strict=True)]
-        rows = rows.assign(cutoff=pd.Series(told, index=rows.index, dtype=object))
+        keys = ["label", "positive_from"]
         wide = rows.pivot_table(index=keys, columns="quantity", values="estimate", aggfunc="first", sort=False)
         titles = {"label": "Rater", **{name: f"{charts.QUANTITY_LABELS[name]} (95 %)" for name in CUTOFF_NUMBERS}}
         draw_table(wide.reset_index(), [*keys, *CUTOFF_NUMBERS], shown.names, titles)
-
-
-def _stated(cutoff: float) -> str:
-    """A cut-off of ratings that are one above what was stated, since confidence began at 0, in what was stated."""
-    return f"chosen, {cutoff - 1:g} or more" if cutoff > 0 else f"not chosen, {-cutoff - 1:g} or less"
 
 
 CUTOFF_NUMBERS = ("sensitivity", "specificity", "ppv", "npv")

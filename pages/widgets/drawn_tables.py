@@ -17,6 +17,7 @@ import streamlit as st
 
 from actions.export_study import csv_file
 from core.number_text import cell_text
+from core.study_analysis.planned import EXPLORATORY
 from pages.widgets.shown import Shown
 
 #: Column of the analysis -> title on screen.
@@ -61,7 +62,7 @@ TITLES = {
     "matched_at": "at",
     "level": "Part",
     "answer": "Answers",
-    "cutoff": "Positive from",
+    "positive_from": "Positive when",
 }
 
 #: Keys of classes' averages, of statistics and of scopes -> words.
@@ -94,6 +95,9 @@ WORDS = {
     "FRRC": "these readers, random cases",
     "RRFC": "random readers, these cases",
 }
+
+#: Stands in a cell that has nothing to say.
+NOTHING = "–"
 
 #: Up to so many rows a table is drawn whole, with texts that wrap; beyond it scrolls.
 WHOLE_UP_TO = 40
@@ -143,6 +147,14 @@ def draw_notes(table: pd.DataFrame, *, but: Collection[str] = ()) -> list[str]:
     if drawn:
         st.warning(drawn[0] if len(drawn) == 1 else "\n".join(f"- {line}" for line in drawn), icon=":material/info:")
     return lines
+
+
+def draw_stamp(shown: Shown, measure: str) -> None:
+    """Whether what follows was planned; the report prints the same words beside it."""
+    stamp = shown.stamp(measure)
+    is_planned = stamp != EXPLORATORY
+    st.badge(stamp, icon=":material/task_alt:" if is_planned else ":material/explore:",
+             color="green" if is_planned else "gray")  # fmt: skip
 
 
 def draw_files(files: Mapping[str, pd.DataFrame], shown: Shown) -> None:
@@ -219,8 +231,8 @@ def _texts(column: pd.Series, name: str, words: Mapping[str, str]) -> list[str]:
 
     def cell(value: Any) -> str:
         if isinstance(value, str):
-            return words.get(value, value)
-        text = cell_text(value, name)
+            return words.get(value, value) or NOTHING
+        text = cell_text(value, name) or NOTHING
         return text.replace(" ", "\u00a0") if name.startswith("p_") else text  # "< 0.001" stays on one line
 
     return [cell(value) for value in column.tolist()]

@@ -1,4 +1,4 @@
-"""What the result screens load: one analysis per study, kept in memory until a prediction is added."""
+"""What the result screens load: one analysis per study, kept in memory until something that it rests on changes."""
 
 from __future__ import annotations
 
@@ -64,25 +64,17 @@ def is_sealed(study: Study) -> bool:
 
 
 def load_results(repository: Repository, study: Study) -> Results:
-    """The analysis of an unsealed study; made again when what it is made of has changed.
+    """The analysis of an unsealed study; made again when anything that it is made of has changed.
 
-    The store checks role and state first (through ``prediction_counts`` and ``study_data``); only then is the shared
-    copy given out.
+    The store checks role and state first (through ``results_digest``); only then is the shared copy given out.
     """
-    counts = _counts(repository, study)
-    return _results(study.key, study.protocol_version, counts, repository, study.protocol.margin)
+    return _results(study.key, repository.results_digest(study.key), repository)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Analysing: a few seconds, once for everybody ...")
-def _results(
-    study_key: str,
-    protocol_version: int,
-    counts: tuple[tuple[str, str, int], ...],
-    _repository: Repository,
-    margin: float | None,
-) -> Results:
-    """Shared by coordinators; readings are final once a study is unsealed, so predictions and protocol are the key."""
-    return labelled(analyse_study(_repository, study_key, margin=margin))
+def _results(study_key: str, digest: str, _repository: Repository) -> Results:
+    """Shared by coordinators; ``digest`` is another one after every event that can change a number."""
+    return labelled(analyse_study(_repository, study_key))
 
 
 def labelled(analysis: StudyAnalysis) -> Results:
@@ -136,18 +128,11 @@ class CaseAnswers:
 
 def load_answers(repository: Repository, study: Study) -> CaseAnswers:
     """Cases and answers of an unsealed study, kept as :func:`load_results` keeps its analysis."""
-    return _answers(study.key, study.protocol_version, _counts(repository, study), repository, study)
-
-
-def _counts(repository: Repository, study: Study) -> tuple[tuple[str, str, int], ...]:
-    """How much each model has predicted: with the protocol's version, what results of an unsealed study depend on."""
-    return tuple((c.model_sha256, c.cohort, c.n_predicted) for c in repository.prediction_counts(study.key))
+    return _answers(study.key, repository.results_digest(study.key), repository, study)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the answers ...")
-def _answers(
-    study_key: str, version: int, counts: tuple[tuple[str, str, int], ...], _repository: Repository, _study: Study
-) -> CaseAnswers:
+def _answers(study_key: str, digest: str, _repository: Repository, _study: Study) -> CaseAnswers:
     """One row a case, one row an answer."""
     truth = {each.case: each.truth for each in _repository.reference_standard(study_key)}
     keys, scale = _study.protocol.class_keys, _study.protocol.scale
@@ -197,7 +182,7 @@ def _answers(
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading class maps ...")
-def class_map_tops(study_key: str, model_sha256: str, n_predicted: int, _repository: Repository) -> np.ndarray:
+def class_map_tops(study_key: str, model_sha256: str, digest: str, _repository: Repository) -> np.ndarray:
     """Value of each class's map that is drawn brightest, shape (k,): 99th percentile of its maxima over all cases."""
     maps = [
         prediction.class_maps

@@ -11,6 +11,7 @@ import pandas as pd
 from core.analysis import CohortAnalysis, StudyAnalysis
 from core.rater_styles import RaterStyle
 from core.study import Study
+from core.study_analysis.planned import stamp_of
 
 #: The keys of the averages over classes that have an AUC.
 MACRO = "macro"
@@ -61,6 +62,12 @@ class Shown:
         """Labels of the models of this cohort, the declared one first."""
         kinds = dict(self.tables["missing"][["label", "kind"]].itertuples(index=False))
         return [label for label in self.raters if kinds[label] == "model"]
+
+    def stamp(self, measure: str) -> str:
+        """Whether what is shown was planned, as the report says it."""
+        is_declared = self.analysis.declared_model is not None or not (self.whole["missing"]["kind"] == "model").any()
+        cohorts = list(dict.fromkeys(row.cohort for row in self.analysis.description.flow if row.cohort))
+        return stamp_of(self.study.protocol, measure, is_declared=is_declared, cohort=self.cohort, cohorts=cohorts)
 
     def of(self, table: str, **wanted: str) -> pd.DataFrame:
         """The rows of a table in which every named column has the wanted value."""

@@ -18,7 +18,9 @@ from core.statistics.mrmc import ReaderStudy, compare_arms, compare_model_with_r
 from core.statistics.probability_calibration import brier_score, expected_calibration_error, logistic_recalibration
 from core.statistics.proportion_difference import difference_paired_clustered
 from core.statistics.roc import operating_point_at
-from core.study_analysis.arrays import band_of
+from core.study_analysis.arrays import band_of, cohort_arrays
+from core.study_analysis.behaviour import confidence_results
+from core.study_analysis.rating_cutoffs import cutoff_results
 from tests.core.analysis_studies import KEYS, simulated_study
 
 
@@ -114,6 +116,20 @@ def test_given_cutoffs_stay_within_each_scale(study):
     assert set(found.loc[found["kind"] == "reader", "cutoff"]) == {0.25, 4.0}
     with pytest.raises(StatisticsInputError, match="finite number"):
         analyse(study, cutoffs=[float("nan")])
+
+
+def test_cutoffs_and_steps_of_a_scale_from_0_are_those_that_readers_stated(study):
+    moved = replace(study, readings=study.readings.assign(confidence=study.readings["confidence"] + 1))
+    told, plain = (cohort_arrays(data)[0] for data in (replace(moved, confidence_shift=1), moved))
+    wanted = cutoff_results(plain, 0.95, (4.0,))
+    found = [one for one in cutoff_results(told, 0.95, (0.0, 3.0)) if one.identity.kind == "reader"]
+    assert {one.positive_from for one in found} == {"chosen, 3 or more", "chosen, 0 or more"}
+    assert [one.estimate for one in found if one.cutoff == 3] == [one.estimate for one in wanted]
+    steps = [one for one in cutoff_results(told, 0.95) if one.identity.kind == "reader"]
+    stated = study.readings["confidence"]
+    assert max(abs(one.cutoff) for one in steps) == stated.max()
+    assert "not chosen, 1 or less" in {one.positive_from for one in steps}
+    assert {one.lower for one in confidence_results(told, 0.95)} == set(stated.dropna())
 
 
 def test_a_cutoff_fixed_before_the_study_has_a_row_for_who_never_reached_it(study):

@@ -8,6 +8,7 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.protocol import THYROID_CLASSES
+from core.report.printed_tables import baseline_table
 from core.study_analysis.case_description import describe_cases
 from tests.core.paper_study import paper_analysis
 
@@ -65,6 +66,23 @@ def test_a_patient_with_two_cases_counts_once_in_age_and_sex(found):
     assert (rows["sex", "F"].n, rows["sex", ""].n, rows["sex", "F"].share) == (2, 1, pytest.approx(2 / 3))
     assert rows["class", "normal"].n == 1
     assert ("scanner", "") not in rows, "nothing is known of scanners"
+
+
+def test_every_cohort_has_every_row_of_table_1(found):
+    rows = {}
+    for row in found.baseline:
+        rows.setdefault(row.cohort, []).append((row.variable, row.level))
+    assert len({tuple(places) for places in rows.values()}) == 1
+    foreign = CASES.assign(centre=["X" if cohort == "training" else "Y" for cohort in CASES["cohort"]], age_years=[
+        None if cohort == "training" else 50.0 for cohort in CASES["cohort"]
+    ])  # fmt: skip
+    data = StudyData(THYROID_CLASSES, foreign)
+    counts = {(row.cohort, row.level): row.n for row in describe_cases(data).baseline if row.variable == "centre"}
+    assert (counts["training", "Y"], counts["internal", "X"]) == (0, 0)
+    printed = baseline_table(analyse(data))
+    assert all(cell for row in printed.rows for cell in row)
+    ages = next(row for row in printed.rows if row[0].startswith("Age, years, mean"))
+    assert dict(zip(printed.columns, ages, strict=True))["training"] == "not known"
 
 
 def test_patients_of_two_cohorts_are_named(found):

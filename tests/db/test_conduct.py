@@ -485,6 +485,56 @@ def test_a_live_comparison_shows_coordinators_what_was_read_so_far_and_logs_ever
     assert len(room.coordinator.live_looks(KEY)) == 2
 
 
+def test_the_digest_of_results_moves_with_whatever_can_change_a_number_and_with_nothing_else(room: Room) -> None:
+    protocol = Protocol(title="T", comparison=Comparison.LIVE, going_back=GoingBack.ANY)
+    build(room, protocol, readers=("ann", "ben"))
+    seen = [room.coordinator.results_digest(KEY)]
+
+    def moved() -> bool:
+        seen.append(room.coordinator.results_digest(KEY))
+        return seen[-1] not in seen[:-1]
+
+    def predict(sha256: str) -> None:
+        shares = np.array([0.7, 0.1, 0.1, 0.1])
+        room.coordinator.save_predictions(KEY, sha256, [CasePrediction("case-0700", shares, 1.3, False, "cpu", "fp32")])
+
+    def registered(sha256: str) -> None:
+        room.coordinator.register_model(sha256=sha256, name="net", architecture="small", path="y", metadata={})
+
+    place = answer_next(room.ann)
+    assert moved(), "a reading"
+    correct(room.ann, place)
+    assert moved(), "a correction: the number of answers is the same"
+    room.ann.next_presentation(KEY)
+    room.coordinator.study_data(KEY)
+    assert not moved(), "a case was shown, somebody looked"
+    registered("cd" * 32)
+    assert moved(), "a model of the same name changes what the other one is called"
+    predict("cd" * 32)
+    assert moved(), "a prediction"
+    room.coordinator.update_protocol(KEY, replace(protocol, model_sha256=SHA, ethics="EK 2"))
+    assert moved(), "the protocol"
+    room.coordinator.remove_reader(KEY, "ben")
+    assert moved(), "a reader left"
+    room.coordinator.set_state(KEY, StudyState.CLOSED)
+    room.coordinator.set_state(KEY, StudyState.LOCKED)
+    room.coordinator.set_state(KEY, StudyState.UNSEALED)
+    assert moved(), "what was not yet read counts as missing from now on"
+    room.coordinator.record_export(KEY, "x", "b" * 64, 1)
+    assert not moved(), "an export"
+    room.coordinator.create_study("other", Protocol(title="T"))
+    room.coordinator.import_cases("other", make_cases(1, start=900))
+    assert not moved(), "another study"
+    with pytest.raises(AccessError, match="sealed"):
+        room.coordinator.results_digest("other")
+    before = seen[-1]
+    room.coordinator.create_study("draft", replace(protocol, title="U"))
+    room.coordinator.import_cases("draft", make_cases(2, start=910))
+    room.coordinator.add_reader("draft", "ann", cohorts=["internal"])
+    room.coordinator.set_state("draft", StudyState.OPEN)
+    assert room.coordinator.results_digest("draft") != before
+
+
 @pytest.mark.parametrize("kind", ScaleKind)
 def test_an_answer_of_every_scale_comes_back_as_it_was_given(room: Room, kind: ScaleKind) -> None:
     build(room, Protocol(title="T", scale=Scale(kind), has_location_mark=True, may_type_ahead=True, timeout_seconds=20))

@@ -57,3 +57,10 @@ def test_a_live_study_is_compared_on_what_was_read_and_every_look_is_logged(stor
     page.run()
     assert [look.n_readings for look in store.live_looks("pilot")] == [{"reader-1": 3}, {"reader-1": 7}]
     assert any(text.value.startswith("Since the look before") for text in page.caption)
+    last = desk.last_reading("pilot")
+    assert last is not None
+    place = last.presentation.presentation_id
+    desk.save_reading(place, Answer("tumor", 5), submit_id="again", expected_revision=1)
+    page.run()
+    looks = [look.n_readings for look in store.live_looks("pilot")]
+    assert looks[2:] == [{"reader-1": 7}], "a correction leaves the number of answers as it is, and changes the shares"

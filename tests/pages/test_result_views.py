@@ -16,7 +16,7 @@ from core.rater_styles import PALETTE, rater_styles
 from core.report.paper_data import printed_cells
 from core.study_analysis.results import Identity
 from pages.results import VIEWS
-from pages.views import behaviour, roc
+from pages.views import behaviour
 from pages.views.overview import forest_rows
 from pages.widgets import charts
 from tests.core.analysis_studies import KEYS, simulated_study
@@ -190,23 +190,19 @@ def test_a_rater_keeps_the_colour_whoever_else_answers():
 
 def test_confidence_from_0_to_100_is_told_as_it_was_stated():
     scale = Scale(ScaleKind.PERCENT)
-    assert behaviour._step(scale, 1.0, 1.0) == "0"
-    assert behaviour._step(scale, 1.0, 11.0) == "0 to 10"
+    assert behaviour._step(scale, 0.0, 0.0) == "0"
+    assert behaviour._step(scale, 0.0, 10.0) == "0 to 10"
     assert behaviour._step(Scale(), 5.0, 5.0) == "certain"
-    assert roc._stated(51.0) == "chosen, 50 or more"
-    assert roc._stated(-1.0) == "not chosen, 0 or less"
 
 
 def test_views_of_a_scale_from_0_to_100_show_no_101():
     data = simulated_study(readers=2, models=1)
     stated = 100 * (data.readings["confidence"] - 1) // 5  # 0 to 80
-    data = replace(data, readings=data.readings.assign(confidence=stated + 1))
+    data = replace(data, readings=data.readings.assign(confidence=stated + 1), confidence_shift=1)
     shown = shown_study(data, scale=Scale(ScaleKind.PERCENT))
     page = drawn("ROC", shown)
     tables = [each.value for each in (*page.table, *page.dataframe)]
-    told = [
-        str(text) for table in tables for column in table if "ositive from" in str(column) for text in table[column]
-    ]
+    told = [str(text) for table in tables if "Positive when" in table for text in table["Positive when"]]
     assert "chosen, 80 or more" in told
     assert "not chosen, 60 or less" in told
     assert not [text for text in told if "81" in text]

@@ -166,3 +166,26 @@ def test_two_arm_non_inferiority_holds_in_simulation():
         )
         shown += difference.wald_lower > -0.08
     assert shown / 300 == pytest.approx(planned, abs=0.08)
+
+
+@pytest.mark.parametrize("margin", [None, 0.05])
+@pytest.mark.parametrize("components", [
+    PanelComponents(reader=0.0, error=1e-9, cov2=1e-9, n_cases=100),  # readers do not differ: infinite freedom
+    PanelComponents(reader=1e-9, error=2e-9, cov2=0.0, n_cases=100),  # so sure that series of far tails give no number
+    PanelComponents(reader=1e-4, error=1e-3, cov2=1e-3, n_cases=100),
+])  # fmt: skip
+def test_every_power_is_a_number_between_0_and_1(components, margin):
+    for scope in (Scope.RRRC, Scope.FRRC):
+        for readers, cases in ((2, 2), (2, 5000), (20, 50)):
+            found = panel_power(
+                components, n_readers=readers, n_cases=cases, difference=0.9, scope=scope, margin=margin
+            )
+            assert 0.9 < found.power <= 1.0, (scope, readers, cases)
+            assert found.degrees_of_freedom is None or np.isfinite(found.degrees_of_freedom)
+
+
+def test_readers_who_do_not_differ_have_the_power_of_fixed_readers():
+    components = PanelComponents(reader=0.0, error=1e-3, cov2=1e-3, n_cases=100)
+    common = {"n_readers": 5, "n_cases": 80, "difference": 0.08}
+    random, fixed = (panel_power(components, scope=scope, **common) for scope in (Scope.RRRC, Scope.FRRC))
+    assert random.power == pytest.approx(fixed.power, rel=1e-6)
