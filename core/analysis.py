@@ -25,7 +25,7 @@ from core.errors import NotFoundError
 from core.protocol import DiseaseClass
 from core.statistics.validation import check_confidence_level
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
-from core.study_analysis.behaviour import confidence_results, ledger_results, order_results
+from core.study_analysis.behaviour import confidence_results, ledger_averages, ledger_results, order_results
 from core.study_analysis.case_description import CaseDescription, describe_cases
 from core.study_analysis.case_outcomes import case_outcomes
 from core.study_analysis.data import StudyData
@@ -219,6 +219,7 @@ def _cohort(
     if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):
         notes.append("a model that learned from these cases is too good on them")
     comparisons, mrmc = pair_comparisons(cohort, level), multireader_results(cohort, level, missing)
+    ledger = ledger_results(cohort, level, declared)
     return CohortAnalysis(
         cohort=cohort.cohort,
         confidence_level=level,
@@ -250,7 +251,8 @@ def _cohort(
         case_outcomes=case_outcomes(cohort, declared),
         confidence=confidence_results(cohort, level),
         reading_order=order_results(cohort, level),
-        aid_ledger=ledger_results(cohort, level, declared),
+        aid_ledger=ledger,
+        aid_ledger_averages=ledger_averages(ledger),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
 

@@ -10,18 +10,27 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.errors import UndefinedStatisticError
+from actions.map_faithfulness import map_curves
+from core.errors import ReadingRoomError, UndefinedStatisticError
 from core.model.class_maps import enlarge
-from core.model.faithfulness import localise
+from core.model.faithfulness import PerturbationCurve, localise
 from core.number_text import number_text, percent_text
 from core.study import Role, Study
 from db import Repository
-from db.records import CasePrediction, ModelVersion
+from db.records import CaseImage, CasePrediction, ModelVersion
+from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.case_viewer import SmallCase, draw_case, draw_gallery
+from pages.widgets.case_viewer import Picture, ShownMark, SmallCase, draw_case, draw_gallery
 from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import requires
-from pages.widgets.results_data import CaseAnswers, class_map_tops, is_sealed, load_answers, pick_study
+from pages.widgets.results_data import (
+    CaseAnswers,
+    class_map_tops,
+    is_sealed,
+    load_answers,
+    load_results,
+    pick_study,
+)
 
 #: Pictures of a page of the gallery.
 PAGE = 24
@@ -41,7 +50,7 @@ TAUGHT = " In training this model was shown where lesions lie, so a map that poi
 _STYLE = """<style>
 .room-answers { border-collapse: collapse; font-size: 14px; width: 100%; }
 .room-answers th, .room-answers td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid #343a41;
-  vertical-align: top; }
+  vertical-align: top; overflow-wrap: anywhere; }
 .room-answers th, .room-answers small { color: #b3bac2; font-weight: 500; }
 .room-answers .right { color: #6ee7b7; font-weight: 700; } .room-answers .wrong { color: #fca5a5; font-weight: 700; }
 </style>"""
@@ -50,15 +59,17 @@ _STYLE = """<style>
 @requires(Role.COORDINATOR, Role.STATISTICIAN)
 def render(repository: Repository) -> None:
     """Draw the cases."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    head = st.container(horizontal=True, vertical_alignment="center")
+    with head:
         study = pick_study(repository)
-        if study is None or is_sealed(study) or is_read_elsewhere(repository, study):
-            return
-        answers = load_answers(repository, study)
-        cohorts = list(dict.fromkeys(answers.cases["cohort"]))
-        if not cohorts:
-            st.info("This study has no case yet.")
-            return
+    if study is None or is_sealed(study) or is_read_elsewhere(repository, study):
+        return
+    answers = load_answers(repository, study)
+    cohorts = list(dict.fromkeys(answers.cases["cohort"]))
+    if not cohorts:
+        st.info("This study has no case yet.")
+        return
+    with head:
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
     keep = _filtered(answers, study, cohort)
     case = st.query_params.get("case")
@@ -168,21 +179,28 @@ def _draw_one(repository: Repository, study: Study, answers: CaseAnswers, keep: 
         st.button("All cases", icon=":material/grid_view:", on_click=_to_gallery)
         said = "not among the filtered cases" if place is None else f"{place + 1} of {len(order)}"
         st.markdown(f"**{case}** · {said}")
-        name = next(iter(models), "")
+        names = list(models)
         if len(models) > 1:
-            name = st.selectbox("Model", list(models), label_visibility="collapsed", key=f"model {study.key}")
-        scale = st.selectbox("Scale of the maps", list(SCALES), label_visibility="collapsed", key="scale")
+            names = st.multiselect(
+                "Models", list(models), default=names[:1], label_visibility="collapsed", key=f"models {study.key}",
+                placeholder="Models whose maps are shown",
+            )  # fmt: skip
+        scale = str(st.selectbox("Scale of the maps", list(SCALES), label_visibility="collapsed", key="scale"))
     row = answers.cases[answers.cases["case"] == case].iloc[0]
-    model = models.get(str(name))
-    prediction = None
-    if model is not None and model.sha256 in set(answers.given.loc[answers.given["case"] == case, "key"]):
-        prediction = repository.case_prediction(study.key, model.sha256, case)
+    answered = set(answers.given.loc[answers.given["case"] == case, "key"])
+    seen = [
+        (model, repository.case_prediction(study.key, model.sha256, case))
+        for model in map(models.__getitem__, names) if model.sha256 in answered
+    ]  # fmt: skip
     left, right = st.columns([12, 5], gap="medium")
     with left:
-        _pictures(repository, study, case, row["truth"], model, prediction, str(scale))
+        _pictures(repository, study, answers, case, row["truth"], seen, scale)
     with right:
         _answers(study, answers, case, row["truth"])
-        _about(prediction, model, str(scale))
+        if not seen:
+            st.caption("No model that is chosen has predicted this case." if models else "No model took part.")
+        for model, prediction in seen:
+            _about(prediction, model, scale)
 
 
 def _models(repository: Repository, study: Study) -> list[ModelVersion]:
@@ -195,29 +213,89 @@ def _models(repository: Repository, study: Study) -> list[ModelVersion]:
 def _pictures(
     repository: Repository,
     study: Study,
+    answers: CaseAnswers,
     case: str,
     truth: str,
-    model: ModelVersion | None,
-    prediction: CasePrediction | None,
+    seen: list[tuple[ModelVersion, CasePrediction]],
     scale: str,
 ) -> None:
-    """The image as readers saw it, and beside it the map of a class; the views that the model does not take, below."""
-    image = repository.case_image(study.key, case)
-    lesion = repository.lesion_mask(study.key, case)
-    classes, maps, tops, first = [], None, None, 0
-    for index, each in enumerate(study.protocol.classes):
-        share = "" if prediction is None else f"{100 * prediction.probabilities[index]:.0f} %"
-        classes.append((each.label, f"{share}{' ★' if each.key == truth else ''}"))
-    if prediction is not None and prediction.class_maps is not None and model is not None:
+    """Every view as readers saw it, with their marks; then the view that models take with the maps of each."""
+    pictures = []
+    first = int(np.argmax(seen[0][1].probabilities)) if seen else 0
+    for number, name in enumerate(repository.views(study.key), start=1):
+        image = repository.case_image(study.key, case, name)
+        lesion = repository.lesion_mask(study.key, case, name)
+        title = f"{name.capitalize()}, as readers first saw it" if name else "As readers first saw it"
+        pictures.append(Picture(title, image.pixels, lesion, _marks_of(repository, study, answers, case, number)))
+    taken, lesion = repository.case_image(study.key, case), repository.lesion_mask(study.key, case)
+    for model, prediction in seen:
+        if prediction.class_maps is None:
+            continue
         maps = np.asarray(prediction.class_maps, dtype=float)
-        digest = repository.results_digest(study.key)
-        tops = _tops(prediction, class_map_tops(study.key, model.sha256, digest, repository), scale)
-        first = int(np.argmax(prediction.probabilities))
-    draw_case(
-        case, image.pixels, study.protocol.display, classes, class_maps=maps, tops=tops, first=first, lesion=lesion
+        tops = class_map_tops(study.key, model.sha256, repository.results_digest(study.key), repository)
+        told = tuple(f"{100 * share:.0f} %" for share in prediction.probabilities)
+        pictures.append(
+            Picture(model.name, taken.pixels, lesion, class_maps=maps, tops=_tops(prediction, tops, scale), told=told)
+        )
+    classes = [f"{each.label}{' ★' if each.key == truth else ''}" for each in study.protocol.classes]
+    draw_case(case, pictures, study.protocol.display, classes, first=first)
+    with_maps = [(model, each) for model, each in seen if each.class_maps is not None]
+    if lesion is not None and lesion.any():
+        for model, each in with_maps:
+            pointing = _pointing(study, np.asarray(each.class_maps, dtype=float), lesion, truth)
+            st.caption(f"{model.name}: {pointing}" if len(with_maps) > 1 else pointing)
+    if with_maps:
+        _faithfulness(study, taken, with_maps)
+
+
+def _marks_of(
+    repository: Repository, study: Study, answers: CaseAnswers, case: str, number: int
+) -> tuple[ShownMark, ...]:
+    """Where readers marked a lesion in one view, each in the colour that the reader has on every screen."""
+    rows = answers.given[(answers.given["case"] == case) & answers.given["marks"].astype(bool)]
+    if rows.empty:
+        return ()
+    styles = load_results(repository, study).raters
+    return tuple(
+        ShownMark(mark.x, mark.y, row.rater, styles[row.key, row.arm].colour)
+        for row in rows.itertuples(index=False)
+        for mark in row.marks
+        if mark.view == number
     )
-    if maps is not None and lesion is not None and lesion.any():
-        st.caption(_pointing(study, maps, lesion, truth))
+
+
+def _faithfulness(study: Study, image: CaseImage, seen: list[tuple[ModelVersion, CasePrediction]]) -> None:
+    """Deletion and insertion of the map of the class that each model chose, when somebody asks: it takes seconds."""
+    if not st.toggle("Does the answer hang on what the map points at? (deletion and insertion)", key="faithfulness"):
+        return
+    for place, (model, prediction) in zip(st.columns(max(2, len(seen))), seen, strict=False):
+        index = int(np.argmax(prediction.probabilities))
+        with place:
+            label = study.protocol.classes[index].label
+            try:
+                deleted, inserted = _curves(model.sha256, image.case, index, model, image, prediction)
+            except ReadingRoomError as error:
+                st.info(f"{model.name}: {error}")
+                continue
+            st.markdown(f"**{model.name}: {label}**")
+            figure = charts.perturbation_chart({"Deletion": deleted, "Insertion": inserted}, label)
+            config = charts.chart_config(f"faithfulness_{image.case}_{model.sha256[:8]}")
+            alt = f"Probability of {label} while pixels are taken away and brought in, most relevant first"
+            st.plotly_chart(figure, config=config, theme=None, alt=alt, key=f"faithfulness {model.sha256}")
+            st.caption(
+                f"Area: deletion {number_text(deleted.area)} (random order {number_text(deleted.random_area)}; a "
+                f"faithful map gives less), insertion {number_text(inserted.area)} (random "
+                f"{number_text(inserted.random_area)}; a faithful map gives more). Petsiuk et al. 2018."
+            )
+
+
+@st.cache_data(max_entries=200, show_spinner="The model answers 84 altered images ...")
+def _curves(
+    sha256: str, case: str, index: int, _model: ModelVersion, _image: CaseImage, _prediction: CasePrediction
+) -> tuple[PerturbationCurve, PerturbationCurve]:
+    """Of one model, case and class; once for everybody."""
+    maps = np.asarray(_prediction.class_maps, dtype=float)
+    return map_curves(_model, _image, maps[index], index)
 
 
 def _pointing(study: Study, maps: np.ndarray, lesion: np.ndarray, truth: str) -> str:
@@ -273,11 +351,8 @@ def _line(study: Study, row: Mapping[str, Any]) -> str:
     return f"<tr>{mark}<td>{escape(row['rater'])}</td><td>{told}{comment}</td><td>{seconds}</td></tr>"
 
 
-def _about(prediction: CasePrediction | None, model: ModelVersion | None, scale: str) -> None:
+def _about(prediction: CasePrediction, model: ModelVersion, scale: str) -> None:
     """What must not be forgotten about the maps."""
-    if prediction is None or model is None:
-        st.caption("No model has predicted this case.")
-        return
     unusual = "**flagged as unlike the training images**" if prediction.is_out_of_distribution else "not flagged"
     st.caption(
         f"{model.name} {model.sha256[:12]} on {prediction.device}, {prediction.precision}; entropy "

@@ -55,15 +55,17 @@ STYLE = """<style>
 def render(repository: Repository) -> None:
     """Draw the results screen."""
     st.html(STYLE)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    head = st.container(horizontal=True, vertical_alignment="center")
+    with head:
         study = pick_study(repository)
-        if study is None or is_sealed(study):
-            return
-        results = load_results(repository, study)
-        cohorts = [each.cohort for each in results.analysis.cohorts if each.participants]
-        if not cohorts:
-            st.info("No case has a reading or a prediction yet.")
-            return
+    if study is None or is_sealed(study):
+        return
+    results = load_results(repository, study)  # what it says while it works stands below the head
+    cohorts = [each.cohort for each in results.analysis.cohorts if each.participants]
+    if not cohorts:
+        st.info("No case has a reading or a prediction yet.")
+        return
+    with head:
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
     if study.is_read_elsewhere:
         warn_not_blinded()

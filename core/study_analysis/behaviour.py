@@ -15,7 +15,7 @@ model's own. What a change of answer means is for the reader of the table: a sec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from core.study_analysis.data import IntArray
 from core.study_analysis.performance import CLUSTER_NOTE
 from core.study_analysis.results import (
     ConfidenceResult,
+    LedgerAverage,
     LedgerResult,
     OrderResult,
     identity_of,
@@ -54,8 +55,8 @@ def confidence_results(cohort: CohortArrays, level: float) -> tuple[ConfidenceRe
         values, right = one.confidence[within], (one.labels == cohort.truth)[within]
         for number, (lower, upper, chosen) in enumerate(_steps(values), start=1):
             share = _share(cohort, int(right[chosen].sum()), int(chosen.sum()), level)
-            stated = (value - one.confidence_shift for value in (lower, upper, float(values[chosen].mean())))
-            found.append(ConfidenceResult(identity_of(one), number, *stated, share))
+            shift, mean = one.confidence_shift, float(values[chosen].mean())  # told as it was stated
+            found.append(ConfidenceResult(identity_of(one), number, lower - shift, upper - shift, mean - shift, share))
     return tuple(found)
 
 
@@ -118,6 +119,22 @@ def ledger_results(cohort: CohortArrays, level: float, declared: str | None = No
         for source, (said, answers) in shown.items():
             if said is not None:
                 found += _of_reader(cohort, one, alone.get(one.key), source, said, answers, level)
+    return tuple(found)
+
+
+def ledger_averages(ledger: Sequence[LedgerResult]) -> tuple[LedgerAverage, ...]:
+    """Lines of the ledger by the readers' experience: the mean over readers, every reader counting once."""
+    groups: dict[tuple[str, str, str, str, str], list[LedgerResult]] = {}
+    for one in ledger:
+        if one.of:
+            key = (one.shown, one.variable, one.level, one.quantity, one.experience)
+            groups.setdefault(key, []).append(one)
+    found = []
+    for key, lines in groups.items():
+        shares = [one.count / one.of for one in lines]
+        n, of = sum(one.count for one in lines), sum(one.of for one in lines)
+        mean = float(np.mean(shares))
+        found.append(LedgerAverage(*key, len(lines), n, of, mean, min(shares), max(shares)))
     return tuple(found)
 
 

@@ -231,6 +231,11 @@ def _reliability_bins(cohort: CohortAnalysis) -> Iterator[Row]:
         yield Row(cohort=cohort, who=one.identity, one=one, estimate=one.found.observed)
 
 
+def _aid_ledger_averages(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.aid_ledger_averages:
+        yield Row(cohort=cohort, one=one)
+
+
 def _matched_points(cohort: CohortAnalysis) -> Iterator[Row]:
     for one in cohort.matched_points:
         yield Row(cohort=cohort, one=one, estimate=one.found.difference, more_notes=one.notes)
@@ -387,6 +392,11 @@ TABLES: tuple[ResultTable, ...] = (
     ResultTable("aid_ledger", _with_identity(lambda cohort: cohort.aid_ledger), (
         *WHO, text("shown", "one.shown"), text("variable", "one.variable"), text("level", "one.level"), _QUANTITY,
         count("count", "one.count"), count("of", "one.of"), text("experience", "one.experience"), *ESTIMATE, NOTES,
+    )),
+    ResultTable("aid_ledger_averages", _aid_ledger_averages, (
+        COHORT, text("shown", "one.shown"), text("variable", "one.variable"), text("level", "one.level"), _QUANTITY,
+        text("experience", "one.experience"), _N_READERS, count("count", "one.count"), count("of", "one.of"),
+        number("mean", "one.mean"), number("lowest", "one.lowest"), number("highest", "one.highest"),
     )),
     ResultTable("case_outcomes", lambda cohort: (Row(cohort=cohort, one=one) for one in cohort.case_outcomes), (
         COHORT, text("case", "one.case"), text("truth", "one.truth"), _ARM, _N_READERS, count("n_right", "one.n_right"),

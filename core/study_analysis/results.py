@@ -423,6 +423,23 @@ class LedgerResult:
     estimate: Estimate
 
 
+@dataclass(frozen=True)
+class LedgerAverage:
+    """One line of the ledger over the readers of one band of experience: the mean of their shares, and its range."""
+
+    shown: str
+    variable: str
+    level: str
+    quantity: str
+    experience: str
+    n_readers: int  # on whose cases it could happen
+    count: int
+    of: int
+    mean: float
+    lowest: float
+    highest: float
+
+
 @dataclass(frozen=True, eq=False)
 class CohortAnalysis:
     """Everything about one cohort."""
@@ -458,6 +475,7 @@ class CohortAnalysis:
     confidence: tuple[ConfidenceResult, ...] = ()
     reading_order: tuple[OrderResult, ...] = ()
     aid_ledger: tuple[LedgerResult, ...] = ()
+    aid_ledger_averages: tuple[LedgerAverage, ...] = ()
     case_outcomes: tuple[CaseOutcome, ...] = ()
     answer: tuple[str, ...] = ()  # the result in sentences to quote, by core.study_analysis.headline
     margin_answer: tuple[str, ...] = ()  # the same of the margin, where one was set

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _LOOK = "results.look"
 
 #: Events of a study that leave every result as it is; and those of no one study that can change one.
-_WITHOUT_EFFECT = (_LOOK, "study.export", "case.shown", "case.reveal", "study.role")
+_WITHOUT_EFFECT = (_LOOK, "study.export", "case.shown", "case.events", "case.reveal", "study.role")
 _OF_ALL_STUDIES = ("person.create", "person.describe", "model.register")
 
 #: Condition: training cases are never analysed.
@@ -143,16 +143,12 @@ class StudyDataRepository(ResultsRepository):
                 self._unsealed(db_session, study_key)
             of_study = (AuditEventRow.study_key == study_key) & AuditEventRow.action.not_in(_WITHOUT_EFFECT)
             of_all = AuditEventRow.study_key.is_(None) & AuditEventRow.action.in_(_OF_ALL_STUDIES)
-            last = (
-                db_session.execute(
-                    sa.select(AuditEventRow.sequence, AuditEventRow.hash)
-                    .where(condition)
-                    .order_by(AuditEventRow.sequence.desc())
-                    .limit(1)
-                ).first()
-                for condition in (of_study, of_all)
-            )
-            return max(tuple(event) for event in last if event is not None)[1]
+            found: list[tuple[int, str]] = []
+            for condition in (of_study, of_all):
+                last = sa.select(AuditEventRow.sequence, AuditEventRow.hash).where(condition)
+                rows = db_session.execute(last.order_by(AuditEventRow.sequence.desc()).limit(1))
+                found += [(sequence, digest) for sequence, digest in rows]
+            return max(found)[1]
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def live_looks(self, study_key: str) -> list[LiveLook]:

@@ -35,7 +35,7 @@ def draw(shown: Shown) -> None:
         of_scope = rows[rows["scope"] == scope]
         if of_scope.empty:
             continue
-        with st.container() if scope != "pair" else st.expander(f"{title}: {len(of_scope)} pairs"):
+        with st.container() if scope != "pair" else st.expander(f"{title}: {len(of_scope)}"):
             st.markdown(f"**{title}**")
             draw_notes(of_scope)
             columns = ["arm", "first", "second", "statistic", "row_note", "n_readers", "n", "estimate"]

@@ -52,6 +52,7 @@ def draw(shown: Shown) -> None:
     draw_files(
         {
             "ledger of the model's influence": shown.tables["aid_ledger"],
+            "ledger by experience": shown.tables["aid_ledger_averages"],
             "reading times": shown.tables["reading_times"],
             "quarters of the order": shown.tables["reading_order"],
             "confidence": shown.tables["confidence"],
@@ -92,10 +93,36 @@ def _ledger(shown: Shown) -> None:
             name: LEDGER[name].split(":")[0].capitalize() for name in lines
         }
         draw_table(wide.reset_index(), [*keys, *lines], shown.names, titles)
+    _by_experience(shown)
     st.caption(
         f"{'; '.join(LEDGER.values())}. Each share is of the cases on which it could happen (Wilson). A second look "
         "changes answers as well: without readers who read twice without the model, the ledger cannot tell."
     )
+
+
+def _by_experience(shown: Shown) -> None:
+    """The ledger averaged over the readers of each band of years, and by their confidence alone."""
+    rows = shown.tables["aid_ledger_averages"]
+    if rows.empty or rows["experience"].nunique() < 2:
+        return
+    st.markdown("**By the readers' years of experience**: mean of their shares (lowest to highest reader)")
+    named = rows.assign(
+        part=[f"confidence alone {level}" if level else "all cases" for level in rows["level"]],
+        beside=[SHOWN[source] for source in rows["shown"]],
+        told=[
+            percent_text(*limits) if n > 1 else percent_text(limits[0])
+            for n, *limits in rows[["n_readers", "mean", "lowest", "highest"]].itertuples(index=False, name=None)
+        ],
+    )
+    keys = ["experience", "beside", "part"]
+    wide = named.pivot_table(index=keys, columns="quantity", values="told", aggfunc="first", sort=False).reset_index()
+    readers = named.groupby(keys)["n_readers"].max()
+    wide["n_readers"] = [int(readers[tuple(place)]) for place in wide[keys].itertuples(index=False, name=None)]
+    lines = [name for name in LEDGER if name in wide.columns]
+    titles = {"experience": "Years", "beside": "Answer shown", "part": "Cases", "n_readers": "Readers"} | {
+        name: LEDGER[name].split(":")[0].capitalize() for name in lines
+    }
+    draw_table(wide.sort_values(["part", "experience"]), [*keys, "n_readers", *lines], shown.names, titles)
 
 
 def _shares(rows: pd.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.model.faithfulness import PerturbationCurve
 from core.number_text import DIGITS, PERCENT_DIGITS, estimate_text
 from core.rater_styles import PALETTE, RaterStyle
 
@@ -353,6 +354,30 @@ def reliability_chart(bins: pd.DataFrame, title: str, colour: str = PALETTE[0]) 
     figure.update_xaxes(title=title, range=[-0.02, 1.02], constrain="domain")
     figure.update_yaxes(title="Observed share", range=[-0.02, 1.04], scaleanchor="x", constrain="domain")
     return _frame(figure, height=380)
+
+
+def perturbation_chart(curves: Mapping[str, PerturbationCurve], label: str) -> go.Figure:
+    """Probability of a class while pixels change, most relevant first.
+
+    Parameters
+    ----------
+    curves : mapping
+        "Deletion", "Insertion" -> curve.
+    label : str
+        Of the class.
+    """
+    figure = go.Figure()
+    for (name, curve), colour, dash in zip(curves.items(), PALETTE, ("solid", "dash"), strict=False):
+        figure.add_trace(
+            go.Scatter(
+                x=100 * curve.shares, y=curve.probabilities, mode="lines", name=name,
+                line={"color": colour, "dash": dash, "width": 2.4},
+                hovertemplate="%{x:.0f} % of the pixels: %{y:.3f}<extra>" + name + "</extra>",
+            )
+        )  # fmt: skip
+    figure.update_xaxes(title="Pixels changed, %", range=[-1, 101])
+    figure.update_yaxes(title=f"Probability of {label}", range=[-0.02, 1.02])
+    return _frame(figure, height=330).update_layout(legend={"y": 1.0, "yanchor": "bottom"})
 
 
 def decision_chart(rows: pd.DataFrame) -> go.Figure:

@@ -30,6 +30,7 @@ class Results:
     analysis: StudyAnalysis
     tables: Tables  # those of participants with a column ``label``
     styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn, on every screen
+    raters: Mapping[tuple[str, str], RaterStyle]  # the same by key and arm
 
 
 def pick_study(repository: Repository, label: str = "Study", *, part: Role | None = None) -> Study | None:
@@ -84,7 +85,7 @@ def labelled(analysis: StudyAnalysis) -> Results:
     raters = {(row.participant, row.arm): row.label for row in about.itertuples(index=False)}
     identities = [one.identity for cohort in analysis.cohorts for one in cohort.participants]
     styles = rater_styles(identities, analysis.declared_model)
-    return Results(analysis, tables, {raters[place]: style for place, style in styles.items()})
+    return Results(analysis, tables, {raters[place]: style for place, style in styles.items()}, styles)
 
 
 def with_labels(tables: Tables) -> dict[str, pd.DataFrame]:
@@ -116,7 +117,7 @@ class CaseAnswers:
     """Every case of a study, and what everybody answered to it."""
 
     cases: pd.DataFrame  # case, cohort, truth, is_unusual; included cases by key
-    given: pd.DataFrame  # case, rater, key, answer, confidence, seconds, comment, is_unreadable, is_right
+    given: pd.DataFrame  # case, rater, key, answer, confidence, seconds, comment, is_unreadable, marks, arm, is_right
     raters: tuple[str, ...]  # names in the order of the screens: models, then readers
     models: tuple[str, ...]
 
@@ -145,7 +146,7 @@ def _answers(study_key: str, digest: str, _repository: Repository, _study: Study
     for sha256, name in names.items():
         for each in _repository.predictions(study_key, sha256):
             answer, share = keys[int(np.argmax(each.probabilities))], float(np.max(each.probabilities))
-            rows.append((each.case, name, sha256, answer, f"{100 * share:.0f} %", np.nan, "", False))
+            rows.append((each.case, name, sha256, answer, f"{100 * share:.0f} %", np.nan, "", False, (), ""))
             if each.is_out_of_distribution:
                 unusual.add(each.case)
     readings = [
@@ -167,9 +168,20 @@ def _answers(study_key: str, digest: str, _repository: Repository, _study: Study
         is_unreadable = reading.is_unreadable or reading.class_key is None
         answer = "" if is_unreadable else str(reading.class_key)
         rows.append(
-            (reading.case, name, reading.reader, answer, confidence, reading.reading_seconds, comment, is_unreadable)
+            (
+                reading.case,
+                name,
+                reading.reader,
+                answer,
+                confidence,
+                reading.reading_seconds,
+                comment,
+                is_unreadable,
+                reading.marks,
+                str(reading.arm),
+            )
         )
-    columns = ["case", "rater", "key", "answer", "confidence", "seconds", "comment", "is_unreadable"]
+    columns = ["case", "rater", "key", "answer", "confidence", "seconds", "comment", "is_unreadable", "marks", "arm"]
     given = pd.DataFrame(rows, columns=columns)
     right = [None if row[7] else row[3] == truth[row[0]] for row in rows]
     given["is_right"] = pd.Series(right, dtype=object)

@@ -10,6 +10,9 @@ import pytest
 
 from core.analysis import StudyData, analyse
 from core.protocol import THYROID_CLASSES
+from core.statistics.proportions import proportion
+from core.study_analysis.behaviour import ledger_averages
+from core.study_analysis.results import Identity, LedgerResult
 from tests.core.analysis_studies import simulated_study
 
 KEYS = [each.key for each in THYROID_CLASSES]
@@ -60,6 +63,18 @@ def test_the_ledger_counts_what_became_of_every_answer():
     assert set(table["experience"]) == {"5-9"}
     above = ledger(table, "model", "confidence", "above the median")
     assert above["harmed"] == (1, 2), "of the two wrong-model cases answered alone with a 5"
+
+
+def test_the_ledger_is_averaged_over_the_readers_of_each_experience():
+    def line(reader: str, years: str, n: int, of: int) -> LedgerResult:
+        who = Identity("reader", reader, "aided", reader)
+        return LedgerResult(who, "model", "all", "", "helped", n, of, years, proportion(n, of))
+
+    lines = [line("a", "0-4", 1, 2), line("b", "0-4", 1, 10), line("c", "10+", 3, 4), line("d", "10+", 0, 0)]
+    young, old = ledger_averages(lines)
+    assert (young.experience, young.n_readers, young.count, young.of) == ("0-4", 2, 2, 12)
+    assert (young.mean, young.lowest, young.highest) == (pytest.approx(0.3), 0.1, 0.5), "every reader counts once"
+    assert (old.n_readers, old.mean) == (1, 0.75), "who met no such case has no share"
 
 
 def test_answers_wrong_on_purpose_are_kept_apart_from_every_other_number():

@@ -184,6 +184,8 @@ def test_cases_are_filtered_opened_and_walked_by_keys(demo: Demo, context: Brows
     assert over.evaluate(picture) != before, "the map is thinner"
     page.locator("[data-part=outline]").uncheck()
     assert over.evaluate(picture) == page.locator("[data-part=plain]").evaluate(picture), "nothing lies over the image"
+    page.get_by_text("Does the answer hang on what the map points at?").click()
+    expect(page.get_by_text("Area: deletion")).to_be_visible(timeout=45_000)
     asked = page.url
     page.locator("body").press("ArrowRight")
     page.wait_for_url(lambda url: url != asked)

@@ -39,24 +39,6 @@ def drawn(view: str, shown) -> AppTest:
     return page
 
 
-STUDIES = {
-    "two readers, one model": {"readers": 2, "models": 1, "has_about": True, "repeats": 20},
-    "two arms": {"readers": 3, "models": 1, "arms": ("aided", "unaided"), "has_about": True},
-    "labels only": {"readers": 2, "models": 1, "has_confidence": False},
-    "only a model": {"readers": 0, "models": 1},
-    "only readers": {"readers": 5, "models": 0, "missing": 0.1},
-    "one reader": {"readers": 1, "models": 0},
-}
-
-
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("study", STUDIES)
-def test_every_view_draws_every_kind_of_study(view, study):
-    page = drawn(view, shown_study(simulated_study(n_cases=60, **STUDIES[study]), margin=0.05))
-    said = [*page.markdown, *page.info, *page.caption, *page.table, *page.get("html")]
-    assert said, "an empty view says why"
-
-
 def test_the_table_of_classes_prints_what_the_paper_printed():
     page = drawn("Classes", shown_study(paper_study()))
     html = page.get("html")[0].proto.body

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,29 @@ class SmallCase:
     pixels: np.ndarray  # (height, width) uint8 or uint16, or (height, width, 3) uint8
 
 
+@dataclass(frozen=True)
+class ShownMark:
+    """Where a reader marked a lesion, in pixels of the picture from its upper left corner."""
+
+    x: float
+    y: float
+    reader: str
+    colour: str  # "#rrggbb"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture of a case: a view as readers saw it, or a view with a model's maps over it."""
+
+    title: str
+    pixels: np.ndarray  # (height, width) uint8 or uint16, or (height, width, 3) uint8
+    lesion: np.ndarray | None = None  # bool (height, width), drawn as an outline
+    marks: tuple[ShownMark, ...] = ()
+    class_maps: np.ndarray | None = None  # float (k, h, w) raw maps; what is negative is no evidence
+    tops: np.ndarray | None = None  # (k,) value drawn brightest for each class
+    told: tuple[str, ...] = ()  # (k,) what the model says of each class
+
+
 def _text(*paths: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
@@ -52,57 +75,54 @@ _gallery = st.components.v2.component(
 
 
 def draw_case(
-    case: str,
-    pixels: np.ndarray,
-    display: Display,
-    classes: Sequence[tuple[str, str]],
-    *,
-    class_maps: np.ndarray | None = None,
-    tops: np.ndarray | None = None,
-    first: int = 0,
-    lesion: np.ndarray | None = None,
+    case: str, pictures: Sequence[Picture], display: Display, classes: Sequence[str], *, first: int = 0,
     height: int = 420,
-) -> None:
-    """One case, large.
+) -> None:  # fmt: skip
+    """One case, large: its views, and a view with the maps of each model.
 
     Parameters
     ----------
-    pixels : array, shape (height, width), uint8 or uint16, or (height, width, 3), uint8
+    pictures : sequence of Picture
+        Two stand beside each other, more below.
     display : Display
         Of the protocol: how readers first saw it.
-    classes : sequence of (str, str)
-        Name of each class and what stands beside it.
-    class_maps : float array, shape (k, h, w), optional
-        Raw maps; what is negative is no evidence.
-    tops : float array, shape (k,), optional
-        Value drawn brightest for each class.
+    classes : sequence of str
+        Name of each class; the buttons that choose whose map is shown, of every model.
     first : int
         Class whose map is shown first.
-    lesion : bool array, shape (height, width), optional
-        Drawn as an outline.
     height : int
         Of a picture, at most, in CSS pixels.
     """
-    body = [_bytes(pixels)]
+    body: list[bytes] = []
+    shown = [_picture_header(each, display, body) for each in pictures]
+    header = {"case": case, "pictures": shown, "classes": list(classes), "first": first, "height": height}
+    _viewer(key="case viewer", data=_packed(header, body), height="content")
+
+
+def _picture_header(picture: Picture, display: Display, body: list[bytes]) -> dict[str, Any]:
+    """What the browser must know of a picture, whose bytes are added to the body."""
+    pixels, maps, lesion = picture.pixels, picture.class_maps, picture.lesion
+    marks = [{**asdict(mark), "initials": _initials(mark.reader)} for mark in picture.marks]
     header: dict[str, Any] = {
-        "case": case,
-        "image": _image_header(pixels, display, 0),
-        "classes": [{"label": label, "told": told} for label, told in classes],
-        "first": first,
-        "height": height,
-    }
-    if class_maps is not None:
+        "title": picture.title, "image": _image_header(pixels, display, _length(body)), "marks": marks
+    }  # fmt: skip
+    body.append(_bytes(pixels))
+    if maps is not None:
+        tops = np.ones(len(maps)) if picture.tops is None else picture.tops
         header["maps"] = {
-            "at": _length(body),
-            "height": class_maps.shape[1],
-            "width": class_maps.shape[2],
-            "tops": np.ones(len(class_maps)).tolist() if tops is None else np.asarray(tops, float).tolist(),
-        }
-        body.append(_bytes(class_maps.astype(np.float32)))
+            "at": _length(body), "height": maps.shape[1], "width": maps.shape[2],
+            "tops": np.asarray(tops, float).tolist(), "told": list(picture.told),
+        }  # fmt: skip
+        body.append(_bytes(maps.astype(np.float32)))
     if lesion is not None and lesion.shape == pixels.shape[:2]:
         header["mask"] = {"at": _length(body)}
         body.append(_bytes(lesion.astype(np.uint8)))
-    _viewer(key="case viewer", data=_packed(header, body), height="content")
+    return header
+
+
+def _initials(name: str) -> str:
+    """Up to two letters of a name."""
+    return "".join(part[0] for part in name.replace(",", " ").split()[:2])
 
 
 def draw_gallery(cases: Sequence[SmallCase], display: Display, on_open: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-// One case, large: the image as readers saw it, and beside it the same with the map of one class.
+// One case, large: every view as readers saw it, and beside them the view of a model with its map of one class.
 
 class CaseView {
   constructor(root) {
@@ -7,7 +7,6 @@ class CaseView {
     this.chosen = 0;
     this.opacity = 0.55;
     this.threshold = 0.15;
-    this.hasOutline = true;
     for (const name of ["opacity", "threshold"]) {
       this.part(name).addEventListener("input", (event) => {
         this[name] = Number(event.target.value) / 100;
@@ -16,11 +15,12 @@ class CaseView {
       // A slider that keeps the focus would keep the arrow keys, which go from case to case.
       this.part(name).addEventListener("pointerup", (event) => event.target.blur());
     }
-    this.part("outline").addEventListener("change", (event) => {
-      this.hasOutline = event.target.checked;
-      event.target.blur();
-      this.draw();
-    });
+    for (const name of ["outline", "marks"]) {
+      this.part(name).addEventListener("change", (event) => {
+        event.target.blur();
+        this.draw();
+      });
+    }
     this.onResize = () => this.draw();
     window.addEventListener("resize", this.onResize);
   }
@@ -31,22 +31,40 @@ class CaseView {
     this.case = header.case;
     this.header = header;
     this.body = body;
-    this.raster = imageRaster(header.image, body);
     this.chosen = Math.min(this.chosen, Math.max(header.classes.length - 1, 0));
+    this.rasters = header.pictures.map(({ image }) => imageRaster(image, body));
+    this.figures();
     this.buttons();
-    this.part("controls").hidden = !header.maps;
-    this.part("none").hidden = Boolean(header.maps);
-    this.part("outline").closest("label").hidden = !header.mask;
+    const hasMaps = header.pictures.some(({ maps }) => maps);
+    this.part("classes").hidden = !hasMaps;
+    this.part("controls").hidden = !hasMaps;
+    this.part("none").hidden = hasMaps;
+    this.part("outline").closest("label").hidden = !header.pictures.some(({ mask }) => mask);
+    this.part("marks").closest("label").hidden = !header.pictures.some(({ marks }) => marks.length);
     this.draw();
   }
 
-  // One button a class: its name, the model's probability, a star at the reference standard.
+  // A figure a picture: "plain" as readers saw it, "over" with a model's map.
+  figures() {
+    this.canvases = [];
+    this.part("pictures").replaceChildren(...this.header.pictures.map(({ maps }) => {
+      const figure = document.createElement("figure");
+      const canvas = document.createElement("canvas");
+      canvas.setAttribute("role", "img");
+      canvas.dataset.part = maps ? "over" : "plain";
+      const caption = document.createElement("figcaption");
+      figure.append(canvas, caption);
+      this.canvases.push([canvas, caption]);
+      return figure;
+    }));
+  }
+
+  // One button a class: its name, and a star at the reference standard.
   buttons() {
-    const place = this.part("classes");
-    place.replaceChildren(...this.header.classes.map(({ label, told }, index) => {
+    this.part("classes").replaceChildren(...this.header.classes.map((label, index) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = `${label} ${told}`;
+      button.textContent = label;
       button.setAttribute("aria-pressed", String(index === this.chosen));
       button.addEventListener("click", () => {
         this.chosen = index;
@@ -59,19 +77,21 @@ class CaseView {
 
   draw() {
     if (!this.header) return;
-    const { image, maps, mask } = this.header;
-    const width = Math.max((this.root.clientWidth - 16) / 2, 200);
+    const beside = this.header.pictures.length > 1 ? 2 : 1;
+    const width = Math.max((this.root.clientWidth - 16 * (beside - 1)) / beside, 200);
     const height = Math.min(width, this.header.height);
-    const plain = fit(this.part("plain"), this.raster, width, height, image.display.is_smooth);
-    const over = fit(this.part("over"), this.raster, width, height, image.display.is_smooth);
-    if (maps) this.overlay(over, image, maps);
-    if (mask && this.hasOutline) {
-      const values = this.body.subarray(mask.at, mask.at + image.width * image.height);
-      for (const context of [plain, over]) drawOutline(context, values, image.width, image.height);
-    }
-    const label = maps ? `Evidence for ${this.header.classes[this.chosen].label}` : "The image again";
-    this.part("over").setAttribute("aria-label", label);
-    this.part("caption").textContent = maps ? label : "";
+    this.header.pictures.forEach(({ title, image, maps, mask, marks }, index) => {
+      const [canvas, caption] = this.canvases[index];
+      const context = fit(canvas, this.rasters[index], width, height, image.display.is_smooth);
+      if (maps) this.overlay(context, image, maps);
+      if (mask && this.part("outline").checked) {
+        drawOutline(context, this.body.subarray(mask.at, mask.at + image.width * image.height), image.width, image.height);
+      }
+      if (this.part("marks").checked) drawMarks(context, marks, image.width);
+      const label = maps ? `${title}: ${this.header.classes[this.chosen]} ${maps.told[this.chosen]}` : title;
+      canvas.setAttribute("aria-label", [label, ...marks.map((mark) => `marked by ${mark.reader}`)].join(", "));
+      caption.textContent = label;
+    });
     this.part("opacity-value").textContent = `${Math.round(100 * this.opacity)} %`;
     this.part("threshold-value").textContent = `${Math.round(100 * this.threshold)} % of the scale`;
   }

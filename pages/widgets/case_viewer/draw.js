@@ -86,3 +86,29 @@ function drawOutline(context, mask, width, height) {
     context.stroke(path);
   }
 }
+
+// Where readers marked a lesion: a cross on a dark rim in the reader's colour, with the reader's initials.
+function drawMarks(context, marks, width) {
+  const scale = context.canvas.width / width;
+  const ratio = window.devicePixelRatio || 1;
+  context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  for (const { x, y, colour, initials } of marks) {
+    const [left, top, arm] = [x * scale, y * scale, 7 * ratio];
+    for (const [style, lineWidth] of [["#000000", 5], [colour, 2.4]]) {
+      context.strokeStyle = style;
+      context.lineWidth = lineWidth * ratio;
+      context.beginPath();
+      context.moveTo(left - arm, top - arm);
+      context.lineTo(left + arm, top + arm);
+      context.moveTo(left + arm, top - arm);
+      context.lineTo(left - arm, top + arm);
+      context.stroke();
+    }
+    context.lineWidth = 3 * ratio;
+    context.strokeStyle = "#000000";
+    context.strokeText(initials, left + arm + 3 * ratio, top);
+    context.fillStyle = "#ffffff";
+    context.fillText(initials, left + arm + 3 * ratio, top);
+  }
+}
