@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.analysis import Missing, StudyAnalysis, analyse
+from core.errors import NotFoundError
 from db import Repository
 
 
@@ -34,8 +35,15 @@ def analyse_study(
     ------
     AccessError
         While the reference standard is sealed, or if this person is no coordinator.
+    NotFoundError
+        If a cohort has no case.
     """
     data = repository.study_data(study_key, cohorts)
+    for cohort in cohorts or ():
+        if cohort not in set(data.cases["cohort"]):
+            raise NotFoundError(
+                f"Study '{study_key}' has no case of cohort '{cohort}'. Fix: leave it out for all cohorts."
+            )
     if margin is None:
         margin = repository.study(study_key).protocol.margin
     return analyse(data, margin=margin, missing=missing, cutoffs=cutoffs, positive=positive)

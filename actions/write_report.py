@@ -48,7 +48,7 @@ def write_reports(record: StudyRecord, paths: list[Path]) -> dict[Path, bytes]:
     for path in paths:
         if path.suffix.casefold() not in FORMATS:
             raise InputError("a report is a .pdf or .html file", field="path", value=str(path),
-                             fix=f"write {path.with_suffix('.pdf')}")  # fmt: skip
+                             fix=f"write {path.parent / (path.stem or 'report')}.pdf")  # fmt: skip
         if path.exists():
             raise ConflictError(f"{path} exists. Fix: name a new file; nothing was written.")
         if not path.parent.is_dir():

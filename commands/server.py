@@ -40,7 +40,7 @@ def demo(
 
 
 def serve(
-    port: Annotated[int, typer.Option(help="TCP port")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 8501,
     address: Annotated[
         str, typer.Option(help="address to listen on; keep to loopback unless TLS is in front")
     ] = "127.0.0.1",

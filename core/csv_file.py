@@ -32,9 +32,11 @@ from core.errors import ManifestError
 
 MAX_BYTES = 1024 * 1024 * 1024
 SEPARATORS = (",", ";", "\t", "|", " ")  # blanks: R's write.table
-_SAVE_AS = "save it as 'CSV UTF-8' in the spreadsheet"
+_SAVE_AS = "save it as 'CSV UTF-8' in the program that wrote it"
 _NOT_CSV = {b"PK\x03\x04": "an Excel workbook or zip file", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-            b"\x1f\x8b": "compressed with gzip", b"%PDF": "a PDF"}  # fmt: skip
+            b"\x1f\x8b": "compressed with gzip", b"%PDF": "a PDF", b"\x89PNG": "a PNG picture",
+            b"\xff\xd8\xff": "a JPEG picture", b"PAR1": "a Parquet file", b"$FL2": "an SPSS file",
+            b"SQLite format 3": "an SQLite database", b"{": "JSON", b"[": "JSON"}  # fmt: skip
 #: What other programs write where nothing was given; compared without capitals and outer blanks.
 MISSING_CODES = frozenset(
     ("", "na", "n/a", "n.a.", "#n/a", "#n/a n/a", "nan", "<na>", "null", "none", "missing", ".", "-", "--", "?")
@@ -236,7 +238,8 @@ def read_lines(path: str | Path) -> list[str]:
         raise ManifestError(f"the file cannot be read: {reason}", file=path, fix="check its permissions") from error
     for start, kind in _NOT_CSV.items():
         if data.startswith(start):
-            raise ManifestError(f"the file is {kind}, not a CSV file", file=path, row=1, fix=_SAVE_AS)
+            fix = "name the table of the pictures" if kind.endswith("picture") else _SAVE_AS
+            raise ManifestError(f"the file is {kind}, not a CSV file", file=path, row=1, fix=fix)
     encoding = _encoding(data)
     try:
         text = data.decode(encoding)
@@ -248,7 +251,8 @@ def read_lines(path: str | Path) -> list[str]:
         problem, fix = f"the file begins as {encoding.upper()} and goes on as something else", _SAVE_AS
         if encoding == "utf-8-sig":
             problem = "the file is not UTF-8, perhaps Windows-1252 (Latin-1)"
-            fix += f", or: iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > '{path.stem}-utf8{path.suffix}'"
+            copy = f"{path.stem}-utf8{path.suffix}"
+            fix += f", or, where it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > '{copy}'"
         raise ManifestError(problem, file=path, row=row, value=value, fix=fix) from error
     if "\0" in text:
         row = text[: text.index("\0")].count("\n") + 1

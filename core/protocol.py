@@ -299,12 +299,13 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not self.title.strip():
-            raise InputError("a study needs a title", field="title", value=self.title)
+            raise InputError("a study needs a title", field="title", value=self.title, fix="write a title")
         if not self.question.strip():
-            raise InputError("a study needs a question for its readers", field="question", value=self.question)
+            problem = "a study needs a question for its readers"
+            raise InputError(problem, field="question", value=self.question, fix="write a question")
         _check_classes(self.classes)
-        if len(set(self.cohorts)) < len(self.cohorts):
-            raise InputError("a cohort is named twice", field="cohorts", value=list(self.cohorts))
+        if len({spelling_key(cohort) for cohort in self.cohorts}) < len(self.cohorts):
+            raise InputError("a cohort is named twice", field="cohorts", value=list(self.cohorts), fix="name it once")
         if self.training_cohort is not None and self.training_cohort in self.cohorts:
             raise InputError(
                 "the training cases cannot be a cohort that is read",
@@ -354,7 +355,9 @@ class Protocol:
 def _check_classes(classes: Sequence[DiseaseClass]) -> None:
     """Refuse classes of which a file or a reader could not tell which is meant."""
     if not 2 <= len(classes) <= MOST_CLASSES:
-        raise InputError(f"a study has 2 to {MOST_CLASSES} classes", field="classes", value=len(classes))
+        raise InputError(
+            f"a study has 2 to {MOST_CLASSES} classes", field="classes", value=len(classes), fix="name 2 or more"
+        )
     owner: dict[str, str] = {}
     for disease in classes:
         for part in ("key", "label", "short_label"):

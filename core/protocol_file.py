@@ -11,7 +11,9 @@ import dataclasses
 import difflib
 import io
 import json
+import math
 import types
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
@@ -50,7 +52,9 @@ def protocol_to_plain(protocol: Protocol) -> dict[str, Any]:
     return plain
 
 
-def protocol_from_plain(plain: Mapping[str, Any], *, file: str | Path | None = None) -> Protocol:
+def protocol_from_plain(
+    plain: Mapping[str, Any], *, file: str | Path | None = None, is_stored: bool = False
+) -> Protocol:
     """The protocol behind plain values.
 
     Parameters
@@ -59,6 +63,8 @@ def protocol_from_plain(plain: Mapping[str, Any], *, file: str | Path | None = N
         Names and values as of :func:`protocol_to_plain`; what is left out has its default.
     file : str or Path, optional
         Named in refusals.
+    is_stored : bool
+        Whether a store gave it: its texts are then taken as they are, also with control characters.
 
     Raises
     ------
@@ -67,13 +73,9 @@ def protocol_from_plain(plain: Mapping[str, Any], *, file: str | Path | None = N
         from YAML.
     """
     try:
-        return _ADAPTER.validate_json(json.dumps(_plain(plain, [MOST_VALUES]), allow_nan=False))
+        return _ADAPTER.validate_json(json.dumps(_plain(plain, file, is_stored), allow_nan=False))
     except ValidationError as error:
         raise _located(error, plain, file) from None
-    except InputError:
-        raise
-    except ValueError:
-        raise InputError("a number that is none or without end", file=file, fix="leave the field out") from None
     except RecursionError:
         raise InputError("too many levels within each other", file=file) from None
 
@@ -184,24 +186,41 @@ def _parse(text: str, file: str | Path | None) -> dict[str, Any]:
     except (YAMLError, RecursionError):
         raise InputError("not YAML", file=file, fix="begin from: manage.py protocol show STUDY") from None
     if not isinstance(plain, dict):
-        raise InputError("no protocol: a list of 'name: value' lines is needed", file=file)
+        problem = "no protocol: a list of 'name: value' lines is needed"
+        raise InputError(problem, file=file, fix=f"begin the file with the lines 'schema: {SCHEMA}' and 'title: ...'")
     return plain
 
 
-def _plain(value: Any, budget: list[int]) -> Any:
+def _plain(plain: Mapping[str, Any], file: str | Path | None, is_stored: bool) -> Any:
     """JSON of what YAML read: dates as text, references written out, within a number of values."""
-    budget[0] -= 1
-    if budget[0] < 0:
-        raise InputError(f"more than {MOST_VALUES:,} values are no protocol", fix="leave references (&, *) out")
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each, budget) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each, budget) for each in value]
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, bool | int | float | None):
-        return value
-    return str(value)
+    left = MOST_VALUES
+
+    def refused(problem: str, place: Location, value: Any, fix: str) -> InputError:
+        name = ".".join(str(part + 1) if isinstance(part, int) else str(part) for part in place)
+        return InputError(problem, file=file, row=_line(plain, place), field=name, value=value, fix=fix)
+
+    def walk(value: Any, place: Location) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            problem = f"more than {MOST_VALUES:,} values are no protocol"
+            raise InputError(problem, file=file, fix="leave references (&, *) out")
+        if isinstance(value, Mapping):
+            return {str(name): walk(each, (*place, name)) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [walk(each, (*place, number)) for number, each in enumerate(value)]
+        if isinstance(value, date):
+            return value.isoformat()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise refused("a number that is none or without end", place, value, "write a number, or leave the line out")
+        if isinstance(value, bool | int | float | None):
+            return value
+        text = str(value)
+        if not is_stored and any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text if sign not in "\n\r\t"):
+            raise refused("there is a control character", place, text, "remove it")
+        return text
+
+    return walk(plain, ())
 
 
 def _located(error: ValidationError, plain: Mapping[str, Any], file: str | Path | None) -> InputError:
@@ -213,7 +232,8 @@ def _located(error: ValidationError, plain: Mapping[str, Any], file: str | Path 
     if isinstance(cause, InputError):
         within = tuple(part for part in (cause.field or "").split(".") if part)
         row = _line(plain, within) or row
-        return InputError(cause.problem, file=file, row=row, field=cause.field, value=cause.value, fix=cause.fix)
+        fix = cause.fix or _usual_fix(within)
+        return InputError(cause.problem, file=file, row=row, field=cause.field, value=cause.value, fix=fix)
     name = ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
     if found["type"] == "unexpected_keyword_argument" or found["type"] == "extra_forbidden":
         known = _names_at(place[:-1])
@@ -226,12 +246,17 @@ def _located(error: ValidationError, plain: Mapping[str, Any], file: str | Path 
     shown = value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value, default=str)
     message = found["msg"].removeprefix("Input should be ").replace("'", "")
     problem = f"should be {message}" if found["msg"].startswith("Input should be ") else found["msg"]
-    return InputError(problem, file=file, row=row, field=name, value=shown, fix=_spelling_fix(found))
+    return InputError(problem, file=file, row=row, field=name, value=shown, fix=_spelling_fix(found, place))
 
 
-def _spelling_fix(found: Mapping[str, Any]) -> str:
+def _usual_fix(place: Location) -> str:
+    """What always helps; the title alone has no default."""
+    return "write a title" if place[:1] == ("title",) else "correct the value, or leave the line out for the default"
+
+
+def _spelling_fix(found: Mapping[str, Any], place: Location) -> str:
     """For a word of a closed list: the nearest one; for true and false: how they are written; else the default."""
-    default = "correct the value, or leave the line out for the default"
+    default = _usual_fix(place)
     if found["type"].startswith("bool"):
         return "write true or false"
     if found["type"] != "enum" or not isinstance(found["input"], str):

@@ -12,7 +12,7 @@ protocol_to_json = protocol_to_plain
 
 def protocol_from_json(plain: dict[str, Any]) -> Protocol:
     """The protocol that was stored; a version from before a field existed gets that field's default."""
-    return protocol_from_plain(_from_before_designs(plain) if "arms" in plain else plain)
+    return protocol_from_plain(_from_before_designs(plain) if "arms" in plain else plain, is_stored=True)
 
 
 def _from_before_designs(plain: dict[str, Any]) -> dict[str, Any]:

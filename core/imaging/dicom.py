@@ -33,6 +33,8 @@ from core.study import LeftSide
 config.settings.reading_validation_mode = config.IGNORE  # header values are dropped, not judged
 
 MAX_NEGATIVE_SHARE = 0.05  # processed scans have a few negative pixels; more of them are no counts
+MAX_FRAMES = 9999  # of a file; the manifest's column "frame" takes four digits
+_RESCALE = "export the file again without rescaling"
 _PARSE_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
@@ -202,7 +204,8 @@ def _check_object(header: Dataset, notes: list[str]) -> None:
             value=modality or "missing",
             fix="import planar scintigrams (Modality NM)",
         )
-    image_type = [str(part).strip().upper() for part in header.get("ImageType") or []]
+    stated = header.get("ImageType") or []
+    image_type = [str(part).strip().upper() for part in ([stated] if isinstance(stated, str) else stated)]
     kind = image_type[2] if len(image_type) > 2 else ""
     shown = "/".join(image_type) or "missing"
     if kind in _IMAGE_TYPES:
@@ -268,6 +271,9 @@ def _check_pixel_description(header: Dataset) -> None:
 def _frame_number(header: Dataset, frame: int | None, notes: list[str]) -> int:
     """The frame to take, from 1."""
     count = int(header.get("NumberOfFrames") or 1)
+    if not 1 <= count <= MAX_FRAMES:  # before anything is done once a frame
+        problem = "no static image has this number of frames"
+        raise ImageError(problem, field="NumberOfFrames", value=count, fix="export the file again")
     if frame is None:
         if count == 1:
             return 1
@@ -334,7 +340,7 @@ def _stored_values(header: Dataset, frame: int, notes: list[str]) -> np.ndarray:
         raise ImageError(
             f"the pixels cannot be decoded from {syntax.name} ({_clause(error)})",
             field="PixelData",
-            fix="export the file uncompressed (Explicit VR Little Endian)",
+            fix="export the file again, uncompressed (Explicit VR Little Endian)",
         ) from error
     stored, allocated = int(header.get("BitsStored") or header.BitsAllocated), int(header.BitsAllocated)
     if not syntax.is_compressed and allocated == 16 and not header.get("PixelRepresentation"):
@@ -371,17 +377,9 @@ def _check_decoder(syntax: UID) -> None:
 
 def _rescaled(stored: np.ndarray, header: Dataset, notes: list[str]) -> np.ndarray:
     """Stored values times slope plus intercept, as whole numbers not below zero."""
-    try:
-        slope, intercept = _number(header, "RescaleSlope", 1.0), _number(header, "RescaleIntercept", 0.0)
-    except (TypeError, ValueError) as error:
-        raise ImageError("the rescale values are no numbers", field="RescaleSlope", fix="export again") from error
-    if not (math.isfinite(slope) and math.isfinite(intercept) and slope > 0):
-        raise ImageError(
-            "the rescale slope must be a positive number",
-            field="RescaleSlope",
-            value=slope,
-            fix="export the file again without rescaling",
-        )
+    slope, intercept = _number(header, "RescaleSlope", 1.0), _number(header, "RescaleIntercept", 0.0)
+    if slope <= 0:
+        raise ImageError("the rescale slope must be a positive number", field="RescaleSlope", value=slope, fix=_RESCALE)
     if slope == 1 and intercept.is_integer():
         values = stored + int(intercept)
         if intercept:
@@ -414,7 +412,15 @@ def _rescaled(stored: np.ndarray, header: Dataset, notes: list[str]) -> np.ndarr
 def _number(header: Dataset, name: str, default: float) -> float:
     """A header number; an absent or empty entry gives the default, a zero stays zero."""
     value = header.get(name)
-    return default if value is None or str(value).strip() == "" else float(value)
+    if value is None or str(value).strip() == "":
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ImageError("the rescale value is no number", field=name, value=value, fix=_RESCALE)
+    return number
 
 
 def _spacing(header: Dataset, notes: list[str]) -> float | None:

@@ -41,10 +41,12 @@ def find_inside(value: str, folder: Path, listings: Listings) -> Path:
             elif not resolved.exists():
                 problem, fix = "there is no such file", _near(value, folder, listings)
             elif not resolved.is_file():
-                problem = "this is a folder, not a file"
+                problem = "this is a folder, not a file" if resolved.is_dir() else "this is no ordinary file"
             else:
                 return path
-        except (OSError, ValueError, RuntimeError):  # too long, a NUL, a circle of links
+        except RuntimeError:
+            problem, fix = "the path is a link that leads to itself", "copy the file there"
+        except (OSError, ValueError):  # too long, a NUL
             problem, fix = "this is no usable path", "rename the file"
     raise ManifestError(problem, value=value, fix=fix)
 
@@ -62,16 +64,15 @@ def _on_disk(value: str, folder: Path, listings: Listings) -> Path:
 
 
 def _near(value: str, folder: Path, listings: Listings) -> str:
-    """How to mend a path that leads nowhere: the name beside it that looks most like it."""
-    place = _on_disk(value, folder, listings)
-    while not place.parent.exists():
-        place = place.parent
-    names = {composed.casefold(): same[0] for composed, same in _names(place.parent, listings).items()}
-    wanted = unicodedata.normalize("NFC", place.name).casefold()
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.8)
-    if not near:
-        return "check the path; capitals matter"
-    return f"did you mean '{(place.parent / names[near[0]]).relative_to(folder).as_posix()}'? Capitals matter"
+    """How to mend a path that leads nowhere: the path whose parts look most like its parts."""
+    found = folder
+    for part in PurePosixPath(value).parts:
+        names = {composed.casefold(): same[0] for composed, same in _names(found, listings).items()}
+        near = difflib.get_close_matches(unicodedata.normalize("NFC", part).casefold(), names, n=1, cutoff=0.8)
+        if not near:
+            return "check the path; capitals matter"
+        found /= names[near[0]]
+    return f"did you mean '{found.relative_to(folder).as_posix()}'? Capitals matter"
 
 
 def _names(folder: Path, listings: Listings) -> dict[str, list[str]]:

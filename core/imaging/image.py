@@ -182,6 +182,8 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError("there is no such file", file=path, fix="check the path") from error
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ImageError(
             f"the file cannot be opened: {getattr(error, 'strerror', None) or error}",

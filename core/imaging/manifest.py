@@ -408,6 +408,7 @@ def _check_views(rows: Sequence[ManifestRow], check: _Check) -> None:
     """Every case once in each view, with the same views as every other case, and alike in all else."""
     by_case: dict[str, dict[str, ManifestRow]] = {}
     spelled: dict[str, str] = {}
+    coloured: dict[str, ManifestRow] = {}
     for row in rows:
         if spelled.setdefault(spelling_key(row.view), row.view) != row.view:
             usual = spelled[spelling_key(row.view)]
@@ -429,6 +430,16 @@ def _check_views(rows: Sequence[ManifestRow], check: _Check) -> None:
             )
         elif len(views) > 1:
             _check_agreement(next(iter(views.values())), row, check)
+        like = coloured.setdefault(spelling_key(row.view), row)
+        if like.is_colour_kept != row.is_colour_kept:
+            one, other_one = ("in colour", "in grey") if like.is_colour_kept else ("in grey", "in colour")
+            check.add(
+                f"row {like.row} has this view {one}, this row {other_one}",
+                row.row,
+                "colour",
+                "keep" if row.is_colour_kept else "",
+                "write keep in every row of a view, or in none",
+            )
     _check_completeness(by_case, spelled, check)
 
 

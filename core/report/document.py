@@ -197,11 +197,11 @@ def _typst_table(table: PrintedTable) -> str:
     widths = ", ".join("auto" if length <= 14 else f"{min(length, 60)}fr" for length in longest)
     spans = "".join(f"table.cell(colspan: {width})[*#{_string(text)}*], " for text, width in table.spans)
     head = ", ".join(f"[*#{_string(name)}*]" for name in table.columns)
-    cells = ", ".join(f"[#{_string(cell)}]" for row in table.rows for cell in row)
+    cells = "".join(f"[#{_string(cell)}], " for row in table.rows for cell in row)  # none of a table without rows
     notes = "".join(f"#text(size: 8pt)[#{_string(note)}]\\\n" for note in table.notes)
     body = (
         f"#block(above: 1em, below: 0.4em, sticky: true)[#strong[#{_string(table.title)}]]\n"
         f"#text(size: {size})[#table(columns: ({widths},), stroke: none, align: left, inset: (x: 3pt, y: 2.4pt), "
-        f"table.header(rule(0.9pt), {spans}{head}, rule(0.5pt)), {cells}, rule(0.9pt))]\n{notes}"
+        f"table.header(rule(0.9pt), {spans}{head}, rule(0.5pt)), {cells}rule(0.9pt))]\n{notes}"
     )
     return f"#page(flipped: true)[{body}]" if is_wide else body

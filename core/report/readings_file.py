@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from core.csv_file import named_columns, read_lines
+from core.csv_file import Columns, named_columns, read_lines
 from core.errors import InputError, ManifestError, UndefinedStatisticError
 from core.report import imrmc_file, long_file, mrmcaov_file, proc_file, rjafroc_file
 from core.report.file_options import FileOptions, columns_for
@@ -42,6 +43,7 @@ def read_readings_file(
         return long_file.read_long_files(paths, options)
     (only,) = paths
     chosen = layout_of(only, options) if layout is None else _layout(layout)
+    _check_called(only, chosen, options)
     try:
         return _READERS[chosen](only, options)
     except ManifestError as error:
@@ -52,6 +54,24 @@ def read_readings_file(
                             fix=f"{error.fix}; its columns look like --layout {told}") from error  # fmt: skip
 
 
+def _check_called(file: Path, layout: Layout, options: FileOptions) -> None:
+    """Refuse a name of ``--column`` that the file does not have: its column would be missing without a word."""
+    columns = _COLUMNS.get(layout)
+    if columns is None or not options.columns:
+        return
+    called = columns_for(options, columns).called
+    found = named_columns(read_lines(file), Columns(tuple(theirs for theirs, _ in called)))
+    for theirs, ours in called:
+        if theirs not in found:
+            raise InputError(f"no column of the file is called {theirs}", file=file, field="--column",
+                             value=f"{ours}={theirs}", fix="write the name as it stands in the file")  # fmt: skip
+
+
+_COLUMNS = {
+    Layout.LONG: long_file.COLUMNS,
+    Layout.MRMCAOV: mrmcaov_file.COLUMNS,
+    Layout.PROC: proc_file.COLUMNS,
+}
 _READERS = {
     Layout.LONG: long_file.read_long,
     Layout.MRMCAOV: mrmcaov_file.read_mrmcaov,
@@ -89,7 +109,9 @@ def layout_of(path: str | Path, options: FileOptions | None = None) -> Layout:
     lines = read_lines(path)
     if imrmc_file.is_imrmc(lines):
         return Layout.IMRMC
-    wanted = columns_for(options or FileOptions(), mrmcaov_file.COLUMNS)
+    options, theirs = options or FileOptions(), mrmcaov_file.COLUMNS
+    called = tuple(text for text in options.columns if theirs.is_known(theirs.name_of(text.partition("=")[0].strip())))
+    wanted = columns_for(replace(options, columns=called), theirs)  # what only another layout has is no mistake here
     return Layout.MRMCAOV if "rating" in named_columns(lines, wanted) else Layout.LONG
 
 

@@ -196,7 +196,7 @@ def _numbers(table: pd.DataFrame, name: str, column: str) -> pd.Series:
     """A numeric column; missing stays NaN, anything else that is no finite number is refused."""
     values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
     given = table[column].notna() & (table[column].astype(str).str.strip() != "")
-    _refuse(given & ~np.isfinite(values), name, column, table[column], "is not a finite number")
+    _refuse(given & ~np.isfinite(values), name, column, table[column], "is not a finite number", "write a number")
     return values
 
 
@@ -223,7 +223,8 @@ def _checked_cases(table: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
         given = cases[column] if column in cases.columns else pd.Series(None, index=cases.index, dtype=object)
         cases[column] = given.where(given.notna(), "").astype(str).str.strip()  # "": not known
     cases["age_years"] = _numbers(cases, "cases", "age_years") if "age_years" in cases.columns else np.nan
-    _refuse(cases["age_years"] < 0, "cases", "age_years", cases["age_years"], "must be 0 or more")
+    ages = cases["age_years"]
+    _refuse(ages < 0, "cases", "age_years", ages, "must be 0 or more", "write the years, or leave them blank")
     return cases.sort_values("case", kind="stable").reset_index(drop=True)
 
 
@@ -248,7 +249,7 @@ def _checked_readings(
     readings["repeat"] = readings["repeat"].fillna(1.0)
     _refuse(
         (readings["repeat"] < 1) | (readings["repeat"] % 1 != 0), "readings", "repeat", readings["repeat"],
-        "must be 1, 2, 3 ...",
+        "must be 1, 2, 3 ...", "write 1, and 2 where the reader saw the case again",
     )  # fmt: skip
     readings["position"] = _numbers(readings, "readings", "position") if "position" in readings.columns else np.nan
     for flag in ("is_unreadable", *FLAGS):
@@ -257,7 +258,7 @@ def _checked_readings(
     readings["reading_seconds"] = _numbers(readings, "readings", "reading_seconds") if has_seconds else np.nan
     _refuse(
         readings["reading_seconds"] < 0, "readings", "reading_seconds", readings["reading_seconds"],
-        "must be 0 or more",
+        "must be 0 or more", "write the seconds, or leave them blank",
     )  # fmt: skip
     has_label = readings["label"].notna() & (readings["label"].astype(str).str.strip() != "")
     label = readings["label"].where(has_label, "").astype(str)

@@ -34,7 +34,7 @@ def check_cutoffs(cutoffs: Sequence[float] | None) -> tuple[float, ...] | None:
         return None
     for cutoff in cutoffs:
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not np.isfinite(cutoff):
-            raise StatisticsInputError("must be a finite number", field="cutoffs", value=cutoff)
+            raise StatisticsInputError("must be a finite number", field="cutoffs", value=cutoff, fix="write a number")
     return tuple(sorted({float(cutoff) for cutoff in cutoffs}))
 
 

@@ -293,7 +293,7 @@ class RepositoryBase:
         key = ("row", study_key, self._asked)
         row = self._once(db_session, key, lambda: db_session.scalars(query).first())
         if row is None:
-            raise NotFoundError(f"There is no study '{study_key}'.")
+            raise NotFoundError(f"There is no study '{study_key}'. Fix: use the key of one of yours.")
         if not while_sealed and row.state != StudyState.UNSEALED and self._is_only_statistician(db_session, row):
             raise AccessError(f"Study '{study_key}' is {row.state}: a statistician sees it after it was unsealed.")
         return row

@@ -69,7 +69,7 @@ class InvitationRepository(PeopleRepository, StudyRoleRepository, MemberReposito
         if not 1 <= len(note) <= _LONGEST_NOTE:
             raise InputError("an invitation needs a note for whom it is", field="note", fix="such as: Dr Ben, Ulm")
         if not 0 < days <= MOST_DAYS:
-            raise InputError(f"an invitation holds up to {MOST_DAYS} days", field="days", value=days)
+            raise InputError(f"an invitation holds up to {MOST_DAYS} days", field="days", value=days, fix="such as: 14")
         if role is Role.ADMINISTRATOR and self._me.role is not Role.ADMINISTRATOR:
             raise AccessError("Only an administrator makes an administrator.")
         if role is Role.ADMINISTRATOR and study_key is not None:

@@ -247,9 +247,11 @@ def chosen_cohorts(
 def _check_group(protocol: Protocol, group: int | None) -> None:
     """Groups are of a crossover."""
     if group is not None and protocol.design is not Design.CROSSOVER:
-        raise InputError(f"a study of design '{protocol.design}' has no groups", field="group", value=group)
+        raise InputError(
+            f"a study of design '{protocol.design}' has no groups", field="group", value=group, fix="leave it out"
+        )
     if group not in (None, 1, 2):
-        raise InputError("a crossover has groups 1 and 2", field="group", value=group)
+        raise InputError("a crossover has groups 1 and 2", field="group", value=group, fix="use 1 or 2")
 
 
 def _member_of(member: StudyMemberRow, person: PersonRow, count: int) -> StudyMember:

@@ -389,13 +389,18 @@ def checked_person(person: Person) -> Person:
         raise InputError("a person needs a name", field="display_name", value=person.display_name)
     years = person.years_of_experience
     if years is not None and not 0 <= years <= 80:
-        raise InputError("years of experience lie between 0 and 80", field="years_of_experience", value=years)
+        raise InputError(
+            "years of experience lie between 0 and 80",
+            field="years_of_experience",
+            value=years,
+            fix="write the years, or leave them out",
+        )
     name, specialty, site, email = (
         (text or "").strip() for text in (person.display_name, person.specialty, person.site, person.email)
     )
     for field, text in {"display_name": name, "specialty": specialty, "site": site, "email": email}.items():
         if len(text) > _LONGEST_TEXT:
-            raise InputError(f"longer than {_LONGEST_TEXT} characters", field=field, value=text)
+            raise InputError(f"longer than {_LONGEST_TEXT} characters", field=field, value=text, fix="shorten it")
     if email and person.is_simulated:
         raise InputError(_NO_SIGN_IN, field="email")
     if email and _EMAIL.fullmatch(email) is None:

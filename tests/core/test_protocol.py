@@ -105,7 +105,7 @@ def test_every_field_survives_the_file_and_the_store() -> None:
         (HEAD + "opens_on: 2026-13-40", None, None, "date"),
         (HEAD + "opens_on: 2026-12-02\ncloses_on: 2026-12-01", 4, "closes_on", "before it begins"),
         (HEAD + "margin: 5", 3, "margin", "0.05 is 5 points"),
-        (HEAD + "margin: .nan", None, None, "none or without end"),
+        (HEAD + "margin: .nan", 3, "margin", "none or without end"),
         (HEAD + "classes: [{key: a, label: A, short_label: A}]", 3, "classes", "2 to 20"),
         (HEAD + "classes:\n  - {key: a, label: A, short_label: A}\n  - {key: b, label: B}", 5, "classes.2.short_label",
          "add the line"),

@@ -178,7 +178,7 @@ def test_two_files_that_differ_in_unicode_form_only_are_each_found(folder):
     ("image", "near"),
     [
         ("images/5.PNG", "images/5.png"),
-        ("Images/5.png", "images"),
+        ("Images/5.png", "images/5.png"),
         ("images/Schilddruse.png", "images/Schilddr\u00fcse.png"),
         ("images/zzz.tif", None),
     ],

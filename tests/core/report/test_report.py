@@ -179,3 +179,8 @@ def test_html_and_pdf_hold_any_text_and_are_the_same_bytes_every_time(record, bl
     assert "<b>" not in text
     assert not re.search(r'(src|href)="(?!data:)', text)  # nothing is fetched
     assert text.count("<img alt=") == sum(isinstance(block, Picture) for block in blocks)
+
+
+def test_a_table_without_rows_is_printed() -> None:
+    """As in the report of a study that was unsealed although nobody had read."""
+    assert to_pdf("T", [PrintedTable("empty", "Empty", ("reader", "cases"), ())]).startswith(b"%PDF")
