@@ -6,6 +6,7 @@ it comes, so that neither a path that climbs nor a file that swells does harm.
 
 from __future__ import annotations
 
+import lzma
 import re
 import shutil
 import stat
@@ -29,6 +30,8 @@ MAX_FILES = 50_000
 MAX_BYTES = 4 * 2**30
 _LONGEST_NAME = 240  # characters of a path in a zip
 _PART = 2**20
+#: What unpacking raises for bytes that are no zip, or not the one that was packed.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError, ValueError)
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 _TABLES = (".csv", ".tsv")
 
@@ -130,7 +133,7 @@ def _unzip(upload: Upload, root: Path, progress: OnProgress | None) -> None:
                     left = _copied(source, kept, left, upload.name)
                 if progress is not None:
                     progress(done, len(entries), "unpacked")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+    except _DAMAGED as error:
         if isinstance(error, ManifestError):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -139,6 +139,25 @@ def test_zips_that_lead_out_or_lie_are_refused_whole(repository: Repository, sen
     assert cases_of(repository) == set()
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_of_any_packing_is_refused_in_words(repository: Repository, kind: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", kind) as archive:
+        archive.writestr("m.csv", "image,case,patient,class,cohort\n" * 50)
+    refused = []
+    for place in range(35, 75):  # the packed bytes, behind the entry's header
+        content = bytearray(buffer.getvalue())
+        content[place] ^= 0xFF
+        try:
+            with unpacked([Sent("scans.zip", bytes(content))]):  # a bit that unpacking never asks for does no harm
+                pass
+        except ManifestError as error:
+            refused.append(str(error))
+    assert len(refused) > 20
+    assert all("scans.zip" in text and "Fix: " in text for text in refused)
+    assert left_behind() == []
+
+
 def test_a_password_is_told(repository: Repository) -> None:
     sent = bytearray(zipped(GOOD).getvalue())
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
