@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from core.errors import ConflictError, InputError
 from core.settings import get_settings
 from core.study import Study, StudyState
-from db import Repository
+from db import Repository, store_url
 from db.backup_schedule import BackupSchedule
+from db.reader_role import NO_READER_ROLE
 from db.records import CheckItem, CheckState
 
 
@@ -21,7 +22,17 @@ def opening_checklist(repository: Repository, study_key: str) -> list[CheckItem]
         if problem is None
         else CheckItem("backups", "The store is without a fresh backup", CheckState.WARNING, problem)
     )
-    return [*repository.opening_checklist(study_key), backups]
+    return [*repository.opening_checklist(study_key), backups, *_reader_role()]
+
+
+def _reader_role() -> list[CheckItem]:
+    """On PostgreSQL: whether readers' requests run under a role that may not read the truth; SQLite has no roles."""
+    if store_url(get_settings()).get_backend_name() != "postgresql":
+        return []
+    if get_settings().reader_database_url:
+        return [CheckItem("reader role", "Readers have a role of their own in PostgreSQL", CheckState.OK)]
+    return [CheckItem("reader role", "Readers' requests run as a role that may read the truth", CheckState.WARNING,
+                      NO_READER_ROLE)]  # fmt: skip
 
 
 def open_study(repository: Repository, study_key: str, *, typed_key: str, acknowledged: Mapping[str, str]) -> Study:

@@ -40,13 +40,15 @@ def audit_verify(
     ] = None,
 ) -> None:
     """Hold the audit trail and all that it sealed against the store; exit status 1 where anything was touched."""
-    check = store().verify_audit(receipt or ())
-    if check.is_intact:
+    kept = store()
+    check = kept.verify_audit(receipt or ())
+    problems = [*check.problems, *kept.check_images()]  # also those that lie outside of the database
+    if not problems:
         say(f"{check.n_events} events: the chain is intact, and the store is as it says.")
-    for problem in check.problems:
+    for problem in problems:
         say(f"TOUCHED: {problem}", markup=False)
     say(f"Receipt: {check.head.receipt}")
-    raise typer.Exit(0 if check.is_intact else 1)
+    raise typer.Exit(1 if problems else 0)
 
 
 @app.command("receipt")

@@ -11,10 +11,11 @@ import typer
 from rich.markup import escape
 
 from commands.store import store, store_or_new
-from commands.terminal import progress_bar, say
+from commands.terminal import errors, progress_bar, say
 from core.errors import ReadingRoomError
 from core.settings import PROJECT_FOLDER, get_settings
 from core.study import StudyState
+from db import store_url
 
 
 def demo(
@@ -57,7 +58,11 @@ def serve(
                 "Fix: stop the other program or add --port 8502."
             ) from None
     from actions.first_account import first_invitation
+    from db.reader_role import NO_READER_ROLE  # it loads psycopg
 
+    if store_url(get_settings()).get_backend_name() == "postgresql" and not get_settings().reader_database_url:
+        errors.print("[bold yellow]Warning[/]: readers' requests run as a role that may read the truth. ", end="")
+        errors.print(NO_READER_ROLE, markup=False, highlight=False, soft_wrap=True)
     first = first_invitation(store())  # a missing or damaged store is told here, in words, before the server starts
     base, hosts = get_settings().base_path, get_settings().allowed_hosts
     shown = f"[{address}]" if is_ipv6 else address

@@ -1,39 +1,101 @@
-"""Passwords: argon2id under a named profile, a few at a time.
+"""Passwords: argon2id under a named profile, one at a time, in a process that yields to everybody.
 
-One hash of the profile takes 64 MiB and about 0.2 s, so an unbounded rush of sign-ins would take the machine down;
-at most :data:`MAX_CONCURRENT` are computed at once, the others wait their turn.
+One hash of the profile takes 64 MiB and about 0.2 s, so an unbounded rush of sign-ins would take the machine down: they
+are computed one after the other by :mod:`db.password_worker`, and :data:`MOST_WAITING` may wait for their turn.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import re
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from argon2 import Parameters, PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from core.errors import InputError
+from core.errors import InputError, StoreBusyError
 
 #: Shortest password accepted, characters (OWASP ASVS 5.0, 6.2.1 asks for 8 and recommends 15).
 MIN_LENGTH = 10
 #: Longest password accepted, characters; longer ones only cost time.
 MAX_LENGTH = 256
-#: Hashes computed at the same time.
-MAX_CONCURRENT = 2
+#: So many may wait for the worker; whoever comes then is asked to try again in a moment.
+MOST_WAITING = 32
 
-_LOWEST_PRIORITY = 19
-T = TypeVar("T")
+_WORKER = Path(__file__).with_name("password_worker.py")
+_CROWDED = "Too many people are signing in just now. Please try again in a moment."
 
 _WITHOUT_ORNAMENT = re.compile(r"^[\W\d_]+|[\W\d_]+$")
+
+
+class Worker:
+    """The process that hashes: begun with the first question, begun anew if it ended, gone with this process."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+        self._process: subprocess.Popen[str] | None = None
+        self._of = 0  # process that began it: a fork must not speak on the pipe of its parent
+
+    def ask(self, **question: Any) -> Any:
+        """Put a question and wait for the answer.
+
+        Raises
+        ------
+        StoreBusyError
+            If too many wait already, or no process can be had.
+        """
+        with self._place(), self._turn:
+            for _ in range(2):  # a worker that was ended meanwhile is begun anew, once
+                try:
+                    return self._ask(json.dumps(question))
+                except (OSError, ValueError):
+                    self.stop()
+        raise StoreBusyError("The password could not be checked: no process could be had. Try again in a moment.")
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None and self._of == os.getpid():
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+        self._process = None
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._waiting.acquire(blocking=False):
+            raise StoreBusyError(_CROWDED)
+        try:
+            yield
+        finally:
+            self._waiting.release()
+
+    def _ask(self, question: str) -> Any:
+        if self._process is None or self._of != os.getpid():
+            command = [sys.executable, "-I", str(_WORKER)]
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8")
+            self._of = os.getpid()
+        process = self._process
+        process.stdin.write(question + "\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
+        return json.loads(process.stdout.readline())  # type: ignore[union-attr]
+
+
+#: The process's one gate to argon2.
+WORKER = Worker()
+atexit.register(WORKER.stop)
 
 
 class Passwords:
@@ -43,68 +105,37 @@ class Passwords:
     ----------
     profile : argon2.Parameters
         Second recommended option of RFC 9106, section 4, unless a test says otherwise.
-    max_concurrent : int
-        Hashes computed at the same time.
     """
 
-    def __init__(self, profile: Parameters = RFC_9106_LOW_MEMORY, max_concurrent: int = MAX_CONCURRENT) -> None:
+    def __init__(self, profile: Parameters = RFC_9106_LOW_MEMORY) -> None:
         self._hasher = PasswordHasher.from_parameters(profile)
-        self._turn = threading.BoundedSemaphore(max_concurrent)
+        names = ("time_cost", "memory_cost", "parallelism", "hash_len", "salt_len")
+        self._profile = {name: getattr(profile, name) for name in names}
         self._nobody: str | None = None
 
     def hash(self, password: str) -> str:
         """Argon2id hash with its own salt and parameters."""
-        with self._turn:
-            return _behind_everybody(lambda: self._hasher.hash(password))
+        return str(WORKER.ask(do="hash", password=password, profile=self._profile))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password fits; without a hash the same work is done for nothing, so time tells nothing."""
         if password_hash is None:
-            self._check(self._hash_of_nobody(), password)
+            self._fits(self._hash_of_nobody(), password)
             return False
-        return self._check(password_hash, password)
+        return self._fits(password_hash, password)
 
     def needs_new_hash(self, password_hash: str) -> bool:
         """Whether the hash was made under another profile."""
         return self._hasher.check_needs_rehash(password_hash)
 
-    def _check(self, password_hash: str, password: str) -> bool:
-        """Compare, in turn."""
-
-        def fits() -> bool:
-            try:
-                return self._hasher.verify(password_hash, password)
-            except (VerificationError, InvalidHashError):
-                return False
-
-        with self._turn:
-            return _behind_everybody(fits)
+    def _fits(self, password_hash: str, password: str) -> bool:
+        return WORKER.ask(do="verify", hash=password_hash, password=password, profile=self._profile) is True
 
     def _hash_of_nobody(self) -> str:
         """A hash to compare with when there is no such person."""
         if self._nobody is None:
             self._nobody = self.hash("the password of nobody")
         return self._nobody
-
-
-def _behind_everybody(work: Callable[[], T]) -> T:
-    """Compute on a thread of its own that yields the processor to all others: a flood of sign-ins delays no reading.
-
-    On Linux a thread has a priority of its own, which those that argon2 starts inherit; elsewhere nothing is changed.
-    """
-    done: Future[T] = Future()
-
-    def compute() -> None:
-        if sys.platform == "linux":
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=compute, name="password", daemon=True).start()
-    return done.result()
 
 
 def check_new_password(password: str, login: str) -> None:
@@ -141,5 +172,5 @@ def common_passwords() -> frozenset[str]:
     return frozenset(text.splitlines())
 
 
-#: The process's one gate to argon2.
+#: As the product hashes.
 PASSWORDS = Passwords()

@@ -23,6 +23,9 @@ ROLE_COMMAND = "python manage.py store reader-role"
 
 _FIELD = "READING_ROOM_READER_DATABASE_URL"
 
+#: Said where a PostgreSQL store is served without it.
+NO_READER_ROLE = f"Set {_FIELD} and run `{ROLE_COMMAND}`: it makes the role, with the rights that readers need."
+
 #: Tables that a reader's deeds read whole.
 _READ = ("study", "protocol_version", "study_member", "study_role", "presentation", "image", "reading")
 _READ_MORE = ("sign_in_session", "reveal", "deviation", "presentation_event")

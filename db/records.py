@@ -23,6 +23,7 @@ class ReadingView:
     pixel_spacing_mm: float | None = None
     left_side: LeftSide | None = None  # where the patient's left lies; None: not known
     origin: tuple[int, int] = (0, 0)  # row and column of the first pixel that is not padding; for the server only
+    size: tuple[int, int] | None = None  # height and width without the padding; for the server only
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from db.tables import (
     Base,
     CaseRow,
     DeviationRow,
+    InvitationRow,
     PasswordSetRow,
     PersonRow,
     PredictionRow,
@@ -77,6 +78,7 @@ class Ledger:
     studies: dict[str, StudyLedger] = field(default_factory=lambda: defaultdict(StudyLedger))
     people: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)  # login -> role, simulated, active
     passwords_set: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # login -> by whom, in turn
+    invitations: dict[str, dict[str, Any]] = field(default_factory=dict)  # id -> what was said of it
     older_coordinators: set[str] = field(default_factory=set)  # entered before studies had their own
     is_complete: bool = True  # False: an event could not be read, and what it said is not known
 
@@ -94,6 +96,15 @@ class Ledger:
             self.people[detail["login"]] = (role, is_simulated, detail["is_active"])
         elif event.action in ("person.password", "person.email") and detail.get("is_by_other"):
             self.passwords_set[detail["login"]].append(event.actor)
+        elif event.action == "invitation.create":
+            self.invitations[detail["invitation"]] = {
+                **{name: detail[name] for name in ("note", "role", "cohorts", "expires_at")},
+                "study": event.study_key, "is_revoked": False, "used_by": None,
+            }  # fmt: skip
+        elif event.action == "invitation.revoke":
+            self.invitations[detail["invitation"]]["is_revoked"] = True
+        elif event.action == "invitation.use":
+            self.invitations[detail["invitation"]]["used_by"] = detail["login"]
         if event.study_key is None:
             return
         study = self.studies[event.study_key]
@@ -208,6 +219,29 @@ def check_people(db_session: Session, ledger: Ledger, logins: Collection[str] | 
             yield f"person '{login}' was removed"
         elif found[login] != ledger.people[login]:
             yield f"person '{login}' is not as the trail says (role, simulated, active)"
+
+
+def check_invitations(db_session: Session, ledger: Ledger) -> Iterator[str]:
+    """Whether every link that makes an account is one that the trail knows, for what it says."""
+    rows = db_session.execute(
+        sa.select(InvitationRow, StudyRow.study_key, PersonRow.login)
+        .outerjoin(StudyRow, StudyRow.study_id == InvitationRow.study_id)
+        .outerjoin(PersonRow, PersonRow.person_id == InvitationRow.used_by)
+    )
+    found = {
+        row.invitation_id: {
+            "note": row.note, "role": row.role, "cohorts": row.cohorts, "expires_at": row.expires_at.isoformat(),
+            "study": study, "is_revoked": row.revoked_at is not None, "used_by": login or row.used_by,
+        }
+        for row, study, login in rows
+    }  # fmt: skip
+    for name in sorted(found.keys() | ledger.invitations.keys()):
+        if name not in ledger.invitations:
+            yield f"an invitation for '{found[name]['note']}' was not entered in the trail: it is forged"
+        elif name not in found:
+            yield f"the invitation for '{ledger.invitations[name]['note']}' was removed"
+        elif found[name] != ledger.invitations[name]:
+            yield f"the invitation for '{ledger.invitations[name]['note']}' is not as the trail says"
 
 
 def check_study(db_session: Session, study: StudyRow) -> Iterator[str]:

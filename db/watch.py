@@ -43,6 +43,7 @@ class StoreWatch:
         self._backups = backups
         self._every_s = every_s
         self.found: tuple[str, ...] = ()  # by the last look
+        self._failed_backup: tuple[str, ...] = ()
         self._ended = threading.Event()
         self._refusal = ""  # why no transaction may write now
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
@@ -73,7 +74,11 @@ class StoreWatch:
             self._refusal = ""
             problems = self._repository.verify_audit().problems
             if self._backups is not None:
-                problems += self._backups.keep_up(datetime.now(UTC))
+                failed = self._backups.keep_up(datetime.now(UTC))
+                if failed and failed != self._failed_backup:  # each reason once, not at every look
+                    self._repository.record_backup_failure(failed[0])
+                self._failed_backup = failed
+                problems += failed
         except StoreDamagedError as damaged:
             self._refusal = str(damaged)  # nothing is acknowledged that the file may not hold
             problems = (str(damaged),)

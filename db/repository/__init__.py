@@ -16,7 +16,6 @@ from db.repository.invitations import InvitationRepository
 from db.repository.leaving import LeavingRepository
 from db.repository.model import ModelRepository
 from db.repository.reveals import RevealRepository
-from db.repository.sign_in import SignInRepository
 from db.repository.simulation import SimulationRepository
 from db.repository.studies import StudyRepository
 from db.repository.study_data import StudyDataRepository
@@ -26,7 +25,6 @@ __all__ = ["OPERATOR", "SESSION_HOURS", "Repository"]
 
 
 class Repository(
-    SignInRepository,
     ElsewhereRepository,
     StudyRepository,
     InvitationRepository,

@@ -92,7 +92,7 @@ S = TypeVar("S", bound="RepositoryBase")
 
 
 def allowed(
-    *roles: Role, before_change: bool = False, reveals: bool = False
+    *roles: Role, before_change: bool = False, as_program: bool = False
 ) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
     """Mark who may call a method, and refuse everybody else before it begins; no role: anybody, signed in or not.
 
@@ -100,8 +100,8 @@ def allowed(
     for the role in any study or of the account (:meth:`RepositoryBase._check_sign_in`), both in the transaction of the
     deed. ``before_change``: also for a person who must first change a password that somebody else set.
 
-    What readers alone may call runs on their own connection where there is one (:mod:`db.reader_role`), unless it
-    ``reveals`` a prediction or a truth by design.
+    Whatever somebody calls who is a reader and nothing else runs on the readers' connection where there is one
+    (:mod:`db.reader_role`), but for the few methods ``as_program``: the two reveals, and one's own password.
     """
     asked = frozenset(roles)
 
@@ -112,7 +112,8 @@ def allowed(
                 raise AccessError(_ROLE_REFUSED)
             acting = copy.copy(self)  # what is asked belongs to this call: others may run beside it, or inside of it
             acting._asked, acting._may_be_before_change = asked, before_change
-            if asked == {Role.READER} and not reveals:
+            is_for_readers = Role.READER in asked and (asked == {Role.READER} or self._me.roles <= {Role.READER})
+            if is_for_readers and not as_program:
                 acting.engine = self._reader_engine or self.engine
             else:
                 acting.engine, acting._moment = self._engine, None

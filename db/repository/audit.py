@@ -16,7 +16,17 @@ from db.records import AuditCheck, AuditEvent, AuditHead
 from db.repository.access import allowed
 from db.repository.people import PeopleRepository
 from db.tables import AuditEventRow, PersonRow, StudyRow
-from db.trail_check import Ledger, check_guards, check_leaves, check_people, check_studies, read_trail, readable
+from db.trail_check import (
+    Ledger,
+    check_guards,
+    check_invitations,
+    check_leaves,
+    check_people,
+    check_studies,
+    read_trail,
+    readable,
+)
+from db.types import storable
 
 
 class AuditRepository(PeopleRepository):
@@ -86,6 +96,8 @@ class AuditRepository(PeopleRepository):
                 mine = self._mine_alone(db_session)
                 logins, keys = (None, None) if mine is None else (mine.logins, mine.studies)
                 problems += readable(check_people(db_session, ledger, logins), "the people")
+                if mine is None:
+                    problems += readable(check_invitations(db_session, ledger), "the invitations")
                 problems += readable(check_studies(db_session, ledger, keys), "the studies")
                 problems += readable(check_leaves(db_session), "the seals")
             head = stored_end(db_session)
@@ -100,6 +112,12 @@ class AuditRepository(PeopleRepository):
         """Enter a backup that was made: where its trail ends, and its hash."""
         with self._writing() as db_session:
             self._audit(db_session, "store.backup", receipt=receipt, sha256=sha256)
+
+    @allowed(Role.ADMINISTRATOR)
+    def record_backup_failure(self, problem: str) -> None:
+        """Enter that a scheduled backup failed, and why."""
+        with self._writing() as db_session:
+            self._audit(db_session, "store.backup-failed", problem=storable(problem))
 
     @allowed(Role.ADMINISTRATOR)
     def record_restore(self, receipt: str, sha256: str) -> AuditHead:

@@ -17,7 +17,6 @@ from db.records import PasswordSet
 from db.repository.access import (
     OPERATOR,
     STUDY_ROLES,
-    RepositoryBase,
     allowed,
     folded_login,
     holds,
@@ -26,6 +25,7 @@ from db.repository.access import (
     person_row,
     roles_of,
 )
+from db.repository.sign_in import OF_LOGIN_AND_ADDRESS, OWN_FORM, SignInRepository
 from db.tables import PasswordSetRow, PersonRow, SignInSessionRow, StudyMemberRow, StudyRoleRow, StudyRow
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
@@ -40,17 +40,18 @@ _WITH_ROLES = sa.select(
 ).order_by(PersonRow.login)
 
 
-class PeopleRepository(RepositoryBase):
+class PeopleRepository(SignInRepository):
     """One's own password for everybody; people for administrators, and for coordinators those of their studies."""
 
-    @allowed(*Role, before_change=True)
+    @allowed(*Role, before_change=True, as_program=True)
     def change_my_password(self, old_password: str, new_password: str) -> None:
         """Change the actor's own password and end all of the actor's sign-ins.
 
         Raises
         ------
         AccessError
-            If the old password is wrong.
+            If the old password is wrong; after too many wrong ones, naming the seconds to wait: they are counted as
+            failed sign-ins are, for whoever sits at a desk that was left open.
         InputError
             If the new one is too weak, or the old one again.
         """
@@ -59,13 +60,19 @@ class PeopleRepository(RepositoryBase):
             old_hash = db_session.scalar(
                 sa.select(PersonRow.password_hash).where(PersonRow.person_id == self._me.person_id)
             )
+        with self._writing() as db_session:
+            self._count_attempt(db_session, self._me.login, OWN_FORM, OF_LOGIN_AND_ADDRESS)
         if not self._passwords.verify(old_hash, old_password):
+            with self._writing() as db_session:
+                self._audit(db_session, "person.password-refused", login=self._me.login)
             raise AccessError("The old password is wrong.")
+        with self._writing() as db_session:
+            self._forgive(db_session, [(self._me.login, OWN_FORM)])
         if new_password == old_password:
             raise InputError("the new password is the old one", field="password", fix="choose another one")
         self._store_password(self._me.login, new_password)
 
-    @allowed(*Role, before_change=True)
+    @allowed(*Role, before_change=True, as_program=True)
     def my_password_set(self) -> PasswordSet | None:
         """Who else last gave the actor a password or changed the sign-in address, and when; None: nobody ever did."""
         with self._reading() as db_session:
@@ -90,6 +97,8 @@ class PeopleRepository(RepositoryBase):
         email: str | None = None,
     ) -> Person:
         """Enter a person; without a password he or she signs in through an identity provider or not at all.
+
+        A password that a coordinator or administrator gives is changed at the first sign-in, before anything else.
 
         Raises
         ------
@@ -261,7 +270,7 @@ class PeopleRepository(RepositoryBase):
             has_used_model=person.has_used_model,
             email=person.email,
             created_by=created_by,
-            must_change_password=False,
+            must_change_password=not is_own_deed and password_hash is not None and self._me != OPERATOR,
         )
         db_session.add(row)
         db_session.flush()

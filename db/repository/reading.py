@@ -301,6 +301,8 @@ class ReadingRepository(RepositoryBase):
             _require_open(study)
             protocol = self._protocol(db_session, study)
             check_answer(answer, protocol)
+            if answer.marks:
+                self._check_marks(db_session, presentation, answer)
             self._require_dates(db_session, study, protocol, presentation.period)
             revision = (
                 db_session.scalar(
@@ -326,6 +328,25 @@ class ReadingRepository(RepositoryBase):
             self._audit(db_session, "reading.save", study.study_key, **entry)
             # Leaving the block commits; a commit that fails raises, and the receipt reaches nobody.
             return Receipt(row.reading_id, presentation_id, row.revision, row.saved_at, was_already_saved=False)
+
+    def _check_marks(self, db_session: Session, presentation: PresentationRow, answer: Answer) -> None:
+        """Refuse a mark that lies in no picture of the case."""
+        sizes = {
+            view: (width, height)
+            for view, width, height in db_session.execute(
+                sa.select(CaseImageRow.view_number, ImageRow.width, ImageRow.height)
+                .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+                .where(CaseImageRow.case_id == presentation.case_id)
+            )
+        }
+        for mark in answer.marks:
+            if mark.view not in sizes:
+                fix = f"use a view from 1 to {len(sizes)}"
+                raise InputError("the case has no such view", field="marks.view", value=mark.view, fix=fix)
+            width, height = sizes[mark.view]
+            if not (mark.x <= width and mark.y <= height):
+                fix = f"this picture has {width} by {height} pixels"
+                raise InputError("a mark lies in the image", field="marks", value=(mark.x, mark.y), fix=fix)
 
     def _mine(self, study: StudyRow) -> tuple[sa.ColumnElement[bool], ...]:
         """Condition: presentations of this reader in this study."""
@@ -527,6 +548,7 @@ def _view(canvas: Canvas, found: sa.Row[Any], png: bytes) -> ReadingView:
         pixel_spacing_mm=found.pixel_spacing_mm,
         left_side=None if found.left_side is None else LeftSide(found.left_side),
         origin=canvas.origin(found.height, found.width),
+        size=(found.height, found.width),
     )
 
 

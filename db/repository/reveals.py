@@ -30,7 +30,7 @@ from db.tables import (
 class RevealRepository(ReadingRepository):
     """Reveals, each checked, counted and logged."""
 
-    @allowed(Role.READER, reveals=True)
+    @allowed(Role.READER, as_program=True)
     def model_answer(self, presentation_id: str) -> ModelAnswer:
         """What the declared model says of the case of an aided presentation, as far as the protocol shows it.
 
@@ -69,7 +69,7 @@ class RevealRepository(ReadingRepository):
                 class_maps=shown.class_maps,
             )
 
-    @allowed(Role.READER, reveals=True)
+    @allowed(Role.READER, as_program=True)
     def training_feedback(self, presentation_id: str) -> ReferenceStandard:
         """The truth of a training case, after the reader's answer to it is stored; the answer is then final.
 

@@ -49,6 +49,7 @@ OF_LOGIN_AND_ADDRESS = Limit(5, 300)
 OF_ADDRESS = OF_LOGIN = Limit(40, 60)
 
 _ANY = "*"  # in place of the login or the address
+OWN_FORM = "own password"  # in place of the address: guesses at the present password where it is changed
 _FORGET_FAILURES_AFTER = timedelta(hours=1)
 _KEEP_ATTEMPTS = timedelta(days=1)
 _REFUSED = "Sign-in failed. Check the login and the password."
@@ -80,6 +81,8 @@ class SignInRepository(RepositoryBase):
             seconds to wait, after too many attempts.
         """
         login, ip = storable(folded_login(login))[:200], storable(ip)[:100]
+        with self._reading() as db_session:
+            self._refuse_early(db_session, login, ip)
         with self._writing() as db_session:
             # The attempt is counted before the password is looked at: a hundred guesses at once are a hundred.
             counted = self._count_attempts(db_session, login, ip)
@@ -178,14 +181,42 @@ class SignInRepository(RepositoryBase):
         self._audit_all(db_session, [Deed(person.login, "sign-in", None, {"ip": ip, **detail})])
         return token
 
-    def _count_attempts(self, db_session: Session, login: str, ip: str) -> list[tuple[str, str]]:
-        """Count an attempt under every limit that holds for it; give the keys that were counted."""
+    def _refuse_early(self, db_session: Session, login: str, ip: str) -> None:
+        """Refuse who has to wait, without taking the store from those who write: a flood of guesses ends here.
+
+        What is decided here is decided again when the attempt is counted.
+        """
+        keys = ((login, ip), (_ANY, ip), (login, _ANY))
+        query = sa.select(SignInAttemptRow).where(
+            sa.tuple_(SignInAttemptRow.login, SignInAttemptRow.ip).in_(keys),
+            SignInAttemptRow.next_allowed_at > self._clock(),
+        )
+        waiting = {(row.login, row.ip): row for row in db_session.scalars(query)}
+        if waiting:
+            for key in self._limits(db_session, login, ip):
+                if key in waiting:
+                    self._refuse_too_soon(waiting[key])
+
+    def _refuse_too_soon(self, attempt: SignInAttemptRow) -> None:
+        """Refuse an attempt that came too soon after the last one."""
+        now = self._clock()
+        if attempt.next_allowed_at > now and now - attempt.last_attempt_at < _FORGET_FAILURES_AFTER:
+            seconds = math.ceil((attempt.next_allowed_at - now).total_seconds())
+            raise AccessError(f"Too many attempts. Wait {seconds} seconds, then try again.")
+
+    def _limits(self, db_session: Session, login: str, ip: str) -> dict[tuple[str, str], Limit]:
+        """What holds for an attempt."""
         limits = {(login, ip): OF_LOGIN_AND_ADDRESS}
         is_known_here = sa.exists().where(
             SignInSessionRow.person_id == PersonRow.person_id, PersonRow.login == login, SignInSessionRow.ip == ip
         )
         if not db_session.scalar(sa.select(is_known_here)):
             limits |= {(_ANY, ip): OF_ADDRESS, (login, _ANY): OF_LOGIN}
+        return limits
+
+    def _count_attempts(self, db_session: Session, login: str, ip: str) -> list[tuple[str, str]]:
+        """Count an attempt under every limit that holds for it; give the keys that were counted."""
+        limits = self._limits(db_session, login, ip)
         for key, limit in limits.items():
             self._count_attempt(db_session, *key, limit)
         db_session.execute(
@@ -210,9 +241,8 @@ class SignInRepository(RepositoryBase):
         ).one()
         if now - attempt.last_attempt_at >= _FORGET_FAILURES_AFTER:
             attempt.failures = 0
-        elif attempt.next_allowed_at > now:
-            seconds = math.ceil((attempt.next_allowed_at - now).total_seconds())
-            raise AccessError(f"Too many attempts. Wait {seconds} seconds, then try again.")
+        else:
+            self._refuse_too_soon(attempt)
         attempt.failures += 1
         attempt.last_attempt_at = now
         attempt.next_allowed_at = now + timedelta(seconds=limit.delay_s(attempt.failures))

@@ -180,8 +180,14 @@ def moved(repository: Repository, presentation_id: str, answer: Answer, way: int
     views = repository.presentation_image(presentation_id).views
     marks = []
     for mark in answer.marks:
-        row, column = views[mark.view - 1].origin if 1 <= mark.view <= len(views) else (0, 0)
-        marks.append(replace(mark, x=max(0.0, mark.x + way * column), y=max(0.0, mark.y + way * row)))
+        if not 1 <= mark.view <= len(views):
+            return answer  # the store says so
+        view = views[mark.view - 1]
+        (row, column), (height, width) = view.origin, view.size or view.pixels.shape[:2]
+        x, y = mark.x + way * column, mark.y + way * row
+        if way < 0:  # one on the padding is one on the edge of the picture
+            x, y = min(max(0.0, x), float(width)), min(max(0.0, y), float(height))
+        marks.append(replace(mark, x=x, y=y))
     return replace(answer, marks=tuple(marks))
 
 

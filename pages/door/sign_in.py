@@ -24,8 +24,13 @@ from pages.widgets.resources import repository
 
 _log = logging.getLogger("reading_room")
 
-#: One password hash takes 64 MiB; more at once would let anybody fill the memory.
+#: Sign-ins on threads of their own; the others wait here, so that a rush takes no thread from those who read.
 hashing = anyio.CapacityLimiter(2)
+#: So many may wait; whoever comes then is asked to try again, before anything is looked up.
+_MOST_WAITING = 32
+#: So long after it was asked, a refusal goes out: nobody guesses quicker, and a flood of guesses is a slow one.
+_REFUSAL_S = 1.0
+_CROWDED = "Too many people are signing in just now. Please try again in a moment."
 NO_STORE = "The store is not available just now. Please try again in a moment."
 
 
@@ -70,12 +75,15 @@ async def sign_in(request: Request) -> Response:
     if "x-forwarded-for" in request.headers and not get_settings().trusted_proxies:
         _note_undeclared_proxy(ip)
     login, store = form.get("login", "").strip(), repository(None)
+    if hashing.statistics().tasks_waiting >= _MOST_WAITING:
+        return _form_page(request, target=target, login=login, problem=_CROWDED, status=503)
     try:
         token = await anyio.to_thread.run_sync(store.authenticate, login, form.get("password", ""), ip, limiter=hashing)
         earlier = session_token(request.headers)
         if earlier is not None:
             await anyio.to_thread.run_sync(store.sign_out, earlier)
     except AccessError as error:
+        await anyio.sleep(_REFUSAL_S)
         return _form_page(request, target=target, login=login, problem=str(error), status=401)
     except StoreError:
         return _form_page(request, target=target, login=login, problem=NO_STORE, status=503)

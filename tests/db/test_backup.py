@@ -305,6 +305,8 @@ def test_a_backup_that_fails_is_told_to_the_coordinator_until_one_is_made(
     watch = StoreWatch(room.operator, backups=BackupSchedule(settings))
     assert "the scheduled backup failed (there is none yet)" in watch.look()[0]
     assert watch.found == watch.look()
+    failures = [event.detail for event in room.operator.audit_trail() if event.action == "store.backup-failed"]
+    assert [detail["problem"] for detail in failures] == list(watch.found)  # once, though it was looked twice
     (tmp_path / "backups").unlink()
     assert watch.look() == ()
     assert BackupSchedule(settings).problem(datetime.now(UTC)) is None

@@ -547,7 +547,7 @@ def test_an_answer_of_every_scale_comes_back_as_it_was_given(room: Room, kind: S
     if kind is ScaleKind.PROBABILITIES:
         given = replace(given, class_key="tumor")
     rating = given.confidence
-    given = replace(given, marks=(Mark(1.5, 2.25, rating), Mark(0, 3, view=2)), is_typed_ahead=True, reading_seconds=9)
+    given = replace(given, marks=(Mark(1.5, 2.25, rating), Mark(0, 3)), is_typed_ahead=True, reading_seconds=9)
     answer_next(room.ann, given)
     assert room.ann.last_reading(KEY).answer == given
     unreadable = Answer(is_unreadable=True, unreadable_reason="moved", reading_seconds=21.0)
@@ -564,6 +564,18 @@ def test_an_answer_of_every_scale_comes_back_as_it_was_given(room: Room, kind: S
     assert data.readings["is_unreadable"].tolist() == [False, True]
     if kind is ScaleKind.PROBABILITIES:
         assert data.reader_ratings["rating"].tolist() == list(given.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [(Mark(5.01, 1), "5 by 4 pixels"), (Mark(1, 4.5), "5 by 4 pixels"), (Mark(1, 1, view=2), "no such view")],
+)
+def test_a_mark_outside_of_the_pictures_of_the_case_is_refused(room: Room, mark: Mark, said: str) -> None:
+    build(room, Protocol(title="T", has_location_mark=True))
+    with pytest.raises(InputError, match=said):
+        answer_next(room.ann, Answer("sat", 3, marks=(mark,)))
+    assert room.ann.my_progress(KEY).n_done == 0
+    answer_next(room.ann, Answer("sat", 3, marks=(Mark(5, 4), Mark(0, 0))))
 
 
 def test_a_model_or_prediction_that_came_after_the_opening_is_marked_for_good(room: Room, clock: Clock) -> None:

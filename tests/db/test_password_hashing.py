@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
-import argon2
 import pytest
 from argon2 import extract_parameters
 from argon2.profiles import CHEAPEST, RFC_9106_LOW_MEMORY
 
-from core.errors import InputError
-from db.password_hashing import MAX_CONCURRENT, PASSWORDS, Passwords, check_new_password
+from core.errors import InputError, StoreBusyError
+from db.password_hashing import MOST_WAITING, PASSWORDS, Passwords, Worker, check_new_password
 
 
 def test_the_profile_of_the_product_is_rfc_9106_low_memory() -> None:
@@ -25,35 +27,49 @@ def test_nobody_has_no_password() -> None:
     assert not Passwords(CHEAPEST).verify("not a hash", "x")
 
 
-class _CountingHasher(argon2.PasswordHasher):
-    """Argon2 that knows how many hashes are computed at the same time."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
-        self.running = self.most = 0
-        self.lock = threading.Lock()
-        self.full = threading.Barrier(MAX_CONCURRENT)
-
-    def hash(self, password: str) -> str:
-        with self.lock:
-            self.running += 1
-            self.most = max(self.most, self.running)
-        self.full.wait(timeout=20)  # goes on only when the cap is reached, so that the cap is seen to be used
-        with self.lock:
-            self.running -= 1
-        return super().hash(password)
+def test_the_hashing_process_stands_behind_everybody_and_is_begun_anew_when_it_was_ended() -> None:
+    """What holds no lock of this interpreter, and gives way to every other process, delays no reading."""
+    worker = Worker()
+    question = {"do": "hash", "password": "x", "profile": Passwords(CHEAPEST)._profile}
+    try:
+        worker.ask(**question)
+        first = worker._process
+        assert os.getpriority(os.PRIO_PROCESS, first.pid) >= 10
+        first.kill()
+        first.wait()
+        assert worker.ask(**question).startswith("$argon2id$")
+        assert worker._process.pid != first.pid
+    finally:
+        worker.stop()
+    assert worker._process is None
 
 
-def test_no_more_hashes_at_once_than_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    passwords = Passwords(CHEAPEST)
-    counting = _CountingHasher()
-    monkeypatch.setattr(passwords, "_hasher", counting)
-    threads = [threading.Thread(target=passwords.hash, args=("x",)) for _ in range(4 * MAX_CONCURRENT)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counting.most == MAX_CONCURRENT
+def test_one_hash_at_a_time_and_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes when the queue is full is asked to try again, at once; all others get their answer."""
+    worker, go, running = Worker(), threading.Event(), []
+
+    def slow(question: str) -> str:
+        running.append(threading.get_ident())
+        assert go.wait(20)
+        assert running.pop() == threading.get_ident()  # nobody came in between
+        return question
+
+    monkeypatch.setattr(worker, "_ask", slow)
+    with ThreadPoolExecutor(MOST_WAITING) as pool:
+        waiting = [pool.submit(worker.ask, do="hash") for _ in range(MOST_WAITING)]
+        while worker._waiting._value:
+            time.sleep(0.001)
+        with pytest.raises(StoreBusyError, match="try again in a moment"):
+            worker.ask(do="hash")
+        go.set()
+        assert [each.result() for each in waiting] == ['{"do": "hash"}'] * MOST_WAITING
+
+
+def test_a_machine_without_a_process_to_spare_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker()
+    monkeypatch.setattr("db.password_hashing.sys.executable", "/no/such/python")
+    with pytest.raises(StoreBusyError, match="Try again"):
+        worker.ask(do="hash")
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 300, "aaaaaaaaaaaa", "margarete1", ""])

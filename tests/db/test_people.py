@@ -271,6 +271,32 @@ def test_sign_ins_failures_and_sign_outs_stand_in_the_trail_under_the_right_name
     assert room.operator.verify_audit().is_intact
 
 
+def test_the_first_password_that_a_coordinator_gives_is_changed_before_anything_else(room: Room, repository) -> None:
+    cara = room.coordinator.create_person("cara", "Cara", Role.READER, password="given by the chief")
+    assert cara.must_change_password
+    desk = repository(cara)
+    with pytest.raises(AccessError, match="Choose a new password"):
+        desk.my_studies()
+    desk.change_my_password("given by the chief", "known to cara alone")
+    assert not room.operator.person("cara").must_change_password
+
+
+def test_guesses_at_the_present_password_are_counted_where_it_is_changed(room: Room, clock: Clock) -> None:
+    """A desk that was left open: whoever sits there guesses as slowly as at the door."""
+    said = []
+    for _ in range(OF_LOGIN_AND_ADDRESS.free + 1):
+        with pytest.raises(AccessError) as refused:
+            room.ann.change_my_password("a wrong password", "another long password")
+        said.append(str(refused.value))
+    assert said[:-1] == ["The old password is wrong."] * OF_LOGIN_AND_ADDRESS.free
+    assert "Wait 1 seconds" in said[-1]
+    clock.forward(seconds=2)
+    room.ann.change_my_password(PASSWORD, "another long password")
+    refused_ones = [event for event in room.operator.audit_trail() if event.action == "person.password-refused"]
+    assert {event.actor for event in refused_ones} == {"ann"}
+    assert len(refused_ones) == OF_LOGIN_AND_ADDRESS.free
+
+
 def test_a_login_that_no_store_can_hold_is_refused_like_any_other(room: Room, nobody: Repository) -> None:
     for login in ("ann\x00", "\ud800", "x" * 300):
         assert "Check the login" in _fail(nobody, login, "10.0.0.1")

@@ -74,6 +74,8 @@ def test_a_whole_reading_session_runs_under_the_readers_role(desk: Desk, tmp_pat
     while (place := ann.next_presentation(STUDY)) is not None:
         assert ann.presentation_image(place.presentation_id).views
         ann.record_shown(place.presentation_id)
+        ann.record_events(place.presentation_id, [("shown", 0.0)], draft_id="d", first_event=0)
+        assert ann.study(STUDY).key == STUDY  # which coordinators may ask for as well
         ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id=place.presentation_id)
     last = ann.last_reading(STUDY)
     ann.save_reading(

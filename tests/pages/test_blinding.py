@@ -66,6 +66,7 @@ def leaky_report() -> dict[str, Any]:
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("design", "engine"),
     [("unaided", "sqlite"), pytest.param("sequential", "postgresql", marks=pytest.mark.postgresql)],
@@ -124,6 +125,7 @@ def test_the_audit_finds_no_leak_that_is_not_there(leaky_report: dict[str, Any])
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("READING_ROOM_TEST_LONG"), reason="minutes; READING_ROOM_TEST_LONG=1 runs it")
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("number", range(len(LEAKS)))
 def test_each_leak_alone_is_found_alone(number: int) -> None:
     """Eight builds: none of the findings above leans on another leak."""

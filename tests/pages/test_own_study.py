@@ -130,7 +130,8 @@ class Walk:
         expect(self.page.get_by_text(text).first).to_be_visible(timeout=40_000)
 
 
-def sign_in(browser: Browser, server: ReadingServer, login: str, password: str) -> Page:
+def sign_in(browser: Browser, server: ReadingServer, login: str, password: str, *, is_first: bool = False) -> Page:
+    """``is_first``: the password is somebody else's, and is changed before anything is shown."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(30_000)
     page = context.new_page()
@@ -138,6 +139,11 @@ def sign_in(browser: Browser, server: ReadingServer, login: str, password: str) 
     page.get_by_label("Login").fill(login)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
+    if is_first:
+        page.get_by_label("Present password").fill(password)
+        for label in ("New password", "New password again"):
+            page.get_by_label(label, exact=True).fill("a password of my own")
+        page.get_by_role("button", name="Change the password").click()
     page.wait_for_selector(".room-foot .who")
     return page
 
@@ -322,7 +328,7 @@ def readme_names() -> list[str]:
 
 def read_all(browser: Browser, server: ReadingServer, login: str, password: str, walk: Walk) -> None:
     """Step 7, by one reader: class and confidence by the keys."""
-    page = sign_in(browser, server, login, password)
+    page = sign_in(browser, server, login, password, is_first=True)
     page.get_by_role("button", name=walk.note("Start reading")).click()
     for number in range(N_READ):
         if number == N_CASES:
