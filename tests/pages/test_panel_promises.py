@@ -16,6 +16,7 @@ from pages.widgets.reading_panel import case_number
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_protocol import hint, shown_model, started, stored
+from tests.pages.test_panel_states import training
 
 pytestmark = pytest.mark.browser
 
@@ -206,3 +207,24 @@ def test_a_table_beside_the_preview_keeps_its_keys(context: BrowserContext) -> N
     bench.page.evaluate("document.activeElement.blur()")
     bench.press("1")
     assert bench.seen()["answer"] == '[["class 1"],""]'
+
+
+def test_a_bounced_enter_does_not_end_the_feedback(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P"), is_sending_again=False)
+    bench.feed(2, place=training)
+    bench.wait("empty")
+    bench.press("2", "e", "Enter")
+    bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
+    bench.page.evaluate("room.panel.press('Enter', room.panel.coveredAt + 399)")
+    assert bench.state() == "feedback"
+    bench.page.evaluate("room.panel.press('Enter', room.panel.coveredAt + 400)")
+    bench.wait("empty")
+
+
+def test_a_break_of_one_study_never_stands_before_another(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P"), is_sending_again=False)
+    bench.feed(2, place=lambda place: replace(place, block=2, n_blocks=2))
+    bench.wait("empty")
+    bench.page.evaluate("room.panel.header.study = 'another'")
+    bench.feed(3, place=lambda place: replace(place, block=1, n_blocks=2))
+    bench.wait("empty")

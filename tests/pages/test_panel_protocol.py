@@ -26,7 +26,7 @@ from pages.door.answers import ReceiptState, read_message
 from pages.widgets.reading_panel import PanelModel
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
-from tests.pages.test_panel_states import training
+from tests.pages.test_panel_states import BOUNCE_MS, training
 
 pytestmark = pytest.mark.browser
 
@@ -358,6 +358,7 @@ def test_a_training_case_tells_the_right_answer_after_the_receipt_and_goes_on_wi
     assert bench.state() == "sending"  # the next image waits
     bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
     bench.wait("feedback")
+    bench.page.wait_for_timeout(BOUNCE_MS)
     assert bench.page.locator("[data-part=model-text]").inner_text() == "Reference standard: Subacute thyroiditis"
     assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
     bench.press("3", "Enter")
@@ -367,6 +368,7 @@ def test_a_training_case_tells_the_right_answer_after_the_receipt_and_goes_on_wi
     bench.press("3", "e", "Enter")
     bench.feed(4, ReceiptState.SAVED, feedback="sat")
     bench.wait("feedback")
+    bench.page.wait_for_timeout(BOUNCE_MS)
     assert bench.page.locator("[data-part=model-text]").inner_text() == "Right: Subacute thyroiditis"
     bench.press("Enter")
     bench.wait("card")

@@ -30,6 +30,10 @@ KEYS = {
 }
 
 
+#: So long an Enter does not end the feedback; it may have bounced.
+BOUNCE_MS = 450
+
+
 def training(place: Presentation) -> Presentation:
     """The same place, as a training case."""
     return replace(place, is_training=True)
@@ -108,6 +112,7 @@ def to_feedback(bench: Bench) -> None:
     bench.wait("empty")
     bench.press("2", "e", "Enter")
     bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
+    bench.page.wait_for_timeout(BOUNCE_MS)
 
 
 def to_card(bench: Bench) -> None:

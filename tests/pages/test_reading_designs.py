@@ -101,6 +101,7 @@ def test_a_sequential_study_with_training_breaks_marks_and_corrections_is_read_t
     expect(model).to_have_text("ThyroidNet: Graves' disease")
     answer(page, "1", "r")
     wait_for(page, "feedback")
+    page.wait_for_timeout(450)  # an Enter that bounced would not end it
     expect(model).to_have_text("Right: Graves' disease")
     page.keyboard.press("Enter")
     wait_for(page, "card")

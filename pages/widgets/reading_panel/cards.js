@@ -64,7 +64,7 @@ class Cards {
   }
 
   pause(header, last) {
-    if (!last || this.passed === header.presentation_id || !this.isDue(header, last)) return null;
+    if (!last || last.study !== header.study || this.passed === header.presentation_id || !this.isDue(header, last)) return null;
     const trained = last.is_training && !header.is_training;
     const title = trained ? "The training cases are over" : `Part ${last.block} of ${header.n_blocks} is done`;
     const text = trained ? "From now on your answers count, and there is no feedback."

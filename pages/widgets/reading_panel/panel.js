@@ -13,6 +13,7 @@
 const PATIENCE_MS = 3000; // without a receipt for so long, the answer is called "not saved yet"
 const AGAIN_MS = 1500; // so long after it was sent a message without an answer is sent again; then twice as long
 const LONGEST_AGAIN_MS = 6000;
+const BOUNCE_MS = 400; // an Enter so soon after the feedback came is one that bounced, or was held down
 const BURST_MS = 600; // keys that follow each other faster belong together: typed ahead, they are dropped together
 const TELL_AGAIN_MS = 700; // so long after it was not heard, "shown" is told again; a time is in doubt from 2 s on
 const UNTOLD_MS = 60000; // events of a case that waits so long for its answer are told before it
@@ -83,6 +84,7 @@ class Panel {
     this.earlyAt = null; // when the first of them was made
     this.clock = new Clock(() => this.isInSight());
     this.typedAhead = []; // keys that wait for the next image, where the protocol lets readers type ahead
+    this.coveredAt = -Infinity; // since when the feedback is on the screen
     this.feedback = null; // key of the right class of the training case on the screen
     this.viewer = new Views(this.parts.frames, this.parts["read-out"], () => this.tellView());
     this.viewer.onPlace = (view, x, y) => this.place(view, x, y);
@@ -145,6 +147,10 @@ class Panel {
   // What the server wants on the screen; feedback and cards come before it.
   take(header) {
     this.waiting = header;
+    if (this.header && this.header.study !== header.study) { // nothing of another study stands before its cases
+      this.feedback = null;
+      this.cards.open = null;
+    }
     this.keys.load(header.reader);
     if (this.feedback !== null || this.cards.isOpen) return this.write();
     if (this.cards.comesBefore(header, this.header)) return this.write();
@@ -172,6 +178,7 @@ class Panel {
   // On from feedback or a card.
   goOn() {
     if (this.feedback !== null) {
+      if (this.madeAt - this.coveredAt < BOUNCE_MS) return; // typed for what was on the screen before
       this.feedback = null;
       this.draft = null;
     } else this.cards.close();
@@ -188,7 +195,10 @@ class Panel {
     const { mode, number } = (this.held || this).header;
     const isSaved = receipt.state === "saved";
     const isQuiet = receipt.state === "done" && /^(images|model)$/.test(this.pending.kind) && !this.pending.isLate;
-    if (isSaved && receipt.feedback) this.feedback = receipt.feedback;
+    if (isSaved && receipt.feedback) {
+      this.feedback = receipt.feedback;
+      this.coveredAt = performance.now();
+    }
     if (isSaved || this.pending.kind === "cancel") this.forget();
     else if (this.held) this.bringBack();
     this.held = null;
