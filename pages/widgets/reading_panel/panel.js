@@ -464,7 +464,8 @@ class Panel {
   press(name, madeAt) {
     if (madeAt - this.lastAt >= BURST_MS) this.isBurst = false;
     this.lastAt = madeAt;
-    const isEarly = this.isDrawn && (madeAt < this.drawnAt || (this.isBurst && (this.pending === null || this.held !== null)));
+    const isForNext = this.pending === null || (this.held !== null && this.queued === null);
+    const isEarly = this.isDrawn && (madeAt < this.drawnAt || (this.isBurst && isForNext));
     const state = isEarly ? "drawing" : this.state();
     const deed = deedOf(state, this.intent(name));
     if (/^(choose|comment|send|view|pause|openSheet)$/.test(deed)) this.clock.touch(true);
