@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_the_walk_is_walked_to_its_end(study: StudyData, folder: Path) -> None:
     shown, stores = [], []
     for command, refusal in walked:
         program, redirect, target = command.partition(" > ")
-        words = program.split()
+        words = shlex.split(program)
         assert words[:2] == ["python", "manage.py"]
         done = subprocess.run([sys.executable, str(ROOT / "manage.py"), *words[2:]], capture_output=True, text=True,
                               cwd=folder, env=environment, timeout=240)  # fmt: skip
