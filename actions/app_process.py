@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from core.errors import ReadingRoomError
 from core.settings import PROJECT_FOLDER
 
-_PATIENCE_S = 60
+_PATIENCE_S = 180
 
 
 @dataclass
@@ -59,13 +59,17 @@ class AppProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def command(self) -> list[str]:
+        """What Python runs."""
+        return [*self.launcher, "run", "streamlit_app.py", f"--server.port={self.port}"]
+
     def start(self) -> None:
         """Start and wait until it answers.
 
         Raises
         ------
         ReadingRoomError
-            If it stops, or does not answer within a minute; with its log.
+            If it stops, or does not answer within three minutes; with its log.
         """
         environment = {
             **os.environ,
@@ -76,7 +80,7 @@ class AppProcess:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.python, *self.launcher, "run", "streamlit_app.py", f"--server.port={self.port}"],
+                [self.python, *self.command()],
                 cwd=PROJECT_FOLDER, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         end = time.monotonic() + _PATIENCE_S

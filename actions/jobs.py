@@ -1,7 +1,8 @@
 """Deeds that take minutes, done by this process while the screen that began them may be left; one for each study.
 
-A job acts with the repository of the person who began it, so it ends where that person signs out. What it has stored
-by then stays; the same deed goes on from there.
+A job acts with the repository of the person who began it, so it ends where that person signs out, unless it was begun
+as one deed that outlasts the sign-in (``Repository.begin_prediction``). What it has stored by then stays; the same deed
+goes on from there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Job:
     outcome: object = None  # what the deed gave back
     error: ReadingRoomError | None = None
     is_running: bool = True
+    outlasts_sign_in: bool = False
 
     def report(self, done: int, total: int, what: str) -> None:
         """Progress of the deed, as every action gives it."""
@@ -41,7 +43,9 @@ _jobs: dict[str, Job] = {}
 _lock = Lock()
 
 
-def start_job(study_key: str, title: str, deed: Callable[[OnProgress], object]) -> Job:
+def start_job(
+    study_key: str, title: str, deed: Callable[[OnProgress], object], *, outlasts_sign_in: bool = False
+) -> Job:
     """Do ``deed(progress)`` in a thread of its own.
 
     Raises
@@ -53,7 +57,7 @@ def start_job(study_key: str, title: str, deed: Callable[[OnProgress], object]) 
         running = _jobs.get(study_key)
         if running is not None and running.is_running:
             raise ConflictError(f"'{running.title}' is still running for this study. Fix: wait until it has ended.")
-        job = _jobs[study_key] = Job(study_key, title)
+        job = _jobs[study_key] = Job(study_key, title, outlasts_sign_in=outlasts_sign_in)
     Thread(target=_run, args=(job, deed), name=f"job of {study_key}", daemon=True).start()
     return job
 

@@ -272,13 +272,17 @@ def _load(file: Path, sha256: str, graph_sha256: object) -> Classifier:
     )
 
 
-def declare_model(repository: Repository, study_key: str, name_or_sha256: str) -> Study:
+def declare_model(
+    repository: Repository, study_key: str, name_or_sha256: str, *, expected_version: int | None = None
+) -> Study:
     """Write into the protocol of a draft which model meets the readers; a new protocol version, audited.
 
     Parameters
     ----------
     name_or_sha256 : str
         A registered model: a name, or 8 or more digits of its SHA-256.
+    expected_version : int, optional
+        The protocol's version where this was decided; what stands there now unless given.
 
     Returns
     -------
@@ -299,7 +303,11 @@ def declare_model(repository: Repository, study_key: str, name_or_sha256: str) -
         _check_classes(tuple(map(str, classes)), study)
     if study.is_declared(version.sha256):
         return study
-    return repository.update_protocol(study_key, replace(study.protocol, model_sha256=version.sha256))
+    return repository.update_protocol(
+        study_key,
+        replace(study.protocol, model_sha256=version.sha256),
+        expected_version=expected_version or study.protocol_version,
+    )
 
 
 def _check_classes(classes: tuple[str, ...], study: Study) -> None:

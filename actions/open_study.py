@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from core.errors import ConflictError, InputError
+from core.errors import ChangedMeanwhileError, ConflictError, InputError
 from core.settings import get_settings
 from core.study import Study, StudyState
 from db import Repository, store_url
@@ -35,7 +35,15 @@ def _reader_role() -> list[CheckItem]:
                       NO_READER_ROLE)]  # fmt: skip
 
 
-def open_study(repository: Repository, study_key: str, *, typed_key: str, acknowledged: Mapping[str, str]) -> Study:
+def open_study(
+    repository: Repository,
+    study_key: str,
+    *,
+    typed_key: str,
+    acknowledged: Mapping[str, str],
+    seen: Study | None = None,
+    seen_items: Sequence[CheckItem] = (),
+) -> Study:
     """Open a draft.
 
     Parameters
@@ -46,15 +54,21 @@ def open_study(repository: Repository, study_key: str, *, typed_key: str, acknow
         What the person typed to confirm: the study's key.
     acknowledged : mapping of str to str
         By the key of a warning: why the study is opened all the same.
+    seen, seen_items : Study, sequence of CheckItem
+        What the person was shown before: the draft and its checklist.
 
     Raises
     ------
+    ChangedMeanwhileError
+        If somebody else changed the draft since it was shown.
     InputError
         If the typed key is another one.
     ConflictError
         If a point blocks, or a warning has no reason; it lists them.
     """
     items = opening_checklist(repository, study_key)
+    if changes := [each.text for each in items if seen_items and each not in seen_items and each.key != "backups"]:
+        raise ChangedMeanwhileError(f"The checklist of study '{study_key}'", changes)
     blocking = [item for item in items if item.state is CheckState.BLOCKING]
     left = [item for item in items if item.state is CheckState.WARNING and not acknowledged.get(item.key, "").strip()]
     if blocking or left:
@@ -71,4 +85,4 @@ def open_study(repository: Repository, study_key: str, *, typed_key: str, acknow
             fix=f"type {study_key}",
         )  # fmt: skip
     reasons = {item.key: acknowledged[item.key] for item in items if item.state is CheckState.WARNING}
-    return repository.set_state(study_key, StudyState.OPEN, acknowledged=reasons)
+    return repository.set_state(study_key, StudyState.OPEN, acknowledged=reasons, seen=seen)

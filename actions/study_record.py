@@ -103,6 +103,13 @@ _MARKED = {
 }
 
 
+#: Moves of a study that take an earlier one back, in words.
+_STEPS_BACK = {
+    ("closed", "open"): "reading was opened again after it had been closed",
+    ("locked", "closed"): "the lock of the readings was taken back",
+}
+
+
 def deviations_of(readings: pd.DataFrame) -> list[Deviation]:
     """What the readings themselves say: corrections, and flags of the last revisions; training is not analysed."""
     current = readings[readings["is_current"].astype(bool)] if len(readings) else readings
@@ -118,11 +125,10 @@ def deviations_of(readings: pd.DataFrame) -> list[Deviation]:
 def deviations_of_trail(events: Sequence[AuditEvent]) -> list[Deviation]:
     """What the trail says: deviations that were logged, readings reopened, predictions after unsealing."""
     found = [Deviation("deviation logged", 1, _told(event)) for event in events if event.action == "study.deviation"]
-    moves = [(str(event.detail.get("from")), str(event.detail.get("to"))) for event in events
-             if event.action == "study.state"]  # fmt: skip
-    reopened = sum(to == "open" and before != "draft" for before, to in moves)
-    if reopened:
-        found.append(Deviation("reading was opened again after it had been closed", reopened))
+    for event in events:
+        move = (str(event.detail.get("from")), str(event.detail.get("to")))
+        if event.action == "study.state" and move in _STEPS_BACK:
+            found.append(Deviation(_STEPS_BACK[move], 1, _told(event, but=("from", "to"))))
     after: Counter[str] = Counter()
     is_unsealed = False
     for event in events:

@@ -121,9 +121,9 @@ def person_list() -> None:
             p.login,
             p.display_name,
             ", ".join(sorted(p.roles)),
-            "simulated" if p.is_simulated else "",
+            "yes" if p.is_simulated else "no",
             "yes" if p.is_active else "no",
         ]
         for p in store().people()
     ]
-    show_table("People", ["login", "name", "roles", "", "active"], rows)
+    show_table("People", ["login", "name", "roles", "simulated", "active"], rows)

@@ -8,17 +8,24 @@ from typing import Annotated
 
 import typer
 
-from commands.store import one_study, store
+from commands.store import StudyOption, one_study, store
 from commands.terminal import say, show_table
+from core.errors import InputError
 from core.protocol import Protocol
 
 app = typer.Typer(help="Protocols as files: show, check, compare, Methods text.", no_args_is_help=True)
 
 
-def _protocol_of(name: str) -> Protocol:
-    """The protocol of a file, or of a study in the store."""
+FileArgument = Annotated[str, typer.Argument(metavar="[FILE]", help="YAML file; or name a study with --study")]
+
+
+def _protocol_of(name: str, study: str = "") -> Protocol:
+    """The protocol of a file, or of a study in the store, which is named by ``--study`` or in the file's place."""
     from core.protocol_file import read_protocol_file
 
+    if name and study:
+        raise InputError("a file and --study are given", field="--study", value=study, fix="leave one of them out")
+    name = name or study
     path = Path(name)
     if path.suffix.casefold() in (".yaml", ".yml") or path.is_file():
         return read_protocol_file(path)
@@ -28,13 +35,14 @@ def _protocol_of(name: str) -> Protocol:
 
 @app.command("show")
 def protocol_show(
-    name: Annotated[str, typer.Argument(help="key of a study, or a YAML file")],
+    file: FileArgument = "",
+    study: StudyOption = "",
     short: Annotated[bool, typer.Option("--short", help="leave out what has its default")] = False,
 ) -> None:
     """Print a protocol as the YAML file that 'study create --protocol' takes."""
     from core.protocol_file import write_protocol
 
-    print(write_protocol(_protocol_of(name), has_defaults=not short), end="")
+    print(write_protocol(_protocol_of(file, study), has_defaults=not short), end="")
 
 
 @app.command("check")
@@ -49,13 +57,14 @@ def protocol_check(file: Annotated[Path, typer.Argument(help="YAML file")]) -> N
 
 @app.command("diff")
 def protocol_diff_(
-    before: Annotated[str, typer.Argument(help="key of a study, or a YAML file")],
-    after: Annotated[str, typer.Argument(help="key of a study, or a YAML file")],
+    before: Annotated[str, typer.Argument(metavar="FILE", help="YAML file, or key of a study")],
+    after: Annotated[str, typer.Argument(metavar="[FILE]", help="another one; or name a study with --study")] = "",
+    study: StudyOption = "",
 ) -> None:
     """In which fields two protocols differ; the exit status is 1 if they do."""
     from core.protocol_file import frozen_changes, protocol_diff
 
-    one, two = _protocol_of(before), _protocol_of(after)
+    one, two = _protocol_of(before), _protocol_of(after, study)
     found = protocol_diff(one, two)
     frozen = {each.field for each in frozen_changes(one, two)}
     rows: list[list[object]] = [
@@ -66,13 +75,13 @@ def protocol_diff_(
     if not rows:
         say("The protocols are the same.")
         return
-    show_table(f"{before} and {after}", ["field", "before", "after", ""], rows)
+    show_table(f"{before} and {after or study or 'the study'}", ["field", "before", "after", ""], rows)
     raise typer.Exit(1)
 
 
 @app.command("methods")
-def protocol_methods(name: Annotated[str, typer.Argument(help="key of a study, or a YAML file")]) -> None:
+def protocol_methods(file: FileArgument = "", study: StudyOption = "") -> None:
     """What a paper's Methods say of a protocol, in sentences."""
     from core.protocol_text import methods_text
 
-    say(methods_text(_protocol_of(name)), markup=False)
+    say(methods_text(_protocol_of(file, study)), markup=False)

@@ -148,9 +148,9 @@ def study_protocol(
 
     repository = store()
     key = one_study(repository, study)
-    before, after = repository.study(key).protocol, read_protocol_file(file)
-    changed = repository.update_protocol(key, after)
-    fields = ", ".join(each.field for each in protocol_diff(before, after)) or "nothing"
+    before, after = repository.study(key), read_protocol_file(file)
+    changed = repository.update_protocol(key, after, expected_version=before.protocol_version)
+    fields = ", ".join(each.field for each in protocol_diff(before.protocol, after)) or "nothing"
     say(f"Protocol of '{key}', version {changed.protocol_version}: {fields} changed.")
 
 
@@ -224,6 +224,13 @@ def study_altered_answers(
         return
     count = declare_altered_answers(repository, key, file)
     say(f"{count} cases of '{key}' will show a declared model answer. The list is sealed when the study is opened.")
+    protocol = repository.study(key).protocol
+    rows: list[list[object]] = [
+        [each.case, protocol.label(each.class_key), protocol.shown_shares(each.probabilities)]
+        for each in repository.declared_altered_answers(key)
+    ]
+    show_table(f"What readers will see as the answer of {protocol.model_shown.name}",
+               ["case", "shown as", "probabilities"], rows)  # fmt: skip
 
 
 @app.command("list")

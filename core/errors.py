@@ -12,6 +12,7 @@ ReadingRoomError
 │   └── OutsideDatesError     reading is not possible today: before or after the protocol's dates, or in the washout
 ├── NotFoundError             no such study, case, reader, model, table
 ├── ConflictError             somebody else changed it first, or it exists already
+│   └── ChangedMeanwhileError what a screen showed is not what stands there any more: it would undo another's deed
 ├── StoreError                the database
 │   ├── StoreBusyError        not saved; try again
 │   ├── StoreDamagedError     the file is missing, replaced, or fails its integrity check
@@ -26,6 +27,7 @@ or a file path that a reader could see (screens show ``ReadingRoomError`` text t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -157,6 +159,19 @@ class ConflictError(ReadingRoomError):
     """It exists already, or somebody else changed it first; nothing was written."""
 
     code = "conflict"
+
+
+class ChangedMeanwhileError(ConflictError):
+    """What stands there is not what was seen before the deed: somebody else changed it; nothing was written."""
+
+    code = "changed-meanwhile"
+
+    def __init__(self, what: str, changes: Sequence[str], by: str = "") -> None:
+        said = "; ".join(changes[:6]) + (f"; and {len(changes) - 6} more" if len(changes) > 6 else "")
+        super().__init__(
+            f"{what} was changed meanwhile{by}: {said or 'see what stands there now'}. Nothing was saved. Fix: look at "
+            "what stands there now, then decide again."
+        )
 
 
 class StoreBusyError(StoreError):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from core.errors import InputError
 from core.spelling import spelling_key
+from core.typed_text import LONGEST_LINE, check_line, check_text
 
 #: More classes than this have no place on a reading screen.
 MOST_CLASSES = 20
@@ -269,7 +270,7 @@ class Protocol:
     training_cohort: str | None = None  # read first, with feedback; never analysed
     going_back: GoingBack = GoingBack.LAST
     going_back_until: date | None = None  # last day of corrections; none: as long as the study is open
-    timeout_seconds: int | None = None  # a case not answered by then is marked; none: no limit
+    timeout_seconds: int | None = None  # then the image is covered and the answer stands as it is; none: no limit
     may_type_ahead: bool = False  # are keys kept that came before their image was drawn; marked if so
     may_comment: bool = True
     may_mark_unreadable: bool = True
@@ -338,6 +339,16 @@ class Protocol:
                 return (Arm.UNAIDED, Arm.AIDED)
 
     @property
+    def answers_at_once(self) -> int:
+        """Answers to a case that follow each other: its reader counts them as one case."""
+        return 2 if self.design is Design.SEQUENTIAL else 1
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether reading is refused on some days while the study is open."""
+        return bool(self.opens_on or self.closes_on or (self.design is Design.CROSSOVER and self.washout_days))
+
+    @property
     def may_revise(self) -> bool:
         """Whether any answer may be corrected while the study is open."""
         return self.going_back is not GoingBack.NEVER
@@ -347,9 +358,63 @@ class Protocol:
         """Keys in protocol order, which is the order of every probability vector."""
         return tuple(disease.key for disease in self.classes)
 
+    def shown_shares(self, probabilities: Sequence[float] | None) -> str:
+        """What readers see of the probabilities of an altered model answer; None: the model's own, two exchanged."""
+        if not self.model_shown.has_probabilities:
+            return "not shown"
+        if probabilities is None:
+            return "the model's own, two of them exchanged"
+        named = zip(self.classes, probabilities, strict=True)
+        return ", ".join(f"{disease.short_label} {share:.0%}" for disease, share in named)
+
     def label(self, key: str) -> str:
         """Screen name of a class key."""
         return next(disease.label for disease in self.classes if disease.key == key)
+
+
+#: Texts of a protocol that may have several lines.
+_LONG_TEXTS = ("instructions", "primary_endpoint", "analysis_plan", "ethics", "funding", "intended_use")
+
+_LONGEST_WASHOUT_DAYS = 3650
+_LONGEST_TIMEOUT_S = 86_400
+_MOST_REPEATS = 10_000
+
+
+def check_written(protocol: Protocol) -> None:
+    """Refuse what nobody should write into a protocol now; one that was stored before keeps what it has.
+
+    Raises
+    ------
+    InputError
+        Naming the field.
+    """
+    for name in ("title", "question", "registration"):
+        check_line(getattr(protocol, name), name, longest=LONGEST_LINE)
+    for name in _LONG_TEXTS:
+        check_text(getattr(protocol, name), name)
+    for endpoint in protocol.secondary_endpoints:
+        check_line(endpoint, "secondary_endpoints", longest=1000)
+    for disease in protocol.classes:
+        check_line(disease.key, "classes.key", longest=40)
+        for text in (disease.label, disease.short_label, *disease.aliases):
+            check_line(text, "classes.label")
+    for word in protocol.scale.words:
+        check_line(word, "scale.words")
+    for name in protocol.cohorts:
+        check_line(name, "cohorts")
+    check_line(protocol.training_cohort or "", "training_cohort")
+    check_line(protocol.model_shown.name, "model_shown.name")
+    check_line(protocol.model_view, "model_view")
+    for field_name, value, most in (
+        ("washout_days", protocol.washout_days, _LONGEST_WASHOUT_DAYS),
+        ("timeout_seconds", protocol.timeout_seconds or 0, _LONGEST_TIMEOUT_S),
+        ("order.n_repeats", protocol.order.n_repeats, _MOST_REPEATS),
+    ):
+        if value > most:
+            raise InputError(f"must be {most:,} or less", field=field_name, value=value)
+    until, begins = protocol.going_back_until, protocol.opens_on
+    if until is not None and begins is not None and until < begins:
+        raise InputError("corrections end before reading begins", field="going_back_until", value=until.isoformat())
 
 
 def _check_classes(classes: Sequence[DiseaseClass]) -> None:

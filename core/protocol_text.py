@@ -23,6 +23,19 @@ def methods_text(protocol: Protocol) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
+def reader_instructions(protocol: Protocol) -> str:
+    """What readers are told before the first case and with the keys: the protocol's words, and the time for a case."""
+    limit = protocol.timeout_seconds
+    if limit is None:
+        return protocol.instructions
+    return (
+        f"{protocol.instructions}\n\nYou have {limit} {'second' if limit == 1 else 'seconds'} for each case, counted "
+        "from the moment at which its image appears; a pause does not stop them. Then the image is covered and your "
+        "answer stands as you have chosen it: Enter saves it. A case without an answer by then counts as not answered "
+        "in time."
+    ).strip()
+
+
 def _question(protocol: Protocol) -> str:
     names = [disease.label for disease in protocol.classes]
     return (
@@ -51,7 +64,11 @@ def _optional_answers(protocol: Protocol) -> str:
     if protocol.has_location_mark:
         sentences.append("The place of the lesion was marked in the image.")
     if protocol.timeout_seconds is not None:
-        sentences.append(f"A case was to be answered within {protocol.timeout_seconds} seconds.")
+        sentences.append(
+            f"The image of a case was covered after {protocol.timeout_seconds} seconds, and the answer could not be "
+            "changed any more; a case without an answer by then counts as not answered in time, and no answer was "
+            "guessed for it. Readers were told so beforehand."
+        )
     return " ".join(sentences)
 
 

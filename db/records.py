@@ -135,6 +135,15 @@ class CheckItem:
 
 
 @dataclass(frozen=True)
+class AlteredAnswer:
+    """A model answer that aided readers are shown in the place of the model's own."""
+
+    case: str
+    class_key: str  # the class that they are shown
+    probabilities: tuple[float, ...] | None  # as declared; None: the sealed ones of the model, two exchanged
+
+
+@dataclass(frozen=True)
 class SealRecord:
     """What was committed to when a study was opened; tells nothing of what it holds."""
 
@@ -324,6 +333,7 @@ class PredictionCount:
     cohort: str
     n_predicted: int
     n_cases: int  # without the excluded
+    last_stored_at: datetime | None = field(default=None, compare=False)  # of the cohort
 
 
 @dataclass(frozen=True)

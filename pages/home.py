@@ -42,11 +42,12 @@ def _reader_studies(repository: Repository) -> None:
         st.info("You do not take part in a study yet. The coordinator adds you to one.")
     for study in studies:
         progress = repository.my_progress(study.key)
+        halves = study.protocol.answers_at_once
         with st.container(border=True):
             st.subheader(study.protocol.title)
             st.progress(
                 progress.n_done / progress.n_total if progress.n_total else 0.0,
-                text=f"{progress.n_done} of {progress.n_total} cases read",
+                text=f"{progress.n_done // halves} of {progress.n_total // halves} cases read",
             )
             if study.state is not StudyState.OPEN:
                 st.write("This study is not open for reading now.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pandas as pd
@@ -20,21 +21,24 @@ from actions.models import (
     register_model,
 )
 from actions.uploads import Upload, laid_out
-from core.errors import InputError
+from core.errors import ChangedMeanwhileError, InputError
 from core.model.foreign import ANSWERS, PIXELS
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
 from core.protocol import Arm
 from core.study import Role, Study, StudyState
 from db import Repository
-from db.records import ModelVersion
+from db.records import AlteredAnswer, ModelVersion
+from pages.widgets.begun import begin_again, begun_with
 from pages.widgets.elsewhere import is_read_elsewhere
-from pages.widgets.guard import refusals_shown, requires
+from pages.widgets.guard import refusals_shown, requires, while_signed_in
 from pages.widgets.job_view import show_job, show_refusal
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_steps import study_steps
 
 _PREDICT, _TAKE_IN = "Predicting", "Taking in the model"
+_GROWING = timedelta(minutes=3)  # after the last stored batch a prediction may still be under way
+_COLUMNS = ["case", "class"]  # of the table of altered answers
 _WEIGHTS, _GRAPH, _TABLE = "Weights", "ONNX graph", "Predictions"
 
 
@@ -89,13 +93,14 @@ def _models(repository: Repository, study: Study, *, is_busy: bool) -> None:
             "Declare this model", icon=":material/gavel:", help="the model that meets the readers"
         ):
             with refusals_shown():
-                declare_model(repository, study.key, model.sha256)
+                declare_model(repository, study.key, model.sha256, expected_version=study.protocol_version)
                 st.rerun()
         if model.can_predict and st.button(
             "Predict the cases that are missing", icon=":material/bolt:", disabled=is_busy
         ):
             with refusals_shown():
-                start_job(study.key, _PREDICT, partial(_predict, repository, study.key, model))
+                begun = repository.begin_prediction(study.key, model.sha256)
+                start_job(study.key, _PREDICT, partial(_predict, begun, study.key, model), outlasts_sign_in=True)
                 st.rerun()
     _altered(repository, study)
 
@@ -104,33 +109,69 @@ def _altered(repository: Repository, study: Study) -> None:
     """Model answers that are shown wrong on purpose, declared before reading: for automation bias."""
     if Arm.AIDED not in study.protocol.arms:
         return
-    declared = repository.altered_answers(study.key)
-    keys = study.protocol.class_keys
-    label = f"Answers shown wrong on purpose ({len(declared)})"
-    with st.expander(label, icon=":material/psychology_alt:"):
+    form = f"altered {study.key}"
+    classes, table = _altered_now(repository, study)
+    begun = begun_with(form, classes, table, widget="why")
+    with st.expander(f"Answers shown wrong on purpose ({len(classes)})", icon=":material/psychology_alt:"):
         st.caption(
             "To measure how far readers follow the model: for these cases aided readers are shown this class in the "
             "place of the model's own. Sealed at opening."
         )
-        rows = pd.DataFrame(
-            list(declared.items()), columns=["case", "class"], dtype=object,
-        )  # fmt: skip
         is_draft = study.state is StudyState.DRAFT
         edited = st.data_editor(
-            rows, num_rows="dynamic", hide_index=True, width="stretch", disabled=not is_draft,
-            # Other answers, another table: what was edited in the one before does not go on in it.
-            key=f"altered {study.key} {hash(str(declared))}", column_config={
+            begun.fields, num_rows="dynamic", hide_index=True, width="stretch", disabled=not is_draft,
+            key=f"{begun.key} table", column_config={
                 "case": st.column_config.SelectboxColumn(options=[each.case for each in repository.cases(study.key)]),
-                "class": st.column_config.SelectboxColumn(options=list(keys)),
+                "class": st.column_config.SelectboxColumn(options=list(study.protocol.class_keys)),
             },
         )  # fmt: skip
-        if is_draft and st.button("Declare these answers"):
+        if said := st.session_state.pop(f"{form} said", None):
+            st.success(said)
+        if refused := st.session_state.pop(f"{form} refused", None):
+            st.error(refused)
+        if is_draft and st.button("Declare these answers", key=f"{begun.key} why"):
             with refusals_shown():
-                wanted = _complete(edited)
-                n = repository.declare_altered_answers(
-                    study.key, dict(zip(wanted["case"], wanted["class"], strict=True))
-                )
-                st.success(f"{n} {'answer is' if n == 1 else 'answers are'} declared.")
+                _declare_altered(repository, study, form, begun.seen, _complete(edited))
+                st.rerun()
+        _what_readers_see(study, repository.declared_altered_answers(study.key))
+    if begun.seen != classes and edited.equals(begun.fields) and not begun.is_unsaved:
+        begin_again(form, classes, table)  # nothing was edited here: what another coordinator declared comes in
+        st.rerun()
+
+
+def _declare_altered(
+    repository: Repository, study: Study, form: str, seen: Mapping[str, str], wanted: pd.DataFrame
+) -> None:
+    """Store the table; where another one was declared meanwhile, say so and keep this one in its place."""
+    answers: dict[str, str | Sequence[float]] = dict(zip(wanted["case"], wanted["class"], strict=True))
+    for each in repository.declared_altered_answers(study.key):
+        if each.probabilities is not None and answers.get(each.case) == each.class_key:
+            answers[each.case] = each.probabilities  # what a file declared stays as it is where the class does
+    try:
+        n = repository.declare_altered_answers(study.key, answers, seen=seen)
+    except ChangedMeanwhileError as error:
+        st.session_state[f"{form} refused"] = f"{error} Your table is kept here."
+        begin_again(form, _altered_now(repository, study)[0], wanted, is_unsaved=True)
+    else:
+        st.session_state[f"{form} said"] = f"{n} {'answer is' if n == 1 else 'answers are'} declared."
+        begin_again(form, *_altered_now(repository, study))
+
+
+def _altered_now(repository: Repository, study: Study) -> tuple[dict[str, str], pd.DataFrame]:
+    """What is declared, as the table begins with it."""
+    classes = repository.altered_answers(study.key)
+    return classes, pd.DataFrame(list(classes.items()), columns=_COLUMNS, dtype=object)
+
+
+def _what_readers_see(study: Study, declared: Sequence[AlteredAnswer]) -> None:
+    """Each declared answer as it will stand before an aided reader."""
+    if not declared:
+        return
+    protocol = study.protocol
+    st.caption(f"What readers will see as the answer of {protocol.model_shown.name}:")
+    rows = [(each.case, protocol.label(each.class_key), protocol.shown_shares(each.probabilities)) for each in declared]
+    table = pd.DataFrame(rows, columns=["case", "shown as", "probabilities"])
+    st.dataframe(table, hide_index=True, width="stretch")
 
 
 def _complete(edited: pd.DataFrame) -> pd.DataFrame:
@@ -161,21 +202,31 @@ def _predict(repository: Repository, study_key: str, model: ModelVersion, progre
 
 
 def _counts(repository: Repository, study: Study) -> None:
-    """Predicted cases by model and cohort; counts only."""
-    rows = repository.prediction_counts(study.key)
-    if rows:
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "Model": [row.model_name for row in rows],
-                    "SHA-256": [row.model_sha256[:12] for row in rows],
-                    "Cohort": [row.cohort for row in rows],
-                    "Predicted": [f"{row.n_predicted} of {row.n_cases}" for row in rows],
-                }
-            ),
-            hide_index=True,
-            width="stretch",
-        )
+    """Predicted cases by model and cohort, live while they grow, on whichever machine that happens; counts only."""
+    now = datetime.now(UTC)
+    is_growing = any(
+        row.n_predicted < row.n_cases and row.last_stored_at is not None and now - row.last_stored_at < _GROWING
+        for row in repository.prediction_counts(study.key)
+    )
+
+    @st.fragment(run_every="5s" if is_growing else None)
+    @while_signed_in
+    def live() -> None:
+        rows = repository.prediction_counts(study.key)
+        if not rows:
+            return
+        table = {
+            "Model": [row.model_name for row in rows],
+            "SHA-256": [row.model_sha256[:12] for row in rows],
+            "Cohort": [row.cohort for row in rows],
+            "Predicted": [f"{row.n_predicted} of {row.n_cases}" for row in rows],
+            "Last stored, UTC": [f"{row.last_stored_at:%Y-%m-%d %H:%M}" if row.last_stored_at else "" for row in rows],
+        }
+        st.dataframe(pd.DataFrame(table), hide_index=True, width="stretch")
+        if is_growing:
+            st.caption("Predictions are coming in, here or on another machine; the table follows them.")
+
+    live()
 
 
 def _declared(study: Study, models: list[ModelVersion]) -> None:

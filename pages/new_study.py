@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.errors import ConflictError, InputError
@@ -34,6 +36,7 @@ def render(repository: Repository) -> None:
             )
             key_place = st.empty()
             title = st.text_input("Title", help="on every screen; the key if left out")
+            title_place = st.empty()
             names = st.text_input("Classes", placeholder="benign, malignant") if how == _OWN else ""
             names_place = st.empty()
             sent = st.file_uploader("Protocol file", type=["yaml", "yml"]) if how == _FILE else None
@@ -43,21 +46,27 @@ def render(repository: Repository) -> None:
         st.caption("Everything can be changed on the next screen, until the study is opened for reading.")
         if not is_sent:
             return
+        places = {"study": key_place, "title": title_place, "classes": names_place, "": st.empty()}
         try:
             protocol = _protocol(str(how), key, title, names, sent, other)
         except InputError as error:
-            (names_place if error.field == "classes" else st).error(str(error))
+            _say(error, places)
             return
         try:
             study = repository.create_study(key.strip(), protocol, is_synthetic=is_synthetic)
         except InputError as error:
-            (key_place if error.field == "study" else st).error(str(error))
+            _say(error, places)
             return
         except ConflictError as error:
             key_place.error(f"{error} Choose another key.")
             return
         with refusals_shown():
             go_to("set-up", study.key)
+
+
+def _say(error: InputError, places: Mapping[str, DeltaGenerator]) -> None:
+    """Right below the field that is wrong; a part of a field counts as the field, and the form is for all others."""
+    places.get((error.field or "").partition(".")[0], places[""]).error(str(error))
 
 
 def _choose_study(studies: list[Study]) -> Study | None:
@@ -92,4 +101,4 @@ def _protocol(how: str, key: str, title: str, names: str, sent: UploadedFile | N
 
 def _key_of(name: str) -> str:
     """A key from a name: small letters with - for what a file would have to quote."""
-    return "-".join("".join(sign if sign.isalnum() else " " for sign in name.casefold()).split())
+    return "-".join("".join(sign if sign.isalnum() else " " for sign in name.casefold()).split())[:40].rstrip("-")

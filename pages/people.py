@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from actions.draw_password import new_password
-from core.errors import ConflictError, InputError, NotFoundError, ReadingRoomError, SignedOutError
+from core.errors import (
+    ChangedMeanwhileError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    ReadingRoomError,
+    SignedOutError,
+)
 from core.study import Person, Role, Study, StudyState
 from db import Repository
 from db.records import Invitation, StudyPart
 from pages.door.addresses import address
 from pages.door.security import INVITATION_PATH
+from pages.widgets.begun import begin_again, begun_with
 from pages.widgets.guard import requires, while_signed_in
 from pages.widgets.study_choice import choose_study, chosen_study
 
 VIEWS = ("In a study", "Invitations", "Accounts")
 _DONE = "people_done"  # in the session state: what the last deed did, for the run after it
+_REFUSED = "people_refused"  # why the form begins again with what was typed
 _LINK = "people_link"  # the link of the invitation that was just made
 
 
@@ -65,6 +76,7 @@ def _in_a_study(repository: Repository) -> None:
             ),
             hide_index=True,
             width="stretch",
+            column_config=_widths(Person=190, Part=90, Since=90, Until=90),
         )
         st.caption("A password set by somebody else stands beside every reading that was made afterwards.")
         _end_a_part(repository, study, parts)
@@ -88,7 +100,7 @@ def _give_a_part(repository: Repository, study: Study) -> None:
         if st.form_submit_button("Give the part"):
             if role is Role.READER:
                 deed: Callable[[], object] = partial(
-                    repository.add_reader, study.key, login, cohorts=cohorts if cohorts else None
+                    repository.add_reader, study.key, login, cohorts=cohorts or None, may_replace=False
                 )
             else:
                 deed = partial(repository.add_to_study, study.key, login, role)
@@ -164,14 +176,27 @@ def _invitations(repository: Repository) -> None:
             ),
             hide_index=True,
             width="stretch",
+            column_config=_widths(For=150, Part=85, Study=80, State=100)
+            | {"Until, UTC": st.column_config.Column(width=125)},
         )
         still_open = [each for each in found if each.used_at is None and each.revoked_at is None]
         if still_open:
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 chosen = st.selectbox("Take back", still_open, format_func=lambda each: f"{each.note} · {each.role}")
-                if st.button("Take it back"):
-                    revoke = partial(repository.revoke_invitation, chosen.invitation_id)
-                    _do(revoke, f"The invitation for {chosen.note} cannot be used any more.")
+                if st.button("Take it back ...", icon=":material/link_off:"):
+                    _ask_revoke(repository, chosen)
+
+
+@st.dialog("Take this invitation back?")
+@while_signed_in
+def _ask_revoke(repository: Repository, chosen: Invitation) -> None:
+    st.write(
+        f"The link that was made for **{chosen.note}** ({chosen.role}) cannot be used from this moment on, and cannot "
+        "be brought back; you can make another one."
+    )
+    if st.button("Take it back", type="primary"):
+        revoke = partial(repository.revoke_invitation, chosen.invitation_id)
+        _do(revoke, f"The invitation for {chosen.note} cannot be used any more.")
 
 
 def _invite(repository: Repository) -> None:
@@ -221,38 +246,44 @@ def _state(each: Invitation) -> str:
 def _accounts(repository: Repository) -> None:
     """Everybody whom the person may know, and what can be done for one of them."""
     people = [person for person in repository.people() if not person.is_simulated]
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "Name": [person.display_name for person in people],
-                    "Login": [person.login for person in people],
-                    "Roles": [", ".join(str(role) for role in Role if role in person.roles) for person in people],
-                    "Signs in": ["yes" if person.is_active else "no" for person in people],
-                    "Years": ["" if p.years_of_experience is None else f"{p.years_of_experience:g}" for p in people],
-                    "Specialty": [person.specialty or "" for person in people],
-                    "Institution": [person.site or "" for person in people],
-                    "Used AI": [_yes_no(person.has_used_model) for person in people],
-                }
-            ),
-            hide_index=True,
-            width="stretch",
-        )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Name": [person.display_name for person in people],
+                "Login": [person.login for person in people],
+                "Roles": [", ".join(str(role) for role in Role if role in person.roles) for person in people],
+                "Signs in": ["yes" if person.is_active else "no" for person in people],
+                "Years": ["" if p.years_of_experience is None else f"{p.years_of_experience:g}" for p in people],
+                "Specialty": [person.specialty or "" for person in people],
+                "Institution": [person.site or "" for person in people],
+                "Used AI": [_yes_no(person.has_used_model) for person in people],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+        height=min(36 * (len(people) + 1), 330),
+        column_config=_widths(Name=190, Login=150, Roles=100, Years=60, Specialty=150, Institution=150)
+        | {"Signs in": st.column_config.Column(width=70), "Used AI": st.column_config.Column(width=70)},
+    )
     others = [person for person in people if repository.actor and person.login != repository.actor.login]
-    with right:
-        if not others:
-            st.info("There is nobody yet but you. Invite somebody.")
-            return
-        person = st.selectbox("Person", others, format_func=_name)
-        with st.container(horizontal=True):
-            if st.button("New password ...", icon=":material/key:"):
-                _ask_password(repository, person)
-            if person.is_active and st.button("Let in no more ...", icon=":material/block:"):
-                _ask_deactivate(repository, person)
-            if not person.is_active and st.button("Let in again", icon=":material/check:"):
-                _do(partial(repository.set_active, person.login, True), f"{person.login} may sign in again.")
-        _describe(repository, person)
+    if not others:
+        st.info("There is nobody yet but you. Invite somebody.")
+        return
+    by_login = {person.login: person for person in others}  # as they stand now, not as they were when chosen
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        person = by_login[st.selectbox("Person", list(by_login), format_func=lambda login: _name(by_login[login]))]
+        if st.button("New password ...", icon=":material/key:"):
+            _ask_password(repository, person)
+        if person.is_active and st.button("Let in no more ...", icon=":material/block:"):
+            _ask_deactivate(repository, person)
+        if not person.is_active and st.button("Let in again", icon=":material/check:"):
+            _do(partial(repository.set_active, person.login, True), f"{person.login} may sign in again.")
+    _describe(repository, person)
+
+
+def _widths(**pixels: int) -> dict[str, Any]:
+    """Columns so narrow that no other one is out of sight; what is longer is read with the pointer on it."""
+    return {name: st.column_config.Column(width=width) for name, width in pixels.items()}
 
 
 @st.dialog("Set a new password?")
@@ -282,30 +313,56 @@ def _ask_deactivate(repository: Repository, person: Person) -> None:
 
 def _describe(repository: Repository, person: Person) -> None:
     """What reviewers ask about a reader."""
-    with st.form(f"describe {person.login}"):
-        years = st.number_input("Years of experience", value=person.years_of_experience, min_value=0.0, max_value=80.0)
-        specialty = st.text_input("Specialty", value=person.specialty or "")
+    begun = begun_with(f"describe {person.login}", person, person, widget="years")
+    seen, fields, key = begun.seen, begun.fields, begun.key
+    if refused := st.session_state.pop(_REFUSED, None):
+        st.error(refused)
+    with st.form(key):
+        years = st.number_input(
+            "Years of experience",
+            value=fields.years_of_experience,
+            min_value=0.0,
+            max_value=80.0,
+            key=f"{key} years",
+            format="%g",
+        )
+        specialty = st.text_input("Specialty", value=fields.specialty or "", key=f"{key} specialty")
         specialty_problem = st.empty()
-        site = st.text_input("Institution", value=person.site or "")
+        site = st.text_input("Institution", value=fields.site or "", key=f"{key} site")
         site_problem = st.empty()
         used = st.selectbox(
             "Has used such an AI model before",
             [None, True, False],
-            index=[None, True, False].index(person.has_used_model),
+            index=[None, True, False].index(fields.has_used_model),
             format_func=lambda value: _yes_no(value) or "not said",
+            key=f"{key} used",
         )
-        email = st.text_input("E-mail address, for the sign-in of an institution", value=person.email or "")
+        email = st.text_input(
+            "E-mail address, for the sign-in of an institution", value=fields.email or "", key=f"{key} email"
+        )
         email_problem = st.empty()
         if st.form_submit_button("Save"):
+            told: dict[str, Any] = {
+                "years_of_experience": years,
+                "specialty": specialty.strip() or None,
+                "site": site.strip() or None,
+                "has_used_model": used,
+            }
+            address_told = email.strip().casefold() or None
 
             def save() -> None:
-                told = (years, specialty.strip() or None, site.strip() or None, used)
-                if told != (person.years_of_experience, person.specialty, person.site, person.has_used_model):
-                    repository.describe_person(
-                        person.login, years_of_experience=years, specialty=specialty, site=site, has_used_model=used
-                    )
-                if email.strip().casefold() != (person.email or ""):
-                    repository.set_email(person.login, email.strip() or None)
+                try:
+                    if any(value != getattr(seen, name) for name, value in told.items()):
+                        repository.describe_person(person.login, **told, seen=seen)
+                    if address_told != seen.email:
+                        repository.set_email(person.login, address_told, seen=seen)
+                except ChangedMeanwhileError as error:
+                    typed = {**told, "email": address_told}
+                    mine = {name: value for name, value in typed.items() if value != getattr(seen, name)}
+                    begin_again(f"describe {person.login}", person, replace(person, **mine), is_unsaved=True)
+                    st.session_state[_REFUSED] = f"{error} What you typed is kept in the fields."
+                    st.rerun()
+                begin_again(f"describe {person.login}", *[repository.person(person.login)] * 2)
 
             at = {"specialty": specialty_problem, "site": site_problem, "email": email_problem}
             _do(save, f"{person.login} was saved.", at)

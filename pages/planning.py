@@ -217,5 +217,6 @@ def _store(repository: Repository, plan: StudyPlan) -> None:
         study = st.selectbox("Keep this run in the protocol of", drafts, format_func=lambda each: each.protocol.title)
         if st.button("Keep", icon=":material/bookmark:"):
             planned = replace(study.protocol.planned, power_run=plan.to_dict())
-            repository.update_protocol(study.key, replace(study.protocol, planned=planned))
+            protocol = replace(study.protocol, planned=planned)
+            repository.update_protocol(study.key, protocol, expected_version=study.protocol_version)
             st.success(f"Kept in the protocol of “{study.protocol.title}” as planned.power_run.")

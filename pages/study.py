@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from actions.draw_password import new_password
-from core.errors import ReadingRoomError
+from core.errors import InputError, ReadingRoomError, SignedOutError
 from core.protocol import Design
 from core.study import Person, Role, Study, StudyState
 from db import Repository
 from pages.widgets.elsewhere import is_read_elsewhere
-from pages.widgets.guard import refusals_shown, requires
+from pages.widgets.guard import requires
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_card import show_preparation
 from pages.widgets.study_state import show_checklist, show_state
@@ -18,6 +19,7 @@ from pages.widgets.study_steps import study_steps
 from pages.widgets.watching import show_progress
 
 _GROUPS = {None: "the smaller one", 1: "1: begins without the model", 2: "2: begins with the model"}
+_READERS_IN_SIGHT = 6  # more of them scroll
 _ADDED = "added_reader"  # in the session state, for the run after the form
 
 
@@ -49,11 +51,13 @@ def _readers(repository: Repository, study: Study) -> None:
     if added := st.session_state.pop(_ADDED, None):
         st.success(added)
     members = repository.members(study.key)
-    for member in members:
-        simulated = " :orange-badge[simulated]" if member.person.is_simulated else ""
-        cases = f"{member.n_presentations} cases of {', '.join(member.cohorts)}"
-        group = f" · group {member.group}" if member.group is not None else ""
-        st.markdown(f"**{member.person.display_name}**{simulated} · {cases}{group}")
+    with st.container(height=300 if len(members) > _READERS_IN_SIGHT else "content", border=False):
+        for member in members:
+            simulated = " :orange-badge[simulated]" if member.person.is_simulated else ""
+            n = member.n_presentations
+            cases = f"{n} {'answer' if n == 1 else 'answers'} about {', '.join(member.cohorts)}"
+            group = f" · group {member.group}" if member.group is not None else ""
+            st.markdown(f"**{member.person.display_name}**{simulated} · {cases}{group}")
     if study.state not in (StudyState.DRAFT, StudyState.OPEN):
         return
     if not repository.cohorts(study.key):
@@ -72,41 +76,49 @@ def _add_reader(repository: Repository, study: Study, free: list[Person], n_memb
     cohorts = repository.cohorts(study.key)
     with st.form(f"add reader {study.key} {how}", border=False):
         person, login, name = None, "", ""
+        places: dict[str, DeltaGenerator] = {}
         # With each reader who was added the fields are new.
         fresh = f"{study.key} {n_members}"
         if how == "New account":
             login = st.text_input(
                 "Login", key=f"login {fresh}", help="small letters and digits; a password is drawn and shown once"
             )
+            places["login"] = st.empty()
             name = st.text_input(
                 "Name", key=f"name {fresh}", help="on dashboards and in exports; the login if left out"
             )
+            places["display_name"] = st.empty()
         else:
             person = st.selectbox("Reader", free, format_func=lambda p: f"{p.display_name} · {p.login}", index=None)
+            places["reader"] = st.empty()
         read = study.protocol.cohorts or [c for c in cohorts if c not in ("training", study.protocol.training_cohort)]
         offered = [c for c in study.protocol.cohorts or cohorts if c in cohorts and c != study.protocol.training_cohort]
         wanted = st.multiselect("Cohorts to read", offered, default=[c for c in read if c in offered])
+        places["cohorts"] = st.empty()
         group = None
         if study.protocol.design is Design.CROSSOVER:
             group = st.selectbox("Group", [None, 1, 2], format_func=_GROUPS.__getitem__)
         if not st.form_submit_button("Add to the study"):
             return
     if not wanted:
-        st.error("Choose one cohort or more: a reader without cases reads nothing.")
+        places["cohorts"].error("Choose one cohort or more: a reader without cases reads nothing.")
     elif how != "New account" and person is None:
-        st.error("Choose a reader, or make a new account.")
+        places["reader"].error("Choose a reader, or make a new account.")
     else:
-        with refusals_shown():
-            said = ""
+        said = ""
+        try:
             if person is None:
                 password = new_password()
                 person = repository.create_person(login, name or login, Role.READER, password=password)
                 said = f" Login `{person.login}`, password `{password}`: shown only now; hand it over in person."
-            try:
-                repository.add_reader(study.key, person.login, cohorts=wanted, group=group)
-            except ReadingRoomError:
-                if said:
-                    st.warning(f"The account was made, but it is not in the study yet.{said}")
-                raise
+            repository.add_reader(study.key, person.login, cohorts=wanted, group=group, may_replace=False)
+        except SignedOutError:
+            raise
+        except ReadingRoomError as error:
+            if said:
+                st.warning(f"The account was made, but it is not in the study yet.{said}")
+            field = error.field if isinstance(error, InputError) else "reader" if said or not login else "login"
+            places.get(field or "", places["cohorts"]).error(str(error))
+        else:
             st.session_state[_ADDED] = f"{person.display_name} is added; the order is drawn and stored.{said}"
             st.rerun()

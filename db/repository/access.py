@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -110,6 +111,8 @@ def allowed(
         def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
             if asked and not self._me.roles & asked:
                 raise AccessError(_ROLE_REFUSED)
+            if self._begun_deed is not None and method.__name__ not in self._begun_deed.methods:
+                raise AccessError("This is no part of the deed that was begun.")
             acting = copy.copy(self)  # what is asked belongs to this call: others may run beside it, or inside of it
             acting._asked, acting._may_be_before_change = asked, before_change
             is_for_readers = Role.READER in asked and (asked == {Role.READER} or self._me.roles <= {Role.READER})
@@ -123,6 +126,16 @@ def allowed(
         return guarded
 
     return mark
+
+
+@dataclass(frozen=True)
+class BegunDeed:
+    """One long deed that was allowed, by a living sign-in, when it began: it may end after that sign-in."""
+
+    study_key: str
+    model_sha256: str
+    sequence: int  # of the event of the trail with which it began
+    methods: frozenset[str]  # all that it may call
 
 
 def utc_now() -> datetime:
@@ -185,6 +198,7 @@ class RepositoryBase:
         self._asked: frozenset[Role] = frozenset()
         self._may_be_before_change = False
         self._moment: Session | None = None
+        self._begun_deed: BegunDeed | None = None
 
     @contextmanager
     def one_moment(self) -> Iterator[Self]:
@@ -234,6 +248,9 @@ class RepositoryBase:
         """
         if self.actor is None or self.actor == OPERATOR:
             return
+        if self._begun_deed is not None:
+            self._check_begun(db_session)
+            return
         found = {**living_sign_in(self._token or "", self._clock()), "actor": self.actor.person_id}
         query = _LOCKED_STANDING if lock else _STANDING
         standing = self._once(db_session, "standing", lambda: db_session.execute(query, found).first())
@@ -243,6 +260,14 @@ class RepositoryBase:
             raise AccessError("Your password was set by somebody else. Nothing was done. Choose a new password first.")
         if self._asked and not self._asked & roles_of(standing):
             raise AccessError(_ROLE_REFUSED)
+
+    def _check_begun(self, db_session: Session) -> None:
+        """Refuse to go on with a begun deed for a person who is let in no more; the study asks for the part in it."""
+        may_go_on = sa.select(PersonRow.is_active).where(PersonRow.person_id == self._me.person_id)
+        if not db_session.scalar(may_go_on):
+            raise SignedOutError(
+                f"'{self._me.login}' is let in no more: what was begun ends here. What is stored stays."
+            )
 
     def _once(self, db_session: Session, what: object, ask: Callable[[], V]) -> V:
         """The answer to a question that is asked once within :meth:`one_moment`, and every time outside of it."""
@@ -288,6 +313,8 @@ class RepositoryBase:
         AccessError
             If it is sealed for this statistician.
         """
+        if self._begun_deed is not None and study_key != self._begun_deed.study_key:
+            raise AccessError("This is no part of the deed that was begun.")
         query = sa.select(StudyRow).where(StudyRow.study_key == study_key, self._is_mine())
         if lock:
             query = query.with_for_update(of=StudyRow)

@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import ConflictError, InputError, NotFoundError
+from core.errors import ChangedMeanwhileError, ConflictError, InputError, NotFoundError
 from core.imaging import Giveaway, ImageFacts, decode_png, find_giveaways
 from core.protocol import Arm, Protocol, class_key
 from core.study import LeftSide, Role, StudyState
 from db.image_store import Images
-from db.records import CaseImage, CaseInfo, CohortCount, ViewInfo
+from db.records import AlteredAnswer, CaseImage, CaseInfo, CohortCount, ViewInfo
 from db.repository.access import RepositoryBase, allowed, require_state
 from db.tables import (
     AlteredAnswerRow,
@@ -93,7 +93,9 @@ class CaseRepository(RepositoryBase):
             return tuple(view_numbers(db_session, self._study_row(db_session, study_key)))
 
     @allowed(Role.COORDINATOR)
-    def declare_altered_answers(self, study_key: str, answers: Mapping[str, str | Sequence[float]]) -> int:
+    def declare_altered_answers(
+        self, study_key: str, answers: Mapping[str, str | Sequence[float]], *, seen: Mapping[str, str] | None = None
+    ) -> int:
         """Declare model answers that are wrong on purpose; aided readers are shown these instead (automation bias).
 
         Parameters
@@ -103,6 +105,8 @@ class CaseRepository(RepositoryBase):
         answers : mapping of str to (str or sequence of float)
             By case: the probabilities to show, or a class, which then changes places with the declared model's first.
             The list replaces the one before it; an empty one takes it back.
+        seen : mapping of str to str, optional
+            The list before it, as :meth:`altered_answers` gave it where this one was decided.
 
         Returns
         -------
@@ -111,6 +115,8 @@ class CaseRepository(RepositoryBase):
 
         Raises
         ------
+        ChangedMeanwhileError
+            If another list than the one that was ``seen`` stands there.
         ConflictError
             If the study was opened, or a class is given and the declared model has not predicted the case.
         InputError
@@ -124,6 +130,13 @@ class CaseRepository(RepositoryBase):
             protocol = self._protocol(db_session, study)
             if answers and Arm.AIDED not in protocol.arms:
                 raise InputError("no reader of this study sees the model", field="design", value=str(protocol.design))
+            if seen is not None and (there := _shown_altered(db_session, study, protocol)) != dict(seen):
+                changes = [
+                    f"case {case} is shown as {there.get(case, 'the model says')}, not {seen.get(case, 'as it says')}"
+                    for case in sorted({**seen, **there})
+                    if seen.get(case) != there.get(case)
+                ]
+                raise ChangedMeanwhileError("The list of answers that are shown wrong", changes)
             of_study = (CaseRow.study_id == study.study_id, CaseRow.exclusion_reason.is_(None))
             found = db_session.execute(
                 sa.select(CaseRow.case_key, CaseRow.case_id, PredictionRow.probabilities)
@@ -167,14 +180,31 @@ class CaseRepository(RepositoryBase):
         """
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
+            return _shown_altered(db_session, study, self._protocol(db_session, study))
+
+    @allowed(Role.COORDINATOR)
+    def declared_altered_answers(self, study_key: str) -> list[AlteredAnswer]:
+        """The same list with the probabilities that somebody declared, as readers will be shown them, by case."""
+        with self._reading() as db_session:
+            study = self._study_row(db_session, study_key)
+            protocol = self._protocol(db_session, study)
             rows = db_session.execute(
-                sa.select(CaseRow.case_key, AlteredAnswerRow.probabilities)
+                sa.select(CaseRow.case_key, AlteredAnswerRow.probabilities, PredictionRow.probabilities)
                 .join(AlteredAnswerRow, AlteredAnswerRow.case_id == CaseRow.case_id)
+                .outerjoin(
+                    PredictionRow,
+                    (PredictionRow.case_id == CaseRow.case_id) & (PredictionRow.model_sha256 == protocol.model_sha256),
+                )
                 .where(CaseRow.study_id == study.study_id)
                 .order_by(CaseRow.case_key)
             )
-            keys = self._protocol(db_session, study).class_keys
-            return {case: keys[shares.index(max(shares))] for case, shares in rows}
+            return [
+                AlteredAnswer(
+                    case, protocol.class_keys[shares.index(max(shares))],
+                    None if own is not None and sorted(own) == sorted(shares) else tuple(shares),
+                )
+                for case, shares, own in rows
+            ]  # fmt: skip
 
     @allowed(Role.COORDINATOR)
     def image_giveaways(self, study_key: str) -> list[Giveaway]:
@@ -205,6 +235,17 @@ class CaseRepository(RepositoryBase):
             with_view = f" with the view '{view}'" if view else ""
             raise NotFoundError(f"Study '{study_key}' has no case '{case}'{with_view}. Fix: check the case id.")
         return case_image_of(case, found, self._images)
+
+
+def _shown_altered(db_session: Session, study: StudyRow, protocol: Protocol) -> dict[str, str]:
+    """The class that is shown by each case whose model answer was declared to be shown wrong."""
+    rows = db_session.execute(
+        sa.select(CaseRow.case_key, AlteredAnswerRow.probabilities)
+        .join(AlteredAnswerRow, AlteredAnswerRow.case_id == CaseRow.case_id)
+        .where(CaseRow.study_id == study.study_id)
+        .order_by(CaseRow.case_key)
+    )
+    return {case: protocol.class_keys[shares.index(max(shares))] for case, shares in rows}
 
 
 def case_image_of(case: str, found: Any, images: Images) -> CaseImage:
@@ -303,6 +344,11 @@ def _altered_row(
         if len(values) != len(keys) or not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 1e-6:
             problem = f"{len(keys)} probabilities that sum to 1 are needed for case '{case}'"
             raise InputError(problem, field="probabilities", value=values)
+        if values.count(max(values)) > 1:
+            raise InputError(
+                f"two classes have the highest probability for case '{case}', so readers would be shown no one class",
+                field="probabilities", value=values, fix="give one of them more",
+            )  # fmt: skip
         return AlteredAnswerRow(case_id=case_id, probabilities=values)
     wanted = keys.index(class_key(given, protocol.classes))
     if own is None:

@@ -204,7 +204,7 @@ def _about_readers(db_session: Session, study: StudyRow, facts: _Facts) -> Itera
 
 
 def _about_model(facts: _Facts) -> Iterator[CheckItem]:
-    """The model was chosen before anybody reads, and is complete where readers see it."""
+    """The model was chosen before anybody reads, and has predicted whatever will be read."""
     protocol = facts.protocol
     is_shown = Arm.AIDED in protocol.arms
     gravity = BLOCKING if is_shown else WARNING
@@ -216,8 +216,8 @@ def _about_model(facts: _Facts) -> Iterator[CheckItem]:
     needed = [*facts.read_cohorts, *([protocol.training_cohort] if is_shown and protocol.training_cohort else [])]
     lacking = [name for name in needed if name not in facts.predicted and name in facts.cohorts]
     if lacking:
-        yield CheckItem("predictions", f"The declared model has not predicted all of {', '.join(lacking)}", gravity,
-                        "Predict first; a prediction made after opening is marked for good.")  # fmt: skip
+        yield CheckItem("predictions", f"The declared model has not predicted all of {', '.join(lacking)}", BLOCKING,
+                        "Predict first: a prediction made after the opening is marked as late for good.")  # fmt: skip
     else:
         yield CheckItem("predictions", "The declared model has predicted every case", OK)
 

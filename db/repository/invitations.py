@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import AccessError, InputError, NotFoundError
 from core.study import Person, Role, StudyState
+from core.typed_text import check_line
 from db.records import Invitation, InvitationOffer, NewInvitation
 from db.repository.access import OPERATOR, allowed, holds, new_id, person_of, require_state, token_hash
 from db.repository.members import MemberRepository, chosen_cohorts
@@ -68,6 +69,7 @@ class InvitationRepository(PeopleRepository, StudyRoleRepository, MemberReposito
         note = note.strip()
         if not 1 <= len(note) <= _LONGEST_NOTE:
             raise InputError("an invitation needs a note for whom it is", field="note", fix="such as: Dr Ben, Ulm")
+        check_line(note, "note", longest=_LONGEST_NOTE)
         if not 0 < days <= MOST_DAYS:
             raise InputError(f"an invitation holds up to {MOST_DAYS} days", field="days", value=days, fix="such as: 14")
         if role is Role.ADMINISTRATOR and self._me.role is not Role.ADMINISTRATOR:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import ConflictError, InputError, NotFoundError
+from core.errors import ChangedMeanwhileError, ConflictError, InputError, NotFoundError
 from core.protocol import Arm, Design, Protocol
+from core.reading_order import most_repeats
 from core.study import LONGEST_REASON, Person, Role, StudyState
+from core.typed_text import check_text
 from db.reading_counts import study_counts
 from db.records import Deviation, ReaderProgress, StudyMember
 from db.repository.access import RepositoryBase, allowed, person_of, person_row, require_state, require_synthetic
-from db.repository.orders import make_order, next_group
+from db.repository.orders import make_order, n_cases_of, next_group
 from db.repository.people import ReaderMarks
 from db.repository.study_roles import refuse_second_part
 from db.seals import seal_of_order
@@ -28,7 +30,13 @@ class MemberRepository(RepositoryBase):
 
     @allowed(Role.COORDINATOR)
     def add_reader(
-        self, study_key: str, login: str, *, cohorts: Sequence[str] | None = None, group: int | None = None
+        self,
+        study_key: str,
+        login: str,
+        *,
+        cohorts: Sequence[str] | None = None,
+        group: int | None = None,
+        may_replace: bool = True,
     ) -> StudyMember:
         """Let a reader take part and store his or her order; in a draft, a second call replaces the first.
 
@@ -40,6 +48,8 @@ class MemberRepository(RepositoryBase):
             What to read, mixed; what the protocol says unless said otherwise, else all but the training cohort.
         group : int, optional
             Of a crossover: 1 begins unaided, 2 begins aided; the smaller group unless said otherwise.
+        may_replace : bool
+            False: refuse somebody who takes part already, as a screen does that shows who does not yet.
 
         Raises
         ------
@@ -56,6 +66,10 @@ class MemberRepository(RepositoryBase):
             row = self._study_row(db_session, study_key, lock=True)
             require_state(row, "adding a reader", StudyState.DRAFT, StudyState.OPEN)
             person = person_row(db_session, login)
+            member = db_session.get(StudyMemberRow, (row.study_id, person.person_id))
+            if member is not None and not may_replace:
+                given = f"cohorts {', '.join(member.cohorts)}, group {member.reader_group or 'none'}"
+                raise ChangedMeanwhileError(f"The readers of study '{study_key}'", [f"'{login}' takes part ({given})"])
             return self._enrol(db_session, row, person, cohorts=cohorts, group=group)
 
     def _enrol(
@@ -79,6 +93,15 @@ class MemberRepository(RepositoryBase):
             raise ConflictError(f"'{person.login}' takes part in study '{row.study_key}' already.")
         if protocol.design is Design.CROSSOVER and group is None:
             group = next_group(db_session, row) if member is None else member.reader_group
+        order = protocol.order
+        if row.state != StudyState.DRAFT and order.n_repeats:
+            n_cases = n_cases_of(db_session, row, chosen)
+            if most_repeats(n_cases, order.repeat_distance) < order.n_repeats:
+                raise ConflictError(
+                    f"{order.n_repeats} hidden repeats are planned, and {most_repeats(n_cases, order.repeat_distance)} "
+                    f"fit into the {n_cases} cases of {', '.join(chosen)}: '{person.login}' would have fewer than the "
+                    "others. Fix: give more cohorts."
+                )
         if member is None:
             member = StudyMemberRow(study_id=row.study_id, person_id=person.person_id, added_at=self._clock())
             member.arms, member.order_seed, member.order_algorithm = [], protocol.order.seed, ""
@@ -128,6 +151,7 @@ class MemberRepository(RepositoryBase):
             raise InputError("unknown deviation", field="kind", value=kind, fix="use " + ", ".join(DEVIATIONS))
         if not 1 <= len(reason.strip()) <= LONGEST_REASON:
             raise InputError("a deviation needs a reason", field="reason", fix=f"1 to {LONGEST_REASON} characters")
+        check_text(reason, "reason", longest=LONGEST_REASON)
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
             require_state(row, "letting a reader in", StudyState.DRAFT, StudyState.OPEN, StudyState.CLOSED)

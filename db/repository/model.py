@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import ConflictError, InputError, NotFoundError
+from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.study import Role
+from core.typed_text import check_line
 from db.audit import chain_end
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
-from db.repository.access import RepositoryBase, allowed
+from db.repository.access import BegunDeed, RepositoryBase, allowed
 from db.repository.cases import case_image_of, view_number
 from db.seals import seal_of_batch
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow
@@ -22,6 +24,9 @@ from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRo
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORTEST_PREFIX = 8
 _ROWS = 100
+
+#: What predicting needs of the store.
+_OF_PREDICTING = frozenset({"study", "keys_for_prediction", "cases_for_prediction", "save_predictions"})
 
 
 class ModelRepository(RepositoryBase):
@@ -42,6 +47,7 @@ class ModelRepository(RepositoryBase):
             raise InputError("not a SHA-256 in small hexadecimal digits", field="sha256", value=sha256)
         if not name.strip():
             raise InputError("a model needs a name", field="name", value=name)
+        check_line(name, "name")
         with self._writing() as db_session:
             row = db_session.get(ModelVersionRow, sha256)
             if row is None:
@@ -95,6 +101,33 @@ class ModelRepository(RepositoryBase):
             f"There is no model '{name_or_sha256}' (a name, or at least 8 digits of a SHA-256). "
             "Fix: 'python manage.py model list' shows those there are."
         )
+
+    @allowed(Role.COORDINATOR)
+    def begin_prediction(self, study_key: str, model_sha256: str) -> Self:
+        """Begin the one deed of predicting a study's cases, which may outlast the sign-in that it was begun with.
+
+        Returns
+        -------
+        Repository
+            Of the same person, for what predicting with this model needs in this study and for nothing else. It goes on
+            after a sign-out, as long as the person has an account that is let in and coordinates the study. The trail
+            names the begin, and in each stored batch this begin.
+
+        Raises
+        ------
+        NotFoundError
+            No such study or model.
+        """
+        with self._writing() as db_session:
+            study = self._study_row(db_session, study_key)
+            if db_session.get(ModelVersionRow, model_sha256) is None:
+                raise NotFoundError(f"There is no model '{model_sha256}'. Fix: register it first.")
+            sequence = chain_end(db_session).n_events + 1
+            self._audit(db_session, "model.predict-begun", study.study_key, model_sha256=model_sha256)
+        acting = copy.copy(self)
+        acting._asked = frozenset()
+        acting._begun_deed = BegunDeed(study_key, model_sha256, sequence, _OF_PREDICTING)
+        return acting
 
     @allowed(Role.COORDINATOR)
     def keys_for_prediction(
@@ -194,6 +227,11 @@ class ModelRepository(RepositoryBase):
         ConflictError
             If a case is predicted by this model already.
         """
+        begun = {}
+        if self._begun_deed is not None:
+            if model_sha256 != self._begun_deed.model_sha256:
+                raise AccessError("This is no part of the deed that was begun.")
+            begun = {"begun": self._begun_deed.sequence}
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
             n_classes = len(self._protocol(db_session, study).classes)
@@ -239,7 +277,7 @@ class ModelRepository(RepositoryBase):
                 part = [{**row, "event_sequence": this_event} for row in rows[start : start + _ROWS]]
                 db_session.execute(sa.insert(PredictionRow), part)
             sealed = seal_of_batch(db_session, this_event).keep(db_session)
-            self._audit(db_session, "model.predict", study_key, model_sha256=model_sha256, seal=sealed)
+            self._audit(db_session, "model.predict", study_key, model_sha256=model_sha256, seal=sealed, **begun)
         return len(rows)
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
@@ -258,6 +296,7 @@ class ModelRepository(RepositoryBase):
             )
             found = db_session.execute(
                 sa.select(ModelVersionRow.sha256, ModelVersionRow.name, CohortRow.name, sa.func.count())
+                .add_columns(sa.func.max(PredictionRow.created_at))
                 .join(PredictionRow, PredictionRow.model_sha256 == ModelVersionRow.sha256)
                 .join(CaseRow, CaseRow.case_id == PredictionRow.case_id)
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
@@ -265,7 +304,7 @@ class ModelRepository(RepositoryBase):
                 .group_by(ModelVersionRow.sha256, ModelVersionRow.name, CohortRow.name)
                 .order_by(ModelVersionRow.name, ModelVersionRow.sha256, CohortRow.name)
             )
-            return [PredictionCount(sha256, name, cohort, n, totals[cohort]) for sha256, name, cohort, n in found]
+            return [PredictionCount(sha, name, cohort, n, totals[cohort], at) for sha, name, cohort, n, at in found]
 
 
 def prediction_of(row: PredictionRow, case: str, *, with_class_maps: bool) -> CasePrediction:

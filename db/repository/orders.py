@@ -112,6 +112,11 @@ def next_group(db_session: Session, study: StudyRow) -> int:
     return 1 if counts.get(1, 0) <= counts.get(2, 0) else 2
 
 
+def n_cases_of(db_session: Session, study: StudyRow, cohorts: Sequence[str]) -> int:
+    """How many cases of some cohorts are read."""
+    return len(_cases_of(db_session, study, cohorts))
+
+
 def _cases_of(db_session: Session, study: StudyRow, cohorts: Sequence[str]) -> list[tuple[str, str, str]]:
     """(case, stratum, case id) of every included case of some cohorts; a cohort without cases may still be imported."""
     rows = db_session.execute(

@@ -6,12 +6,14 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.errors import AccessError, ChangedMeanwhileError, ConflictError, InputError, NotFoundError
 from core.study import Person, Role, StudyState
+from core.typed_text import check_line
 from db.password_hashing import check_new_password
 from db.records import PasswordSet
 from db.repository.access import (
@@ -129,8 +131,11 @@ class PeopleRepository(SignInRepository):
         specialty: str | None,
         site: str | None,
         has_used_model: bool | None,
+        seen: Person | None = None,
     ) -> None:
         """Say anew what reviewers ask about a reader; not once a study with this reader was opened.
+
+        ``seen`` is the person as shown where this was decided: what is the same there is left as it stands now.
 
         Raises
         ------
@@ -140,18 +145,18 @@ class PeopleRepository(SignInRepository):
             If the person is not in the actor's care alone.
         ConflictError
             If it is sealed with the reader's order.
+        ChangedMeanwhileError
+            If somebody else changed it since it was ``seen``.
         """
+        told: dict[str, Any] = {
+            "years_of_experience": years_of_experience,
+            "specialty": specialty,
+            "site": site,
+            "has_used_model": has_used_model,
+        }
         with self._writing() as db_session:
             row = self._in_care(db_session, login)
-            person = checked_person(
-                replace(
-                    person_of(row),
-                    years_of_experience=years_of_experience,
-                    specialty=specialty,
-                    site=site,
-                    has_used_model=has_used_model,
-                )
-            )
+            person = checked_person(replace(person_of(row), **_merged(person_of(row), told, seen)))
             states = sa.select(StudyRow.state).join(StudyMemberRow, StudyMemberRow.study_id == StudyRow.study_id)
             states = states.where(StudyMemberRow.person_id == row.person_id)
             states = states.with_for_update(read=True, of=StudyRow)  # none is opened, and sealed, meanwhile
@@ -170,16 +175,19 @@ class PeopleRepository(SignInRepository):
             )
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
-    def set_email(self, login: str, email: str | None) -> None:
+    def set_email(self, login: str, email: str | None, *, seen: Person | None = None) -> None:
         """Set the address under which an identity provider knows a person; it stands beside later readings.
 
         Raises
         ------
         NotFoundError, InputError, AccessError, ConflictError
             No such person; no address; not in the actor's care alone; the address of somebody else, or one's own.
+        ChangedMeanwhileError
+            If somebody else changed it since it was ``seen``.
         """
         with self._writing() as db_session:
             row = self._in_care(db_session, login)
+            _merged(person_of(row), {"email": email}, seen)
             email = checked_person(replace(person_of(row), email=email)).email
             _refuse_taken(db_session, PersonRow.email, email, row.person_id)
             row.email = email
@@ -408,8 +416,7 @@ def checked_person(person: Person) -> Person:
         (text or "").strip() for text in (person.display_name, person.specialty, person.site, person.email)
     )
     for field, text in {"display_name": name, "specialty": specialty, "site": site, "email": email}.items():
-        if len(text) > _LONGEST_TEXT:
-            raise InputError(f"longer than {_LONGEST_TEXT} characters", field=field, value=text, fix="shorten it")
+        check_line(text, field, longest=_LONGEST_TEXT)
     if email and person.is_simulated:
         raise InputError(_NO_SIGN_IN, field="email")
     if email and _EMAIL.fullmatch(email) is None:
@@ -422,6 +429,22 @@ def checked_person(person: Person) -> Person:
         site=site or None,
         email=email.casefold() or None,
     )
+
+
+def _merged(now: Person, told: dict[str, Any], seen: Person | None) -> dict[str, Any]:
+    """Of what is said of a person, what was changed on the screen that showed ``seen``; the rest as it stands now."""
+    if seen is None:
+        return told
+    plain = {name: value.strip() or None if isinstance(value, str) else value for name, value in told.items()}
+    mine = {name: value for name, value in plain.items() if value != getattr(seen, name)}
+    undone = [
+        f"{name} is {getattr(now, name) or 'empty'}, it was {getattr(seen, name) or 'empty'}"
+        for name, value in mine.items()
+        if getattr(now, name) not in (getattr(seen, name), value)
+    ]
+    if undone:
+        raise ChangedMeanwhileError(f"What is said of '{now.login}'", undone)
+    return mine
 
 
 def _refuse_taken(

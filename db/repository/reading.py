@@ -20,6 +20,7 @@ from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm, Design, GoingBack, Protocol
 from core.study import (
     LONGEST_REASON,
+    OVER_TIME,
     Answer,
     LeftSide,
     Mark,
@@ -458,6 +459,8 @@ class ReadingRepository(RepositoryBase):
         self, db_session: Session, study: StudyRow, protocol: Protocol, presentation: PresentationRow
     ) -> str | None:
         """Why an answer can no longer be corrected; None if it can."""
+        if protocol.timeout_seconds is not None and _ended_by_time(db_session, presentation):
+            return "The time for this case was over: its answer is final."
         last = self._last(db_session, study)
         until = protocol.going_back_until
         if protocol.going_back is GoingBack.NEVER:
@@ -516,6 +519,13 @@ class ReadingRepository(RepositoryBase):
             .limit(1)
         )
         return self._once(db_session, ("last", study.study_id), lambda: db_session.execute(query).first())
+
+
+def _ended_by_time(db_session: Session, presentation: PresentationRow) -> bool:
+    """Whether the time of a case was over when it was answered or corrected."""
+    of_case = ReadingRow.presentation_id == presentation.presentation_id
+    events = db_session.scalars(sa.select(ReadingRow.client_events).where(of_case))
+    return any(name == OVER_TIME for found in events for name, _ in found)
 
 
 def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revision: int) -> ReadingRow:

@@ -11,12 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from core.errors import ConflictError, InputError, NotFoundError
-from core.protocol import Protocol
-from core.protocol_file import frozen_changes
-from core.study import STATE_MOVES, Role, Study, StudyState
+from core.errors import ChangedMeanwhileError, ConflictError, InputError, NotFoundError
+from core.protocol import Protocol, check_written
+from core.protocol_file import frozen_changes, protocol_diff
+from core.study import LONGEST_REASON, STATE_MOVES, Role, Study, StudyState
+from core.typed_text import check_text
 from db.audit import chain_end
-from db.protocols import protocol_to_json
+from db.protocols import protocol_from_json, protocol_to_json
 from db.records import AuditHead, CheckItem, CheckState, SealRecord
 from db.repository.access import OPERATOR, allowed, new_id, person_row
 from db.repository.cases import view_number
@@ -135,11 +136,22 @@ class StudyRepository(StudyRoleRepository):
         return self._study(db_session, row)
 
     @allowed(Role.COORDINATOR)
-    def update_protocol(self, study_key: str, protocol: Protocol) -> Study:
+    def update_protocol(self, study_key: str, protocol: Protocol, *, expected_version: int | None = None) -> Study:
         """Store a new version of the protocol. In a draft readers' orders are made again; later only texts may change.
+
+        Parameters
+        ----------
+        study_key : str
+            The study.
+        protocol : Protocol
+            The whole of it.
+        expected_version : int, optional
+            The version that was edited; none: whatever stands there is replaced.
 
         Raises
         ------
+        ChangedMeanwhileError
+            If another version was stored since, with what it changed and who stored it.
         ConflictError
             If the study was opened and more would change than ``Protocol.TEXTS_FREE_AFTER_OPENING``; if a stored case
             has a class that the new protocol lacks, predictions or altered answers are in another order of classes, or
@@ -154,6 +166,7 @@ class StudyRepository(StudyRoleRepository):
                     f"The readings of study '{study_key}' were made elsewhere, without a protocol here."
                 )
             stored = self._study(db_session, row)
+            _refuse_other_version(db_session, row, stored, expected_version)
             version = stored.protocol_version + 1
             if row.state != StudyState.DRAFT:
                 _refuse_frozen(study_key, stored.protocol, protocol)
@@ -257,6 +270,7 @@ class StudyRepository(StudyRoleRepository):
         *,
         reason: str = "",
         acknowledged: Mapping[str, str] | None = None,
+        seen: Study | None = None,
     ) -> Study:
         """Move a study on. Opening seals all that decides a result: see ``db.seals``.
 
@@ -272,15 +286,21 @@ class StudyRepository(StudyRoleRepository):
         acknowledged : mapping of str to str, optional
             At the first opening: a reason for each warning of the checklist, by key, for the trail. The doors demand
             one for each (``actions.open_study``); a program that opens without, leaves that it did in the trail.
+        seen : Study, optional
+            As it stood where this was decided.
 
         Raises
         ------
+        ChangedMeanwhileError
+            If the study is not in the state that was ``seen``, or is to be opened by another protocol.
         ConflictError
             If the study cannot move there; if a point of the checklist blocks its opening; if what was sealed is not
             what is there at unsealing, and no reason is given.
         InputError
             If a reason is needed.
         """
+        for text in (reason, *(acknowledged or {}).values()):
+            check_text(text, "reason", longest=LONGEST_REASON)
         with self._writing() as db_session:
             row = self._study_row(db_session, study_key, lock=True)
             before = StudyState(row.state)
@@ -288,6 +308,10 @@ class StudyRepository(StudyRoleRepository):
                 raise ConflictError(
                     f"The readings of study '{study_key}' were made elsewhere: it is never opened, closed or sealed."
                 )
+            if seen is not None and seen.state is not before:
+                raise ChangedMeanwhileError(f"Study '{study_key}'", [f"it is {before}, it was {seen.state}"])
+            if seen is not None and before is StudyState.DRAFT:
+                _refuse_other_version(db_session, row, self._study(db_session, row), seen.protocol_version)
             if state not in STATE_MOVES[before]:
                 moves = " or ".join(STATE_MOVES[before])
                 way = f"it moves to {moves} next, not to {state}" if moves else "that is its last state"
@@ -333,6 +357,11 @@ class StudyRepository(StudyRoleRepository):
         self, db_session: Session, row: StudyRow, protocol: Protocol, version: int, created_at: datetime
     ) -> None:
         """Store a version of the protocol."""
+        if row.state == StudyState.DRAFT:
+            check_written(protocol)
+        else:
+            for name in Protocol.TEXTS_FREE_AFTER_OPENING:
+                check_text(getattr(protocol, name), name)
         declared = protocol.model_sha256
         if declared is not None and db_session.get(ModelVersionRow, declared) is None:
             raise NotFoundError(f"There is no model '{declared}' to declare. Fix: register it first.")
@@ -342,6 +371,22 @@ class StudyRepository(StudyRoleRepository):
             )
         )
         db_session.flush()
+
+
+def _refuse_other_version(db_session: Session, row: StudyRow, stored: Study, expected: int | None) -> None:
+    """Refuse what was decided by an older version of the protocol than the one that counts."""
+    if expected is None or expected == stored.protocol_version:
+        return
+    before = db_session.get(ProtocolVersionRow, (row.study_id, expected))
+    changes = [] if before is None else protocol_diff(protocol_from_json(before.protocol), stored.protocol)
+    saved = db_session.scalars(
+        sa.select(AuditEventRow)
+        .where(AuditEventRow.study_key == row.study_key, AuditEventRow.action == "study.protocol")
+        .order_by(AuditEventRow.sequence.desc())
+        .limit(1)
+    ).first()
+    by = "" if saved is None else f" by {saved.actor} at {saved.at:%H:%M} UTC (version {stored.protocol_version})"
+    raise ChangedMeanwhileError(f"The protocol of study '{row.study_key}'", [each.field for each in changes], by)
 
 
 def _opening_of(db_session: Session, row: StudyRow) -> AuditEventRow | None:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from core.client_events import read_events
-from core.errors import AccessError, InputError, NotFoundError, SignedOutError, StoreError
+from core.errors import AccessError, InputError, NotFoundError, OutsideDatesError, SignedOutError, StoreError
 from core.study import StudyState
 from db import Repository
 from pages.door.addresses import base_path
@@ -71,12 +71,17 @@ async def events(request: Request) -> Response:
 
 
 def _pulse(token: str | None, study_key: str) -> Response:
-    """Ask the store."""
+    """Ask the store: is the study open, and is this a day on which this reader reads?"""
     try:
-        studies = _reader(token).my_studies()
+        with _reader(token).one_moment() as moment:
+            found = next((one for one in moment.my_studies() if one.key == study_key), None)
+            is_open = found is not None and found.state is StudyState.OPEN
+            if is_open and found is not None and found.protocol.has_dates:
+                moment.next_presentation(study_key)
+    except OutsideDatesError:
+        return PlainTextResponse("not open", status_code=410)
     except (SignedOutError, AccessError, StoreError) as failure:
         return _refusal(failure)
-    is_open = any(study.key == study_key and study.state is StudyState.OPEN for study in studies)
     return PlainTextResponse("open" if is_open else "not open", status_code=200 if is_open else 410)
 
 

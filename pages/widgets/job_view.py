@@ -29,7 +29,10 @@ def show_job(repository: Repository, study: Study) -> Job | None:
         share = min(1.0, job.done / job.total) if job.total else 0.0
         count = f"{job.done} of {job.total} {job.what}" if job.total else job.what
         st.progress(share, text=f"{job.title}: {count}")
-        st.caption("This goes on when you leave the page. It ends where you sign out; what is stored by then stays.")
+        st.caption(
+            "This goes on when you leave the page or sign out." if job.outlasts_sign_in
+            else "This goes on when you leave the page. It ends where you sign out; what is stored by then stays."
+        )  # fmt: skip
 
     live()
     return job

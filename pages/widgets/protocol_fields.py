@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import InputError
-from core.protocol import Protocol
+from core.protocol import Protocol, check_written
 from core.protocol_file import LARGEST_FILE, choices, protocol_from_plain, read_protocol
 
 Plain = dict[str, Any]
@@ -105,7 +105,12 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
     "Conduct": (
         Field("going_back", "Readers may correct", "choice"),
         Field("going_back_until", "Last day of corrections", "date", "empty: as long as the study is open"),
-        Field("timeout_seconds", "Time limit of a case, seconds", "whole", "empty: none"),
+        Field(
+            "timeout_seconds",
+            "Time limit of a case, seconds",
+            "whole",
+            "then the image is covered and the answer stands as it is; readers are told before; empty: none",
+        ),
         Field("may_type_ahead", "Keep keys that came before the image", "yes", "such answers are marked"),
         Field("opens_on", "First day of reading, UTC", "date", "empty: as the study is opened"),
         Field("closes_on", "Last day of reading, UTC", "date", "empty: as the study is closed"),
@@ -283,6 +288,7 @@ def protocol_or_errors(plain: Plain, usual: Plain, errors: dict[str, InputError]
     for _ in range(sum(map(len, GROUPS.values()))):
         try:
             protocol = protocol_from_plain(tried)
+            check_written(protocol)
         except InputError as error:
             name = _field_name(error.field or "")
             if name in errors or not name:

@@ -9,6 +9,7 @@ from actions.seal_record import seal_record_html
 from core.study import STATE_MOVES, Study, StudyState
 from db import Repository
 from db.records import CheckState
+from pages.widgets.begun import begun_with
 from pages.widgets.guard import refusals_shown, while_signed_in
 
 _MOVES = {
@@ -76,6 +77,7 @@ def _ask_to_open(repository: Repository, study: Study) -> None:
     st.markdown(f"**{study.protocol.title}** `{study.key}`")
     st.write(words)
     items = opening_checklist(repository, study.key)
+    shown = begun_with(f"opening {study.key} {study.protocol_version}", tuple(items), None, widget="typed")
     blocking = [item for item in items if item.state is CheckState.BLOCKING]
     for item in blocking:
         st.error(f"{item.text}. {item.detail}", icon=":material/block:")
@@ -89,7 +91,7 @@ def _ask_to_open(repository: Repository, study: Study) -> None:
             reasons[item.key] = st.text_input(f"Why it is opened all the same: {item.key}", key=f"why {item.key}")
     n_right = sum(item.state is CheckState.OK for item in items)
     st.caption(f"{n_right} points of the checklist are right. Reasons stand in the audit trail and in the report.")
-    typed = st.text_input(f"Type the key of the study, {study.key}, to go on")
+    typed = st.text_input(f"Type the key of the study, {study.key}, to go on", key=f"{shown.key} typed")
     if st.button(deed, type="primary"):
         lacking = [key for key, reason in reasons.items() if not reason.strip()]
         if lacking:
@@ -98,7 +100,9 @@ def _ask_to_open(repository: Repository, study: Study) -> None:
             st.error(f"This is not the key of the study: {study.key}.")
         else:
             with refusals_shown():
-                open_study(repository, study.key, typed_key=typed, acknowledged=reasons)
+                open_study(
+                    repository, study.key, typed_key=typed, acknowledged=reasons, seen=study, seen_items=shown.seen
+                )
                 st.rerun()
 
 
@@ -137,5 +141,5 @@ def _ask(repository: Repository, study: Study, move: StudyState) -> None:
             st.error("A reason is needed.")
         else:
             with refusals_shown():
-                repository.set_state(study.key, move, reason=reason)
+                repository.set_state(study.key, move, reason=reason, seen=study)
                 st.rerun()

@@ -59,16 +59,16 @@ def _table(rows: list[ReaderWatch]) -> None:
         hide_index=True,
         width="stretch",
         placeholder="",  # not seen yet, or nothing left to read
-        column_config={
-            "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
-            "Active": st.column_config.TextColumn(help="images in sight, hours and minutes", width="small"),
-            "Gross": st.column_config.TextColumn(help="with pauses of up to half an hour", width="small"),
-            "Dev.": st.column_config.NumberColumn(help="deviations: dates of the protocol set aside", width="small"),
-            "Seen, UTC": st.column_config.DatetimeColumn(
-                format="MM-DD HH:mm", width="small", help="signed in or saved"
-            ),
+        column_config={  # so narrow that no column is out of sight at 1024 pixels
+            "Reader": st.column_config.TextColumn(width=110),
+            "Read": st.column_config.TextColumn(width=70),
+            "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=75),
+            "Active": st.column_config.TextColumn(help="images in sight, hours and minutes", width=55),
+            "Gross": st.column_config.TextColumn(help="with pauses of up to half an hour", width=55),
+            "Dev.": st.column_config.NumberColumn(help="deviations: dates of the protocol set aside", width=45),
+            "Seen, UTC": st.column_config.DatetimeColumn(format="MM-DD HH:mm", width=90, help="signed in or saved"),
             "Ends": st.column_config.DatetimeColumn(
-                format="MM-DD HH:mm", width="small", help="expected, at the pace since the reader's first answer"
+                format="MM-DD HH:mm", width=90, help="expected, at the pace since the reader's first answer"
             ),
         },
     )
@@ -97,15 +97,17 @@ def _reminder(repository: Repository, study: Study) -> None:
 
 def reminder(study: Study, row: ReaderWatch, link: str, sender: str) -> str:
     """The text of a reminder."""
-    left = row.n_total - row.n_done
+    halves = study.protocol.answers_at_once
+    done, total = row.n_done // halves, row.n_total // halves
+    left = total - done
     lines = [
         f"Dear {row.person.display_name},",
         "",
-        f"in the reader study “{study.protocol.title}” you have read {row.n_done} of {row.n_total} cases; "
+        f"in the reader study “{study.protocol.title}” you have read {done} of {total} cases; "
         f"{left} {'is' if left == 1 else 'are'} left.",
     ]
-    if row.n_done:
-        minutes = max(1, round(row.active_seconds / row.n_done * left / 60))
+    if done:
+        minutes = max(1, round(row.active_seconds / row.n_done * (row.n_total - row.n_done) / 60))
         lines.append(f"At your pace that is about {minutes} {'minute' if minutes == 1 else 'minutes'}.")
     if study.protocol.closes_on is not None:
         lines.append(f"Reading ends on {study.protocol.closes_on:%Y-%m-%d}.")

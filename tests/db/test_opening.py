@@ -93,7 +93,7 @@ FAULTS: dict[str, tuple[Callable[[Room], None], str, CheckState]] = {
     "no model for aided readers": (
         lambda room: draft(room, replace(FULL, model_sha256=None, design=Design.AIDED)), "model", CheckState.BLOCKING,
     ),
-    "a case without prediction": (lambda room: draft(room, FULL, n_predicted=7), "predictions", CheckState.WARNING),
+    "a case without prediction": (lambda room: draft(room, FULL, n_predicted=7), "predictions", CheckState.BLOCKING),
     "a case without prediction for aided readers": (
         lambda room: draft(room, replace(FULL, design=Design.SEQUENTIAL), n_predicted=7),
         "predictions", CheckState.BLOCKING,

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from actions import jobs, models
 from actions.jobs import job_of, put_away, start_job
 from actions.models import load_classifier, predict_cohort, register_ensemble, register_model
-from core.errors import ConflictError, InputError, SignedOutError, StoreError
+from core.errors import AccessError, ConflictError, InputError, SignedOutError, StoreError
 from core.model.checkpoint import load_checkpoint, save_checkpoint
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
@@ -261,6 +261,43 @@ def test_a_job_ends_where_its_person_signs_out(store: Repository) -> None:
     assert isinstance(job.error, SignedOutError)
     assert store.study(STUDY).state is StudyState.OPEN
     put_away(job)
+
+
+def test_a_prediction_that_was_begun_ends_properly_after_a_sign_out_and_does_nothing_else(
+    store: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "STORED_AT_ONCE", 4)
+    version = register_model(store, SHIPPED_CHECKPOINT)
+    classifier = load_classifier(version)
+    store.create_study("other", Protocol(title="Another"), coordinator=COORDINATOR)
+    desk = repository_of(store.engine, store.person(COORDINATOR))
+    begun = desk.begin_prediction(STUDY, version.sha256)
+    store.set_password(COORDINATOR, PASSWORD + " another")  # ends every sign-in
+    for signed_out in (lambda: desk.study(STUDY), lambda: desk.begin_prediction(STUDY, version.sha256)):
+        with pytest.raises(SignedOutError):
+            signed_out()
+
+    def let_out(done: int, total: int, what: str) -> None:
+        store.set_active(COORDINATOR, done < 12)
+
+    with pytest.raises(SignedOutError, match="let in no more"):
+        predict_cohort(begun, classifier, STUDY, batch_size=4, progress=let_out)
+    assert [count.n_predicted for count in store.prediction_counts(STUDY)] == [8]
+    store.set_active(COORDINATOR, True)
+    assert predict_cohort(begun, classifier, STUDY, batch_size=4) == N_CASES - 8
+    trail = store.audit_trail(STUDY)
+    (begin,) = (event.sequence for event in trail if event.action == "model.predict-begun")
+    stored = [event for event in trail if event.action == "model.predict"]
+    assert {(event.actor, event.detail["begun"]) for event in stored} == {(COORDINATOR, begin)}
+    for foreign in (
+        lambda: begun.set_state(STUDY, StudyState.CLOSED),
+        lambda: begun.people(),
+        lambda: begun.study("other"),
+        lambda: begun.save_predictions(STUDY, "b" * 64, []),
+    ):
+        with pytest.raises(AccessError, match="no part of the deed"):
+            foreign()
+    assert store.verify_audit().is_intact
 
 
 def test_predicting_stopped_in_the_middle_goes_on_from_there(

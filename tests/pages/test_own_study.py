@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ from core.protocol import Arm, Design, Protocol, ScaleKind
 from core.protocol_file import write_protocol
 from core.settings import get_settings
 from core.study import StudyState
-from db import OPERATOR, Repository, create_store, open_store
-from db.tables import CaseRow, PersonRow, PresentationRow
-from tests.pages.reading_server import ROOT, ReadingServer
+from db import OPERATOR, Repository, open_store
+from db.tables import CaseRow, PersonRow, PresentationRow, ReadingRow
+from tests.pages.reading_server import PASSWORD, ROOT, ReadingServer
 
 KEY, TITLE = "kidneys", "Kidney scars 2026"
 CLASSES = ("Normal kidney", "Scarred kidney")
@@ -35,14 +36,35 @@ KEYS = ("normal-kidney", "scarred-kidney")
 N_CASES = 6
 N_READ = 2 * N_CASES  # every case in both arms
 READERS = ("ada", "ben", "cem")
+WASHOUT_DAYS = 28
+OWN_PASSWORD = "a password of my own"  # which each reader chooses at the first sign-in
+OPENS = re.compile(r"This part of the study is not open for you today\. It opens on \w+day, ")
+SET_CLOCK = Path(__file__).with_name("set_clock")
+
+
+class OwnServer(ReadingServer):
+    """``manage.py serve`` on an empty store, with a clock that the test moves: ``set_clock/sitecustomize.py``."""
+
+    def command(self) -> list[str]:
+        return ["manage.py", "serve", "--port", str(self.port)]
+
+    @property
+    def clock(self) -> Path:
+        """The file that says by how many days the server's clock is ahead."""
+        return self.folder / "days-ahead"
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[ReadingServer]:
-    """A server on an empty store."""
-    url = f"sqlite:///{tmp_path / 'reading_room.sqlite3'}"
-    create_store(url).dispose()
-    running = ReadingServer(tmp_path, url)
+def own(tmp_path: Path) -> Iterator[OwnServer]:
+    """``manage.py migrate`` and ``manage.py serve``, as the README has them, in a folder of their own."""
+    running = OwnServer(tmp_path, f"sqlite:///{tmp_path / 'reading_room.sqlite3'}")
+    running.environment = {"PYTHONPATH": str(SET_CLOCK), "TEST_CLOCK": str(running.clock)}
+    running.clock.write_text("0", encoding="utf-8")
+    places = {"READING_ROOM_DATA_DIR": str(tmp_path), "READING_ROOM_DATABASE_URL": running.store_url}
+    made = subprocess.run(
+        [sys.executable, "manage.py", "migrate"], cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
     running.start()
     yield running
     running.kill()
@@ -142,28 +164,31 @@ def sign_in(browser: Browser, server: ReadingServer, login: str, password: str, 
     if is_first:
         page.get_by_label("Present password").fill(password)
         for label in ("New password", "New password again"):
-            page.get_by_label(label, exact=True).fill("a password of my own")
+            page.get_by_label(label, exact=True).fill(OWN_PASSWORD)
         page.get_by_role("button", name="Change the password").click()
     page.wait_for_selector(".room-foot .who")
     return page
 
 
-def first_visit(browser: Browser, server: ReadingServer) -> str:
-    """Nobody has an account: the page says how the first is made, and the command that it names makes it."""
-    page = browser.new_page()
-    page.goto(server.url)
-    expect(page.get_by_text("Nobody has an account here yet.")).to_be_visible()
-    command = page.locator("code").inner_text().replace("LOGIN", "anna").split()
-    assert command[:2] == ["python", "manage.py"]
-    places = {"READING_ROOM_DATA_DIR": str(server.folder), "READING_ROOM_DATABASE_URL": server.store_url}
-    done = subprocess.run(
-        [sys.executable, *command[1:]], cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    page.reload()
-    expect(page.get_by_label("Login")).to_be_visible()
-    page.close()
-    return re.search(r"password (\S+)", done.stdout)[1]  # type: ignore[index]
+def first_visit(browser: Browser, server: OwnServer) -> Walk:
+    """The link that ``serve`` printed: the first coordinator chooses a login and a password, and is signed in."""
+    (link,) = re.findall(r"http://\S+/invitation#\S+", server.log.read_text(encoding="utf-8"))
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    walk = Walk(context.new_page())
+    walk.page.goto(link.replace("localhost", "127.0.0.1"))
+    for name, label, text in (
+        ("login", "Login", "anna"),
+        ("display_name", "Name on dashboards and in exports", "Dr Anna"),
+        ("password", "Password", PASSWORD),
+        ("again", "Password again", PASSWORD),
+    ):
+        field = walk.page.locator("label").filter(has=walk.page.locator(f"input[name={name}]"))
+        expect(field).to_contain_text(walk.note(label))
+        field.locator("input").fill(text)
+    walk.press("Make the account")
+    walk.page.wait_for_selector(".room-foot .who")
+    return walk
 
 
 def set_up(walk: Walk) -> None:
@@ -178,7 +203,7 @@ def set_up(walk: Walk) -> None:
     walk.choose("What a reader states", "the class and a confidence of 0 to 100")
     walk.tab("Design")
     walk.choose("Design", "Crossover")
-    walk.fill("Washout, days", "0")
+    walk.fill("Washout, days", str(WASHOUT_DAYS))
     walk.tab("Plan")
     walk.fill("Primary endpoint", "AUC of the readers with and without the model")
     walk.press("Save as a new version")
@@ -326,26 +351,46 @@ def readme_names() -> list[str]:
     return list(dict.fromkeys(re.findall(r"\*\*(.+?)\*\*", section)))
 
 
-def read_all(browser: Browser, server: ReadingServer, login: str, password: str, walk: Walk) -> None:
-    """Step 7, by one reader: class and confidence by the keys."""
-    page = sign_in(browser, server, login, password, is_first=True)
-    page.get_by_role("button", name=walk.note("Start reading")).click()
-    for number in range(N_READ):
-        if number == N_CASES:
-            page.get_by_role("button", name=walk.note("Go on")).click()
+def read_part(browser: Browser, server: OwnServer, login: str, password: str, walk: Walk, part: int) -> None:
+    """Step 7, by one reader: the cases of one part, class and confidence by the keys; then what the screen says."""
+    page = sign_in(browser, server, login, password if part == 1 else OWN_PASSWORD, is_first=part == 1)
+    page.get_by_role("button", name=walk.note("Start reading" if part == 1 else "Go on reading")).click()
+    for number in range(N_CASES * (part - 1), N_CASES * part):
         expect(page.locator("[data-part=position]")).to_have_text(f"Case {number + 1} of {N_READ}", timeout=40_000)
         expect(page.locator(".room")).to_have_attribute("data-state", "empty", timeout=40_000)
         for key in ("12"[number % 2], "t", *str(50 + number), "Enter"):
             page.keyboard.press(key)
-    expect(page.get_by_text(f"{N_READ} of {N_READ} answers")).to_be_visible(timeout=40_000)
+    if part == 1:
+        expect(page.get_by_text(OPENS)).to_be_visible(timeout=40_000)
+    else:
+        expect(page.get_by_text(f"{N_READ} of {N_READ} answers")).to_be_visible(timeout=40_000)
     page.context.close()
+
+
+def wait_for_washout(browser: Browser, server: OwnServer, store: Repository) -> None:
+    """A day too early the reader is refused with the date that the store gives; on that date the clock stands then."""
+    login = READERS[0]
+    with store.engine.connect() as connection:
+        last = connection.execute(
+            sa.select(sa.func.max(ReadingRow.saved_at))
+            .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
+            .join(PersonRow, PersonRow.person_id == PresentationRow.person_id)
+            .where(PersonRow.login == login)
+        ).scalar_one()
+    server.clock.write_text(str(WASHOUT_DAYS - 1), encoding="utf-8")
+    page = sign_in(browser, server, login, OWN_PASSWORD)
+    page.goto(f"{server.url}/read?study={KEY}")
+    opens_at = last + timedelta(days=WASHOUT_DAYS)
+    expect(page.get_by_text(f"It opens on {opens_at:%A, %d %B %Y, %H:%M} UTC.")).to_be_visible(timeout=40_000)
+    page.context.close()
+    server.clock.write_text(str(WASHOUT_DAYS), encoding="utf-8")
 
 
 @pytest.mark.timeout(900)
 def test_the_readme_walk_from_an_empty_store_to_unsealed_results(
-    own: ReadingServer, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: OwnServer, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = Walk(sign_in(browser, own, "anna", first_visit(browser, own)))
+    walk = first_visit(browser, own)
     set_up(walk)
     passwords = bring_in(walk)
     open_study(walk)
@@ -356,8 +401,14 @@ def test_the_readme_walk_from_an_empty_store_to_unsealed_results(
     check_same_study(store, commanded)
     commanded.engine.dispose()
     get_settings.cache_clear()
-    for login, password in passwords.items():
-        read_all(browser, own, login, password, walk)
+    for part in (1, 2):
+        for login, password in passwords.items():
+            read_part(browser, own, login, password, walk, part)
+        if part == 1:
+            wait_for_washout(browser, own, store)
+    walk.page.context.close()
+    walk.page = sign_in(browser, own, "anna", PASSWORD)  # weeks later, her sign-in has ended
+    walk.page.goto(f"{own.url}/study?study={KEY}")
     expect(walk.page.get_by_text("Reading progress")).to_be_visible()
     end_study(walk)
     walk.page.get_by_role("banner").get_by_role("link", name=walk.note("Results")).click()
@@ -376,6 +427,11 @@ def test_the_readme_walk_from_an_empty_store_to_unsealed_results(
         assert (each.class_key, each.confidence) == (KEYS[(each.position - 1) % 2], 49 + each.position)
         is_first_aided = each.group == 2
         assert (each.arm is Arm.AIDED) == ((each.period == 1) == is_first_aided)
+    parts = {(r.reader, r.period): [] for r in readings}
+    for each in readings:
+        parts[each.reader, each.period].append(each.saved_at)
+    for login in READERS:
+        assert min(parts[login, 2]) - max(parts[login, 1]) >= timedelta(days=WASHOUT_DAYS)
     assert len({tuple(r.case for r in readings if r.reader == login) for login in READERS}) > 1
     assert store.verify_audit().is_intact
     engine.dispose()

@@ -162,9 +162,11 @@ def test_a_press_on_one_image_places_no_mark_on_the_next(context: BrowserContext
 
 def test_a_pause_counts_into_the_time_out_as_it_does_in_the_export(context: BrowserContext) -> None:
     bench = started(context, Protocol("P", timeout_seconds=1))
-    bench.press("p")
+    bench.press("1", "q", "p")
     bench.page.wait_for_timeout(1300)
-    bench.press("p", "1", "q", "Enter")
+    bench.press("p")
+    bench.wait("over")
+    bench.press("Enter")
     answer = stored(bench)
     assert answer.display_state["is_over_time"] is True
     times = reading_times(answer.events, claimed_seconds=answer.reading_seconds, server_seconds=None)

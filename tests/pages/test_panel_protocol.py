@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
+from core.errors import InputError
 from core.protocol import (
     ColourTable,
     Design,
@@ -20,7 +21,7 @@ from core.protocol import (
     Scale,
     ScaleKind,
 )
-from core.study import Answer, Presentation, check_answer
+from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, check_answer
 from db.records import ModelAnswer, ReadingView
 from pages.door.answers import ReceiptState, read_message
 from pages.widgets.reading_panel import PanelModel
@@ -435,13 +436,39 @@ def test_an_empty_screen_comes_before_an_image_and_takes_no_key(context: Browser
     assert bench.page.evaluate("room.panel.viewer.image !== null")
 
 
-def test_a_case_that_takes_too_long_is_marked(context: BrowserContext) -> None:
-    bench = started(context, Protocol("P", timeout_seconds=1))
-    bench.page.wait_for_timeout(1300)
-    assert hint(bench).startswith("The time for this case (1 s) is over.")
-    bench.press("1", "q", "Enter")
-    assert stored(bench).display_state["is_over_time"] is True
+def test_when_the_time_is_over_the_image_is_covered_and_the_answer_stands_as_it_was(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", timeout_seconds=1), is_sending_again=False)
+    bench.feed(1)
+    bench.wait("card")
+    assert "You have 1 second for each case" in bench.page.locator("[data-part=card-text]").inner_text()
+    bench.press("Enter")
+    bench.wait("empty")
+    bench.press("1", "q")
+    bench.wait("over")
+    assert bench.page.locator("[data-part=over]").is_visible()
+    assert bench.page.locator("[data-part=over-text]").inner_text() == "Enter saves what you chose, as it stands."
+    bench.press("2", "w")
+    bench.press("Enter")
+    answer = stored(bench)
+    assert (answer.class_key, answer.confidence, answer.is_unreadable) == ("graves", 1, False)
+    assert answer.display_state["is_over_time"] is True
     assert "over-time" in [name for name, _ in bench.sent()[-1]["events"]]
+    check_answer(answer, bench.protocol)
+
+
+def test_a_case_without_an_answer_in_time_is_stored_as_such_and_no_answer_is_guessed(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", timeout_seconds=1, may_mark_unreadable=False))
+    bench.press("1")  # a class without its confidence is no answer
+    bench.wait("over")
+    bench.press("q", "x", "Enter")
+    answer = stored(bench)
+    assert (answer.class_key, answer.confidence, answer.is_unreadable) == (None, None, True)
+    assert answer.unreadable_reason == NO_ANSWER_IN_TIME
+    check_answer(answer, bench.protocol)
+    early = replace(answer, events=tuple(event for event in answer.events if event[0] != "over-time"))
+    for protocol, given in ((bench.protocol, early), (Protocol("P"), answer)):
+        with pytest.raises(InputError, match="the time for this case was not over"):
+            check_answer(given, protocol)
 
 
 # ---- keys of one's own --------------------------------------------------------------------------------------------

@@ -74,6 +74,12 @@ def to_correcting(bench: Bench) -> None:
     bench.feed(2, previous=Answer("normal", 3))
 
 
+def to_over(bench: Bench) -> None:
+    bench.protocol = replace(bench.protocol, timeout_seconds=1)
+    _answered(bench)
+    bench.page.evaluate("room.panel.beOverTime()")
+
+
 def to_offline(bench: Bench) -> None:
     to_empty(bench)
     bench.wait("empty")
@@ -132,7 +138,8 @@ def to_closed(bench: Bench) -> None:
 
 ROADS: dict[str, Callable[[Bench], None]] = {
     "drawing": to_drawing, "saved": to_saved, "empty": to_empty, "chosen": _answered, "refused": to_refused,
-    "correcting": to_correcting, "offline": to_offline, "sending": _sent, "late": to_late, "ahead": to_ahead,
+    "correcting": to_correcting, "over": to_over, "offline": to_offline, "sending": _sent,
+    "late": to_late, "ahead": to_ahead,
     "queued": to_queued, "feedback": to_feedback, "paused": to_paused, "sheet": to_sheet, "card": to_card,
     "dialog": to_dialog, "closed": to_closed,
 }  # fmt: skip
@@ -147,7 +154,7 @@ def check(deed: str, before: dict, after: dict, sent: list[dict], where: str) ->
     expected = {
         "choose": {"answer"}, "comment": {"isWriting"}, "send": {"n_sent"}, "retry": {"n_sent"}, "correct": {"n_sent"},
         "cancel": {"n_sent"}, "view": {"view"}, "pause": {"covers"}, "resume": {"covers"}, "openSheet": {"covers"},
-        "closeSheet": {"covers"},
+        "closeSheet": {"covers"}, "sendOver": {"n_sent"},
     }.get(deed, set())  # fmt: skip
     assert changed == expected, where
     refusals = {
@@ -156,16 +163,17 @@ def check(deed: str, before: dict, after: dict, sent: list[dict], where: str) ->
         "cover": "ot taken",
         "tick": "ot taken",
         "told": "ot taken",
+        "over": "ot taken",
         "offline": "No connection",
     }
     if deed in refusals:
         assert refusals[deed] in after["hint"], where
     elif deed in ("ask", "save", "queue"):  # "save" without a complete answer, as here, asks
         assert after["hint"].startswith("Choose a diagnosis first"), where
-    elif deed in ("nothing", "wait"):
+    elif deed in ("nothing", "wait", "cancelOver"):
         assert after["hint"] == before["hint"], where
     elif expected == {"n_sent"}:
-        kind = {"send": "answer", "retry": "answer"}.get(deed, deed)
+        kind = {"send": "answer", "sendOver": "answer", "retry": "answer"}.get(deed, deed)
         assert sent[-1]["kind"] == kind, where
         assert (deed == "retry") == (len(sent) > 1 and sent[-1]["submit_id"] == sent[-2]["submit_id"]), where
 

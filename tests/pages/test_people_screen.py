@@ -89,8 +89,10 @@ def test_an_invitation_needs_a_note_and_is_shown_once(screen: Callable[..., AppT
     assert Repository(store.engine, None).invitation_offer(token) is not None
     page.run()
     assert not page.code
-    press(page, "Take it back")
-    assert Repository(store.engine, None).invitation_offer(token) is None
+    press(page, "Take it back ...")
+    assert any("cannot be used from this moment on" in str(each.value) for each in page.markdown), "it asks once"
+    assert "Take it back" in {each.label for each in page.button}
+    assert Repository(store.engine, None).invitation_offer(token) is not None
 
 
 def test_what_reviewers_ask_is_entered_and_a_wrong_address_is_said_at_its_field(

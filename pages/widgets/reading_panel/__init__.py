@@ -23,8 +23,9 @@ from PIL import Image
 from core.errors import InputError
 from core.imaging import default_window
 from core.model.preprocessing import square_to_image_box
-from core.protocol import Arm, Design, Display, GoingBack, Protocol
-from core.study import Answer, Presentation, Study
+from core.protocol import Arm, Display, GoingBack, Protocol
+from core.protocol_text import reader_instructions
+from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
 from pages.door.answers import PanelReceipt
@@ -143,7 +144,7 @@ def _study_header(study: Study) -> dict[str, Any]:
     return {
         "study": study.key,
         "question": protocol.question,
-        "instructions": protocol.instructions,
+        "instructions": reader_instructions(protocol),
         "classes": [{"key": disease.key, "label": disease.label} for disease in protocol.classes],
         "scale": {"kind": scale.kind, "words": list(scale.words)},
         "may_go_back": protocol.may_revise,
@@ -153,6 +154,7 @@ def _study_header(study: Study) -> dict[str, Any]:
         "may_type_ahead": protocol.may_type_ahead,
         "has_location_mark": protocol.has_location_mark,
         "timeout_s": protocol.timeout_seconds,
+        "no_answer_in_time": NO_ANSWER_IN_TIME,
         "blank_ms": round(1000 * protocol.blank_seconds),
         "conditions": asdict(protocol.conditions),
         "model_name": protocol.model_shown.name if Arm.AIDED in protocol.arms else "",
@@ -161,7 +163,7 @@ def _study_header(study: Study) -> dict[str, Any]:
 
 def case_number(position: int, protocol: Protocol) -> int:
     """The number by which a reader knows the case at a position: both halves of a sequential case have one."""
-    return -(-position // 2) if protocol.design is Design.SEQUENTIAL else position
+    return -(-position // protocol.answers_at_once)
 
 
 def _case_header(

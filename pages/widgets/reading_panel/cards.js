@@ -33,6 +33,7 @@ class Cards {
 
   // Whether a card stands between two cases of one order.
   isDue(next, last) {
+    if (next.study && next.study !== last.study) return false; // a block of another study
     return next.mode === "read" && last.mode === "read" && (next.block !== last.block || next.is_training !== last.is_training);
   }
 

@@ -266,20 +266,50 @@ class Panel {
     }
     this.dropped = 0;
     this.report(header.presentation_id);
-    if (header.timeout_s && header.mode === "read") {
+    if (header.timeout_s && !draft.is_over_time) {
       this.overTime = setTimeout(() => this.beOverTime(), Math.max(0, 1000 * (header.timeout_s - draft.seconds)));
     }
     this.write();
     this.playAhead();
   }
 
-  // The protocol's time for a case is over: that is marked, and the answer is still taken.
+  // The protocol's time for a case is over: the image is covered, and the answer is sent as it stands, or as none.
   beOverTime() {
-    if (!this.draft || this.feedback !== null) return;
+    if (!this.draft || this.feedback !== null || this.queued) return;
+    if (this.pending?.kind === "answer" && !this.held) return; // it was sent in time
     this.draft.is_over_time = true;
     this.clock.note("over-time");
-    this.hint(`The time for this case (${this.header.timeout_s} s) is over. Please answer now; it is marked.`);
-    this.remember();
+    this.root.getRootNode().activeElement?.blur(); // a field that was being written is closed
+    this.changeCover();
+    this.hint("");
+    this.write();
+  }
+
+  writeOver() {
+    const { draft, header, parts } = this;
+    parts.over.hidden = !draft?.is_over_time || this.feedback !== null;
+    if (parts.over.hidden) return;
+    parts["over-text"].textContent = this.form.missing()
+      ? "Enter goes on. This case counts as not answered in time; no answer is guessed for it."
+      : header.mode === "correct" ? "Enter saves the correction as it stands; Esc leaves the answer as it was."
+        : "Enter saves what you chose, as it stands.";
+  }
+
+  over() {
+    this.hint("Not taken: the time for this case is over. Enter goes on.");
+  }
+
+  sendOver() {
+    if (this.form.missing()) {
+      Object.assign(this.draft, { class_key: null, confidence: null, probabilities: null, marks: [] });
+      Object.assign(this.draft, { is_unreadable: true, unreadable_reason: this.header.no_answer_in_time });
+    }
+    if (this.held) this.queue();
+    else this.send();
+  }
+
+  cancelOver() {
+    if (this.header.mode === "correct") this.cancel();
   }
 
   // ---- the next image, while the last answer is on its way --------------------------------------------------------
@@ -360,7 +390,7 @@ class Panel {
   }
 
   isCovered() {
-    return this.isPaused || !this.parts.sheet.hidden || this.isDialogOpen || this.cards.isOpen;
+    return this.isPaused || Boolean(this.draft?.is_over_time) || !this.parts.sheet.hidden || this.isDialogOpen || this.cards.isOpen;
   }
 
   stopClock() {
@@ -447,7 +477,7 @@ class Panel {
       isDrawn: this.isDrawn && draft !== null, hasReceipt: this.hasReceipt, isPaused: this.isPaused,
       isCard: this.cards.isOpen, isFeedback: this.feedback !== null,
       isSheetOpen: !this.parts.sheet.hidden, isPending: this.pending !== null, isLate: this.pending?.isLate,
-      isAhead: this.held !== null, isQueued: this.queued !== null,
+      isAhead: this.held !== null, isQueued: this.queued !== null, isOver: draft?.is_over_time,
       isOffline: this.isOffline,
       isRefused: this.isRefused, isCorrecting: this.header?.mode === "correct",
       isComplete: draft !== null && this.header !== null && this.form.missing() === "",
@@ -874,6 +904,7 @@ class Panel {
     const { header, draft, parts } = this;
     this.root.dataset.state = this.state();
     parts.pause.hidden = !this.isPaused;
+    this.writeOver();
     this.cards.write();
     if (!draft || !header) return; // saved, or nothing came yet; the next case is on its way
     const isLocked = this.pending !== null && (!this.held || this.queued !== null);

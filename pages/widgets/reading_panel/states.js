@@ -17,6 +17,8 @@ const STATES = {
   chosen: ["choose", "comment", "send", "correct", "nothing", "view", "pause", "openSheet"],
   refused: ["choose", "comment", "send", "correct", "nothing", "view", "pause", "openSheet"],
   correcting: ["choose", "comment", "send", "correct", "cancel", "view", "pause", "openSheet"],
+  // The protocol's time for the case is over: the image is covered, and the answer stands as it is.
+  over: ["over", "over", "sendOver", "over", "cancelOver", "over", "over", "over"],
   offline: ["choose", "comment", "save", "offline", "nothing", "view", "pause", "openSheet"],
   // The answer is on its way, and locked.
   sending: ["lock", "lock", "wait", "lock", "lock", "view", "pause", "openSheet"],
@@ -51,8 +53,9 @@ function stateOf(facts) {
   if (facts.isPaused) return "paused";
   if (facts.isSheetOpen) return "sheet";
   if (facts.isFeedback) return "feedback";
-  if (facts.isPending && facts.isAhead) return facts.isQueued ? "queued" : "ahead";
+  if (facts.isPending && facts.isAhead) return facts.isQueued ? "queued" : facts.isOver ? "over" : "ahead";
   if (facts.isPending) return facts.isLate ? "late" : "sending";
+  if (facts.isOver) return "over";
   if (facts.isOffline) return "offline";
   if (facts.isRefused) return "refused";
   if (facts.isCorrecting) return "correcting";
