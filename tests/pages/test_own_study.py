@@ -149,13 +149,13 @@ class Walk:
         self.page.wait_for_timeout(1000)
 
     def sees(self, text: str) -> None:
-        expect(self.page.get_by_text(text).first).to_be_visible(timeout=40_000)
+        expect(self.page.get_by_text(text).first).to_be_visible(timeout=90_000)
 
 
 def sign_in(browser: Browser, server: ReadingServer, login: str, password: str, *, is_first: bool = False) -> Page:
     """``is_first``: the password is somebody else's, and is changed before anything is shown."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)
     page = context.new_page()
     page.goto(server.url)
     page.get_by_label("Login").fill(login)
@@ -174,7 +174,7 @@ def first_visit(browser: Browser, server: OwnServer) -> Walk:
     """The link that ``serve`` printed: the first coordinator chooses a login and a password, and is signed in."""
     (link,) = re.findall(r"http://\S+/invitation#\S+", server.log.read_text(encoding="utf-8"))
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)
     walk = Walk(context.new_page())
     walk.page.goto(link.replace("localhost", "127.0.0.1"))
     for name, label, text in (
@@ -356,14 +356,14 @@ def read_part(browser: Browser, server: OwnServer, login: str, password: str, wa
     page = sign_in(browser, server, login, password if part == 1 else OWN_PASSWORD, is_first=part == 1)
     page.get_by_role("button", name=walk.note("Start reading" if part == 1 else "Go on reading")).click()
     for number in range(N_CASES * (part - 1), N_CASES * part):
-        expect(page.locator("[data-part=position]")).to_have_text(f"Case {number + 1} of {N_READ}", timeout=40_000)
-        expect(page.locator(".room")).to_have_attribute("data-state", "empty", timeout=40_000)
+        expect(page.locator("[data-part=position]")).to_have_text(f"Case {number + 1} of {N_READ}", timeout=90_000)
+        expect(page.locator(".room")).to_have_attribute("data-state", "empty", timeout=90_000)
         for key in ("12"[number % 2], "t", *str(50 + number), "Enter"):
             page.keyboard.press(key)
     if part == 1:
-        expect(page.get_by_text(OPENS)).to_be_visible(timeout=40_000)
+        expect(page.get_by_text(OPENS)).to_be_visible(timeout=90_000)
     else:
-        expect(page.get_by_text(f"{N_READ} of {N_READ} answers")).to_be_visible(timeout=40_000)
+        expect(page.get_by_text(f"{N_READ} of {N_READ} answers")).to_be_visible(timeout=90_000)
     page.context.close()
 
 
@@ -381,12 +381,12 @@ def wait_for_washout(browser: Browser, server: OwnServer, store: Repository) -> 
     page = sign_in(browser, server, login, OWN_PASSWORD)
     page.goto(f"{server.url}/read?study={KEY}")
     opens_at = last + timedelta(days=WASHOUT_DAYS)
-    expect(page.get_by_text(f"It opens on {opens_at:%A, %d %B %Y, %H:%M} UTC.")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text(f"It opens on {opens_at:%A, %d %B %Y, %H:%M} UTC.")).to_be_visible(timeout=90_000)
     page.context.close()
     server.clock.write_text(str(WASHOUT_DAYS), encoding="utf-8")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_the_readme_walk_from_an_empty_store_to_unsealed_results(
     own: OwnServer, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
