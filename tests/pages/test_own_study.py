@@ -123,9 +123,11 @@ class Walk:
             link.click()
             try:
                 expect(self.page).to_have_url(re.compile(rf"/{address}(\?|$)"), timeout=5_000)
+                if address == "study":  # or the old page was drawn anew under the new address
+                    expect(self.page.get_by_text("State: draft")).to_be_visible(timeout=20_000)
                 return
             except AssertionError:
-                continue
+                self.page.reload()
         raise AssertionError(f"the link {name} leads nowhere")
 
     def tab(self, name: str) -> None:
@@ -163,8 +165,8 @@ def sign_in(browser: Browser, server: ReadingServer, login: str, password: str, 
     page.get_by_role("button", name="Sign in").click()
     if is_first:
         page.get_by_label("Present password").fill(password)
-        for label in ("New password", "New password again"):
-            page.get_by_label(label, exact=True).fill(OWN_PASSWORD)
+        for name in ("new", "again"):
+            page.locator(f"input[name={name}]").fill(OWN_PASSWORD)
         page.get_by_role("button", name="Change the password").click()
     page.wait_for_selector(".room-foot .who")
     return page
