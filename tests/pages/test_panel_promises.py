@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from playwright.sync_api import BrowserContext
@@ -11,7 +11,7 @@ from core.client_events import reading_times
 from core.protocol import Arm, Design, ModelShown, Protocol, Scale, ScaleKind
 from core.study import Answer, Presentation
 from db.records import ReadingView
-from pages.door.answers import ReceiptState
+from pages.door.answers import PanelReceipt, ReceiptState
 from pages.widgets.reading_panel import case_number
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
@@ -42,6 +42,24 @@ def test_what_esc_discards_in_a_correction_does_not_come_back(context: BrowserCo
         bench.press("4", "Escape")
         bench.feed(2, ReceiptState.DONE)
         bench.wait("empty")
+
+
+def test_the_answer_just_saved_can_be_corrected_before_the_next_frame_has_come(context: BrowserContext) -> None:
+    """The frame of the first case, by which nothing can be corrected, is older than the answer to it."""
+    bench = Bench(context, Protocol("P"), is_sending_again=False)
+    bench.feed(1, n_ahead=1)
+    bench.wait("empty")
+    assert bench.page.locator("[data-part=correct]").is_disabled()
+    bench.press("2", "e", "Enter")
+    bench.wait("ahead")
+    saved = PanelReceipt(bench.sent()[-1]["submit_id"], ReceiptState.SAVED, "", "7F3A", "2026-01-02T03:04:05+00:00")
+    bench.page.evaluate("receipt => reply(receipt)", asdict(saved))
+    bench.wait("empty")
+    assert bench.page.locator("[data-part=correct]").is_enabled()
+    bench.press("u")
+    assert [each["kind"] for each in bench.sent()] == ["answer", "correct"]
+    bench.feed(2, ReceiptState.DONE)
+    assert hint(bench) == "There is no saved answer to correct."  # as the server says
 
 
 def test_keys_before_the_image_count_though_the_receipt_comes_first(context: BrowserContext) -> None:

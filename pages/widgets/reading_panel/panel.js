@@ -24,6 +24,7 @@ const REFUSED = "refused";
 const SIGNED_OUT = "Not saved: your sign-in has ended.";
 const NOT_OPEN = "Not saved: the study is not open any more, or this answer can no longer be corrected.";
 const DOES_NOT_FIT = "Not saved: this answer does not fit the study. Please reload the page and answer again.";
+const NOTHING_TO_CORRECT = "There is no saved answer to correct.";
 const STORE_AWAY = "the store is not available; tell the coordinator.";
 const STORAGE_PREFIX = "reading-room:";
 
@@ -107,8 +108,10 @@ class Panel {
     if (this.pending?.kind === "answer" && this.pending.submit_id !== id) return this.refill(header);
     if (this.pending) {
       if (id !== this.pending.submit_id) return; // it is sent again by itself
+      const { kind } = this.pending;
       this.settle(header.receipt);
       if (this.pending) return;
+      if (kind === "correct" && header.mode === "read") this.hint(NOTHING_TO_CORRECT);
     }
     if (this.asked) return; // an older one; that which was asked for comes
     this.take(header);
@@ -603,9 +606,15 @@ class Panel {
   }
 
   correct() {
-    if (this.header.can_correct) this.request("correct");
+    if (this.mayCorrect()) this.request("correct");
     else if (this.header.mode === "correct") this.hint("No earlier answer may be corrected.");
-    else this.hint("There is no saved answer to correct.");
+    else this.hint(NOTHING_TO_CORRECT);
+  }
+
+  // Between a receipt and the next frame only the server knows: the frame here is older than the answer just saved.
+  mayCorrect() {
+    const { header } = this;
+    return header.can_correct || (this.asked !== null && header.may_go_back && header.mode === "read");
   }
 
   cancel() {
@@ -921,7 +930,7 @@ class Panel {
     parts.position.hidden = header.mode === "correct";
     const isFeedback = this.feedback !== null;
     parts.save.textContent = isFeedback ? "Go on" : header.mode === "correct" ? "Save correction" : "Save and next";
-    parts.correct.disabled = !header.can_correct;
+    parts.correct.disabled = !this.mayCorrect();
     parts.correct.hidden = !header.may_go_back || (header.mode === "correct" && !header.may_go_back_further);
     parts.cancel.hidden = header.mode !== "correct";
     this.root.querySelectorAll("[data-cap]").forEach((cap) => {
