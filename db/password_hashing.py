@@ -60,6 +60,9 @@ class Worker:
                     return self._ask(json.dumps(question))
                 except (OSError, ValueError):
                     self.stop()
+                except BaseException:
+                    self.stop()  # else the answer to this question would be read as that to the next one
+                    raise
         raise StoreBusyError("The password could not be checked: no process could be had. Try again in a moment.")
 
     def stop(self) -> None:

@@ -23,7 +23,15 @@ class ReadingView:
     pixel_spacing_mm: float | None = None
     left_side: LeftSide | None = None  # where the patient's left lies; None: not known
     origin: tuple[int, int] = (0, 0)  # row and column of the first pixel that is not padding; for the server only
-    size: tuple[int, int] | None = None  # height and width without the padding; for the server only
+
+
+@dataclass(frozen=True)
+class PictureBox:
+    """Where one picture of a presentation lies in what its reader is shown; for the server only."""
+
+    origin: tuple[int, int]  # row and column of its first pixel
+    size: tuple[int, int]  # height and width, pixels
+    shown: tuple[int, int]  # height and width with the padding
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from core.study import (
     check_answer,
     check_dates,
 )
-from db.records import MyProgress, ReadingImage, ReadingView, SavedReading
+from db.records import MyProgress, PictureBox, ReadingImage, ReadingView, SavedReading
 from db.repository.access import RepositoryBase, allowed, holds, new_id
 from db.seals import entry_of_reading, seal_of_row
 from db.tables import (
@@ -148,6 +148,33 @@ class ReadingRepository(RepositoryBase):
             ).all()
         return ReadingImage(
             tuple(_view(canvases[each.view_number], each, self._images.png(each.png)) for each in found)
+        )
+
+    @allowed(Role.READER)
+    def picture_boxes(self, presentation_id: str) -> tuple[PictureBox, ...]:
+        """Where the pictures of one of the reader's own presentations lie, in the order of the views.
+
+        It tells of no pixel, and also after the study was closed, when an answer that was saved may come again.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not the reader's.
+        """
+        with self._reading() as db_session:
+            presentation, study = self._own(db_session, presentation_id)
+            canvases = self._canvases(db_session, study)
+            found = db_session.execute(
+                sa.select(CaseImageRow.view_number, ImageRow.height, ImageRow.width)
+                .join(ImageRow, ImageRow.image_id == CaseImageRow.image_id)
+                .where(CaseImageRow.case_id == presentation.case_id)
+                .order_by(CaseImageRow.view_number)
+            ).all()
+        return tuple(
+            PictureBox(
+                canvases[view].origin(height, width), (height, width), (canvases[view].height, canvases[view].width)
+            )
+            for view, height, width in found
         )
 
     @allowed(Role.READER)
@@ -558,7 +585,6 @@ def _view(canvas: Canvas, found: sa.Row[Any], png: bytes) -> ReadingView:
         pixel_spacing_mm=found.pixel_spacing_mm,
         left_side=None if found.left_side is None else LeftSide(found.left_side),
         origin=canvas.origin(found.height, found.width),
-        size=(found.height, found.width),
     )
 
 

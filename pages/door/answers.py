@@ -22,6 +22,7 @@ from core.errors import (
 )
 from core.study import Answer, Mark
 from db import Repository
+from db.records import PictureBox
 
 #: Largest accepted comment, in characters; the panel's text field has the same limit.
 MAX_COMMENT_LENGTH = 2000
@@ -177,18 +178,24 @@ def moved(repository: Repository, presentation_id: str, answer: Answer, way: int
     """An answer whose marks are given on the padded picture (way 1) or on the picture itself (way -1)."""
     if not answer.marks:
         return answer
-    views = repository.presentation_image(presentation_id).views
+    boxes = repository.picture_boxes(presentation_id)
     marks = []
     for mark in answer.marks:
-        if not 1 <= mark.view <= len(views):
+        box = boxes[mark.view - 1] if type(mark.view) is int and 1 <= mark.view <= len(boxes) else None
+        if box is None or not _is_place(mark, box):
             return answer  # the store says so
-        view = views[mark.view - 1]
-        (row, column), (height, width) = view.origin, view.size or view.pixels.shape[:2]
+        (row, column), (height, width) = box.origin, box.size
         x, y = mark.x + way * column, mark.y + way * row
         if way < 0:  # one on the padding is one on the edge of the picture
             x, y = min(max(0.0, x), float(width)), min(max(0.0, y), float(height))
         marks.append(replace(mark, x=x, y=y))
     return replace(answer, marks=tuple(marks))
+
+
+def _is_place(mark: Mark, box: PictureBox) -> bool:
+    """Whether a mark lies in what is shown; NaN lies nowhere."""
+    height, width = box.shown
+    return all(type(at) in (int, float) and 0 <= at <= most for at, most in ((mark.x, width), (mark.y, height)))
 
 
 def save_answer(repository: Repository, message: PanelMessage) -> PanelReceipt:

@@ -44,6 +44,24 @@ def test_the_hashing_process_stands_behind_everybody_and_is_begun_anew_when_it_w
     assert worker._process is None
 
 
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between a question and its answer: the answer may be that a password fits."""
+    worker, profile = Worker(), Passwords(CHEAPEST)._profile
+    try:
+        stored = worker.ask(do="hash", password="right", profile=profile)
+        with monkeypatch.context() as patch:
+            patch.setattr(worker._process.stdout, "readline", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                worker.ask(do="verify", hash=stored, password="right", profile=profile)
+        assert worker.ask(do="verify", hash=stored, password="wrong", profile=profile) is False
+    finally:
+        worker.stop()
+
+
+def _interrupt() -> str:
+    raise KeyboardInterrupt
+
+
 def test_one_hash_at_a_time_and_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes when the queue is full is asked to try again, at once; all others get their answer."""
     worker, go, running = Worker(), threading.Event(), []

@@ -73,6 +73,7 @@ def test_a_whole_reading_session_runs_under_the_readers_role(desk: Desk, tmp_pat
         assert at_once.my_progress(STUDY).n_done == 0
     while (place := ann.next_presentation(STUDY)) is not None:
         assert ann.presentation_image(place.presentation_id).views
+        assert ann.picture_boxes(place.presentation_id)
         ann.record_shown(place.presentation_id)
         ann.record_events(place.presentation_id, [("shown", 0.0)], draft_id="d", first_event=0)
         assert ann.study(STUDY).key == STUDY  # which coordinators may ask for as well
