@@ -83,7 +83,8 @@ NO_ANSWERS: dict[str, dict[str, Any]] = {
         f"a mark {name}": {"marks": [mark(*place)]}
         for name, place in {
             "far outside": (1e9, 1), "just outside": (9.1, 1), "before it": (1, -0.1),
-            "at no number": (float("nan"), 1), "at infinity": (1, float("inf")), "in words": ("1", 1), "at true": (True, 1), "nowhere": (None, 1),
+            "at no number": (float("nan"), 1), "at infinity": (1, float("inf")),
+            "in words": ("1", 1), "at true": (True, 1), "nowhere": (None, 1),
             "in view 2": (3, 3, 2), "in view 0": (3, 3, 0), "in a view in words": (3, 3, "1"), "in half": (3, 3, 1.0),
             "without an end": (10**400, 3), "rated in words": (3, 3, 1, "x"), "rated 9": (3, 3, 1, 9),
         }.items()
