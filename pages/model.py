@@ -22,7 +22,7 @@ from actions.models import (
 )
 from actions.uploads import Upload, laid_out
 from core.errors import ChangedMeanwhileError, InputError
-from core.model.foreign import ANSWERS, PIXELS
+from core.model.foreign import ANSWERS, LARGEST_SIDE, PIXELS, SMALLEST_SIDE
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
 from core.protocol import Arm
@@ -325,7 +325,9 @@ def _form(study: Study, kind: str) -> _NewModel:
     left, middle, right = st.columns(3)
     pixels = left.selectbox("Scale of its input", PIXELS)
     answers = middle.selectbox("What it answers", ANSWERS)
-    size = right.number_input("Side of its input, pixels", 16, 2048, value=None, help="if the graph leaves it open")
+    size = right.number_input(
+        "Side of its input, pixels", SMALLEST_SIDE, LARGEST_SIDE, value=None, help="if the graph leaves it open"
+    )
     is_colour = st.checkbox("Takes images in colour: red, green, blue")
     return _NewModel(kind, files, name, note, classes, pixels, answers, size, is_colour)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 
 from core.study import Role
 from pages import home, read
@@ -24,17 +25,23 @@ class Screen:
     is_in_bar: bool = True  # the others are reached by the links of a study
 
 
+_LOADED: dict[str, ModuleType] = {}
+_LOADING = threading.Lock()
+
+
 def _screen(name: str) -> Callable[[], None]:
     """``render`` of a file beside this one, loaded when the screen is first opened: a process that readers use does not
     wait for what results need, and does not carry it."""
     module = f"pages.{name}"
 
     def render() -> None:
-        is_new = module not in sys.modules
-        screen = import_module(module)
-        if is_new:
-            gc.freeze()  # as at the start: what was loaded is left out of later garbage collections
-        screen.render()
+        if module not in _LOADED:
+            with _LOADING:  # one at a time: of two threads that load packages in a ring, Python gives one half a module
+                screen = import_module(module)
+                if module not in _LOADED:
+                    gc.freeze()  # as at the start: what was loaded is left out of later garbage collections
+                _LOADED[module] = screen
+        _LOADED[module].render()
 
     return render
 

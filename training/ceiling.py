@@ -103,6 +103,13 @@ def ceiling_cohorts(times: int, n_fresh: int, *, per_class: int | None = None) -
     return [training, more, *small_cohorts(dict.fromkeys(FRESH, n_fresh), "ceiling")]
 
 
+def check_only(only: Sequence[str]) -> None:
+    """Refuse a run that is none of :data:`MEMBERS`: before hours of drawing and training, not after."""
+    unknown = sorted(set(only) - {member.key for member in MEMBERS})
+    if unknown:
+        raise TrainingError(f"--only {unknown[0]}: use one of {', '.join(member.key for member in MEMBERS[2:])}.")
+
+
 def ceiling_plans(plan: RunPlan, folder: Path, times: int, only: Sequence[str] = ()) -> list[dict[str, RunPlan]]:
     """Plans by run folder, in an order in which every teacher is finished before its students begin.
 
@@ -117,9 +124,7 @@ def ceiling_plans(plan: RunPlan, folder: Path, times: int, only: Sequence[str] =
     only : sequence of str
         Members beside the two references; all of them if empty.
     """
-    unknown = sorted(set(only) - {member.key for member in MEMBERS})
-    if unknown:
-        raise TrainingError(f"--only {unknown[0]}: use one of {', '.join(member.key for member in MEMBERS[2:])}.")
+    check_only(only)
     waves: list[dict[str, RunPlan]] = [{}, {}]
     for member in MEMBERS:
         is_reference = member.key in (REFERENCE, CEILING)

@@ -17,7 +17,7 @@ from core.model.architectures import ARCHITECTURES, PAPER_ARCHITECTURES
 from core.model.card import read_card
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.protocol import THYROID_CLASSES
-from training.ceiling import ALL, CEILING_RECIPE, FRESH, ceiling_cohorts, ceiling_plans, compare_members
+from training.ceiling import ALL, CEILING_RECIPE, FRESH, ceiling_cohorts, ceiling_plans, check_only, compare_members
 from training.classes import THYROID_KEYS, class_keys
 from training.conclusion import ship
 from training.cross_validation import (
@@ -365,6 +365,7 @@ def ceiling(
     gpus: GpusOption = 0,
 ) -> None:
     """Train on many times the paper's phantoms, and try to come near that with the paper's; all on fresh cases."""
+    check_only(only or ())
     recipe = CEILING_RECIPE.with_changes(**parse_changes(changes or []))
     plans = ceiling_cohorts(times, fresh, per_class=per_class)
     name = "-".join(str(part) for part in ("ceiling", times, fresh, per_class) if part is not None)

@@ -169,7 +169,7 @@ def _result(
         "title": ARCHITECTURES[plan.recipe.architecture].title,
         "recipe": plan.recipe.to_dict(),
         **facts,
-        **({"is_compiled": True} if plan.is_compiled else {}),
+        **({"is_compiled": fitted.is_compiled} if plan.is_compiled else {}),
         **({"teacher_sha256": work.teacher.sha256} if work.teacher else {}),
         "is_cross_validation": plan.is_cross_validation,
         "are_classes_permuted": plan.are_classes_permuted,

@@ -76,6 +76,7 @@ class FitResult:
     selected_epoch: int  # counted from 1
     best_epoch: int | None  # counted from 1; None without a validation split
     seconds: float  # wall time of training, all sessions together
+    is_compiled: bool = False  # whether any session ran compiled, whatever was asked for
 
 
 @dataclass
@@ -91,6 +92,7 @@ class _State:
     seconds: float = 0.0  # spent before this session
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, float] | None = None
+    is_compiled: bool = False  # in this session or one before
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class Fit:
         """Network, optimiser, average and state on the device, new or as they were saved."""
         fabric, recipe = self.fabric, self.recipe
         saved = self._saved_state()
-        self._state = _State(**{name: saved[name] for name in _State.__dataclass_fields__}) if saved else _State()
+        self._state = _State(**{name: saved[name] for name in _State.__dataclass_fields__ if saved and name in saved})
         self._steps = count_steps(recipe, len(self.training.classes), world_size=fabric.world_size)
         average = copy.deepcopy(self.network) if recipe.ema_decay is not None else None
         network = self.network
@@ -194,6 +196,7 @@ class Fit:
 
             self._forward, reason = compiled(self._wrapped.module, self.fabric.device, attempt)
             self._is_graphed = not reason and self.fabric.device.type == "cuda"
+        self._state.is_compiled |= not reason
         if reason:
             self.on_word(f"Not compiled: {reason}. The run goes on without; its result is the same as ever.")
 
@@ -407,7 +410,8 @@ class Fit:
             selected = int(best["epoch"])
         _freeze_trunk(self._network, is_frozen=False)
         chosen = chosen.to("cpu").to(memory_format=torch.contiguous_format).eval()
-        return FitResult(chosen, self._state.history, selected, int(best["epoch"]) if best else None, seconds)
+        best_epoch = int(best["epoch"]) if best else None
+        return FitResult(chosen, self._state.history, selected, best_epoch, seconds, self._state.is_compiled)
 
 
 def class_weights(classes: np.ndarray, n_classes: int, power: float) -> torch.Tensor | None:

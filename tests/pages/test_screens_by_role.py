@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier, BrokenBarrierError
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -18,6 +21,7 @@ from core.errors import (
 )
 from core.study import Answer, Person, Role
 from db import OPERATOR, Repository, open_store
+from pages import screens
 from pages.door.answers import MAX_COMMENT_LENGTH, PanelMessage, ReceiptState, read_message, save_answer
 from pages.screens import SCREENS, Screen, screens_of
 from pages.widgets import guard, resources
@@ -34,6 +38,27 @@ def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repositor
     monkeypatch.setattr(resources, "store_engine", lambda: engine)
     yield Repository(engine, OPERATOR)
     engine.dispose()
+
+
+def test_screens_that_two_sessions_open_first_are_loaded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two imports at once may each see half of a package; afterwards nobody waits and nothing is loaded again."""
+    both, loaded, drawn = Barrier(2), [], []
+
+    def load(module: str) -> SimpleNamespace:
+        loaded.append(module)
+        with pytest.raises(BrokenBarrierError):
+            both.wait(0.2)  # passes only while the other session is in here too
+        both.reset()
+        return SimpleNamespace(render=lambda: drawn.append(module))
+
+    monkeypatch.setattr(screens, "_LOADED", {})
+    monkeypatch.setattr(screens, "import_module", load)
+    renders = [screens._screen(name) for name in ("study", "results")]
+    for _ in range(2):
+        with ThreadPoolExecutor(2) as pool:
+            [done.result(30) for done in [pool.submit(render) for render in renders]]
+    assert sorted(loaded) == ["pages.results", "pages.study"]
+    assert sorted(drawn) == ["pages.results"] * 2 + ["pages.study"] * 2
 
 
 @pytest.fixture

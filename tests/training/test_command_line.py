@@ -374,6 +374,7 @@ def test_recipe_command_prints_units_and_sources() -> None:
         (["fit", "--weights", "jft"], "only 'imagenet'"),
         (["ablate", "--only", "nothing"], "--only nothing"),
         (["ceiling", "--times", "1"], "no larger set"),
+        (["ceiling", "--only", "nothing"], "--only nothing"),
         (["fit", "--set", "teacher_weight=0.5"], "there is no teacher"),
         (["fit", "--teacher", "x"], "Add --set teacher_weight"),
         (["fit", "--teacher", "nowhere", "--set", "teacher_weight=0.5"], "nowhere"),

@@ -336,8 +336,10 @@ def test_a_compiled_run_is_the_plain_one_or_says_why_it_is_not(
     assert bits(found.network) == bits(plain.network)
     if is_repeatable:
         assert words == []
+        assert found.is_compiled
         assert len(seen) == 2 + 9, "two attempts and nine steps ran compiled"
     else:
+        assert not found.is_compiled, "result.json would say that it ran compiled"
         assert words == [
             "Not compiled: compiled, the same batch does not give the same bits twice. The run goes on without; its "
             "result is the same as ever."
