@@ -68,6 +68,14 @@ class Participant:
             return np.zeros(self.labels.size, dtype=bool)
         return np.asarray(~np.isnan(self.ratings).any(axis=0), dtype=bool)
 
+    def as_stated(self, thresholds: FloatArray, ratings: FloatArray) -> FloatArray:
+        """Thresholds half-way between two of these ratings, half-way between what was stated instead."""
+        if not self.is_rated_by_confidence or not self.confidence_shift:
+            return thresholds
+        chosen, other = ratings[ratings > 0].min(initial=np.inf), ratings[ratings < 0].max(initial=-np.inf)
+        moved = (thresholds < other).astype(np.float64) - (thresholds > chosen)  # the one between the two stays
+        return np.asarray(thresholds + self.confidence_shift * moved, dtype=np.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Repeats:

@@ -54,6 +54,7 @@ def _of_class(
         return
     who, key = identity_of(one), cohort.class_keys[index]
     threshold, youden = _youden(truth, values, level, is_clustered=cohort.is_clustered)
+    threshold = None if threshold is None else float(one.as_stated(np.array([threshold]), values)[0])
     for name, estimate in youden.items():
         yield OperatingPointResult(who, key, name, threshold, estimate)
     read_off = {

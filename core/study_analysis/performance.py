@@ -174,9 +174,10 @@ def _curve(
         return area, is_point, None
     curve = roc_curve(truth, values)
     rate = curve.false_positive / curve.n_negative
+    stated = one.as_stated(curve.threshold, values)
     if not is_point:
-        return area, False, RocPoints(rate, curve.sensitivity, curve.threshold, is_curve=True, curve=curve)
+        return area, False, RocPoints(rate, curve.sensitivity, stated, is_curve=True, curve=curve)
     inner = slice(1, 2) if curve.threshold.size > 2 else slice(0, 1)  # nobody or everybody positive: a corner
     if one.ratings is None and values.all():
         inner = slice(-1, None)
-    return area, True, RocPoints(rate[inner], curve.sensitivity[inner], curve.threshold[inner], is_curve=False)
+    return area, True, RocPoints(rate[inner], curve.sensitivity[inner], stated[inner], is_curve=False)

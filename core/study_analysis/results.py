@@ -46,7 +46,7 @@ class RocPoints:
 
     false_positive_rate: FloatArray
     sensitivity: FloatArray
-    threshold: FloatArray  # a case is called positive when its rating is at least this; none for an average of classes
+    threshold: FloatArray  # positive above it; half-way between two ratings as stated; none for an average of classes
     is_curve: bool
     curve: RocCurve | None = None  # of one class, with its counts
 

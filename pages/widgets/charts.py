@@ -278,8 +278,8 @@ def roc_chart(
                 name=_shortened(name),
                 legendgroup=name,
                 showlegend=not is_faint,
-                customdata=group[["threshold"]],
-                hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<br>rating ≥ %{customdata[0]:.3g}"
+                customdata=[[f"<br>rating > {at:.3g}" if pd.notna(at) else ""] for at in group["threshold"]],
+                hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}%{customdata[0]}"
                 f"<extra>{name}</extra>",
             )
         )  # fmt: skip
@@ -434,12 +434,14 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.F
         )
     )  # fmt: skip
     size = 13 if len(keys) <= 6 else 10
+    cells = []
     for truth, row_label in zip(keys, labels, strict=True):
         for answer, column_label in zip(keys, labels, strict=True):
             part = share.loc[truth, answer]
             text = str(count.loc[truth, answer]) + ("" if pd.isna(part) else f"<br>{100 * part:.1f} %")
             font = {"size": size, "color": "#ffffff" if part > 0.62 else INK}
-            figure.add_annotation(x=column_label, y=row_label, text=text, showarrow=False, font=font)
+            cells.append({"x": column_label, "y": row_label, "text": text, "showarrow": False, "font": font})
+    figure.update_layout(annotations=cells)  # at once: one by one, each checks all before it again
     n = count.sum(axis=1)
     figure.update_xaxes(title="Answer", side="bottom", constrain="domain", showgrid=False)
     figure.update_yaxes(

@@ -67,7 +67,8 @@ class Shown:
         """Whether what is shown was planned, as the report says it."""
         is_declared = self.analysis.declared_model is not None or not (self.whole["missing"]["kind"] == "model").any()
         cohorts = list(dict.fromkeys(row.cohort for row in self.analysis.description.flow if row.cohort))
-        return stamp_of(self.study.protocol, measure, is_declared=is_declared, cohort=self.cohort, cohorts=cohorts)
+        protocol = None if self.study.is_read_elsewhere else self.study.protocol  # nothing was declared before reading
+        return stamp_of(protocol, measure, is_declared=is_declared, cohort=self.cohort, cohorts=cohorts)
 
     def of(self, table: str, **wanted: str) -> pd.DataFrame:
         """The rows of a table in which every named column has the wanted value."""

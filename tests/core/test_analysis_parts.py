@@ -132,6 +132,37 @@ def test_cutoffs_and_steps_of_a_scale_from_0_are_those_that_readers_stated(study
     assert {one.lower for one in confidence_results(told, 0.95)} == set(stated.dropna())
 
 
+def test_thresholds_of_curves_from_0_lie_half_way_between_what_readers_stated(study):
+    from_0 = study.readings.assign(confidence=study.readings["confidence"] - 1)  # 0 is stated
+    told = analyse(replace(study, confidence_shift=1)).to_tables()
+    key = study.class_keys[0]
+    reader = from_0[(from_0["reader"] == "reader-0") & from_0["confidence"].notna()]
+    is_class = reader["case"].map(dict(zip(study.cases["case"], study.cases["truth"], strict=True))) == key
+    stated = np.where(reader["label"] == key, reader["confidence"], -reader["confidence"])
+    rows = told["roc_points"].query("participant == 'reader-0' and `class` == @key").dropna(subset=["threshold"])
+    assert (rows["threshold"] == 0).sum() == 1, "between 0 of another class and 0 of this one"
+    steps = np.unique(stated)
+    assert sorted(set(rows["threshold"]) - {0}) == ((steps[1:] + steps[:-1]) / 2).tolist()
+    for row in rows[rows["threshold"] != 0].itertuples():
+        assert row.sensitivity == pytest.approx((stated > row.threshold)[is_class].mean())
+        assert row.false_positive_rate == pytest.approx((stated > row.threshold)[~is_class].mean())
+    points = told["operating_points"].query("participant == 'reader-0' and quantity == 'youden_sensitivity'")
+    assert set(points["threshold"]) <= set(told["roc_points"].query("participant == 'reader-0'")["threshold"])
+    of_model = [analyse(one).to_tables()["roc_points"].query("kind == 'model'")["threshold"].tolist()
+                for one in (study, replace(study, confidence_shift=1))]  # fmt: skip
+    assert str(of_model[0]) == str(of_model[1]), "a probability is told as it is"
+
+
+def test_a_threshold_between_another_class_and_this_one_is_half_way_between_what_was_stated():
+    readings = pd.DataFrame({"reader": "ann", "case": ["a", "b", "c", "d"], "arm": "unaided",
+                             "label": ["no", "no", "yes", "yes"], "confidence": [31.0, 21.0, 1.0, 5.0]})  # fmt: skip
+    cases = pd.DataFrame({"case": ["a", "b", "c", "d"], "patient": list("abcd"), "cohort": "internal",
+                          "truth": ["no", "yes", "no", "yes"]})  # fmt: skip
+    classes = [DiseaseClass("no", "No", "N"), DiseaseClass("yes", "Yes", "Y")]
+    points = analyse(StudyData(classes, cases, readings, confidence_shift=1)).to_tables()["roc_points"]
+    assert points.query("`class` == 'yes'")["threshold"].dropna().tolist() == [2.0, -10.0, -25.0]
+
+
 def test_a_cutoff_fixed_before_the_study_has_a_row_for_who_never_reached_it(study):
     shy = study.readings.copy()
     shy.loc[shy["reader"] == "reader-0", "confidence"] = shy.loc[shy["reader"] == "reader-0", "confidence"].clip(

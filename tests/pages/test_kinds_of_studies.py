@@ -32,7 +32,7 @@ def study(n_classes: int = 4, *, n_cases: int = 24, truth: list[int] | None = No
     models = made.predictions[["model", "case"]]
     if len(models):
         shares = rng.dirichlet(np.ones(n_classes), len(models))
-        shares[np.arange(len(models)), models["case"].map(of_case).to_numpy(int)] += 0.6
+        shares[np.arange(len(models)), models["case"].map(of_case).to_numpy(int)] += min(0.6, 2.4 / n_classes)
         shares = shares / shares.sum(axis=1, keepdims=True)
         models = models.assign(**{f"p_{one.key}": shares[:, at] for at, one in enumerate(classes)})
     cases = made.cases.assign(truth=[classes[at].key for at in truths])
