@@ -128,8 +128,8 @@ def test_a_coordinator_walks_through_every_screen(demo: Demo, context: BrowserCo
     for path, text in COORDINATOR_SCREENS.items():
         page.goto(f"{demo.server.url}/{path}{'&' if '?' in path else '?'}study=demo")
         expect(page.get_by_text(text, exact=False).first).to_be_visible(timeout=45_000)
+        expect(page.locator(".room-foot").get_by_text("Research use only")).to_be_visible(timeout=45_000)
         expect(page.get_by_text("could not be shown")).to_have_count(0)
-        expect(page.locator(".room-foot").get_by_text("Research use only")).to_be_visible()
         expect(page.locator(".room-foot").get_by_text("Synthetic data")).to_be_visible()
     page.goto(f"{demo.server.url}/results?study=demo-reading")
     expect(page.get_by_text("sealed", exact=False).first).to_be_visible()

@@ -44,4 +44,4 @@ def test_a_note_of_some_rows_has_a_mark_that_they_carry():
     table = pd.DataFrame({"name": ["a", "b", "c"], "notes": ["all | some", "all | some | own", "all"]})
     page = AppTest.from_function(notes_script, args=(table,)).run()
     assert page.warning[0].value == "- all\n- [1] some"
-    assert page.table[0].value["Note"].tolist() == ["\\[1\\]", "\\[1\\]; own", ""]
+    assert page.table[0].value["Note"].tolist() == ["\\[1\\]", "\\[1\\]; own", "–"]
