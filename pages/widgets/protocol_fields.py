@@ -104,7 +104,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
     ),
     "Conduct": (
         Field("going_back", "Readers may correct", "choice"),
-        Field("going_back_until", "Last day of corrections", "date", "empty: as long as the study is open"),
+        Field("going_back_until", "Last day of corrections, UTC", "date", "empty: as long as the study is open"),
         Field(
             "timeout_seconds",
             "Time limit of a case, seconds",
