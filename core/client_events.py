@@ -42,6 +42,7 @@ class EventName(StrEnum):
     UNCOVERED = "uncovered"
     IDLE = "idle"  # a minute without any key, pointer or touch
     ACTIVE = "active"
+    OVER_TIME = "over-time"  # the panel ended the presentation, as the protocol's time was over
     DROPPED = "dropped"  # made before the image was drawn, and not taken
     TYPED_AHEAD = "typed-ahead"  # made before the image was drawn, and taken: the protocol allows it
     SUBMITTED = "submitted"
@@ -81,14 +82,16 @@ def read_events(sent: Any) -> tuple[ClientEvent, ...]:
     Returns
     -------
     tuple of (str, float or None)
-        At most :data:`MOST_EVENTS`.
+        At most :data:`MOST_EVENTS`: the first ones, the last, and that the time was over.
     """
     if sent is None:
         return ()
     if not isinstance(sent, (list, tuple)):
         return ((EventName.UNREADABLE, None),)
     if len(sent) > MOST_EVENTS:
-        sent = [*sent[: MOST_EVENTS - 1], sent[-1]]
+        first, left_out = sent[: MOST_EVENTS - 2], sent[MOST_EVENTS - 2 : -1]
+        told = next((entry for entry in left_out if _read_event(entry)[0] == EventName.OVER_TIME), left_out[0])
+        sent = [*first, told, sent[-1]]
     return tuple(_read_event(entry) for entry in sent)
 
 

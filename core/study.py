@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from core.client_events import LONGEST_READING_S, ClientEvent, read_events
+from core.client_events import LONGEST_READING_S, ClientEvent, EventName, read_events
 from core.errors import InputError, OutsideDatesError
 from core.protocol import Arm, Comparison, Protocol, ScaleKind
 
@@ -250,9 +250,6 @@ class ReferenceStandard:
 #: The reason of an answer that says that the time of a case was over before there was one. Readers never type it.
 NO_ANSWER_IN_TIME = "no answer in time"
 
-#: The event by which the reading screen says that it ended the presentation.
-OVER_TIME = "over-time"
-
 
 def is_without_answer_in_time(answer: Answer) -> bool:
     """Whether an answer says that the protocol's time for the case was over before the reader had chosen."""
@@ -286,7 +283,9 @@ def check_answer(answer: Answer, protocol: Protocol) -> None:
 def _check_unreadable(answer: Answer, protocol: Protocol) -> None:
     """Nobody is made to guess what cannot be read; why it cannot be read is said."""
     if is_without_answer_in_time(answer):
-        if protocol.timeout_seconds is None or OVER_TIME not in {name for name, _ in read_events(answer.events)}:
+        if protocol.timeout_seconds is None or EventName.OVER_TIME not in {
+            name for name, _ in read_events(answer.events)
+        }:
             raise InputError(
                 "the time for this case was not over", field="unreadable_reason", value=answer.unreadable_reason,
                 fix="give another reason, or an answer",

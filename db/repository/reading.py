@@ -14,13 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from core.client_events import ClientEvent, read_events
+from core.client_events import ClientEvent, EventName, read_events
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm, Design, GoingBack, Protocol
 from core.study import (
     LONGEST_REASON,
-    OVER_TIME,
     Answer,
     LeftSide,
     Mark,
@@ -552,7 +551,7 @@ def _ended_by_time(db_session: Session, presentation: PresentationRow) -> bool:
     """Whether the time of a case was over when it was answered or corrected."""
     of_case = ReadingRow.presentation_id == presentation.presentation_id
     events = db_session.scalars(sa.select(ReadingRow.client_events).where(of_case))
-    return any(name == OVER_TIME for found in events for name, _ in found)
+    return any(name == EventName.OVER_TIME for found in events for name, _ in found)
 
 
 def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revision: int) -> ReadingRow:
