@@ -142,8 +142,8 @@ def audit_blinding(
     begun, at = time.monotonic(), datetime.now(UTC)
     with (
         tempfile.TemporaryDirectory(prefix="audit-blinding-") as folder,
-        headless_chromium() as browser,
         planted_study(Path(folder), design, postgresql) as planted,
+        headless_chromium() as browser,
     ):
         environment = {**_default_settings(), "READING_ROOM_READER_DATABASE_URL": planted.store.reader_url}
         app = AppProcess(planted.folder, planted.store.url, environment=environment, launcher=launcher)

@@ -67,6 +67,11 @@ def test_the_declared_model_is_a_registered_one_and_is_fixed_once_the_study_open
     event = room.coordinator.audit_trail("second")[-1]
     assert (event.action, event.detail["version"]) == ("study.protocol", 2)
     assert event.detail["protocol"]["model_sha256"] == sha256
+    with pytest.raises(ConflictError, match="has not predicted all of internal"):
+        room.coordinator.set_state("second", StudyState.OPEN)
+    likely = np.array([0.7, 0.1, 0.1, 0.1])
+    answers = [CasePrediction(case.case, likely, 0.5, False, "cpu", "fp32") for case in make_cases(2, start=30)]
+    room.coordinator.save_predictions("second", sha256, answers)
     room.coordinator.set_state("second", StudyState.OPEN)
     with pytest.raises(ConflictError):
         room.coordinator.update_protocol("second", Protocol(title="T", model_sha256=None))

@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from core.errors import AccessError, ConflictError, InputError, NotFoundError
-from core.protocol import Arm, Design, Protocol
+from core.errors import AccessError, ConflictError, InputError
+from core.protocol import Design, Protocol
 from core.study import Answer, Role, StudyState
 from db import OPERATOR, AuditHead, CasePrediction, Notary, Repository, open_store
 from db.audit import event_hash
@@ -57,21 +57,17 @@ def sealed_study(engine: Engine, folder: Path, state: StudyState, design: Design
     cases = [replace(case, lesion_mask=np.ones(case.pixels.shape, bool)) for case in make_cases(6, start=200)]
     operator.import_cases(KEY, cases)
     operator.add_reader(KEY, "ann", cohorts=["internal"])
-    first = cases if Arm.AIDED in Protocol(title="T", design=design).arms else cases[:4]  # what is shown is complete
-    operator.save_predictions(KEY, MODEL, [prediction(case.case, n) for n, case in enumerate(first)])
+    operator.save_predictions(KEY, MODEL, [prediction(case.case, n) for n, case in enumerate(cases)])
     if design is not Design.UNAIDED:
         operator.declare_altered_answers(KEY, {cases[0].case: (0.7, 0.1, 0.1, 0.1)})
     operator.set_state(KEY, StudyState.OPEN)
     operator.add_reader(KEY, "ben", cohorts=["internal"])
-    if len(first) == 4:
-        operator.save_predictions(KEY, MODEL, [prediction(cases[4].case, 4)])
     for reader in readers:
         desk = repository_of(engine, reader, notary=Notary(folder), clock=clock)
         for _ in range(3):
             place = desk.next_presentation(KEY)
             if design is not Design.UNAIDED:
-                with suppress(NotFoundError):  # one case has no prediction
-                    desk.model_answer(place.presentation_id)
+                desk.model_answer(place.presentation_id)
             desk.save_reading(
                 place.presentation_id,
                 Answer("sat", 3, "seen", reading_seconds=4, display_state={"window": (1, 2.5)}),

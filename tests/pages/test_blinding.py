@@ -220,9 +220,9 @@ def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> Non
         "is_training", "revision", "previous", "ahead", "done", "can_correct", "receipt", "reader", "images",
         "study", "question", "instructions", "classes", "scale", "may_go_back", "may_go_back_further", "may_comment",
         "may_mark_unreadable", "may_type_ahead", "has_location_mark", "timeout_s", "no_answer_in_time", "blank_ms",
-        "conditions", "model_name", "model", "feedback", "pulse_address", "shown_address", "events_address",
+        "conditions", "model_name", "model", "answer_address", "pulse_address", "shown_address", "events_address",
     }  # fmt: skip
-    assert (header["model"], header["feedback"], header["model_name"]) == (None, None, "")
+    assert (header["model"], header["model_name"]) == (None, "")
     (image,) = header["images"]
     assert set(image) == {"presentation_id", "views"}
     assert set(image["views"][0]) == {
