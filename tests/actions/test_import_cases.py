@@ -228,6 +228,6 @@ def test_one_view_is_not_grey_in_one_case_and_coloured_in_the_next(store: Reposi
     manifest = write(tmp_path / "set", files)
     header, *rows = manifest.read_text().splitlines()
     manifest.write_text("\n".join([f"{header},colour", f"{rows[0]},keep", f"{rows[1]},"]))
-    with pytest.raises(InputError, match=r"in colour in some cases and grey in others.*case 'c1'.*keep in every row"):
+    with pytest.raises(InputError, match=r"row 3.*row 2 has this view in colour, this row in grey.*keep in every row"):
         import_cases(store, "draft", manifest)
     assert store.cases("draft") == []

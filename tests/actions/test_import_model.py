@@ -144,7 +144,6 @@ def test_imported_predictions_are_stored_as_they_stand(repository: Repository, t
     assert not version.can_predict
     with pytest.raises(ModelError, match="there is nothing to run"):
         load_classifier(version)
-    declare_model(repository, STUDY, version.sha256)
     found = stored(repository, version.sha256)
     np.testing.assert_allclose(found["c0"], [0, 0.2, 0.1, 0.7], atol=1e-12)
     np.testing.assert_allclose(found["c1"], [0, 1 / 3, 1 / 3, 1 / 3], atol=1e-12)
