@@ -88,7 +88,10 @@ class Worker:
         if self._process is None or self._of != os.getpid():
             command = [sys.executable, "-I", str(_WORKER)]
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8")
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8",
+                start_new_session=True,  # Ctrl-C is for the server: the worker ends with its pipe
+            )  # fmt: skip
             self._of = os.getpid()
         process = self._process
         process.stdin.write(question + "\n")  # type: ignore[union-attr]

@@ -39,6 +39,7 @@ def _screen(name: str) -> Callable[[], None]:
             with _LOADING:  # one at a time: of two threads that load packages in a ring, Python gives one half a module
                 screen = import_module(module)
                 if module not in _LOADED:
+                    gc.collect()  # else what is garbage now would stay for good
                     gc.freeze()  # as at the start: what was loaded is left out of later garbage collections
                 _LOADED[module] = screen
         _LOADED[module].render()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -81,17 +82,22 @@ ROLES_OF_PREFIX = {
     "/_stcore/script-health-check": _SERVER,
 }
 
+_READING_PREFIX = "/reading/"
 #: First parts of all these paths: what a base path may not begin with.
 RESERVED = frozenset(
     path.split("/")[1]
-    for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *ROLES_OF_PREFIX, PASSWORD_PATH, "/component/", "/reading/")
+    for path in (*PUBLIC_PATHS, *PUBLIC_PREFIXES, *ROLES_OF_PREFIX, PASSWORD_PATH, "/component/", _READING_PREFIX)
 )
 
 #: Websockets that one person may hold at once in this process; each open tab has one. More would slow other readers.
 MOST_SOCKETS = 8
 #: What one person's websockets together may send: so many at once, then so many a second; the rest waits its turn.
-#: An answer is one message, so nobody who reads meets this.
+#: A case needs one message, so nobody who reads meets this.
 MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 60, 6.0
+#: The same of what the reading panel sends by requests; an answer needs two or three of them.
+REQUESTS_AT_ONCE, REQUESTS_A_SECOND = 300, 12.0
+#: Longest that such a request waits for its turn; what comes then is refused, and the panel sends it again.
+LONGEST_TURN_S = 5.0
 
 _FIXED_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -141,21 +147,25 @@ def session_token(headers: Headers) -> str | None:
 
 
 class Pace:
-    """Lets through :data:`MESSAGES_AT_ONCE`, then :data:`MESSAGES_A_SECOND`, in their order."""
+    """Lets so many through at once, then so many a second, in their order."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, at_once: int, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._at_once, self._a_second, self._clock = at_once, a_second, clock
         self._free_at = clock()  # when everything that was let through would have passed at the steady pace
 
-    def delay_s(self) -> float:
-        """Seconds that the next message waits; counts it."""
+    def delay_s(self, longest_s: float = math.inf) -> float:
+        """Seconds that the next message waits; counts it, unless that is longer than it may wait."""
         now = self._clock()
-        self._free_at = max(self._free_at, now) + 1 / MESSAGES_A_SECOND
-        return max(0.0, self._free_at - now - MESSAGES_AT_ONCE / MESSAGES_A_SECOND)
+        free_at = max(self._free_at, now) + 1 / self._a_second
+        delay = max(0.0, free_at - now - self._at_once / self._a_second)
+        if delay <= longest_s:
+            self._free_at = free_at
+        return delay
 
-    async def wait(self) -> None:
-        """Until the next message may pass."""
-        await anyio.sleep(self.delay_s())
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether a new one would let the same through."""
+        return self._free_at <= self._clock()
 
 
 class SecurityMiddleware:
@@ -165,6 +175,7 @@ class SecurityMiddleware:
         self.app = app
         self._sockets: Counter[str] = Counter()  # open ones by person_id
         self._paces: dict[str, Pace] = {}  # of those who have one open
+        self._request_paces: dict[str, Pace] = {}  # of those whose panel sent something
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -201,6 +212,8 @@ class SecurityMiddleware:
             refusal, actor = await _entry(path, token)
             if actor is not None and scope["type"] == "websocket" and self._sockets[actor.person_id] >= MOST_SOCKETS:
                 refusal = Refusal(429, "You have too many windows open. Close some.")
+        if refusal is None and actor is not None and scope.get("method") == "POST" and path.startswith(_READING_PREFIX):
+            refusal = await self._turn(actor)
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
             return
@@ -217,12 +230,12 @@ class SecurityMiddleware:
             await self.app(scope, receive, send)
             return
         self._sockets[actor.person_id] += 1
-        pace = self._paces.setdefault(actor.person_id, Pace())
+        pace = self._paces.setdefault(actor.person_id, Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND))
 
         async def paced_receive() -> Message:
             message = await receive()
             if message["type"] == "websocket.receive":
-                await pace.wait()
+                await anyio.sleep(pace.delay_s())
             return message
 
         try:
@@ -231,6 +244,17 @@ class SecurityMiddleware:
             self._sockets[actor.person_id] -= 1
             if not self._sockets[actor.person_id]:
                 del self._sockets[actor.person_id], self._paces[actor.person_id]
+
+    async def _turn(self, actor: Person) -> Refusal | None:
+        """Wait until what this person's panel sends may pass; refuse what would wait too long."""
+        if actor.person_id not in self._request_paces:
+            self._request_paces = {who: pace for who, pace in self._request_paces.items() if not pace.is_at_rest}
+            self._request_paces[actor.person_id] = Pace(REQUESTS_AT_ONCE, REQUESTS_A_SECOND)
+        delay = self._request_paces[actor.person_id].delay_s(LONGEST_TURN_S)
+        if delay > LONGEST_TURN_S:
+            return Refusal(429, "Too much was sent at once. Try again in a moment.")
+        await anyio.sleep(delay)
+        return None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -25,6 +26,7 @@ from pages.door.security import (
     MESSAGES_A_SECOND,
     MESSAGES_AT_ONCE,
     MOST_SOCKETS,
+    REQUESTS_AT_ONCE,
     ROLES_OF_PREFIX,
     SESSION_COOKIE,
     START_PATH,
@@ -145,12 +147,32 @@ def test_one_person_holds_a_few_websockets_only_and_nobody_else_is_counted(
 
 def test_messages_of_one_person_are_let_through_at_once_and_then_at_a_pace() -> None:
     now = [100.0]
-    pace = Pace(lambda: now[0])
+    pace = Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND, lambda: now[0])
     delays = [pace.delay_s() for _ in range(MESSAGES_AT_ONCE + 12)]
     assert delays[:MESSAGES_AT_ONCE] == pytest.approx([0.0] * MESSAGES_AT_ONCE)
     assert delays[-1] == pytest.approx(12 / MESSAGES_A_SECOND)
+    assert pace.delay_s(1.0) > 1.0
+    assert pace.delay_s() == pytest.approx(13 / MESSAGES_A_SECOND), "what was refused is not counted"
     now[0] += 3600
+    assert pace.is_at_rest
     assert pace.delay_s() == 0.0
+
+
+def test_what_one_reader_sends_without_end_is_held_back_and_nobody_else_waits(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    """Answers are requests: a flood of them would take the store's one writer from everybody."""
+
+    def status(session: requests.Session) -> int:
+        body = b"x" * 200  # refused before the store is asked
+        return session.post(f"{server.url}/reading/shown", data=body, headers={"Origin": server.url}).status_code
+
+    flooding, other = signed_in("reader-57"), signed_in("reader-1")
+    with ThreadPoolExecutor(80) as many:  # more at a time than may wait for five seconds
+        found = Counter(many.map(status, [flooding] * (REQUESTS_AT_ONCE + 150)))
+    assert found[429] > 0
+    assert found[413] >= REQUESTS_AT_ONCE
+    assert status(other) == 413
 
 
 def session_id(server: ReadingServer, cookie: str, wanted: str = "") -> str:
