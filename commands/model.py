@@ -38,6 +38,8 @@ def model_register(
     else:
         raise InputError("an ensemble needs a name", field="--name", fix="add --name, for example --name five-folds")
     say(f"Registered {version.name} ({version.architecture}), SHA-256 {version.sha256}.")
+    if name and version.name != name.strip():
+        say(f"These weights were registered before, under this name: '{name.strip()}' is not used.")
 
 
 @app.command("import")

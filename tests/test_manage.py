@@ -74,6 +74,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def test_the_whole_road_from_phantoms_to_csv(terminal: Terminal) -> None:
     assert "Registered" in terminal.run("model", "register", str(SHIPPED_CHECKPOINT))
+    assert "'mine' is not used" in terminal.run("model", "register", str(SHIPPED_CHECKPOINT), "--name", "mine")
     assert "protocol version 2" in terminal.run("study", "declare-model", "resnet16_fine_phantom", "--study", "road")
     assert "48 predictions added" in terminal.run("predict", "--study", "road")
     assert "0 predictions added" in terminal.run("predict", "--study", "road")

@@ -239,6 +239,11 @@ def _teacher(plan: RunPlan, dataset: Dataset) -> Checkpoint | None:
             f"The teacher {plan.teacher} takes images of {found.card.channels} channel(s), and these have "
             f"{dataset.channels}. Give a teacher that was trained on such images."
         )
+    if found.card.input_size != plan.recipe.image_size:
+        raise TrainingError(
+            f"The teacher {plan.teacher} takes images of {found.card.input_size} pixels, and the recipe has "
+            f"{plan.recipe.image_size}. Add --set image_size={found.card.input_size}, or give another teacher."
+        )
     return found
 
 

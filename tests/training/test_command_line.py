@@ -378,6 +378,7 @@ def test_recipe_command_prints_units_and_sources() -> None:
         (["fit", "--set", "teacher_weight=0.5"], "there is no teacher"),
         (["fit", "--teacher", "x"], "Add --set teacher_weight"),
         (["fit", "--teacher", "nowhere", "--set", "teacher_weight=0.5"], "nowhere"),
+        (["fit", "--teacher", str(SHIPPED_CHECKPOINT), "--set", "teacher_weight=0.5"], "image_size=160"),
         (["compare", "--architecture", "vgg"], "use one of alexnet"),
         (["resume", "nowhere"], "run folder"),
         (["report", "nowhere"], "no finished run"),
