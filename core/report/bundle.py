@@ -158,7 +158,7 @@ class Bundle:
             read = read_long(path, FileOptions(classes=classes)).data
         about = self.manifest
         altered = dict(about.get("altered_answers", {}))  # bundles of before have neither
-        shift = about.get("confidence_shift", 0)
+        shift = about.get("confidence_shift", 0)  # before analysis.csv said it, confidences stood moved in it
         return replace(read, declared_model=about["declared_model"], altered_answers=altered, confidence_shift=shift)
 
     @cached_property

@@ -2,10 +2,10 @@
 
 Needed: ``case``, ``truth``. ``kind`` says what a row is: ``reader`` (default; needs ``reader``), ``model`` (needs
 ``reader``, the model's key, and ``p_<class>`` of every class) or ``case`` (a case that nobody answered). Optional:
-``arm`` (default "unaided"), ``label``, ``confidence``, ``rating_<class>``, ``repeat``, ``is_unreadable``,
-``reading_seconds``; of the case ``patient`` (default: the case), ``cohort`` (default "all"), ``exclusion_reason``,
-``centre``, ``scanner``, ``age_years``, ``sex``; of the reader or model ``name``, ``is_simulated``,
-``years_of_experience``. Other columns are refused, so that a misspelt one is not lost.
+``arm`` (default "unaided"), ``label``, ``confidence``, ``confidence_begins_at`` (0 where the lowest step of the scale
+is 0; else 1), ``rating_<class>``, ``repeat``, ``is_unreadable``, ``reading_seconds``; of the case ``patient`` (default:
+the case), ``cohort`` (default "all"), ``exclusion_reason``, ``centre``, ``scanner``, ``age_years``, ``sex``; of the
+reader or model ``name``, ``is_simulated``, ``years_of_experience``. Other columns are refused, so that a misspelt one is not lost.
 
 A row of a reader without label and ratings is a case that was put before the reader and not answered.
 """
@@ -32,7 +32,7 @@ _ABOUT_CASE = ("centre", "scanner", "sex")
 _ABOUT_READER = ("name", "is_simulated", "years_of_experience")
 _ANSWER = ("kind", "reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "truth", "patient",
            "cohort", "exclusion_reason")  # fmt: skip
-_MORE = ("reading_seconds", "position", *FLAGS, *_ABOUT_CASE, "age_years", *_ABOUT_READER)
+_MORE = ("confidence_begins_at", "reading_seconds", "position", *FLAGS, *_ABOUT_CASE, "age_years", *_ABOUT_READER)
 COLUMNS = Columns(("case", "truth"), tuple(name for name in (*_ANSWER, *_MORE) if name not in ("case", "truth")),
                   prefixes=("p_", "rating_"))  # fmt: skip
 #: What the reference standard's file may say of a case.
@@ -187,11 +187,27 @@ def _add_answer(rows: StudyRows, row: CsvRow, kind: str, case: str, table: CsvFi
     }
     rows.add_reading(
         row, who, case, rows.given_name(row, "arm") or "unaided", label=label, ratings=ratings,
-        confidence=_number(rows, row, "confidence"), reading_seconds=_number(rows, row, "reading_seconds"),
+        confidence=_confidence(rows, row), reading_seconds=_number(rows, row, "reading_seconds"),
         repeat=row.number_of("repeat") if _given(rows, row, "repeat") else 1.0,
         is_unreadable=_flag(rows, row, "is_unreadable"), flags={name: _flag(rows, row, name) for name in FLAGS},
         position=_number(rows, row, "position"),
     )  # fmt: skip
+
+
+def _confidence(rows: StudyRows, row: CsvRow) -> float:
+    """A confidence moved above 0, as all are analysed, where the scale begins at 0; NaN where there is none."""
+    confidence, begins_at = _number(rows, row, "confidence"), row.text("confidence_begins_at") or "1"
+    if np.isnan(confidence):
+        return confidence
+    shift = {"0": 1, "0.0": 1, "1": 0, "1.0": 0}.get(begins_at)
+    if shift is None:
+        raise row.error("confidence_begins_at", "is neither 0 nor 1", begins_at, "write the lowest step of the scale")
+    if rows.confidence_shift not in (None, shift):
+        raise row.error("confidence_begins_at", "another row says another scale", begins_at, "write one in every row")
+    rows.confidence_shift = shift
+    if shift and confidence < 0:
+        raise row.error("confidence", "lies below the scale, which begins at 0", f"{confidence:g}", "write 0 or more")
+    return confidence + shift
 
 
 def _given(rows: StudyRows, row: CsvRow, column: str) -> str:
@@ -273,7 +289,7 @@ def _long_rows(data: StudyData) -> list[dict[str, object]]:
         answered.add(identity)
         add(
             "reader", reading["case"], reading["reader"], arm=reading["arm"], label=reading["label"] or None,
-            confidence=_known(reading["confidence"]), repeat=int(reading["repeat"]),
+            **_stated(data, reading["confidence"]), repeat=int(reading["repeat"]),
             is_unreadable="true" if reading["is_unreadable"] else None,
             reading_seconds=_known(reading["reading_seconds"]),
             position=_known(reading["position"]), **{name: "true" if reading[name] else None for name in FLAGS},
@@ -295,6 +311,14 @@ def _long_rows(data: StudyData) -> list[dict[str, object]]:
         if case not in told:
             rows.append({"kind": "case", **fields})
     return rows
+
+
+def _stated(data: StudyData, confidence: float) -> dict[str, object]:
+    """The confidence as the reader stated it."""
+    if pd.isna(confidence):
+        return {}
+    begins_at = {"confidence_begins_at": 1 - data.confidence_shift} if data.confidence_shift else {}
+    return {"confidence": confidence - data.confidence_shift, **begins_at}
 
 
 def _known(value: Any) -> Any:

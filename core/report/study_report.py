@@ -171,6 +171,7 @@ def _cohort(
     yield from _pairs(tables["mcnemar"])
     if len(tables["margins"]):
         yield Heading(f"Cohort {cohort.cohort}: against the margin", 2, _stamp(record, "margin", cohort.cohort))
+        yield from (Paragraph(text) for text in cohort.margin_answer)
         columns = ["metric", "class", "scope", "first_name", "second_name", "goal", "margin", "n", "estimate",
                    "p_value", "is_shown", "notes"]  # fmt: skip
         yield _short(printed_table("margins", tables["margins"], columns))

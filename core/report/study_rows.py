@@ -76,6 +76,7 @@ class StudyRows:
         self.shown_names: dict[str, dict[str, str]] = {"reader": {}, "model": {}}
         self.simulated: set[str] = set()
         self.reader_years: dict[str, float] = {}
+        self.confidence_shift: int | None = None  # as of StudyData, None until a row has a confidence
         self._names = {kind: Spellings(kind) for kind in (*_CASE_KEYS, "reader", "model", "arm", "class")}
         self._named = tuple(named_classes)
         self._given: dict[str, str] = {}
@@ -232,6 +233,7 @@ class StudyRows:
                 model_names={name["model"](key): shown for key, shown in self.shown_names["model"].items()},
                 simulated=frozenset(name["reader"](key) for key in self.simulated),
                 reader_years={name["reader"](key): years for key, years in self.reader_years.items()},
+                confidence_shift=self.confidence_shift or 0,
                 assignments=self._assignments(cases, answers, is_answered, ratings),
             )
         except StatisticsInputError as error:

@@ -33,7 +33,15 @@ from scipy import stats
 from core.errors import UndefinedStatisticError
 from core.statistics.reader_study import ReaderFigures
 from core.statistics.result import Reported, TestResult, undefined_test
-from core.statistics.scope import NOTHING, ArmContrast, Scope, check_scope, contrast_test, say_zero_reader_variance_each
+from core.statistics.scope import (
+    NOTHING,
+    ArmContrast,
+    Scope,
+    check_scope,
+    contrast_test,
+    hillis_freedom,
+    say_zero_reader_variance_each,
+)
 from core.statistics.validation import FloatArray, check_confidence_level
 
 
@@ -169,7 +177,8 @@ def _scope(
         denominator, df2 = squares["TR"], float((t - 1) * (r - 1))
     else:
         denominator = squares["TR"] + max(squares["TC"] - squares["TRC"], 0.0)
-        df2 = denominator**2 / squares["TR"] ** 2 * (t - 1) * (r - 1) if squares["TR"] > 0 else float("inf")
+        largest = max(squares["RC"], squares["C"])
+        df2 = hillis_freedom(squares["TR"], denominator - squares["TR"], (t - 1) * (r - 1), largest)
     if denominator <= NOTHING * max(squares["RC"], squares["C"]) or denominator <= 0.0:
         overall = undefined_test("the differences between arms do not vary", method=method)
     else:

@@ -36,7 +36,7 @@ from core.statistics.proportion_difference import (
     miettinen_nurminen_score,
     tango_score,
 )
-from core.statistics.result import Estimate, Reported, State
+from core.statistics.result import SMALLEST_P, Estimate, Reported, State
 
 Goal = Literal["non-inferiority", "equivalence"]
 
@@ -167,7 +167,7 @@ def _judge(
     p_value = float(tail(score(-margin)))
     if goal == "equivalence":
         p_value = max(p_value, float(tail(-score(margin))))
-    return MarginTest(goal, margin, alpha, difference, p_value, p_value < alpha, method)
+    return MarginTest(goal, margin, alpha, difference, max(p_value, SMALLEST_P), p_value < alpha, method)
 
 
 def _check(margin: float, goal: str, alpha: float) -> None:

@@ -51,6 +51,7 @@ from core.statistics.figure_of_merit import Covariance, check_covariance
 from core.statistics.reader_study import CasePattern, ReaderFigures, ReaderPattern
 from core.statistics.result import Estimate, Reported, State, TestResult, undefined_test
 from core.statistics.scope import (
+    NO_READER_VARIANCE,
     NOTHING,
     ZERO_READER_VARIANCE,
     ArmContrast,
@@ -58,6 +59,7 @@ from core.statistics.scope import (
     check_scope,
     contrast_test,
     few_readers_note,
+    hillis_freedom,
     interval_estimate,
     is_reader_variance_zero,
     patients_note,
@@ -292,7 +294,7 @@ class _Layout:
             ms_reader = float(values.var(ddof=1))
             shared = max(float(cov2), 0.0) if scope is Scope.RRRC else 0.0
             variance = ms_reader / r + shared
-            df = float((r - 1) * (1.0 + r * shared / ms_reader) ** 2) if ms_reader > 0 else np.inf
+            df = hillis_freedom(ms_reader, r * shared, r - 1, self.error)
         n = self.figures.curves.n_cases
         return interval_estimate(value, variance, df, level, method, self.error, is_mean=True, n=n), df
 
@@ -322,7 +324,7 @@ def _crossed_scope(layout: _Layout, scope: Scope, level: float) -> ScopeAnalysis
     else:
         shared = r * max(cov2 - cov3, 0.0) if scope is Scope.RRRC else 0.0
         denominator = ms_both + shared
-        df2 = denominator**2 / (ms_both**2 / ((t - 1) * (r - 1))) if ms_both > 0 else None
+        df2 = hillis_freedom(ms_both, shared, (t - 1) * (r - 1), layout.error)
     return _finish_scope(layout, scope, level, denominator, df2, lambda first, second: 2.0 / r)
 
 
@@ -341,7 +343,7 @@ def _nested_scope(layout: _Layout, scope: Scope, level: float) -> ScopeAnalysis:
         ms_reader = layout.ms_reader or 0.0
         shared = factor * max(cov2 - cov3, 0.0) if scope is Scope.RRRC else 0.0
         denominator = ms_reader + shared
-        df2 = denominator**2 / (ms_reader**2 / (n - t)) if ms_reader > 0 else None
+        df2 = hillis_freedom(ms_reader, shared, n - t, layout.error)
     return _finish_scope(
         layout, scope, level, denominator, df2, lambda first, second: 1.0 / counts[first] + 1.0 / counts[second]
     )
@@ -392,8 +394,8 @@ def _finish_scope(
     else:
         ratio = ms_arm / denominator
         dfs = (float(df1), float("inf") if df2 is None else df2)
-        overall = TestResult(ratio, _f_tail(ratio, *dfs), method + ", F", dfs)
-    contrast_df = None if scope is Scope.FRRC else (float("inf") if df2 is None else df2)
+        notes = (NO_READER_VARIANCE,) if np.isinf(dfs[1]) else ()
+        overall = TestResult(ratio, _f_tail(ratio, *dfs), method + ", F", dfs, notes=notes)
     contrasts = tuple(
         ArmContrast(
             layout.figures.arms[first],
@@ -401,7 +403,7 @@ def _finish_scope(
             contrast_test(
                 float(layout.arm_means[first] - layout.arm_means[second]),
                 weight(first, second) * denominator,
-                contrast_df,
+                df2,
                 level,
                 method,
                 layout.error,

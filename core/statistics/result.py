@@ -27,6 +27,9 @@ import numpy as np
 #: Width of a summary, and the most rows of it; a data frame has them all.
 SUMMARY_WIDTH, MOST_ROWS = 100, 40
 
+#: No test proves anything: a p value below this, or one that the arithmetic makes 0, is told as this number.
+SMALLEST_P = 1e-300
+
 
 class State(StrEnum):
     """Whether a number can be taken at face value."""
@@ -78,7 +81,7 @@ class TestResult(Reported):
     """A hypothesis test."""
 
     statistic: float | None
-    p_value: float | None
+    p_value: float | None  # never below SMALLEST_P
     method: str  # for example "McNemar, exact"
     degrees_of_freedom: float | tuple[float, float] | None = None
     alternative: str = "two-sided"
@@ -88,6 +91,10 @@ class TestResult(Reported):
     notes: tuple[str, ...] = ()
 
     __test__ = False  # pytest: not a test class
+
+    def __post_init__(self) -> None:
+        if self.p_value is not None and self.p_value < SMALLEST_P:
+            object.__setattr__(self, "p_value", SMALLEST_P)
 
 
 def undefined_estimate(reason: str, *, confidence_level: float, method: str, n: int | None = None) -> Estimate:

@@ -32,6 +32,12 @@ ZERO_READER_VARIANCE = (
     "read the interval for fixed readers, which is wider"
 )
 
+#: Said wherever random readers have no end of degrees of freedom.
+NO_READER_VARIANCE = (
+    "the readers do not differ from one another at all, so the degrees of freedom have no end and the normal "
+    "distribution is used: this says no more than fixed readers do"
+)
+
 
 class Scope(StrEnum):
     """To whom the conclusion applies."""
@@ -145,7 +151,23 @@ def contrast_test(
             None, None, f"{method}, {kind}", df, difference=estimate, state=estimate.state, reason=estimate.reason
         )
     statistic = difference / estimate.standard_error
-    return TestResult(statistic, 2.0 * upper_tail(abs(statistic), df), f"{method}, {kind}", df, difference=estimate)
+    p_value = 2.0 * upper_tail(abs(statistic), df)
+    return TestResult(statistic, p_value, f"{method}, {kind}", df, difference=estimate, notes=estimate.notes)
+
+
+def hillis_freedom(mean_square: float, shared: float, freedom: float, error: float) -> float:
+    """Degrees of freedom of ``mean_square + shared``, where the mean square has ``freedom`` and ``shared`` none.
+
+    Infinite where the mean square is nothing beside ``error``: a quotient of rounding errors (3e48, say) is no number
+    of degrees of freedom. RJafroc 2.1.3 gives such quotients as they come; iMRMC takes the normal from 50 on.
+
+    References
+    ----------
+    Hillis (2007), Stat. Med. 26:596-619.
+    """
+    if mean_square <= NOTHING * error or mean_square <= 0.0:
+        return float("inf")
+    return float(freedom * (1.0 + shared / mean_square) ** 2)
 
 
 def interval_estimate(
@@ -170,10 +192,11 @@ def interval_estimate(
             reason = "its variance estimate is negative"
         return Estimate(value, None, None, None, level, method, State.DEGENERATE, reason, n=n)
     standard_error, factor = float(np.sqrt(variance)), quantile((1.0 + level) / 2.0, df)
+    notes = (NO_READER_VARIANCE,) if df is not None and np.isinf(df) else ()
     if not is_mean:
-        return difference_estimate(value, standard_error, factor, level, method, n=n)
-    half = factor * standard_error
-    return Estimate(value, standard_error, max(0.0, value - half), min(1.0, value + half), level, method, n=n)
+        return difference_estimate(value, standard_error, factor, level, method, n=n, notes=notes)
+    limits = max(0.0, value - factor * standard_error), min(1.0, value + factor * standard_error)
+    return Estimate(value, standard_error, *limits, level, method, notes=notes, n=n)
 
 
 def quantile(probability: float, df: float | None) -> float:

@@ -50,6 +50,7 @@ from core.statistics.scope import (
     check_scope,
     contrast_test,
     few_readers_note,
+    hillis_freedom,
     interval_estimate,
     is_reader_variance_zero,
     patients_note,
@@ -424,8 +425,7 @@ def _mean_variance(scope: Scope, values: FloatArray, covariances: FloatArray) ->
     n = values.size
     mean_square = float(values.var(ddof=1))
     shared = max(_off_diagonal(covariances) or 0.0, 0.0) if scope is Scope.RRRC else 0.0
-    df = (n - 1) * (1.0 + n * shared / mean_square) ** 2 if mean_square > 0 else float("inf")
-    return mean_square / n + shared, float(df)
+    return mean_square / n + shared, hillis_freedom(mean_square, n * shared, n - 1, float(np.trace(covariances)) / n)
 
 
 def _off_diagonal(matrix: FloatArray) -> float | None:

@@ -282,7 +282,8 @@ def _checked_readings(
     code = f"{readings.loc[too_low, 'confidence'].iloc[0]:g}" if too_low.any() else ""
     _refuse(
         too_low, "readings", "confidence", readings["confidence"], "must be above 0",
-        "add one number to every confidence, so that the lowest is 1; if in a file it is a code that means missing: "
+        "add one number to every confidence, so that the lowest is 1, or write 0 in a column confidence_begins_at of "
+        "the file; if in a file it is a code that means missing: "
         f"--missing confidence={code}",
     )  # fmt: skip
     _refuse_duplicates(readings, "readings", ["reader", "case", "arm", "repeat"])

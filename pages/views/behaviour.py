@@ -105,24 +105,24 @@ def _by_experience(shown: Shown) -> None:
     rows = shown.tables["aid_ledger_averages"]
     if rows.empty or rows["experience"].nunique() < 2:
         return
-    st.markdown("**By the readers' years of experience**: mean of their shares (lowest to highest reader)")
+    st.markdown(
+        "**By the readers' years of experience**: mean of their shares (lowest to highest reader), and on how many readers' cases it could happen"
+    )
     named = rows.assign(
         part=[f"confidence alone {level}" if level else "all cases" for level in rows["level"]],
         beside=[SHOWN[source] for source in rows["shown"]],
         told=[
-            percent_text(*limits) if n > 1 else percent_text(limits[0])
+            (percent_text(*limits) if n > 1 else percent_text(limits[0])) + f", {n} reader{'s' * (n != 1)}"
             for n, *limits in rows[["n_readers", "mean", "lowest", "highest"]].itertuples(index=False, name=None)
         ],
     )
     keys = ["experience", "beside", "part"]
     wide = named.pivot_table(index=keys, columns="quantity", values="told", aggfunc="first", sort=False).reset_index()
-    readers = named.groupby(keys)["n_readers"].max()
-    wide["n_readers"] = [int(readers[tuple(place)]) for place in wide[keys].itertuples(index=False, name=None)]
     lines = [name for name in LEDGER if name in wide.columns]
-    titles = {"experience": "Years", "beside": "Answer shown", "part": "Cases", "n_readers": "Readers"} | {
+    titles = {"experience": "Years", "beside": "Answer shown", "part": "Cases"} | {
         name: LEDGER[name].split(":")[0].capitalize() for name in lines
     }
-    draw_table(wide.sort_values(["part", "experience"]), [*keys, "n_readers", *lines], shown.names, titles)
+    draw_table(wide.sort_values(["part", "experience"]), [*keys, *lines], shown.names, titles)
 
 
 def _shares(rows: pd.DataFrame) -> list[str]:
@@ -166,7 +166,7 @@ def _order(shown: Shown) -> None:
 def _confidence(shown: Shown) -> None:
     """Right answers by confidence."""
     rows = shown.tables["confidence"]
-    scale = shown.study.protocol.scale
+    scale = None if shown.study.is_read_elsewhere else shown.study.protocol.scale  # elsewhere: nobody said its words
     places = list(zip(rows["confidence_lower"], rows["confidence_upper"], strict=True))
     steps = {place: _step(scale, *place) for place in places}  # tenths of two readers may begin alike and end otherwise
     named = rows.assign(step=[steps[place] for place in places])
@@ -182,10 +182,11 @@ def _confidence(shown: Shown) -> None:
     )
 
 
-def _step(scale: Scale, lower: float, upper: float) -> str:
+def _step(scale: Scale | None, lower: float, upper: float) -> str:
     """A step of confidence in the scale's own word or numbers."""
-    word = scale.word(int(lower)) if lower == upper and scale.words and lower <= scale.n_steps else ""
-    return word or (f"{lower:.0f}" if lower == upper else f"{lower:.0f} to {upper:.0f}")
+    has_word = scale is not None and lower == upper and bool(scale.words) and lower <= scale.n_steps
+    word = scale.word(int(lower)) if scale is not None and has_word else ""
+    return word or (f"{lower:g}" if lower == upper else f"{lower:g} to {upper:g}")
 
 
 def _deviations(shown: Shown) -> None:

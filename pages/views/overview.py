@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.widgets import charts
-from pages.widgets.drawn_tables import draw_files, draw_stamp, draw_table
+from pages.widgets.drawn_tables import draw_files, draw_margin, draw_stamp, draw_table
 from pages.widgets.shown import Shown
 
 _STYLE = """<style>
@@ -31,6 +31,7 @@ def draw(shown: Shown) -> None:
         figure = charts.forest_chart(rows, gaps, shown.styles, reference)
         alt = "Share of right answers of every rater with its interval, and the difference of the first from each"
         st.plotly_chart(figure, config=charts.chart_config(f"forest_{shown.cohort}"), theme=None, alt=alt, key="forest")
+    draw_margin(shown)
     draw_files(
         {
             "right answers": shown.of("summary", quantity="accuracy"),
@@ -79,6 +80,10 @@ def forest_rows(shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, str]:
 def _declared(shown: Shown) -> None:
     """What the protocol had fixed before the first reading, and what it had not."""
     protocol = shown.study.protocol
+    if shown.study.is_read_elsewhere:
+        st.caption("Read elsewhere: no protocol stood here before the readings, so nothing was declared and everything "
+                   "is exploratory.")  # fmt: skip
+        return
     lines = []
     models = shown.of("missing", kind="model")[["participant", "name"]].drop_duplicates()
     for model in models.itertuples(index=False):
@@ -90,7 +95,6 @@ def _declared(shown: Shown) -> None:
     else:
         lines.append(":material/warning: The protocol names no primary endpoint.")
     lines += [f"Secondary endpoint: {endpoint}" for endpoint in protocol.secondary_endpoints]
-    lines += list(shown.found.margin_answer)
     st.caption("  \n".join(lines))
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_stamp, draw_table
+from pages.widgets.drawn_tables import WORDS, draw_files, draw_margin, draw_notes, draw_stamp, draw_table
 from pages.widgets.shown import Shown
 
 #: Figures of the multi-reader analysis, in the order in which they are shown.
@@ -38,10 +38,9 @@ def draw(shown: Shown) -> None:
     metrics = [metric for metric in FIGURES if metric in set(means["metric"]) | set(mrmc["metric"])]
     metric = choose_from_address("figure", "Figure", metrics, metrics[0], names=FIGURES)
     draw_stamp(shown, metric if metric in ("auc", "accuracy") else "class")
-    for sentence in shown.found.margin_answer:
-        st.markdown(f"**{sentence}**")
     _forest(shown, metric)
     _tables(shown, metric)
+    draw_margin(shown)
     _components(shown, metric)
     draw_files(
         {

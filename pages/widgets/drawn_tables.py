@@ -157,6 +157,13 @@ def draw_stamp(shown: Shown, measure: str) -> None:
              color="green" if is_planned else "gray")  # fmt: skip
 
 
+def draw_margin(shown: Shown) -> None:
+    """What the margin says, under its own stamp; nothing where there is none."""
+    if shown.found.margin_answer:
+        draw_stamp(shown, "margin")
+        st.markdown("  \n".join(f"**{_plain(sentence)}**" for sentence in shown.found.margin_answer))
+
+
 def draw_files(files: Mapping[str, pd.DataFrame], shown: Shown) -> None:
     """One menu with the tables behind a view as CSV; each is made when it is asked for.
 

@@ -74,7 +74,8 @@ def assert_same_data(found: StudyData, wanted: StudyData) -> None:
             one, other = (each.sort_values(order).reset_index(drop=True).dropna(axis=1, how="all")
                           .sort_index(axis=1) for each in (one, other))  # fmt: skip
             pd.testing.assert_frame_equal(one, other, check_exact=True, check_dtype=False, obj=name)
-    for name in ("classes", "reader_names", "model_names", "simulated", "reader_years", "declared_model"):
+    for name in ("classes", "reader_names", "model_names", "simulated", "reader_years", "declared_model",
+                 "confidence_shift"):  # fmt: skip
         assert getattr(found, name) == getattr(wanted, name), name
 
 

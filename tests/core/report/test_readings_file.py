@@ -458,3 +458,44 @@ def test_any_damage_is_an_error_with_a_fix_or_a_study(write, seed, damage):
     except InputError as error:
         fix = error.fix
     assert fix
+
+
+FROM_0 = """reader,case,truth,label,confidence,confidence_begins_at
+r1,a,no,no,30,0
+r1,b,yes,no,0,0
+r1,c,no,yes,0,0
+r1,d,yes,yes,55,0
+"""
+
+
+def test_a_scale_from_0_comes_back_as_it_was_stated(write, tmp_path):
+    read = read_data(write(FROM_0))
+    assert (read.confidence_shift, sorted(read.readings["confidence"])) == (1, [1.0, 1.0, 31.0, 56.0])
+    text = readings_files(read, "long")["analysis.csv"].decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["confidence"] for row in rows] == ["30.0", "0.0", "0.0", "55.0"]
+    again = read_data(write(text, "again.csv"))
+    assert readings_files(again, "long")["analysis.csv"].decode("utf-8-sig") == text
+    pd.testing.assert_frame_equal(again.readings, read.readings)
+    found, wanted = (analyse(one).to_dict()["tables"] for one in (again, read))
+    assert found == wanted
+    assert {row["confidence_lower"] for row in found["confidence"]} == {0.0, 30.0, 55.0}
+    from_1 = readings_files(replace(read, confidence_shift=0), "long")["analysis.csv"].decode()
+    assert "confidence_begins_at" not in from_1, "a scale from 1 says nothing, and its files stay as they were"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [(("55,0", "55,2"), "confidence_begins_at", "neither 0 nor 1"),
+     (("55,0", "55,1"), "confidence_begins_at", "another scale"),
+     (("55,0", "-1,0"), "confidence", "below the scale"), (("30,0", "0,"), "confidence", "must be above 0")],
+)  # fmt: skip
+def test_a_scale_that_contradicts_itself_is_refused_at_its_row(write, change, field, words):
+    text = FROM_0.replace(*change)
+    if words == "must be above 0":
+        text = "\n".join(line.rpartition(",")[0] + "," for line in text.splitlines()).replace(
+            "confidence,", "confidence,confidence_begins_at"
+        )
+    with pytest.raises(ManifestError, match=words) as refused:
+        read_data(write(text))
+    assert (refused.value.field, refused.value.row is not None) == (field, True)

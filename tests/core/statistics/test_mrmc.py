@@ -13,10 +13,12 @@ from core.statistics.dbm import dorfman_berbaum_metz
 from core.statistics.delong import delong_components
 from core.statistics.figure_of_merit import auc_curves
 from core.statistics.mrmc import ReaderStudy, compare_arms, compare_arms_per_class
+from core.statistics.non_inferiority import assess_margin
 from core.statistics.obuchowski_rockette import ObuchowskiRockette, obuchowski_rockette
-from core.statistics.result import State
+from core.statistics.result import SMALLEST_P, State
 from core.statistics.roe_metz import RoeMetzModel
-from core.statistics.scope import Scope
+from core.statistics.scope import NO_READER_VARIANCE, Scope, contrast_test
+from core.statistics.standalone import compare_model_with_readers
 
 COVARIANCES = ("jackknife", "delong", "unbiased")
 
@@ -385,3 +387,36 @@ def test_dbm_refuses_missing_readings_and_single_arms() -> None:
 def test_unknown_choices_are_named(argument: str, value: str) -> None:
     with pytest.raises(StatisticsInputError, match=argument):
         compare_arms(simulated(1), **{argument: value})  # type: ignore[arg-type]
+
+
+def test_readers_who_are_all_alike_leave_no_quotient_of_rounding_errors() -> None:
+    """Equal readers once gave 3.5e48 degrees of freedom."""
+    rng, n = np.random.default_rng(5), 90
+    truth = np.arange(n) % 3 == 0
+    ratings = np.stack([truth * 1.0 + rng.normal(size=n), truth * 0.3 + rng.normal(size=n)])
+    alike = ReaderStudy.from_dense(truth.astype(int), ratings=np.repeat(ratings[:, None], 7, axis=1), classes=(0, 1))
+    found = compare_arms(alike)
+    random, fixed = found.scope("RRRC"), found.scope("FRRC")
+    assert random.overall.degrees_of_freedom == (1.0, np.inf)
+    (contrast,), (as_fixed,) = random.contrasts, fixed.contrasts
+    assert contrast.test.degrees_of_freedom == np.inf
+    assert contrast.test.p_value == pytest.approx(as_fixed.test.p_value)
+    assert NO_READER_VARIANCE in contrast.test.notes
+    assert NO_READER_VARIANCE in random.overall.notes
+    assert all(NO_READER_VARIANCE in mean.notes for mean in random.means)
+    assert dorfman_berbaum_metz(alike.figures("auc")).scope("RRRC").overall.degrees_of_freedom == (1.0, np.inf)
+    one_arm = ReaderStudy.from_dense(truth.astype(int), ratings=np.repeat(ratings[:1, None], 7, axis=1), classes=(0, 1))
+    against = compare_model_with_readers(one_arm, model_ratings=ratings[1]).scope("RRRC")
+    assert against.test.degrees_of_freedom == against.panel_degrees_of_freedom == np.inf
+    assert NO_READER_VARIANCE in against.test.notes
+
+
+def test_a_p_value_is_never_0() -> None:
+    for df in (None, np.inf, 1e6):
+        test = contrast_test(0.5, 1e-6, df, 0.95, "any", 0.01)
+        assert test.statistic == pytest.approx(500)
+        assert test.p_value == SMALLEST_P
+    assert "p < 0.0001" in str(test)
+    verdict = assess_margin(test.difference, 0.1) if test.difference is not None else None
+    assert verdict is not None
+    assert (verdict.p_value, verdict.is_shown) == (SMALLEST_P, True)
