@@ -106,7 +106,8 @@ def _by_experience(shown: Shown) -> None:
     if rows.empty or rows["experience"].nunique() < 2:
         return
     st.markdown(
-        "**By the readers' years of experience**: mean of their shares (lowest to highest reader), and on how many readers' cases it could happen"
+        "**By the readers' years of experience**: mean of their shares (lowest to highest reader), and of how many "
+        "readers' cases it could happen on"
     )
     named = rows.assign(
         part=[f"confidence alone {level}" if level else "all cases" for level in rows["level"]],
