@@ -5,8 +5,8 @@ Needed: ``case``, ``truth``. ``kind`` says what a row is: ``reader`` (default; n
 ``arm`` (default "unaided"), ``label``, ``confidence``, ``confidence_begins_at`` (0 where the lowest step of the scale
 is 0; else 1), ``rating_<class>``, ``repeat``, ``is_unreadable``, ``reading_seconds``; of the case ``patient`` (default:
 the case), ``cohort`` (default "all"), ``exclusion_reason``, ``centre``, ``scanner``, ``age_years``, ``sex``; of the
-reader or model ``name``, ``is_simulated``, ``years_of_experience``. Other columns are refused, so that a misspelt one is
-not lost.
+reader or model ``name``, ``is_simulated``, ``years_of_experience``. Other columns are refused, so that a misspelt one
+is not lost.
 
 A row of a reader without label and ratings is a case that was put before the reader and not answered.
 """
