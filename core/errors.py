@@ -9,7 +9,9 @@ ReadingRoomError
 ├── UndefinedStatisticError   the data do not define the number (no positive case, one reader, ...)
 ├── AccessError               this person may not see or do this
 │   ├── SignedOutError        the sign-in behind the deed has ended: signed out, expired, password or account changed
-│   └── OutsideDatesError     reading is not possible today: before or after the protocol's dates, or in the washout
+│   ├── OutsideDatesError     reading is not possible today: before or after the protocol's dates, or in the washout
+│   ├── StudyNotOpenError     reading is possible only while the study is open
+│   └── FinalAnswerError      this answer can no longer be corrected
 ├── NotFoundError             no such study, case, reader, model, table
 ├── ConflictError             somebody else changed it first, or it exists already
 │   └── ChangedMeanwhileError what a screen showed is not what stands there any more: it would undo another's deed
@@ -141,6 +143,18 @@ class OutsideDatesError(AccessError):
         when = "" if opens_at is None else f" on {opens_at:%Y-%m-%d} at {opens_at:%H:%M} UTC"
         super().__init__(f"{what}{when}. Nothing was saved now; the coordinator can let one reader in for a reason.")
         self.opens_at = opens_at
+
+
+class StudyNotOpenError(AccessError):
+    """Reading is possible only while the study is open."""
+
+    code = "study-not-open"
+
+
+class FinalAnswerError(AccessError):
+    """This answer can no longer be corrected; the message says why."""
+
+    code = "final-answer"
 
 
 class StoreError(ReadingRoomError):

@@ -130,7 +130,7 @@ def _model(
     name = presentation.presentation_id
     shown = repository.model_answer(name)
     image = images.get(name) or repository.presentation_image(name)
-    return PanelModel.of(shown, study.protocol.class_keys.index(shown.class_key), image.views[0])
+    return PanelModel.of(shown, image.views, study.protocol.model_view)
 
 
 def _tell_unsaved() -> None:

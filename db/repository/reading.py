@@ -15,7 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from core.client_events import ClientEvent, EventName, read_events
-from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
+from core.errors import (
+    AccessError,
+    ConflictError,
+    FinalAnswerError,
+    InputError,
+    NotFoundError,
+    OutsideDatesError,
+    StudyNotOpenError,
+)
 from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm, Design, GoingBack, Protocol
 from core.study import (
@@ -310,8 +318,10 @@ class ReadingRepository(RepositoryBase):
             If the protocol does not allow the answer.
         NotFoundError
             If the presentation is not the reader's.
-        AccessError
-            If the study is not open, or its protocol forbids this correction.
+        StudyNotOpenError
+            If the study is not open.
+        FinalAnswerError
+            If its protocol forbids this correction.
         OutsideDatesError
             As :meth:`next_presentation`.
         ConflictError
@@ -346,7 +356,7 @@ class ReadingRepository(RepositoryBase):
             else:
                 final = self._why_final(db_session, study, protocol, presentation)
                 if final is not None:
-                    raise AccessError(final)
+                    raise FinalAnswerError(final)
             row = reading_row(presentation_id, answer, submit_id=submit_id, revision=revision + 1)
             row.saved_at = self._clock()
             db_session.add(row)
@@ -636,7 +646,7 @@ def _receipt_again(row: ReadingRow, presentation_id: str, answer: Answer) -> Rec
 def _require_open(study: StudyRow) -> None:
     """Readers see cases and answer them only while the study is open."""
     if study.state != StudyState.OPEN:
-        raise AccessError(f"This study is {study.state}: reading is possible only while it is open.")
+        raise StudyNotOpenError(f"This study is {study.state}: reading is possible only while it is open.")
 
 
 def _check_submission(answer: Answer, submit_id: str) -> None:

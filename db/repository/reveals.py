@@ -6,6 +6,8 @@ first and refuse before such a statement is made; each reveal stands in the audi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -25,6 +27,11 @@ from db.tables import (
     RevealRow,
     StudyRow,
 )
+
+
+def _best(probabilities: Sequence[float]) -> int:
+    """Place of the highest."""
+    return max(range(len(probabilities)), key=lambda place: probabilities[place])
 
 
 class RevealRepository(ReadingRepository):
@@ -60,13 +67,19 @@ class RevealRepository(ReadingRepository):
                 raise NotFoundError("The model has no answer to this case. The coordinator can tell why.")
             altered = db_session.get(AlteredAnswerRow, presentation.case_id)
             shown = prediction_of(found, "", with_class_maps=protocol.model_shown.has_class_map)
-            probabilities = shown.probabilities if altered is None else tuple(altered.probabilities)
+            probabilities, maps = shown.probabilities, shown.class_maps
+            if altered is not None:  # the maps are exchanged with the classes, so that they do not give it away
+                true_best, probabilities = _best(probabilities), tuple(altered.probabilities)
+                if maps is not None:
+                    order = list(range(len(maps)))
+                    order[true_best], order[_best(probabilities)] = _best(probabilities), true_best
+                    maps = maps[order]
             self._reveal(db_session, study, presentation, "model")
             return ModelAnswer(
                 name=protocol.model_shown.name,
-                class_key=protocol.class_keys[max(range(len(probabilities)), key=lambda place: probabilities[place])],
+                class_key=protocol.class_keys[_best(probabilities)],
                 probabilities=tuple(map(float, probabilities)) if protocol.model_shown.has_probabilities else None,
-                class_maps=shown.class_maps,
+                class_maps=maps,
             )
 
     @allowed(Role.READER, as_program=True)

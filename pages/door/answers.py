@@ -14,11 +14,14 @@ from core.client_events import kept_claim, read_events
 from core.errors import (
     AccessError,
     ConflictError,
+    FinalAnswerError,
     InputError,
     NotFoundError,
+    OutsideDatesError,
     SignedOutError,
     StoreBusyError,
     StoreError,
+    StudyNotOpenError,
 )
 from core.study import Answer, Mark
 from db import Repository
@@ -31,9 +34,22 @@ _MOST_HELD = 100
 #: Why an answer was refused, as the panel tells it.
 SIGNED_OUT = "Not saved: your sign-in has ended."
 ANSWERED_ELSEWHERE = "Not saved: this case has been answered in another window, or before the page was loaded again."
-NOT_OPEN = "Not saved: the study is not open any more, or this answer can no longer be corrected."
+NOT_YOURS = "Not saved: this case is not yours. Somebody else signed in here, or you take no part in the study any more."
+NOT_OPEN = "Not saved: the study is not open any more."
+NOT_TODAY = "Not saved: this part of the study is not open today."
+FINAL = "Not saved: this answer can no longer be corrected."
+NO_READER = "Not saved: your account may not read just now. Load the page again, or ask the coordinator."
 DOES_NOT_FIT = "Not saved: this answer does not fit the study. Please reload the page and answer again."
-REFUSALS = frozenset({SIGNED_OUT, ANSWERED_ELSEWHERE, NOT_OPEN, DOES_NOT_FIT})
+#: Said by the panel itself, of a request that came no further than the door.
+NOT_LET_THROUGH = "Not saved: something between this page and the study refused it. Tell the coordinator."
+WRONG_ADDRESS = (
+    "Not saved: the server did not know this page as its own (Host or Origin, changed by a proxy). Tell the coordinator."
+)
+PASSWORD_FIRST = "Not saved: your password was set by somebody else. Load the page again and choose a new one."
+REFUSALS = frozenset(
+    {SIGNED_OUT, ANSWERED_ELSEWHERE, NOT_YOURS, NOT_OPEN, NOT_TODAY, FINAL, NO_READER, DOES_NOT_FIT}
+    | {NOT_LET_THROUGH, WRONG_ADDRESS, PASSWORD_FIRST}
+)
 
 
 class ReceiptState(StrEnum):
@@ -198,6 +214,19 @@ def _is_place(mark: Mark, box: PictureBox) -> bool:
     return all(type(at) in (int, float) and 0 <= at <= most for at, most in ((mark.x, width), (mark.y, height)))
 
 
+#: What is said of a failure; the first kind that fits counts.
+_WHY: dict[type[Exception], str] = {
+    ConflictError: ANSWERED_ELSEWHERE,
+    NotFoundError: NOT_YOURS,
+    SignedOutError: SIGNED_OUT,
+    OutsideDatesError: NOT_TODAY,
+    StudyNotOpenError: NOT_OPEN,
+    FinalAnswerError: FINAL,
+    AccessError: NO_READER,
+    InputError: DOES_NOT_FIT,
+}
+
+
 def save_answer(repository: Repository, message: PanelMessage) -> PanelReceipt:
     """Save the answer of a message and say what became of it.
 
@@ -228,14 +257,8 @@ def save_answer(repository: Repository, message: PanelMessage) -> PanelReceipt:
         )
     except StoreBusyError:
         return receipt(ReceiptState.TRY_AGAIN, "the store is busy.")
-    except (ConflictError, NotFoundError):
-        return receipt(ReceiptState.REFUSED, ANSWERED_ELSEWHERE)
-    except SignedOutError:
-        return receipt(ReceiptState.REFUSED, SIGNED_OUT)
-    except AccessError:
-        return receipt(ReceiptState.REFUSED, NOT_OPEN)
-    except InputError:
-        return receipt(ReceiptState.REFUSED, DOES_NOT_FIT)
+    except tuple(_WHY) as failure:
+        return receipt(ReceiptState.REFUSED, next(text for kind, text in _WHY.items() if isinstance(failure, kind)))
     except StoreError:
         return receipt(ReceiptState.TRY_AGAIN, "the store is not available; tell the coordinator.")
     return PanelReceipt(

@@ -51,6 +51,8 @@ _log = logging.getLogger("reading_room")
 SESSION_COOKIE = "reading_room_sign_in"
 #: Header that carries the sign-in to Streamlit (``server.trustedUserHeaders``); never taken from a browser.
 SIGN_IN_HEADER = b"x-reading-room-sign-in"
+#: Tells the reading panel why a request was refused, where its status alone does not.
+REFUSAL_HEADER = "x-reading-room-refusal"
 #: Behind the base path; ``address(SIGN_IN_PATH)`` is what a browser asks for.
 SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
@@ -265,6 +267,7 @@ class Refusal:
     text: str
     fix: str = ""
     leads_to: str = ""  # a path of this app where a browser goes instead
+    kind: str = ""  # what the reading panel has words for, in the header REFUSAL_HEADER
 
 
 def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
@@ -272,11 +275,13 @@ def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
     host = headers.get("host", "")
     if not is_host_allowed(host):
         name = (host_name(host) or host)[:200]
-        return Refusal(403, f"This server does not answer under the name {name}.", f"READING_ROOM_ALLOWED_HOSTS={name}")
+        fix = f"READING_ROOM_ALLOWED_HOSTS={name}"
+        return Refusal(403, f"This server does not answer under the name {name}.", fix, kind="address")
     is_deed = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
     if is_deed and not is_same_origin(headers):  # Streamlit itself would ask the internet who this machine is
         origin = headers.get("origin", "another site")
-        return Refusal(403, f"This was sent from {origin[:200]}, but this server was asked as {host[:200]}.")
+        said = f"This was sent from {origin[:200]}, but this server was asked as {host[:200]}."
+        return Refusal(403, said, kind="address")
     return None
 
 
@@ -290,7 +295,7 @@ async def _entry(path: str, token: str | None) -> tuple[Refusal | None, Person |
         return Refusal(401, "Please sign in.", leads_to=SIGN_IN_PATH), None
     if actor.must_change_password and path != PASSWORD_PATH:
         said = "Your password was set by somebody else. Choose a new one first."
-        return Refusal(403, said, leads_to=PASSWORD_PATH), None
+        return Refusal(403, said, leads_to=PASSWORD_PATH, kind="password"), None
     for prefix, roles in ROLES_OF_PREFIX.items():
         if path.startswith(prefix) and not actor.roles & roles:
             return Refusal(403, f"This is for {' and '.join(sorted(f'{role}s' for role in roles))}."), None
@@ -318,6 +323,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) 
         response = RedirectResponse(f"{address(refusal.leads_to)}?next={quote(target, safe='')}", status_code=303)
     elif refusal.fix or (path == SIGN_IN_PATH and refusal.status == 403):
         response = _page_of(refusal)
+    if refusal.kind:
+        response.headers[REFUSAL_HEADER] = refusal.kind
     await response(scope, receive, send)
 
 

@@ -66,13 +66,14 @@ def _made_up_model(protocol: Protocol, view: ReadingView) -> PanelModel:
     probabilities = (1 - sum(rest), *rest)
     maps = np.zeros((n, 8, 8), np.float16)
     maps[0, 2:4, 1:4] = 1.0
+    maps[1, 4:6, 4:7] = 0.6
     answer = ModelAnswer(
         name=shown.name,
         class_key=protocol.class_keys[0],
         probabilities=probabilities if shown.has_probabilities else None,
         class_maps=maps if shown.has_class_map else None,
     )
-    return PanelModel.of(answer, 0, view)
+    return PanelModel.of(answer, (view,))
 
 
 def _view_of(sent: Upload) -> ReadingView:

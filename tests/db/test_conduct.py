@@ -38,7 +38,7 @@ def build(room: Room, protocol: Protocol, *, readers: tuple[str, ...] = ("ann",)
     room.coordinator.create_study(KEY, replace(protocol, model_sha256=SHA))
     cases = make_cases(6, start=700) + make_cases(2, start=800, cohort="practice")
     room.coordinator.import_cases(KEY, cases)
-    maps = np.ones((4, 3, 2), np.float16)
+    maps = np.arange(1, 5, dtype=np.float16)[:, None, None] * np.ones((4, 3, 2), np.float16)
     predictions = [
         CasePrediction(case.case, np.array(shown_to(case.case)), 1.8, False, "cpu", "fp32", class_maps=maps)
         for case in cases
@@ -371,10 +371,15 @@ def test_declared_wrong_answers_are_shown_instead_of_the_models_and_marked_after
 ) -> None:
     altered: dict = {"case-0702": "tumor", "case-0701": [1.0, 0.0, 0.0, 0.0]}
     build(room, Protocol(title="T", design=Design.AIDED), altered=altered)
-    shown = {}
+    shown, maps = {}, {}
     while (place := room.ann.next_presentation(KEY)) is not None:
-        shown[case_of(engine, place)] = room.ann.model_answer(place.presentation_id).probabilities
+        case, answer = case_of(engine, place), room.ann.model_answer(place.presentation_id)
+        assert answer.class_maps is not None
+        shown[case], maps[case] = answer.probabilities, answer.class_maps[:, 0, 0].tolist()
         answer_next(room.ann)
+    assert maps.pop("case-0702") == [1, 4, 3, 2]  # the maps have changed places with the classes
+    assert maps.pop("case-0701") in ([1, 2, 3, 4], [2, 1, 3, 4], [3, 2, 1, 4], [4, 2, 3, 1])
+    assert all(each == [1, 2, 3, 4] for each in maps.values())
     assert shown.pop("case-0701") == (1.0, 0.0, 0.0, 0.0)
     assert shown_to("case-0702") == [0.3, 0.4, 0.1, 0.2]
     assert shown.pop("case-0702") == (0.3, 0.2, 0.1, 0.4)  # the first and the declared class have changed places

@@ -13,7 +13,18 @@ from core.errors import InputError
 from core.protocol import Protocol
 from core.study import Mark, Person, StudyState
 from db import Repository
-from pages.door.answers import NOT_OPEN, PanelReceipt, ReceiptState, moved, read_message, save_answer
+from pages.door.answers import (
+    ANSWERED_ELSEWHERE,
+    FINAL,
+    NO_READER,
+    NOT_OPEN,
+    NOT_YOURS,
+    PanelReceipt,
+    ReceiptState,
+    moved,
+    read_message,
+    save_answer,
+)
 from tests.db.conftest import Room, make_cases
 
 KEY = "marked"
@@ -129,6 +140,22 @@ def test_a_receipt_that_was_lost_is_given_again_after_the_study_was_closed(room:
     assert save_answer(reader, message) == first
     unsent = save_answer(reader, replace(message, submit_id="t"))
     assert (unsent.state, unsent.message) == (ReceiptState.REFUSED, NOT_OPEN)
+
+
+def test_each_refusal_of_the_store_has_its_own_words(room: Room, reader: Repository) -> None:
+    first = save_answer(reader, read_message(sent(reader)))
+    message = read_message(sent(reader))
+    last = reader.last_reading(KEY)
+    message = replace(message, submit_id="t")
+    assert first.state is ReceiptState.SAVED
+    assert last is not None
+    assert save_answer(room.ben, message).message == NOT_YOURS
+    again = replace(message, presentation_id=last.presentation.presentation_id, submit_id="u")
+    assert save_answer(reader, again).message == ANSWERED_ELSEWHERE
+    assert save_answer(reader, replace(message, submit_id="v")).state is ReceiptState.SAVED
+    assert save_answer(reader, replace(again, submit_id="w", expected_revision=1)).message == FINAL
+    reads_no_more = save_answer(room.coordinator, replace(message, submit_id="x"))
+    assert reads_no_more.message == NO_READER
 
 
 def test_an_answer_is_its_readers_and_nobody_elses(

@@ -42,9 +42,18 @@ async function reply(receipt) {{
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
   return room.panel?.asked;
 }}
+// An answer that came no further than the door, or a proxy.
+function refuse(status, kind) {{
+  const headers = new Headers(kind ? {{ "x-reading-room-refusal": kind }} : {{}});
+  replies.splice(0).forEach((one) => one.resolve({{ ok: false, status, headers }}));
+}}
 let isHolding = false; // no frame is drawn while this holds
 const heldFrames = [];
 const frame = window.requestAnimationFrame.bind(window);
+function release() {{ // those that were held, and all from now on
+  isHolding = false;
+  heldFrames.splice(0).forEach((then) => frame(then));
+}}
 window.requestAnimationFrame = (then) => (isHolding ? heldFrames.push(then) : frame(then));
 let room = document.querySelector(".room");
 let close = null;
@@ -52,7 +61,7 @@ const unused = room.outerHTML;
 function renew() {{
   if (close) close();
   close = null;
-  document.querySelectorAll("[data-testid=stDialog]").forEach((dialog) => dialog.remove());
+  document.querySelectorAll("[data-testid=stDialog], [data-testid=stApp]").forEach((one) => one.remove());
   room.outerHTML = unused;
   room = document.querySelector(".room");
   sessionStorage.clear();
@@ -84,14 +93,19 @@ class Bench:
     """One panel. ``feed`` is a run of the server; ``sent`` is what the panel has sent."""
 
     def __init__(
-        self, context: BrowserContext, protocol: Protocol | None = None, *, is_sending_again: bool = True
-    ) -> None:
+        self, context: BrowserContext, protocol: Protocol | None = None, *, is_sending_again: bool = True,
+        is_patient: bool | None = None, burst_ms: int = 600,
+    ) -> None:  # fmt: skip
+        """``is_patient``: no answer is late by itself, however slow this machine is (so where none is sent again)."""
         self.protocol = protocol or protocol_of()
         script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
         if not is_sending_again:
             script = script.replace("AGAIN_MS = 1500", "AGAIN_MS = 600000").replace(
                 "LONGEST_AGAIN_MS = 6000", "LONGEST_AGAIN_MS = 600000"
             )
+        if is_patient or (is_patient is None and not is_sending_again):
+            script = script.replace("PATIENCE_MS = 3000", "PATIENCE_MS = 600000")
+        script = script.replace("BURST_MS = 600", f"BURST_MS = {burst_ms}")
         page = _PAGE.format(
             css=(FOLDER / "panel.css").read_text(encoding="utf-8"),
             html=(FOLDER / "panel.html").read_text(encoding="utf-8"),
@@ -153,6 +167,10 @@ class Bench:
         study = Study("panel", self.protocol, 1, StudyState.OPEN, True, STARTED)
         frame = base64.b64encode(pack_frame(case, study, reply, images)).decode()
         self.page.evaluate("text => feed(text)", frame)
+
+    def draw(self, *, is_held: bool) -> None:
+        """From now on no frame is drawn, or those that were held and all others are."""
+        self.page.evaluate("isHolding = true" if is_held else "release()")
 
     def wait(self, state: str) -> None:
         """Until the panel is in a state."""

@@ -11,7 +11,8 @@ from core.client_events import reading_times
 from core.protocol import Arm, Design, ModelShown, Protocol, Scale, ScaleKind
 from core.study import Answer, Presentation
 from db.records import ReadingView
-from pages.door.answers import PanelReceipt, ReceiptState
+from pages.door import answers
+from pages.door.answers import PanelReceipt, ReceiptState, read_message
 from pages.widgets.reading_panel import case_number
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
@@ -29,6 +30,31 @@ def test_a_draft_never_comes_back_on_another_case(context: BrowserContext) -> No
     bench.feed(3, ReceiptState.DONE)
     bench.wait("empty")
     assert bench.seen()["answer"] == '[[],""]'
+
+
+REFUSED_AT_THE_DOOR = {
+    (401, ""): answers.SIGNED_OUT,
+    (403, "address"): answers.WRONG_ADDRESS,
+    (403, "password"): answers.PASSWORD_FIRST,
+    (403, ""): answers.NOT_LET_THROUGH,
+    (413, ""): answers.DOES_NOT_FIT,
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), REFUSED_AT_THE_DOOR)
+def test_each_refusal_at_the_door_has_its_own_words_and_the_answer_stays_a_draft(
+    status: int, kind: str, context: BrowserContext
+) -> None:
+    bench = started(context, Protocol("P"), n_ahead=1)
+    bench.press("2", "e", "Enter")
+    bench.wait("ahead")
+    bench.page.evaluate("([status, kind]) => refuse(status, kind)", [status, kind])
+    bench.wait("refused")
+    said = REFUSED_AT_THE_DOOR[status, kind]
+    assert bench.page.locator("[data-part=status]").inner_text() == said
+    assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+    asked = bench.page.evaluate("asks.at(-1)")
+    assert read_message(asked).unsaved == said  # a screen without the panel says the same
 
 
 def test_what_esc_discards_in_a_correction_does_not_come_back(context: BrowserContext) -> None:
@@ -67,7 +93,7 @@ def test_keys_before_the_image_count_though_the_receipt_comes_first(context: Bro
     bench.page.evaluate("isHolding = true")
     bench.press("2", "e", "Enter", "4")
     bench.feed(3, ReceiptState.SAVED)
-    bench.page.evaluate("isHolding = false; heldFrames.splice(0).forEach((then) => frame(then))")
+    bench.draw(is_held=False)
     bench.wait("empty")
     assert hint(bench) == "Typed before this image: not taken. Wait a moment, then answer."
     bench.page.wait_for_timeout(700)
@@ -85,7 +111,7 @@ def typing_ahead(context: BrowserContext, **given: object) -> Bench:
 def drawn(bench: Bench) -> None:
     """The receipt and the next image."""
     bench.feed(3, ReceiptState.SAVED, n_ahead=2)
-    bench.page.evaluate("isHolding = false; heldFrames.splice(0).forEach((then) => frame(then))")
+    bench.draw(is_held=False)
 
 
 def test_what_stands_behind_a_key_that_cannot_be_typed_ahead_is_not_taken_either(context: BrowserContext) -> None:
@@ -179,16 +205,20 @@ def test_a_press_on_one_image_places_no_mark_on_the_next(context: BrowserContext
 
 
 def test_a_pause_counts_into_the_time_out_as_it_does_in_the_export(context: BrowserContext) -> None:
-    bench = started(context, Protocol("P", timeout_seconds=1))
+    bench = Bench(context, Protocol("P", timeout_seconds=30), is_sending_again=False)
+    bench.page.clock.install()
+    bench.feed(2)
+    bench.page.clock.run_for(100)
+    bench.wait("empty")
     bench.press("1", "q", "p")
-    bench.page.wait_for_timeout(1300)
+    bench.page.clock.run_for(30_300)
     bench.press("p")
     bench.wait("over")
     bench.press("Enter")
     answer = stored(bench)
     assert answer.display_state["is_over_time"] is True
     times = reading_times(answer.events, claimed_seconds=answer.reading_seconds, server_seconds=None)
-    assert (times.active_seconds or 0) < 1 < (times.gross_seconds or 0)
+    assert (times.active_seconds or 0) < 30 < (times.gross_seconds or 0)
 
 
 def test_a_cap_is_gone_where_its_key_does_something_else(context: BrowserContext) -> None:

@@ -179,25 +179,49 @@ def test_where_the_protocol_allows_it_keys_typed_ahead_answer_in_their_order_and
     context: BrowserContext,
 ) -> None:
     bench = Bench(context, Protocol("P", may_type_ahead=True), is_sending_again=False)
-    bench.feed(2, n_ahead=2)
+    typed = ["3", "r", "Enter", "1", "q"]
+    for n_early in range(1, len(typed) + 1):  # so many of them before the image is drawn, the others after it
+        bench.renew()
+        bench.feed(2, n_ahead=2)
+        bench.wait("empty")
+        bench.draw(is_held=True)
+        bench.press("2", "e", "Enter", *typed[:n_early])
+        assert bench.state() == "drawing"
+        bench.draw(is_held=False)
+        bench.wait("queued" if n_early > 2 else "ahead")
+        bench.press(*typed[n_early:])
+        assert [one["class_key"] for one in bench.sent()] == ["normal"]
+        bench.feed(3, ReceiptState.SAVED, n_ahead=2)
+        bench.page.wait_for_function("sent.length === 2")
+        answer = stored(bench)
+        assert (answer.class_key, answer.confidence, answer.is_typed_ahead) == ("sat", 4, True), n_early
+        assert "typed-ahead" in [name for name, _ in bench.sent()[-1]["events"]]
+        bench.feed(4, ReceiptState.SAVED, n_ahead=2)
+        bench.wait("chosen")
+        assert bench.seen()["answer"] == '[["class 1","step 1"],""]'
+        assert not read_message(bench.sent()[0]).answer.is_typed_ahead  # type: ignore[union-attr]
+
+
+def test_what_is_typed_ahead_waits_under_a_pause_and_answers_no_later_case(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", may_type_ahead=True), is_sending_again=False)
+    bench.feed(2)
     bench.wait("empty")
-    bench.press("2", "e", "Enter", "3", "r", "Enter", "1", "q")
-    assert [one["class_key"] for one in bench.sent()] == ["normal"]
-    bench.feed(3, ReceiptState.SAVED, n_ahead=2)
-    bench.page.wait_for_function("sent.length === 2")
-    assert [stored(bench).class_key, stored(bench).is_typed_ahead] == ["sat", True]
-    assert "typed-ahead" in [name for name, _ in bench.sent()[-1]["events"]]
-    bench.feed(4, ReceiptState.SAVED, n_ahead=2)
-    bench.wait("chosen")
-    assert bench.seen()["answer"] == '[["class 1","step 1"],""]'
-    assert not read_message(bench.sent()[0]).answer.is_typed_ahead  # type: ignore[union-attr]
+    bench.press("2", "e", "Enter", "3", "p")
+    bench.feed(3, ReceiptState.SAVED)
+    bench.wait("paused")
+    bench.press("p", "r", "Enter")
+    answer = stored(bench)
+    assert (answer.class_key, answer.confidence, answer.is_typed_ahead) == ("sat", 4, True)
+    bench.feed(4, ReceiptState.SAVED)
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
 
 
 def test_a_late_answer_takes_what_was_typed_ahead_away(context: BrowserContext) -> None:
     bench = Bench(context, Protocol("P", may_type_ahead=True), is_sending_again=False)
     bench.feed(2, n_ahead=2)
     bench.wait("empty")
-    bench.page.evaluate("isHolding = true")  # the next image is not drawn yet
+    bench.draw(is_held=True)  # the next image is not drawn yet
     bench.press("2", "e", "Enter", "3", "r")
     assert hint(bench) == "Typed ahead: taken for the next case, and marked."
     bench.page.evaluate("isHolding = false")
@@ -270,9 +294,22 @@ def test_marks_are_placed_rated_and_taken_away(context: BrowserContext) -> None:
     assert box is not None
     bench.page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
     bench.press("Backspace", "4", "t", "Enter")
-    marks = stored(bench).marks
+    stored_answer = stored(bench)
+    marks = stored_answer.marks
     assert [(mark.rating, mark.view) for mark in marks] == [(None, 1), (4, 2)]
     assert [value for mark in marks for value in (mark.x, mark.y)] == pytest.approx([48] * 4, abs=0.5)
+    bench.renew()
+    bench.feed(2, previous=replace(stored_answer, marks=marks), views=three_views()[:2])
+    bench.wait("correcting")
+    up, down = (bench.page.locator(f"[data-part=rate-{way}]") for way in ("up", "down"))
+    text = bench.page.locator("[data-part=marks] span")
+    assert text.inner_text() == "2 marks, the last: high"
+    up.click()
+    up.click()
+    assert text.inner_text() == "2 marks, the last: certain"
+    for _ in range(5):
+        down.click()
+    assert text.inner_text() == "2 marks, the last: rated as the answer"
     again = started(context, bench.protocol, views=three_views()[:2])
     box = again.page.locator("canvas").first.bounding_box()
     assert box is not None
@@ -280,6 +317,31 @@ def test_marks_are_placed_rated_and_taken_away(context: BrowserContext) -> None:
         again.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     again.press("4", "t", "Enter")
     assert stored(again).marks == ()
+
+
+@pytest.mark.parametrize("kind", [ScaleKind.LABEL, ScaleKind.PERCENT, ScaleKind.PROBABILITIES])
+def test_a_mark_is_rated_on_the_scale_of_the_study_and_on_none_where_it_has_no_confidence(
+    kind: ScaleKind, context: BrowserContext
+) -> None:
+    bench = started(context, Protocol("P", scale=Scale(kind), has_location_mark=True))
+    bench.press("Shift+R")
+    rated = kind is ScaleKind.PERCENT
+    assert ("Place a mark first" in hint(bench)) == rated
+    bench.page.mouse.click(300, 300)
+    bench.press("Shift+R", "Shift+R", "Shift+E", "Shift+Q")  # 60, 70, 71, 61
+    up = bench.page.locator("[data-part=rate-up]")
+    assert up.is_visible() == rated
+    if rated:
+        up.click()
+        assert bench.page.locator("[data-part=marks] span").inner_text() == "1 mark, the last: 71 %"
+        bench.press("4", "r")
+    bench.press("4")
+    if kind is ScaleKind.PROBABILITIES:
+        bench.press("1", "0", "0")
+    bench.press("Enter")
+    answer = stored(bench)
+    assert [mark.rating for mark in answer.marks] == ([71] if rated else [None])
+    assert answer.confidence == (60 if rated else None)  # rating a mark is no answer
 
 
 def test_a_drag_of_the_image_places_no_mark(context: BrowserContext) -> None:
@@ -305,7 +367,7 @@ def shown_model(view: ReadingView) -> PanelModel:
     maps[0, :, :4] = 1
     maps[1] = 0.5
     maps[2] = -3
-    return PanelModel.of(ModelAnswer("ThyroidNet", "graves", (0.62, 0.2, 0.1, 0.08), maps), 0, view)
+    return PanelModel.of(ModelAnswer("ThyroidNet", "graves", (0.62, 0.2, 0.1, 0.08), maps), (view,))
 
 
 def test_an_aided_reader_sees_the_model_as_the_protocol_words_it(context: BrowserContext) -> None:
@@ -313,22 +375,59 @@ def test_an_aided_reader_sees_the_model_as_the_protocol_words_it(context: Browse
     bench = started(context, aided(), model=shown_model(view), views=(view,))
     assert bench.page.locator("[data-part=model-text]").inner_text() == "ThyroidNet: Graves' disease"
     assert bench.page.locator(".classes .note").all_inner_texts() == ["62 %", "20 %", "10 %", "8 %"]
-    levels = "Array.from(room.panel.viewer.viewers[0].map.levels)"
-    shown = np.array(bench.page.evaluate(levels)).reshape(96, 96)
-    assert (shown[:, :40] == 255).all()
-    assert (shown[:, 56:] == 0).all()
+    levels = "Array.from(room.panel.viewer.mapped.map.levels)"
+    shown = np.array(bench.page.evaluate(levels)).reshape(4, 96, 96)
+    assert (shown[0, :, :40] == 255).all()
+    assert (shown[0, :, 56:] == 0).all()
+    assert ((shown[1] == 127).all(), (shown[2:] == 0).all()) == (True, True)
     bench.press(",", "Shift+.", "v")
     bench.press("2", "e", "Enter")
     state = stored(bench).display_state
     assert (state["class_map_opacity"], state["class_map_threshold"], state["class_map_is_shown"]) == (0.4, 0.3, False)
+    assert state["class_map_number"] == 1
+
+
+def test_the_class_map_of_every_class_is_a_key_or_a_click_away(context: BrowserContext) -> None:
+    view = ReadingView(phantom_pixels(4), "counts")
+    bench = started(context, aided(), model=shown_model(view), views=(view,))
+    button = bench.page.locator("[data-key=B]")
+    shown = """() => { const { raster } = room.panel.viewer.mapped.map;
+      return raster.getContext("2d").getImageData(0, 0, 96, 96).data.filter((_, at) => at % 4 === 3).reduce((a, b) => a + b, 0) / 255; }"""
+    seen = [(button.inner_text().split(maxsplit=1)[1], round(bench.page.evaluate(shown) / 96**2, 1))]
+    for deed in (lambda: bench.press("b"), button.click, lambda: bench.press("b"), button.click):
+        deed()
+        seen.append((button.inner_text().split(maxsplit=1)[1], round(bench.page.evaluate(shown) / 96**2, 1)))
+    labels = [each.label for each in bench.protocol.classes]
+    assert [label for label, _ in seen] == [*labels, labels[0]]
+    assert [share for _, share in seen[1:4]] == [1, 0, 0]  # one half everywhere; none; none
+    assert seen[0][1] == seen[4][1] == pytest.approx(0.5, abs=0.1)
+    bench.press("v", "Shift+B", "2", "e", "Enter")  # it is shown again, that of the class before
+    state = stored(bench).display_state
+    assert (state["class_map_number"], state["class_map_is_shown"]) == (4, True)
+
+
+def test_the_class_map_lies_over_the_view_that_the_model_saw(context: BrowserContext) -> None:
+    views = three_views()[:2]
+    maps = np.ones((4, 8, 8), np.float16)
+    answer = ModelAnswer("ThyroidNet", "graves", None, maps)
+    bench = started(context, aided(), model=PanelModel.of(answer, views, "oblique"), views=views)
+    mapped = "room.panel.viewer.viewers.map((one) => one.map !== null)"
+    assert bench.page.evaluate(mapped) == [False, True]
+    bench.press(".", "2", "e", "Enter")
+    state = stored(bench).display_state
+    assert state["class_map_opacity"] == 0.6
+    large = ReadingView(np.zeros((1000, 500), np.uint16), "counts")
+    assert PanelModel.of(answer, (large,)).levels.shape == (4, 160, 80)  # type: ignore[union-attr]
 
 
 def test_a_map_lies_on_the_picture_and_not_on_its_padding() -> None:
     pixels = np.zeros((100, 120), np.uint16)
     view = ReadingView(pixels, "counts", origin=(10, 30))  # a picture of 80 x 60
     maps = np.ones((1, 4, 4), np.float16)
-    levels = PanelModel.of(ModelAnswer("M", "a", None, maps), 0, view).levels
+    levels = PanelModel.of(ModelAnswer("M", "a", None, maps), (view,)).levels
     assert levels is not None
+    assert levels.shape == (1, 100, 120)
+    levels = levels[0]
     inside = np.zeros((100, 120), bool)
     inside[10:90, 30:90] = True
     assert (levels[inside] == 255).all()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import BrowserContext, Route
+from playwright.sync_api import BrowserContext, Route, expect
 
 from core.protocol import Arm, Protocol
 from core.study import Answer, Presentation, Study, StudyState
@@ -238,7 +238,7 @@ def test_keys_and_clicks_made_before_the_image_are_dropped_however_late_they_arr
 
 
 def test_what_is_typed_in_one_go_answers_no_image_that_came_in_the_middle(context: BrowserContext) -> None:
-    bench = Bench(context)
+    bench = Bench(context, is_sending_again=False, burst_ms=60_000)  # one go, however slow this machine is
     _sent(bench)
     bench.press("1")
     bench.feed(3, ReceiptState.SAVED)
@@ -246,7 +246,7 @@ def test_what_is_typed_in_one_go_answers_no_image_that_came_in_the_middle(contex
     bench.press("q", "Enter", "2", "w", "Enter")
     assert bench.seen()["answer"] == '[[],""]'
     assert bench.seen()["hint"] == "Typed before this image: not taken. Wait a moment, then answer."
-    bench.page.wait_for_timeout(700)
+    bench.page.evaluate("room.panel.lastAt -= 60000")
     bench.press("3", "r", "Enter")
     assert [message["class_key"] for message in bench.sent()] == ["normal", "sat"]
     assert bench.sent()[-1]["display_state"]["keys_dropped_before_image"] == 6
@@ -292,6 +292,55 @@ def test_a_lost_connection_takes_the_green_receipt_away(context: BrowserContext)
     bench.wait("offline")
     assert status.inner_text().startswith("No connection to the server.")
     assert status.get_attribute("data-tone") == "alert"
+
+
+_APP = """'<div data-testid="stApp" data-test-connection-state="CONNECTED"></div>'"""
+
+
+@pytest.mark.parametrize("is_sent", [False, True], ids=["nothing to save", "an answer on its way"])
+def test_a_broken_connection_is_said_at_once_and_quietly_while_another_server_may_take_over(
+    is_sent: bool, context: BrowserContext
+) -> None:
+    bench = Bench(context, is_sending_again=False, burst_ms=0)
+    bench.page.evaluate(f"document.body.insertAdjacentHTML('beforeend', {_APP})")
+    bench.page.clock.install()
+    bench.feed(1)
+    bench.page.clock.run_for(100)
+    bench.wait("empty")
+    bench.press("1", "q", "Enter")
+    bench.feed(2, ReceiptState.SAVED)
+    bench.page.clock.run_for(100)
+    bench.wait("empty")
+    status = bench.page.locator("[data-part=status]")
+    assert status.get_attribute("data-tone") == "saved"
+    if is_sent:
+        bench.press("2", "e", "Enter")
+
+    def connect(state: str) -> None:
+        bench.page.evaluate(
+            "state => { document.querySelector('[data-testid=stApp]').dataset.testConnectionState = state; }", state
+        )
+
+    connect("PINGING_SERVER")
+    quiet = "Not saved yet: connecting again …" if is_sent else "Connecting again …"
+    expect(status).to_have_text(quiet)
+    assert status.get_attribute("data-tone") == ""  # neither a green receipt nor an alarm
+    assert bench.state() == ("sending" if is_sent else "empty")
+    connect("CONNECTED")
+    expect(status).to_have_text("Saving …" if is_sent else "The connection is back.")
+    connect("PINGING_SERVER")
+    expect(status).to_have_text(quiet)
+    bench.page.clock.run_for(2100)
+    loud = "Not saved yet: no connection to the server. Press Enter to try again." if is_sent else (
+        "No connection to the server. Nothing is saved now; your choices stay here."
+    )
+    expect(status).to_have_text(loud)
+    assert status.get_attribute("data-tone") == "alert"
+    assert bench.state() == ("late" if is_sent else "offline")
+    if is_sent:
+        bench.feed(3, ReceiptState.SAVED)  # by another road than the one that is broken
+        expect(status).to_contain_text("Case 2 saved, receipt 7F3A")
+        assert status.get_attribute("data-tone") == ""
 
 
 def test_a_line_cut_without_a_word_is_found_by_the_pulse(context: BrowserContext) -> None:
@@ -379,7 +428,7 @@ def test_a_frame_that_is_older_than_the_receipt_takes_nobody_back(context: Brows
 
 @pytest.mark.parametrize("reply", [ReceiptState.TRY_AGAIN, None], ids=["store busy", "no receipt"])
 def test_a_late_answer_brings_the_reader_back_to_its_case(reply: ReceiptState | None, context: BrowserContext) -> None:
-    bench = Bench(context, is_sending_again=False)
+    bench = Bench(context, is_sending_again=False, is_patient=False)
     _answer_with_next(bench)
     if reply is not None:
         bench.feed(2, reply, n_ahead=2, omit=(2, 3, 4))

@@ -422,6 +422,16 @@ def test_reading_starts_from_the_home_page_by_one_click_and_then_by_keys(
     check_answers(stored_readings(server.store_url, reader), 1)
 
 
+#: All of one moment: the room, the top of the image, the height of the bar, and how much of the page is scrolled away.
+_ROOM = """() => {
+  const { shadowRoot } = [...document.querySelectorAll("*")].find((one) => one.shadowRoot?.querySelector(".room"));
+  const [room, image] = [".room", "canvas"].map((name) => shadowRoot.querySelector(name).getBoundingClientRect());
+  const main = document.querySelector(".stMain");
+  const header = document.querySelector(".stAppHeader").getBoundingClientRect().height;
+  return [room.left, room.top, room.width, room.bottom, image.top, header, main.scrollHeight - main.clientHeight];
+}"""
+
+
 def test_the_reading_screen_fills_every_window_and_offers_no_menu_of_the_framework(
     server: ReadingServer, reader: str, sign_in: Callable[..., Page]
 ) -> None:
@@ -429,15 +439,11 @@ def test_the_reading_screen_fills_every_window_and_offers_no_menu_of_the_framewo
     wait_for_case(page, 1)
     for width, height in ((1024, 640), (1366, 650), (1920, 1080), (768, 1024)):
         page.set_viewport_size({"width": width, "height": height})
-        room, image = (page.locator(name).bounding_box() for name in (".room", "canvas"))
-        assert room is not None
-        assert image is not None
-        assert (room["x"], room["y"], room["width"], room["y"] + room["height"]) == (0, 44, width, height - 30)
-        assert image["y"] <= 44 + 8  # no lost bar above the image
-        assert page.locator(".stMain").evaluate("box => box.scrollHeight - box.clientHeight") <= 0
-    header = page.locator(".stAppHeader").bounding_box()
-    assert header is not None
-    assert header["height"] == 44
+        page.wait_for_function("size => innerWidth === size[0] && innerHeight === size[1]", arg=[width, height])
+        left, upper, wide, lower, image_at, header, hidden = page.evaluate(_ROOM)
+        assert (left, upper, wide, lower) == (0, 44, width, height - 30)
+        assert image_at <= 44 + 8  # no lost bar above the image
+        assert (header, hidden) == (44, 0)
     expect(page.get_by_test_id("stMainMenu")).to_be_hidden()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ SCRIPTS = ("viewer.js", "views.js", "states.js", "keys.js", "clock.js", "form.js
 #: Key of the component in the session state.
 PANEL_KEY = "reading_panel"
 _VIEW_HEADER_BYTES = 500
+_MAP_SIDE = 160
 
 
 @dataclass(frozen=True)
@@ -46,31 +47,36 @@ class PanelModel:
     name: str
     class_key: str
     probabilities: tuple[float, ...] | None  # in protocol order
-    levels: np.ndarray | None  # uint8, the size of the first view: the evidence for the model's class
+    levels: np.ndarray | None  # (classes in protocol order, h, w) uint8: the evidence for each class, over the view
+    view: int = 0  # the view that the model saw, from 0
 
     @classmethod
-    def of(cls, shown: ModelAnswer, place: int, view: ReadingView) -> PanelModel:
-        """The model's answer on the picture of a view; ``place`` is that of its class in the protocol."""
+    def of(cls, shown: ModelAnswer, views: Sequence[ReadingView], model_view: str = "") -> PanelModel:
+        """The model's answer, its class maps on the picture of the view that it saw (empty: the first)."""
+        names = [view.name for view in views]
+        place = names.index(model_view) if model_view in names else 0
         maps = shown.class_maps
-        levels = None if maps is None else _levels_on(np.asarray(maps, np.float32), place, view)
-        return cls(shown.name, shown.class_key, shown.probabilities, levels)
+        levels = None if maps is None else _levels_on(np.asarray(maps, np.float32), views[place])
+        return cls(shown.name, shown.class_key, shown.probabilities, levels, place)
 
 
-def _levels_on(maps: np.ndarray, place: int, view: ReadingView) -> np.ndarray:
-    """One class map over the picture, uint8: 255 is the strongest evidence for any class, nothing negative is shown.
+def _levels_on(maps: np.ndarray, view: ReadingView) -> np.ndarray:
+    """Class maps (k, h, w) over a view, uint8: 255 is the strongest evidence for any class, nothing negative is shown.
 
-    A map covers the square that the picture was padded to; the picture lies in the middle of the view.
+    A map covers the square that the picture was padded to; the picture lies in the middle of the view. A view of more
+    than :data:`_MAP_SIDE` pixels has maps of so many, which the browser enlarges: a map itself has a few dozen.
     """
-    rows, columns = view.pixels.shape[:2]
-    above, left = view.origin
-    height, width = rows - 2 * above, columns - 2 * left
+    shrink = min(1.0, _MAP_SIDE / max(view.pixels.shape[:2]))
+    rows, columns = (max(1, round(shrink * size)) for size in view.pixels.shape[:2])
+    above, left = (round(shrink * at) for at in view.origin)
+    height, width = max(1, rows - 2 * above), max(1, columns - 2 * left)
     side = max(height, width)
-    top = max(float(maps.max()), 1e-9)
-    evidence = (255 * np.clip(maps[place] / top, 0, 1)).astype(np.uint8)
-    square = np.asarray(Image.fromarray(evidence).resize((side, side), Image.Resampling.BILINEAR))
     first_row, first_column, end_row, end_column = (round(side * part) for part in square_to_image_box(height, width))
-    levels = np.zeros((rows, columns), np.uint8)
-    levels[above : above + height, left : left + width] = square[first_row:end_row, first_column:end_column]
+    top = max(float(maps.max()), 1e-9)
+    levels = np.zeros((len(maps), rows, columns), np.uint8)
+    for level, evidence in zip(levels, (255 * np.clip(maps / top, 0, 1)).astype(np.uint8), strict=True):
+        square = np.asarray(Image.fromarray(evidence).resize((side, side), Image.Resampling.BILINEAR))
+        level[above : above + height, left : left + width] = square[first_row:end_row, first_column:end_column]
     return levels
 
 
@@ -211,6 +217,8 @@ def _model_header(model: PanelModel) -> dict[str, Any]:
         "class_key": model.class_key,
         "probabilities": None if model.probabilities is None else list(model.probabilities),
         "has_map": model.levels is not None,
+        "map": None if model.levels is None else dict(zip(("height", "width"), model.levels.shape[1:], strict=True)),
+        "map_view": model.view,
     }
 
 

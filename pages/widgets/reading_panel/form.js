@@ -46,7 +46,7 @@ class Form {
     else if (what === "step") draft.confidence = Number(value);
     else if (what === "slide") this.setPercent((draft.confidence ?? 50) + Number(value));
     else if (what === "type") this.focus(this.parts["percent-value"]);
-    else if (what === "rate") return this.rateMark(Number(value));
+    else if (what === "rate") return this.rateMark(value);
     else if (what === "unmark") draft.marks = draft.marks.slice(0, -1);
     return "";
   }
@@ -103,10 +103,18 @@ class Form {
     else draft.marks = [...draft.marks, { view, x: Math.round(10 * x) / 10, y: Math.round(10 * y) / 10, rating: null }];
   }
 
-  rateMark(rating) {
+  // Of the last mark: a step of an ordinal scale, or so much more or less ("+10"). Up from none begins at the first step,
+  // or at 50 %; down from the first step is none again, and then the confidence of the answer counts.
+  rateMark(value) {
     const { marks } = this.draft;
     if (!marks.length) return "Place a mark first: click on the image, or L.";
-    this.draft.marks = [...marks.slice(0, -1), { ...marks[marks.length - 1], rating }];
+    const { rating } = marks[marks.length - 1];
+    const isPercent = this.kind === "percent";
+    const most = isPercent ? 100 : this.header.scale.words.length;
+    const by = /^[+-]/.test(value) ? Number(value) : Number(value) - (rating ?? 0);
+    const wanted = (rating ?? (isPercent ? 50 : 0)) + by;
+    const given = isPercent ? Math.min(Math.max(wanted, 0), most) : wanted < 1 ? null : Math.min(wanted, most);
+    this.draft.marks = [...marks.slice(0, -1), { ...marks[marks.length - 1], rating: given }];
     return "";
   }
 
@@ -244,6 +252,11 @@ class Form {
     this.isReasonWanted = false;
     parts.marks.hidden = !header.has_location_mark;
     parts.marks.firstElementChild.textContent = this.marksText();
+    const by = scale.kind === "percent" ? 10 : 1;
+    const isRated = draft.marks.length > 0 && (isOrdinal || scale.kind === "percent");
+    parts["rate-down"].dataset.key = `rate -${by}`;
+    parts["rate-up"].dataset.key = `rate +${by}`;
+    for (const way of ["rate-down", "rate-up"]) parts[way].hidden = !isRated;
     this.layOut();
   }
 
@@ -262,15 +275,20 @@ class Form {
   marksText() {
     const { marks } = this.draft;
     if (!marks.length) return "No mark: click on the image, or L under the pointer";
-    return `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
+    const count = `${marks.length} ${marks.length === 1 ? "mark" : "marks"}`;
+    if (!/ordinal|percent/.test(this.kind)) return count; // such a scale has no rating, so a mark has none
+    return `${count}, the last: ${this.ratingText(marks[marks.length - 1]) || "rated as the answer"}`;
+  }
+
+  ratingText({ rating }) {
+    if (rating === null) return "";
+    return this.kind === "percent" ? `${rating} %` : this.header.scale.words[rating - 1] ?? String(rating);
   }
 
   // Marks of one view, with their texts on the image.
   marksOf(view) {
-    const { words } = this.header.scale;
-    return this.draft.marks.map((mark, index) => ({
-      ...mark, text: `${index + 1}${mark.rating === null ? "" : ` ${words[mark.rating - 1] ?? mark.rating}`}`,
-    })).filter((mark) => mark.view === view);
+    return this.draft.marks.map((mark, index) => ({ ...mark, text: `${index + 1} ${this.ratingText(mark)}`.trim() }))
+      .filter((mark) => mark.view === view);
   }
 
   writeChoices(box, choices) {

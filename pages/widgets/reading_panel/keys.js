@@ -3,7 +3,7 @@
 // reader may give a choice or command another key, which then goes by its place; it is kept in this browser.
 
 const STEP_CODES = ["KeyQ", "KeyW", "KeyE", "KeyR", "KeyT", "KeyA", "KeyS", "KeyD", "KeyF", "KeyG"];
-const COMMANDS = "UIMNOPXCLVJ";
+const COMMANDS = "UIMNOPXCLVJB";
 const KEYS_PREFIX = "reading-room-keys:";
 // Keys that a reader cannot give away: they mean the same on every screen.
 const FIXED = /^(Enter|NumpadEnter|Space|Escape|Tab|Arrow.*|Shift.*|Control.*|Alt.*|Meta.*|Home|F[0-9]+)$/;
@@ -88,14 +88,19 @@ class Keys {
   }
 
   // The panel's name for a key, or null when the key means nothing here.
-  name(event, { classes: { length: classes }, scale }) {
-    const { code, key } = event;
+  name(event, { classes: { length: classes }, scale, has_location_mark: hasMarks }) {
+    const { code, key, shiftKey } = event;
     if (/^(Enter|NumpadEnter|Space)$/.test(code) || key === "Enter") return "Enter";
     if (/^(Escape|Arrow(Up|Down|Left|Right))$/.test(key)) return key;
     if (key === "Home") return "reset";
     const own = [...this.own].find(([, given]) => given === code)?.[0];
-    const found = own && !event.shiftKey ? this.meant(own, classes, scale) : this.usual(event, classes, scale);
-    return found !== own && this.own.has(found) ? null : found;
+    const isOwn = own && (!shiftKey || own.startsWith("step"));
+    const found = isOwn ? this.meant(own, classes, scale) : this.usual(event, classes, scale);
+    if (found !== own && this.own.has(found)) return null;
+    if (!shiftKey || !found) return found;
+    if (found === "B") return "B back";
+    if (!/^(step|slide|type)/.test(found)) return found;
+    return hasMarks && found !== "type" ? found.replace(/^(step|slide)/, "rate") : null; // of the last mark
   }
 
   // A name that a reader gave a key, if this study has it.
@@ -124,7 +129,6 @@ class Keys {
     if (!shiftKey) this.learn(code, key);
     const place = STEP_CODES.indexOf(code);
     const step = place >= 0 ? this.step(place, scale) : null;
-    if (step && shiftKey && step.startsWith("step")) return step.replace("step", "rate");
     if (step) return step;
     if (key === "?") return "?";
     if (code === "BracketLeft" || code === "BracketRight") {
@@ -156,8 +160,9 @@ class Keys {
       ...(header.may_comment ? [own("C", "write a comment")] : []),
       own("P", "pause"),
       ...(header.has_location_mark ? [own("L", "mark under the pointer; click does too"), [["⌫"], "last mark away"]] : []),
-      ...(header.has_location_mark && scale.kind === "ordinal" ? [[["⇧", this.capOfStep(0), "…"], "rate the last mark"]] : []),
-      ...(model?.has_map ? [own("V", "class map on, off"), [[",", "."], "its opacity"], [["⇧,", "⇧."], "its threshold"]] : []),
+      ...(header.has_location_mark && /ordinal|percent/.test(scale.kind) ? [[["⇧", this.capOfStep(0), "…"], "rate the last mark"]] : []),
+      ...(model?.has_map ? [own("V", "class map on, off"), own("B", "of the next class; ⇧ the one before"),
+        [[",", "."], "its opacity"], [["⇧,", "⇧."], "its threshold"]] : []),
       ...(nViews > 1 ? [own("J", "views joined or apart")] : []),
       [["[", "]"], "upper threshold down, up"], [["⇧[", "⇧]"], "lower threshold down, up"],
       [["right drag"], "window and level"],

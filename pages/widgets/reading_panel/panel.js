@@ -18,12 +18,17 @@ const BURST_MS = 600; // keys that follow each other faster belong together: typ
 const TELL_AGAIN_MS = 700; // so long after it was not heard, "shown" is told again; a time is in doubt from 2 s on
 const UNTOLD_MS = 60000; // events of a case that waits so long for its answer are told before it
 const PULSE_MS = 5000; // how often the server is asked whether it is there
+const GRACE_MS = 2000; // so long a broken connection is one that comes again by itself, as when another server takes over
 const NO_CONNECTION = "no connection to the server";
 // What is said of an answer that the server did not look at, in the words of pages/door/answers.py.
 const REFUSED = "refused";
 const SIGNED_OUT = "Not saved: your sign-in has ended.";
-const NOT_OPEN = "Not saved: the study is not open any more, or this answer can no longer be corrected.";
 const DOES_NOT_FIT = "Not saved: this answer does not fit the study. Please reload the page and answer again.";
+const NOT_LET_THROUGH = "Not saved: something between this page and the study refused it. Tell the coordinator.";
+const REFUSED_AT_THE_DOOR = {
+  address: "Not saved: the server did not know this page as its own (Host or Origin, changed by a proxy). Tell the coordinator.",
+  password: "Not saved: your password was set by somebody else. Load the page again and choose a new one.",
+};
 const NOTHING_TO_CORRECT = "There is no saved answer to correct.";
 const STORE_AWAY = "the store is not available; tell the coordinator.";
 const STORAGE_PREFIX = "reading-room:";
@@ -41,7 +46,7 @@ function unpack(bytes) {
       return { ...view, pixels: view.bits === 16 ? new Uint16Array(body.buffer) : body };
     }),
   }));
-  if (header.model?.has_map) header.model.levels = bytes.slice(at); // a byte for each pixel of the first view
+  if (header.model?.has_map) header.model.levels = bytes.slice(at); // the map of each class, row by row
   return { header, images };
 }
 
@@ -76,7 +81,8 @@ class Panel {
     this.hasReceipt = false; // the receipt has come, the next image has not
     this.isRefused = false; // the answer on the screen was refused; it stays as a draft
     this.isPaused = false;
-    this.isOffline = false; // no connection to the server
+    this.isLost = false; // the connection is broken just now
+    this.isOffline = false; // and does not come again by itself
     this.isReachable = true; // what the last pulse said
     this.isDialogOpen = false; // a dialog of the page lies over the panel
     this.isClosed = false;
@@ -250,7 +256,10 @@ class Panel {
   showModel() {
     const { model } = this.header;
     if (!this.viewer.image) return;
-    if (model?.levels && !this.viewer.viewers[0].map) this.viewer.viewers[0].setMap(model.levels);
+    if (model?.levels && !this.viewer.mapped) {
+      const number = this.header.classes.findIndex((one) => one.key === model.class_key);
+      this.viewer.viewers[model.map_view].setMap(model.levels, model.map, number);
+    }
     this.viewer.viewers.forEach((viewer, number) => viewer.setMarks(this.form.marksOf(number + 1)));
   }
 
@@ -281,6 +290,7 @@ class Panel {
     if (!this.draft || this.feedback !== null || this.queued) return;
     if (this.pending?.kind === "answer" && !this.held) return; // it was sent in time
     this.draft.is_over_time = true;
+    this.typedAhead = []; // it was meant for this case
     this.clock.note("over-time");
     this.root.getRootNode().activeElement?.blur(); // a field that was being written is closed
     this.changeCover();
@@ -332,7 +342,6 @@ class Panel {
   // No receipt: back to the case that is not saved, as it was sent.
   bringBack() {
     const { header, view } = this.held;
-    this.typedAhead = [];
     this.queued = null; // it is a draft again
     this.stopClock();
     this.held = null;
@@ -504,7 +513,9 @@ class Panel {
     if (/^(choose|comment|send|view|pause|openSheet)$/.test(deed)) this.clock.touch(true);
     this.madeAt = madeAt;
     this[deed](name);
-    if (!this.isClosed) this.write();
+    if (this.isClosed) return;
+    this.playAhead(); // what waited under a cover
+    this.write();
   }
 
   nothing() {}
@@ -519,15 +530,15 @@ class Panel {
     return true;
   }
 
+  // As soon as the image is there, so that what is typed then comes behind it.
   playAhead() {
-    while (this.typedAhead.length && ["empty", "chosen"].includes(this.state())) {
+    while (this.typedAhead.length && deedOf(this.state(), "choose") === "choose") {
       const [name, madeAt] = this.typedAhead.shift();
-      const deed = deedOf(this.state(), this.intent(name));
-      if (deed !== "ask") { // an Enter too many answers nothing
+      if (name !== "Enter" || !this.form.missing()) { // an Enter too many answers nothing
         if (!this.draft.is_typed_ahead) this.clock.note("typed-ahead", Math.min(madeAt, this.drawnAt - 0.1));
         this.draft.is_typed_ahead = true;
       }
-      this[deed](name);
+      this[deedOf(this.state(), this.intent(name))](name);
       this.write();
     }
   }
@@ -631,24 +642,23 @@ class Panel {
   view(name) {
     const { viewer } = this;
     const [end, way] = name.split(" ");
-    if (/^(opacity|threshold) /.test(name)) {
-      const { map } = viewer.viewers[0];
-      if (map) this.changeMap(end, map[end] + (way === "up" ? 0.1 : -0.1));
-      return;
+    if (/^(V|B|opacity|threshold)/.test(name)) {
+      const value = viewer.mapped?.map[end] + (way === "up" ? 0.1 : -0.1);
+      return viewer.mapped && this.changeMap(end, end === "B" ? way : value);
     }
     const step = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[name];
     if (step) viewer.pan(step[0] * 40, step[1] * 40);
     else if (way) viewer.moveThreshold(end, (way === "up" ? 0.04 : -0.04) * (viewer.defaults.upper - viewer.defaults.lower));
     else if (name === "+" || name === "-") viewer.zoomAt(name === "+" ? 1.25 : 0.8);
     else if (name === "J") viewer.toggleJoined();
-    else if (name === "V") this.changeMap("V");
     else viewer[{ reset: "reset", I: "invert", M: "nextTable", N: "toggleSmooth", O: "oneToOne" }[name]]();
   }
 
-  // The class map on or off; its "opacity" or "threshold" set.
+  // "V": the class map on or off. "B": that of the next class, or "back". "opacity" or "threshold" set.
   changeMap(what, value) {
-    const viewer = this.viewer.viewers[0];
+    const viewer = this.viewer.mapped;
     if (what === "V") viewer.toggleMap();
+    else if (what === "B") viewer.turnMap(value === "back" ? -1 : 1);
     else viewer.changeMap(what, value);
     this.write();
   }
@@ -673,7 +683,6 @@ class Panel {
   }
 
   choose(name) {
-    if (this.held && this.typedAhead.length && this.isTypedAhead(name)) return; // an Enter waits before it
     const [what, value] = name.split(" ");
     if (this.draft.is_unreadable && what !== "X") return this.hint(this.form.choose("none"));
     if (what === "L" || what === "place") this.mark(what);
@@ -795,9 +804,10 @@ class Panel {
     const options = { method: "POST", body: text, keepalive: text.length < 60000 };
     const reply = await fetch(this.header.answer_address, options).then(async (answer) => {
       if (answer.ok) return await answer.json();
+      const atTheDoor = REFUSED_AT_THE_DOOR[answer.headers.get("x-reading-room-refusal")];
       const why = {
-        400: [REFUSED, DOES_NOT_FIT], 401: [REFUSED, SIGNED_OUT], 403: [REFUSED, NOT_OPEN], 413: [REFUSED, DOES_NOT_FIT],
-        503: ["try-again", STORE_AWAY],
+        400: [REFUSED, DOES_NOT_FIT], 401: [REFUSED, SIGNED_OUT], 403: [REFUSED, atTheDoor || NOT_LET_THROUGH],
+        413: [REFUSED, DOES_NOT_FIT], 503: ["try-again", STORE_AWAY],
       };
       const [state, said] = why[answer.status] || [];
       return state && { submit_id: message.submit_id, state, message: said };
@@ -827,6 +837,7 @@ class Panel {
   beLate(reason = "") {
     clearTimeout(this.timer);
     this.pending.isLate = true;
+    this.typedAhead = [];
     if (this.held) this.bringBack();
     const what = this.pending.kind === "answer" ? "Not saved yet" : "No answer from the server yet";
     this.say(`${what}${reason && `: ${reason.replace(/\.$/, "")}`}. Press Enter to try again.`, "alert");
@@ -848,9 +859,9 @@ class Panel {
         else this.isDialogOpen = true;
       }
       if (wasOpen !== this.isDialogOpen) this.clock.cover(this.isCovered());
+      const isCut = !navigator.onLine || !this.isReachable;
+      this.tellConnection(isCut || !isConnected(), isCut);
       if (this.header) this.write();
-      const isOffline = !navigator.onLine || !isConnected() || !this.isReachable;
-      if (isOffline !== this.isOffline) this.tellConnection(isOffline);
     };
     const feelPulse = async () => {
       if (!this.header) return;
@@ -888,13 +899,32 @@ class Panel {
     if (!this.pending) this.request("look");
   }
 
-  tellConnection(isOffline) {
-    this.isOffline = isOffline;
-    if (this.pending && isOffline) this.beLate(NO_CONNECTION);
-    else if (this.pending) this.sendPending();
-    else if (isOffline) this.say("No connection to the server. Nothing is saved now; your choices stay here.", "alert");
-    else this.say("The connection is back.", "");
+  // Said at once: quietly while another server may take over, then in words that stay. Nothing is green meanwhile.
+  tellConnection(isLost, isCut) {
+    if (isLost !== this.isLost) {
+      this.isLost = isLost;
+      clearTimeout(this.grace);
+      if (!isLost) this.beBack();
+      else if (!isCut) {
+        this.say(this.pending?.kind === "answer" ? "Not saved yet: connecting again …" : "Connecting again …", "");
+        this.grace = setTimeout(() => this.beOffline(), GRACE_MS);
+      }
+    }
+    if (isCut && !this.isOffline) this.beOffline();
+  }
+
+  beOffline() {
+    clearTimeout(this.grace);
+    this.isOffline = true;
+    if (this.pending) this.beLate(NO_CONNECTION);
+    else this.say("No connection to the server. Nothing is saved now; your choices stay here.", "alert");
     if (this.header) this.write();
+  }
+
+  beBack() {
+    this.isOffline = false;
+    if (this.pending) this.sendPending();
+    else this.say("The connection is back.", "");
   }
 
   // ---- what is written on the panel -------------------------------------------------------------------------------
@@ -906,7 +936,7 @@ class Panel {
 
   say(text, tone) {
     this.parts.status.textContent = text;
-    this.parts.status.dataset.tone = tone;
+    this.parts.status.dataset.tone = this.isLost && tone === "saved" ? "" : tone;
   }
 
   write() {
@@ -957,9 +987,10 @@ class Panel {
       ? `${isRight ? "Right" : "Reference standard"}: ${label(feedback)}`
       : header.model ? `${header.model.name}: ${label(header.model.class_key)}`
         : header.arm === "aided" ? `${header.model_name} …` : "The right answer follows yours.";
-    const { map } = this.viewer.viewers[0];
+    const map = this.viewer.mapped?.map;
     parts.map.hidden = !map || feedback !== null;
     if (!map) return;
+    parts["map-class"].textContent = header.classes[map.number].label;
     parts["map-key"].setAttribute("aria-checked", String(map.isShown));
     parts.opacity.value = Math.round(100 * map.opacity);
     parts.threshold.value = Math.round(100 * map.threshold);
@@ -1095,7 +1126,7 @@ class Panel {
   }
 
   close() {
-    [this.timer, this.again, this.askAgain, this.overTime].forEach(clearTimeout);
+    [this.timer, this.again, this.askAgain, this.overTime, this.grace].forEach(clearTimeout);
     this.leave();
     this.isClosed = true;
     this.unlisten.forEach((undo) => undo());

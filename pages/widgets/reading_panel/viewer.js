@@ -130,22 +130,34 @@ class Viewer {
     this.paint();
   }
 
-  // A class map over the image: `levels` has one byte for each pixel of the image.
-  setMap(levels) {
-    const { width, height } = this.image;
+  // Class maps over the image: `levels` has one byte for each place of each class, `number` is the class to begin with.
+  setMap(levels, { width, height }, number) {
     const raster = document.createElement("canvas");
     raster.width = width;
     raster.height = height;
-    this.map = { levels, raster, isShown: true, opacity: 0.5, threshold: 0.2 };
+    this.map = { levels, raster, number, isShown: true, opacity: 0.5, threshold: 0.2 };
+    this.paintMap();
+  }
+
+  // The map of the class so many places on, shown.
+  turnMap(step) {
+    const { map } = this;
+    const count = map.levels.length / (map.raster.width * map.raster.height);
+    map.number = (map.number + step + count) % count;
+    map.isShown = true;
     this.paintMap();
   }
 
   paintMap() {
-    const { levels, raster, threshold } = this.map;
+    const { levels, raster, threshold, number } = this.map;
     const frame = new ImageData(raster.width, raster.height);
     const target = new Uint32Array(frame.data.buffer);
     const colours = packedColours("inferno", false);
-    for (let at = 0; at < target.length; at += 1) target[at] = levels[at] >= 255 * threshold && levels[at] ? colours[levels[at]] : 0;
+    const first = number * target.length;
+    for (let at = 0; at < target.length; at += 1) {
+      const level = levels[first + at];
+      target[at] = level && level >= 255 * threshold ? colours[level] : 0;
+    }
     raster.getContext("2d").putImageData(frame, 0, 0);
     this.draw();
   }
@@ -279,9 +291,6 @@ class Viewer {
       colour_table: this.table,
       is_inverted: this.isInverted,
       is_smooth: this.isSmooth,
-      ...(this.map && {
-        class_map_is_shown: this.map.isShown, class_map_opacity: this.map.opacity, class_map_threshold: this.map.threshold,
-      }),
     };
   }
 

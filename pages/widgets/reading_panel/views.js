@@ -103,8 +103,18 @@ class Views {
     this.follow(this.active);
   }
 
+  // The view that has class maps over it; none in an unaided arm.
+  get mapped() {
+    return this.viewers.find((viewer) => viewer.map);
+  }
+
   state() {
-    const first = this.viewers[0].state();
+    const map = this.mapped?.map;
+    const ofMap = map && {
+      class_map_number: map.number + 1, class_map_is_shown: map.isShown, class_map_opacity: map.opacity,
+      class_map_threshold: map.threshold,
+    };
+    const first = { ...this.viewers[0].state(), ...ofMap };
     if (this.viewers.length === 1) return first;
     const views = this.viewers.map((viewer) => ({ view: viewer.image.name, ...viewer.state() }));
     return { ...first, is_joined: this.isJoined, views };
@@ -129,7 +139,7 @@ class Views {
 
 // What is done to the one view under the pointer, and so to all that are joined with it.
 for (const deed of ["reset", "invert", "nextTable", "toggleSmooth", "oneToOne", "zoomAt", "pan", "moveThreshold",
-  "setThreshold", "thresholds", "placement", "magnification", "tableName", "gradient", "toggleMap", "changeMap"]) {
+  "setThreshold", "thresholds", "placement", "magnification", "tableName", "gradient"]) {
   Views.prototype[deed] = function (...given) { return this.one[deed](...given); };
 }
 for (const name of ["isSmooth", "defaults"]) {
