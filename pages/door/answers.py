@@ -34,7 +34,7 @@ _MOST_HELD = 100
 #: Why an answer was refused, as the panel tells it.
 SIGNED_OUT = "Not saved: your sign-in has ended."
 ANSWERED_ELSEWHERE = "Not saved: this case has been answered in another window, or before the page was loaded again."
-NOT_YOURS = "Not saved: this case is not yours. Somebody else signed in here, or you take no part in the study any more."
+NOT_YOURS = "Not saved: this case is not yours. Somebody else signed in here, or you are out of the study."
 NOT_OPEN = "Not saved: the study is not open any more."
 NOT_TODAY = "Not saved: this part of the study is not open today."
 FINAL = "Not saved: this answer can no longer be corrected."
@@ -43,12 +43,12 @@ DOES_NOT_FIT = "Not saved: this answer does not fit the study. Please reload the
 #: Said by the panel itself, of a request that came no further than the door.
 NOT_LET_THROUGH = "Not saved: something between this page and the study refused it. Tell the coordinator."
 WRONG_ADDRESS = (
-    "Not saved: the server did not know this page as its own (Host or Origin, changed by a proxy). Tell the coordinator."
+    "Not saved: the server takes this page for another site's (a proxy changes Host or Origin). Tell the coordinator."
 )
-PASSWORD_FIRST = "Not saved: your password was set by somebody else. Load the page again and choose a new one."
+SET_BY_OTHERS = "Not saved: your password was set by somebody else. Load the page again and choose a new one."
 REFUSALS = frozenset(
     {SIGNED_OUT, ANSWERED_ELSEWHERE, NOT_YOURS, NOT_OPEN, NOT_TODAY, FINAL, NO_READER, DOES_NOT_FIT}
-    | {NOT_LET_THROUGH, WRONG_ADDRESS, PASSWORD_FIRST}
+    | {NOT_LET_THROUGH, WRONG_ADDRESS, SET_BY_OTHERS}
 )
 
 

@@ -112,7 +112,9 @@ def test_only_a_page_of_this_very_host_and_port_opens_the_websocket(
     assert websocket_status(server, cookie, Origin=origin.format(port=server.port)) == status
 
 
-@pytest.mark.parametrize("path", ["/reading/answer", "/sign-in", "/sign-out", "/_stcore/upload_file/a/b", "/_stcore/agent/interact"])
+@pytest.mark.parametrize(
+    "path", ["/reading/answer", "/sign-in", "/sign-out", "/_stcore/upload_file/a/b", "/_stcore/agent/interact"]
+)
 def test_only_a_page_of_this_very_host_and_port_may_send_anything(
     path: str, cookie: str, server: ReadingServer
 ) -> None:

@@ -35,7 +35,7 @@ def test_a_draft_never_comes_back_on_another_case(context: BrowserContext) -> No
 REFUSED_AT_THE_DOOR = {
     (401, ""): answers.SIGNED_OUT,
     (403, "address"): answers.WRONG_ADDRESS,
-    (403, "password"): answers.PASSWORD_FIRST,
+    (403, "password"): answers.SET_BY_OTHERS,
     (403, ""): answers.NOT_LET_THROUGH,
     (413, ""): answers.DOES_NOT_FIT,
 }

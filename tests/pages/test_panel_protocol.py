@@ -391,12 +391,17 @@ def test_the_class_map_of_every_class_is_a_key_or_a_click_away(context: BrowserC
     view = ReadingView(phantom_pixels(4), "counts")
     bench = started(context, aided(), model=shown_model(view), views=(view,))
     button = bench.page.locator("[data-key=B]")
-    shown = """() => { const { raster } = room.panel.viewer.mapped.map;
-      return raster.getContext("2d").getImageData(0, 0, 96, 96).data.filter((_, at) => at % 4 === 3).reduce((a, b) => a + b, 0) / 255; }"""
-    seen = [(button.inner_text().split(maxsplit=1)[1], round(bench.page.evaluate(shown) / 96**2, 1))]
+    covered = """() => { const { raster } = room.panel.viewer.mapped.map;
+      const { data } = raster.getContext("2d").getImageData(0, 0, 96, 96);
+      return data.filter((value, at) => at % 4 === 3 && value).length / 96 ** 2; }"""
+
+    def shown() -> tuple[str, float]:
+        return button.inner_text().split(maxsplit=1)[1], bench.page.evaluate(covered)
+
+    seen = [shown()]
     for deed in (lambda: bench.press("b"), button.click, lambda: bench.press("b"), button.click):
         deed()
-        seen.append((button.inner_text().split(maxsplit=1)[1], round(bench.page.evaluate(shown) / 96**2, 1)))
+        seen.append(shown())
     labels = [each.label for each in bench.protocol.classes]
     assert [label for label, _ in seen] == [*labels, labels[0]]
     assert [share for _, share in seen[1:4]] == [1, 0, 0]  # one half everywhere; none; none

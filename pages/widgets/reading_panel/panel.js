@@ -26,7 +26,7 @@ const SIGNED_OUT = "Not saved: your sign-in has ended.";
 const DOES_NOT_FIT = "Not saved: this answer does not fit the study. Please reload the page and answer again.";
 const NOT_LET_THROUGH = "Not saved: something between this page and the study refused it. Tell the coordinator.";
 const REFUSED_AT_THE_DOOR = {
-  address: "Not saved: the server did not know this page as its own (Host or Origin, changed by a proxy). Tell the coordinator.",
+  address: "Not saved: the server takes this page for another site's (a proxy changes Host or Origin). Tell the coordinator.",
   password: "Not saved: your password was set by somebody else. Load the page again and choose a new one.",
 };
 const NOTHING_TO_CORRECT = "There is no saved answer to correct.";
