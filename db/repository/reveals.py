@@ -67,7 +67,7 @@ class RevealRepository(ReadingRepository):
                 raise NotFoundError("The model has no answer to this case. The coordinator can tell why.")
             altered = db_session.get(AlteredAnswerRow, presentation.case_id)
             shown = prediction_of(found, "", with_class_maps=protocol.model_shown.has_class_map)
-            probabilities, maps = shown.probabilities, shown.class_maps
+            probabilities, maps = tuple(map(float, shown.probabilities)), shown.class_maps
             if altered is not None:  # the maps are exchanged with the classes, so that they do not give it away
                 true_best, probabilities = _best(probabilities), tuple(altered.probabilities)
                 if maps is not None:
@@ -78,7 +78,7 @@ class RevealRepository(ReadingRepository):
             return ModelAnswer(
                 name=protocol.model_shown.name,
                 class_key=protocol.class_keys[_best(probabilities)],
-                probabilities=tuple(map(float, probabilities)) if protocol.model_shown.has_probabilities else None,
+                probabilities=probabilities if protocol.model_shown.has_probabilities else None,
                 class_maps=maps,
             )
 

@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.protocol import (
     ColourTable,
     Design,
+    DiseaseClass,
     Display,
     GoingBack,
     ModelShown,
@@ -28,6 +29,7 @@ from pages.widgets.reading_panel import PanelModel
 from tests.pages.panel_bench import Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_states import BOUNCE_MS, training
+from tests.pages.test_panel_view import faults
 
 pytestmark = pytest.mark.browser
 
@@ -632,37 +634,69 @@ def _unreadable(bench: Bench) -> None:
     bench.press("x")
 
 
+def _marked(bench: Bench) -> None:
+    """Four views, marks, and two long messages."""
+    fourth = ReadingView(phantom_pixels(8), "counts", "right anterior oblique", 2.2, "image-right")
+    bench.feed(2, views=(*three_views(), fourth))
+    bench.wait("empty")
+    marks = [{"view": 1, "x": 20, "y": 40, "rating": None}] if bench.protocol.has_location_mark else []
+    bench.page.evaluate("marks => { room.panel.draft.marks = marks; }", marks)
+    bench.press("Enter")
+    bench.page.evaluate(
+        "text => room.panel.say(text, 'alert')", f"Not saved yet: {STORE_AWAY} Press Enter to try again."
+    )
+
+
+LONG_QUESTION = (
+    "Which of these diagnoses explains the uptake of both lobes best, given that nothing is known of the patient's "
+    "history, laboratory values or medication? Please choose one."
+)
+LONG_WORDS = Scale(
+    words=tuple(
+        f"{how} {what}"
+        for what in ("uncertain", "certain")
+        for how in ("very", "rather", "fairly", "slightly", "barely")
+    )
+)
+STORE_AWAY = "the store is not available; tell the coordinator."
+
+
+def _classes(count: int) -> tuple[DiseaseClass, ...]:
+    return tuple(DiseaseClass(f"c{i}", f"Toxic multinodular goitre, type {i}", f"D{i}") for i in range(1, count + 1))
+
+
 ROADS: dict[str, tuple[Protocol, Callable[[Bench], None]]] = {
     "percent": (Protocol("P", scale=Scale(ScaleKind.PERCENT)), _probabilities),
     "probabilities": (Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)), _probabilities),
     "aided": (aided(), _model),
     "feedback": (Protocol("P"), _told),
     "unreadable, three views, marks": (Protocol("P", has_location_mark=True), _unreadable),
-}
-
-_FAULTS = """() => {
-  const found = [];
-  for (const box of [document.documentElement, room.querySelector(".desk")]) {
-    const isCut = box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1;
-    if (isCut) found.push(`scrolls ${box.className}`);
-  }
-  for (const button of room.querySelectorAll(".desk button, .desk input, .desk textarea")) {
-    const { left, top, right, bottom, width, height } = button.getBoundingClientRect();
-    if (!width) continue;
-    if (left < 0 || top < 0 || right > innerWidth || bottom > innerHeight) found.push(`outside ${button.textContent}`);
-    const isCut = button.scrollWidth > button.clientWidth + 2 && button.tagName === "BUTTON";
-    if (isCut) found.push(`cut ${button.textContent}`);
-  }
-  return found;
-}"""
+    "20 classes, ten long words": (
+        Protocol("P", classes=_classes(20), scale=LONG_WORDS, has_location_mark=True), _marked,
+    ),
+    "8 long classes, a long question": (Protocol("P", LONG_QUESTION, classes=_classes(8)), _marked),
+    "ten long words, a long question": (
+        Protocol("P", LONG_QUESTION, scale=LONG_WORDS, has_location_mark=True), _marked,
+    ),
+    "20 long probabilities": (Protocol("P", classes=_classes(20), scale=Scale(ScaleKind.PROBABILITIES)), _marked),
+    "20 long classes in percent": (
+        Protocol("P", classes=_classes(20), scale=Scale(ScaleKind.PERCENT), has_location_mark=True), _marked,
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ROADS)
 def test_every_form_fits_every_window(name: str, browser: Browser) -> None:
     protocol, road = ROADS[name]
-    for width, height in SIZES:
-        context = browser.new_context(viewport={"width": width, "height": height}, has_touch=width < height)
-        bench = Bench(context, protocol)
+    for is_touch in (False, True):
+        context = browser.new_context(viewport={"width": 768, "height": 1024}, has_touch=is_touch)
+        bench = Bench(context, protocol, is_sending_again=False)
         road(bench)
-        assert bench.page.evaluate(_FAULTS) == [], f"{name} at {width} x {height}"
+        for width, height in [size for size in SIZES if (size[0] < size[1]) == is_touch]:
+            bench.page.set_viewport_size({"width": width, "height": height})
+            bench.page.evaluate("new Promise((then) => frame(() => frame(then)))")
+            least = 44 if len(protocol.classes) <= 8 and "long" not in name else 30
+            assert faults(bench, least) == [], f"{name} at {width} x {height}"
+            image = bench.page.evaluate("room.panel.viewer.canvas.clientHeight")
+            assert image > 0.18 * height, f"{name} at {width} x {height}"
         context.close()

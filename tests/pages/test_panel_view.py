@@ -21,18 +21,28 @@ SIZES = [
     (1024, 640), (1280, 720), (1366, 650), (1280, 800), (1024, 768), (1920, 1080), (2560, 1440), (768, 1024),
 ]  # fmt: skip
 
-#: Everything of the panel that is cut, scrolls, leaves the window or is too small to touch.
+#: Everything of the panel that is cut, scrolls, leaves the window, lies over something else or is too small to touch.
 _FAULTS = """() => {
   const found = [];
-  const looked = ".desk, .messages p, .view-state span, .view-bar, button, .cover, .picture";
+  const looked = ".desk, .desk span, .desk label, .messages p, .view-state span, .view-bar, button, .cover, .picture";
   for (const box of room.querySelectorAll(looked)) {
     if (!box.checkVisibility()) continue;
     const tell = (fault) => found.push(`${fault}: ${box.className} ${box.textContent.trim().slice(0, 60)}`);
     const { left, right, top, bottom, width, height } = box.getBoundingClientRect();
-    if (box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1) tell("cut");
+    const isBox = getComputedStyle(box).display !== "inline";
+    if (isBox && (box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1)) tell("cut");
     if (left < 0 || top < 44 || right > innerWidth || bottom > innerHeight - 30) tell("outside");
     if (box.tagName === "BUTTON" && Math.min(width, height) < LEAST) tell(`${width} x ${height}`);
   }
+  const apart = ".desk :is(button, input, textarea, p, h2), .map > *, .view-bar button, .view-name, .scale-bar";
+  const boxes = [...room.querySelectorAll(apart)].filter((one) => one.checkVisibility() && !one.closest(".cover"));
+  boxes.forEach((one, at) => boxes.slice(at + 1).forEach((other) => {
+    if (one.contains(other) || other.contains(one)) return;
+    const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
+    const isOver = Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+    if (isOver) found.push(`${one.textContent.trim().slice(0, 40)} over ${other.textContent.trim().slice(0, 40)}`);
+  }));
   if (document.documentElement.scrollHeight > innerHeight) found.push("the page scrolls");
   return found;
 }"""

@@ -269,6 +269,7 @@ class Form {
     parts.classes.style.setProperty("--rows", count);
     if (count > 5) parts.classes.style.setProperty("--columns", count > 12 ? 3 : 2);
     else parts.classes.style.removeProperty("--columns");
+    parts.classes.style.setProperty("--fit-columns", count > 12 ? 4 : count > 8 ? 3 : count > 3 ? 2 : 1);
     parts.confidence.style.setProperty("--columns", steps > 6 ? Math.ceil(steps / 2) : steps);
   }
 

@@ -937,6 +937,7 @@ class Panel {
   say(text, tone) {
     this.parts.status.textContent = text;
     this.parts.status.dataset.tone = this.isLost && tone === "saved" ? "" : tone;
+    if (this.header && this.draft) this.fit();
   }
 
   write() {
@@ -974,6 +975,29 @@ class Panel {
     this.writeModel();
     parts["reset-key"].textContent = header.classes.length < 10 ? "0" : "Home";
     this.writeSheet();
+    this.fit();
+  }
+
+  // As dense as it must be: each level takes a little away, until all of the form is on the screen, and under it (on a
+  // tablet held upright) enough of the image. It only rises until window or study change, so that nothing jumps.
+  fit() {
+    const { root, header, draft, parts } = this;
+    const [desk, stage] = [".desk", ".stage"].map((name) => root.querySelector(name));
+    const place = [window.innerWidth, window.innerHeight, header.study, header.arm, header.is_training].join();
+    const lines = [parts.hint, parts.status].map((one) => Math.ceil(one.textContent.length / 30));
+    const shape = [place, header.mode, draft.is_unreadable, draft.marks.length > 0, header.model !== null, ...lines].join();
+    if (shape === this.shape) return;
+    this.shape = shape;
+    if (place !== this.fitPlace) this.level = 0;
+    this.fitPlace = place;
+    const isTight = () => desk.scrollHeight > desk.clientHeight + 1 || desk.scrollWidth > desk.clientWidth + 1
+      || stage.clientHeight < 0.42 * window.innerHeight;
+    const setLevel = () => [1, 2, 3, 4].forEach((one) => root.classList.toggle(`fit-${one}`, one <= this.level));
+    setLevel();
+    while (this.level < 4 && isTight()) {
+      this.level += 1;
+      setLevel();
+    }
   }
 
   // What the model says, in the words of the protocol; and the right answer of a training case.
@@ -1055,9 +1079,11 @@ class Panel {
     const { unit, name } = viewer.one.image;
     const share = (value) => Math.round((100 * value) / most);
     const ends = [lower, upper];
-    parts.view.textContent = (viewer.viewers.length > 1 && !viewer.isJoined && name ? `${name}: ` : "")
-      + (isColour ? "as it is" : `${ends.map(Math.round).join("–")} ${unit} (${ends.map(share).join("–")} %)`)
-      + `  ×${viewer.magnification().toFixed(1)}`;
+    const [before, shares, after] = parts.view.children;
+    before.textContent = (viewer.viewers.length > 1 && !viewer.isJoined && name ? `${name}: ` : "")
+      + (isColour ? "as it is" : `${ends.map(Math.round).join("–")} ${unit}`);
+    shares.textContent = isColour ? "" : ` (${ends.map(share).join("–")} %)`;
+    after.textContent = `  ×${viewer.magnification().toFixed(1)}`;
     parts.table.textContent = viewer.tableName();
     parts.smooth.textContent = viewer.isSmooth ? "smooth" : "pixels";
     parts.most.textContent = String(most);
@@ -1074,6 +1100,7 @@ class Panel {
       this.unlisten.push(() => target.removeEventListener(type, handler, options));
     };
     on(window, "keydown", (event) => this.onKey(event), true);
+    on(window, "resize", () => this.header && this.write());
     on(this.root, "pointerdown", (event) => {
       this.pressedAt = event.timeStamp;
     }, true);

@@ -12,6 +12,8 @@ class Views {
     this.viewers = [];
     this.onPlace = () => undefined; // a click on the image: (number of the view from 1, x, y)
     this.setCount(1);
+    this.observer = new ResizeObserver(() => this.arrange());
+    this.observer.observe(frames);
   }
 
   setCount(count) {
@@ -29,7 +31,16 @@ class Views {
       frame.addEventListener("pointerenter", () => this.activate(number));
       this.viewers.push(viewer);
     }
-    this.frames.style.setProperty("--views", count);
+    this.arrange();
+  }
+
+  // In as many columns as give every view the most room.
+  arrange() {
+    const { clientWidth: width, clientHeight: height } = this.frames;
+    const count = this.viewers.length;
+    const room = (columns) => Math.min(width / columns, height / Math.ceil(count / columns));
+    const columns = Array.from({ length: count }, (_, index) => count - index); // in one row where it is the same
+    this.frames.style.setProperty("--columns", columns.reduce((best, one) => (room(one) > room(best) ? one : best)));
   }
 
   activate(number) {
@@ -133,6 +144,7 @@ class Views {
   }
 
   close() {
+    this.observer.disconnect();
     this.viewers.forEach((viewer) => viewer.close());
   }
 }
