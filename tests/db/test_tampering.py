@@ -451,19 +451,16 @@ def test_a_forged_reading_passes_no_plain_insert(engine: Engine, tmp_path: Path,
 @pytest.mark.parametrize("state", STATES)
 def test_a_forged_prediction_passes_no_plain_insert(engine: Engine, tmp_path: Path, state: StudyState) -> None:
     sealed = sealed_study(engine, tmp_path, state)
-    table, case = Base.metadata.tables["prediction"], Base.metadata.tables["study_case"]
+    table, other = Base.metadata.tables["prediction"], "cd" * 32  # of the declared model every case has one already
+    sealed.operator.register_model(sha256=other, name="other", architecture="small", path="o", metadata={})
     for claimed in (None, 3, "that of a true one"):
-        with writing(engine).connect() as connection, connection.begin() as transaction:
+        with writing(engine).begin() as connection:
             stored = dict(connection.execute(sa.select(table).limit(1)).mappings().one())
-            free = connection.scalar(
-                sa.select(case.c.case_id).where(case.c.case_id.not_in(sa.select(table.c.case_id))).limit(1)
-            )
             event = stored["event_sequence"] if isinstance(claimed, str) else claimed
-            connection.execute(sa.insert(table).values({**stored, "case_id": free, "event_sequence": event}))
-            transaction.commit()
+            connection.execute(sa.insert(table).values({**stored, "model_sha256": other, "event_sequence": event}))
         assert "predictions" in sealed.problems(), claimed
         with unguarded(engine) as connection:
-            connection.execute(sa.delete(table).where(table.c.case_id == free))
+            connection.execute(sa.delete(table).where(table.c.model_sha256 == other))
         assert sealed.problems() == ""
 
 

@@ -114,7 +114,7 @@ def test_a_field_goes_from_its_manifest_to_predictions_in_its_study(
     get_settings.cache_clear()
     engine = create_store(f"sqlite:///{tmp_path / 'store.sqlite3'}")
     repository = repository_of(engine, OPERATOR)
-    repository.create_study("field", Protocol(title="Field", classes=disease_classes(keys)))
+    repository.create_study("field", Protocol(title="Field", classes=disease_classes(keys), cohorts=("internal",)))
     import_cases(repository, "field", source)
     model = register_model(repository, folder.model)
     declare_model(repository, "field", model.sha256)
