@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
+import streamlit as st
+
 from core.study import Role
 from pages import home, read
 
@@ -36,7 +38,8 @@ def _screen(name: str) -> Callable[[], None]:
 
     def render() -> None:
         if module not in _LOADED:
-            with _LOADING:  # one at a time: of two threads that load packages in a ring, Python gives one half a module
+            # One at a time: of two threads that load packages in a ring, Python gives one half a module.
+            with st.spinner("Loading what this screen needs, once after a start of the server ..."), _LOADING:
                 screen = import_module(module)
                 if module not in _LOADED:
                     gc.collect()  # else what is garbage now would stay for good
