@@ -1,21 +1,25 @@
-"""The command line as a newcomer types it: real processes, a real SQLite file, phantoms, the shipped model."""
+"""The command line as a newcomer types it, a real SQLite file, phantoms, the shipped model."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import typer
 
 import manage
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.settings import get_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,13 +39,19 @@ class Terminal:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Standard output of a command that ends with this status; with 2, standard error."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *arguments],
-            capture_output=True, text=True, cwd=self.folder, env=self.environment, timeout=240,
-        )  # fmt: skip
-        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done.stderr if status == 2 else done.stdout
+        out, err = io.StringIO(), io.StringIO()
+        get_settings.cache_clear()
+        with (
+            mock.patch.dict(os.environ, self.environment, clear=True),
+            mock.patch.object(sys, "argv", ["manage.py", *arguments]),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,  # anything else would be a traceback
+        ):
+            manage.main()
+        assert int(ended.value.code or 0) == status, f"{arguments}\n{out.getvalue()}\n{err.getvalue()}"
+        return (err if status == 2 else out).getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import optimize, special, stats
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM  # statsmodels.api would load all of it
 
@@ -369,11 +369,29 @@ def _why_no_slope(is_positive: BoolArray, row: FloatArray) -> str | None:
 
 
 def _fit(is_positive: BoolArray, design: FloatArray, offset: FloatArray | None, group: IntArray | None) -> Any:
-    """Logistic regression by statsmodels, with the covariance between patients where there are groups."""
-    model = GLM(is_positive.astype(np.float64), design, family=Binomial(), offset=offset)
-    if group is None:
-        return model.fit(tol=1e-12)
-    return model.fit(tol=1e-12, cov_type="cluster", cov_kwds={"groups": group})
+    """Logistic regression by statsmodels, with the covariance between patients where there are groups.
+
+    Reweighted least squares from zero run away where logits are large (10 and more), to coefficients of 1e15 that are
+    no solution; the likelihood is convex, so a trust region finds its top first, and statsmodels begins there.
+    """
+    given, shift = is_positive.astype(np.float64), 0.0 if offset is None else offset
+
+    def loss(at: FloatArray) -> float:
+        return float(np.sum(np.logaddexp(0.0, design @ at + shift) - given * (design @ at)))
+
+    def slope(at: FloatArray) -> FloatArray:
+        return np.asarray(design.T @ (special.expit(design @ at + shift) - given))
+
+    def curvature(at: FloatArray) -> FloatArray:
+        share = special.expit(design @ at + shift)
+        return np.asarray((design.T * (share * (1.0 - share))) @ design)
+
+    top = optimize.minimize(
+        loss, np.zeros(design.shape[1]), jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-10}
+    )
+    options = {} if group is None else {"cov_type": "cluster", "cov_kwds": {"groups": group}}
+    with np.errstate(over="ignore"):  # of exp(-logit), which is then 0 where it is used
+        return GLM(given, design, family=Binomial(), offset=offset).fit(start_params=top.x, tol=1e-12, **options)
 
 
 def _coefficient(fit: Any, index: int, name: str, level: float, n: int, notes: tuple[str, ...]) -> Estimate:

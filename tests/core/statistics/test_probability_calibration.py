@@ -141,6 +141,26 @@ def test_calibration_in_the_large_in_closed_form():
     assert found.slope.reason == "All probabilities are equal, so there is no slope."
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_recalibration_solves_its_equations_however_sure_the_probabilities_are(seed):
+    """Least squares from zero gave -2e15 here, without a word; the fit and its errors are held against calculus."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(6, 40))
+    truth = np.arange(n) < max(2, n // 5)
+    logit = rng.normal(0.0, rng.choice([1.0, 10.0, 30.0]), n) + (truth - 0.5) * rng.choice([0.0, 2.0, 10.0])
+    probability = np.clip(special.expit(logit), 1e-7, 1.0 - 1e-7)
+    logit = special.logit(probability)
+    found = logistic_recalibration(truth, probability)
+    assert np.sum(special.expit(found.in_the_large.value + logit) - truth) == pytest.approx(0.0, abs=1e-6)
+    if found.slope.state is not State.UNDEFINED:
+        share = special.expit(found.intercept.value + found.slope.value * logit)
+        design = np.column_stack([np.ones(n), logit])
+        assert design.T @ (share - truth) == pytest.approx(np.zeros(2), abs=1e-5)
+        covariance = np.linalg.inv((design.T * (share * (1.0 - share))) @ design)
+        errors = [found.intercept.standard_error, found.slope.standard_error]
+        assert errors == pytest.approx(np.sqrt(np.diag(covariance)), rel=1e-4)
+
+
 def test_clustered_errors_are_the_sandwich():
     truth, probability = drawn(8, n=200)
     patients = np.arange(200) // 4
