@@ -397,9 +397,8 @@ KEY_LOG = """() => {
 }"""
 
 
-def measure_typing() -> None:
-    """200 cases at three speeds, ten other readers reading."""
-    n_cases = 200
+def measure_typing(n_cases: int = 200) -> None:
+    """Cases at three speeds, ten other readers reading."""
     with running_app(n_cases) as app, headless_chromium() as browser:
         for turn, gap_ms in enumerate((150, 50, 0)):
             page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -515,11 +514,13 @@ def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all unless some are named")
-    for name in parser.parse_args().parts or PARTS:
+    parser.add_argument("--cases", type=int, default=200, help="typed blindly at each speed (200)")
+    given = parser.parse_args()
+    for name in given.parts or PARTS:
         if name not in PARTS:
             parser.error(f"there is no part '{name}'; use {', '.join(PARTS)}")
         print(f"--- {name}", flush=True)
-        PARTS[name]()
+        PARTS[name](given.cases) if name == "typing" else PARTS[name]()
 
 
 if __name__ == "__main__":

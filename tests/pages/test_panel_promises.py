@@ -278,3 +278,147 @@ def test_a_break_of_one_study_never_stands_before_another(context: BrowserContex
     bench.page.evaluate("room.panel.header.study = 'another'")
     bench.feed(3, place=lambda place: replace(place, block=1, n_blocks=2))
     bench.wait("empty")
+
+
+# ---- what a browser does besides ------------------------------------------------------------------------------------
+
+
+def test_a_key_held_down_a_letter_in_the_making_and_a_shortcut_of_the_browser_answer_nothing(
+    context: BrowserContext,
+) -> None:
+    bench = started(context, Protocol("P"), n_ahead=2)
+    bench.page.evaluate(
+        """() => {
+          const key = (given) => document.body.dispatchEvent(
+            new KeyboardEvent("keydown", { bubbles: true, composed: true, cancelable: true, ...given }));
+          for (const more of ["repeat", "isComposing", "ctrlKey", "metaKey", "altKey"]) {
+            key({ key: "2", code: "Digit2", [more]: true });
+          }
+          key({ key: "Process", code: "Digit2" });
+        }"""
+    )
+    assert bench.seen()["answer"] == '[[],""]'
+    bench.page.keyboard.down("2")
+    bench.page.keyboard.down("2")  # the same key, held
+    bench.page.keyboard.up("2")
+    bench.press("e")
+    for _ in range(5):
+        bench.page.keyboard.down("Enter")  # one press that repeats
+    bench.page.keyboard.up("Enter")
+    bench.wait("ahead")
+    assert len(bench.sent()) == 1
+
+
+def test_what_changes_a_locked_field_from_outside_changes_nothing(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("2", "e", "c")
+    bench.page.keyboard.type("mine")
+    bench.press("Escape", "Enter")
+    assert bench.state() == "sending"
+    write = """text => { const field = room.querySelector("[data-part=comment]"); field.value = text;
+      field.dispatchEvent(new InputEvent("input", { bubbles: true, composed: true })); }"""
+    bench.page.evaluate(write, "of an extension")
+    assert bench.seen()["answer"] == '[["class 2","step 3"],"mine"]'
+    bench.draw(is_held=True)
+    bench.feed(3, ReceiptState.SAVED)
+    bench.page.evaluate(write, "the end of a composition")
+    bench.draw(is_held=False)
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
+    bench.page.evaluate(write, "a\u0000b")
+    assert bench.page.locator("[data-part=comment]").input_value() == "ab"
+
+
+def test_a_pasted_number_is_the_number_that_is_shown(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P", scale=Scale(ScaleKind.PERCENT)))
+    bench.press("2")
+    field = bench.page.locator("[data-part=percent-value]")
+    for text, number in (("12.5", "12"), ("1e2", "1"), ("-7", "7"), (" 88 %", "88"), ("x", "")):
+        field.evaluate("(one, text) => { one.value = text; one.dispatchEvent(new InputEvent('input', "
+                       "{ bubbles: true, composed: true })); }", text)  # fmt: skip
+        assert field.input_value() == number
+        assert bench.page.evaluate("String(room.panel.draft.confidence ?? '')") == number
+    box = field.bounding_box()
+    assert box is not None
+    field.fill("40")
+    bench.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    bench.page.mouse.wheel(0, 300)
+    assert field.input_value() == "40"
+
+
+def test_where_the_browser_keeps_nothing_or_rubbish_the_answer_stands_all_the_same(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P"), is_sending_again=False)
+    bench.page.evaluate(
+        "() => { for (const [at, text] of [[2, '{'], [3, '5'], [4, '{\"class_key\": \"sat\"}'], [5, '[]']])"
+        " sessionStorage.setItem(`reading-room:presentation-${at}:0`, text); }"
+    )
+    for position in range(2, 7):
+        bench.feed(position, ReceiptState.SAVED if position > 2 else None)
+        bench.wait("empty")
+        assert bench.seen()["answer"] == '[[],""]'
+        if position == 4:
+            bench.page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('full'); }; }")
+        bench.page.wait_for_timeout(650)
+        bench.press("2", "e")
+        assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+        bench.press("Enter")
+    assert [each["presentation_id"] for each in bench.sent()] == [f"presentation-{at}" for at in range(2, 7)]
+
+
+def test_a_receipt_that_comes_twice_or_is_anothers_saves_nothing_else(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"), n_ahead=2)
+    bench.press("2", "e", "Enter")
+    bench.wait("ahead")
+    (first,) = bench.sent()
+    saved = asdict(PanelReceipt("another", ReceiptState.SAVED, "", "BAD0", "2031-01-02T03:04:05+00:00"))
+    bench.page.evaluate("receipt => reply(receipt)", saved)  # of another tab, or from a cache
+    assert bench.state() == "ahead"
+    assert "BAD0" not in bench.page.locator("[data-part=status]").inner_text()
+    own = {**saved, "submit_id": first["submit_id"], "code": "7F3A"}
+    bench.page.evaluate("receipt => { room.panel.transmit(); room.panel.transmit(); return reply(receipt); }", own)
+    bench.wait("empty")
+    bench.page.wait_for_timeout(650)
+    bench.press("4", "t")
+    assert bench.seen()["answer"] == '[["class 4","step 5"],""]'
+    assert {each["presentation_id"] for each in bench.sent()} == {"presentation-2"}
+    assert "7F3A" in bench.page.locator("[data-part=status]").inner_text()
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 429, 500, 502, 504])
+def test_what_a_proxy_answers_is_no_receipt(status: int, context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("2", "e", "Enter")
+    bench.page.evaluate(
+        "status => replies.splice(0).forEach((one) => one.resolve({ ok: status === 200, status, headers: new Headers(),"
+        " json: async () => JSON.parse('<html>sign in to the guest network</html>') }))", status,
+    )  # fmt: skip
+    bench.page.evaluate("new Promise((then) => setTimeout(then, 30))")
+    assert bench.state() == "sending"  # and it is sent again
+    bench.page.evaluate("room.panel.transmit()")
+    assert len({each["submit_id"] for each in bench.sent()}) == 1
+
+
+def test_a_double_tap_saves_one_answer_and_answers_nothing_on_the_next_image(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"), n_ahead=2)
+    bench.page.locator("[data-key='class 2']").dblclick()
+    bench.page.locator("[data-key='step 3']").dblclick()
+    assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+    bench.page.locator(".desk [data-key=Enter]").dblclick()
+    bench.wait("ahead")
+    assert len(bench.sent()) == 1
+    assert bench.seen()["answer"] == '[[],""]'
+
+
+def test_a_tab_in_the_background_takes_no_key_for_an_image_that_it_has_not_drawn(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"), n_ahead=2)
+    bench.draw(is_held=True)  # a hidden tab draws nothing
+    bench.page.evaluate("() => { Object.defineProperty(document, 'hidden', { value: true, configurable: true }); "
+                        "document.dispatchEvent(new Event('visibilitychange')); }")  # fmt: skip
+    bench.press("2", "e", "Enter", "4", "t", "Enter")
+    assert [each["class_key"] for each in bench.sent()] == ["normal"]
+    bench.feed(3, ReceiptState.SAVED, n_ahead=2)
+    bench.page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }")
+    bench.draw(is_held=False)
+    bench.wait("empty")
+    assert bench.seen()["answer"] == '[[],""]'
+    assert len(bench.sent()) == 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from core.errors import InputError
 from core.protocol import (
@@ -526,6 +526,14 @@ def test_the_screen_is_checked_warned_about_and_stored(context: BrowserContext) 
         "width": 1280, "height": 800, "pixel_ratio": 1, "zoom": 1, "is_below_minimum": True,
         "dark_square_seen": False, "light_square_seen": True,
     }  # fmt: skip
+    bench.renew()
+    bench.feed(1)
+    bench.wait("card")
+    bench.page.set_viewport_size({"width": 1700, "height": 950})  # as the card asks for
+    expect(bench.page.locator("[data-part=card-text]")).to_have_text(
+        "This window has 1700 × 950 pixels, pixel ratio 1, zoom 100 %."
+    )
+    bench.page.set_viewport_size({"width": 1280, "height": 800})
     enough = started(context, Protocol("P", conditions=ReadingConditions(1280, 800)))  # nothing to warn about: no card
     assert enough.state() == "empty"
 
@@ -615,8 +623,11 @@ def _probabilities(bench: Bench) -> None:
 
 
 def _model(bench: Bench) -> None:
-    view = ReadingView(phantom_pixels(4), "counts")
-    bench.feed(2, model=shown_model(view), views=(view,))
+    view = ReadingView(phantom_pixels(4), "counts", "anterior", 2.2, "image-left")
+    n = len(bench.protocol.classes)
+    maps = np.ones((n, 8, 8), np.float16)
+    answer = ModelAnswer("ThyroidNet 2.1", bench.protocol.class_keys[0], (1 - (n - 1) / 50,) + (0.02,) * (n - 1), maps)
+    bench.feed(2, model=PanelModel.of(answer, (view,)), views=(view,))
     bench.wait("empty")
 
 
@@ -669,6 +680,9 @@ ROADS: dict[str, tuple[Protocol, Callable[[Bench], None]]] = {
     "percent": (Protocol("P", scale=Scale(ScaleKind.PERCENT)), _probabilities),
     "probabilities": (Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)), _probabilities),
     "aided": (aided(), _model),
+    "aided, 20 long probabilities": (
+        replace(aided(), classes=_classes(20), scale=Scale(ScaleKind.PROBABILITIES)), _model,
+    ),
     "feedback": (Protocol("P"), _told),
     "unreadable, three views, marks": (Protocol("P", has_location_mark=True), _unreadable),
     "20 classes, ten long words": (

@@ -52,8 +52,9 @@ class Cards {
 
   instructions(header) {
     const name = `${SEEN_PREFIX}${header.study}:${header.reader}`;
-    if (!header.instructions || header.done > 0 || sessionStorage.getItem(name)) return null;
-    sessionStorage.setItem(name, "1");
+    if (!header.instructions || header.done > 0 || this.told === name || keptIn("sessionStorage", name)) return null;
+    this.told = name;
+    keepIn("sessionStorage", name, "1");
     return { title: "Before you begin", text: header.instructions };
   }
 

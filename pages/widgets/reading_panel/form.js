@@ -193,7 +193,7 @@ class Form {
   }
 
   onNumber(field, text) {
-    const digits = text.replace(/[^0-9]/g, "");
+    const digits = /[0-9]+/.exec(text)?.[0] ?? ""; // of "12.5", pasted, 12 and not 125
     if (field === this.parts["percent-value"]) {
       if (digits === "") this.draft.confidence = null;
       else this.setPercent(Number(digits));
@@ -202,8 +202,12 @@ class Form {
   }
 
   onInput(field) {
-    if (field === this.parts.comment) this.draft.comment = field.value;
-    else if (field === this.parts.reason) this.draft.unreadable_reason = field.value;
+    const { comment, reason } = this.parts;
+    if (field === comment || field === reason) { // what no store takes is not taken here
+      const text = field.value.replace(/\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "");
+      if (text !== field.value) field.value = text;
+      this.draft[field === comment ? "comment" : "unreadable_reason"] = text;
+    }
     else if (field === this.parts["percent-slider"]) this.setPercent(Number(field.value));
     else if (field.inputMode === "numeric") return this.onNumber(field, field.value);
     else return;
@@ -248,6 +252,7 @@ class Form {
     parts["comment-box"].hidden = !header.may_comment;
     parts.comment.readOnly = parts.reason.readOnly = !isOpen;
     if (parts.reason.value !== draft.unreadable_reason) parts.reason.value = draft.unreadable_reason;
+    if (parts.comment.value !== draft.comment) parts.comment.value = draft.comment;
     if (this.isReasonWanted && isOpen) this.focus(parts.reason);
     this.isReasonWanted = false;
     parts.marks.hidden = !header.has_location_mark;
@@ -343,7 +348,9 @@ class Form {
       key.textContent = keys.capOfClass(index);
       key.hidden = key.textContent === "";
       more.hidden = !shares;
-      more.textContent = shares ? `${header.model.name}: ${Math.round(100 * shares[index])} %` : "";
+      const name = header.classes.length > 8 ? "" : `${header.model?.name}: `; // it stands above them
+      more.textContent = shares ? `${name}${Math.round(100 * shares[index])} %` : "";
+      more.title = shares ? header.model.name : "";
       const value = draft.probabilities?.[index] ?? "";
       if (field.value !== String(value)) field.value = value;
       field.readOnly = !isOpen || draft.is_unreadable;

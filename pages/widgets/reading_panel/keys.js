@@ -8,6 +8,22 @@ const KEYS_PREFIX = "reading-room-keys:";
 // Keys that a reader cannot give away: they mean the same on every screen.
 const FIXED = /^(Enter|NumpadEnter|Space|Escape|Tab|Arrow.*|Shift.*|Control.*|Alt.*|Meta.*|Home|F[0-9]+)$/;
 
+// What the browser keeps, or would not give.
+function keptIn(store, name) {
+  try {
+    return window[store].getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+// Where the browser keeps nothing (full, or forbidden), what is on the screen stands all the same.
+function keepIn(store, name, text) {
+  try {
+    window[store].setItem(name, text);
+  } catch { /* a reload would begin it anew */ }
+}
+
 class Keys {
   // `onLayout()` is called when the caps have changed.
   constructor(onLayout) {
@@ -24,7 +40,7 @@ class Keys {
     if (this.reader === reader) return;
     this.reader = reader;
     try {
-      this.own = new Map(Object.entries(JSON.parse(localStorage.getItem(KEYS_PREFIX + reader) || "{}")));
+      this.own = new Map(Object.entries(JSON.parse(keptIn("localStorage", KEYS_PREFIX + reader) || "{}")));
     } catch {
       this.own = new Map();
     }
@@ -46,7 +62,7 @@ class Keys {
   }
 
   keep() {
-    localStorage.setItem(KEYS_PREFIX + this.reader, JSON.stringify(Object.fromEntries(this.own)));
+    keepIn("localStorage", KEYS_PREFIX + this.reader, JSON.stringify(Object.fromEntries(this.own)));
   }
 
   learn(code, key) {

@@ -420,24 +420,30 @@ class Panel {
   }
 
   keep(key, draft) {
-    sessionStorage.setItem(STORAGE_PREFIX + key, JSON.stringify(draft));
+    keepIn("sessionStorage", STORAGE_PREFIX + key, JSON.stringify(draft));
   }
 
+  // A draft of another version of this page may lack something; what is no draft is none.
   recall(key) {
-    const kept = sessionStorage.getItem(STORAGE_PREFIX + key);
-    return kept ? JSON.parse(kept) : null;
+    try {
+      const kept = JSON.parse(keptIn("sessionStorage", STORAGE_PREFIX + key));
+      return kept && Array.isArray(kept.events) ? { ...emptyDraft(), ...kept } : null;
+    } catch {
+      return null;
+    }
   }
 
   // The answer is saved, or its correction was left: its draft goes. The draft of a next case that is on the screen already stays.
   forget() {
-    sessionStorage.removeItem(STORAGE_PREFIX + (this.held || this).header.draft_key);
+    keepIn("sessionStorage", STORAGE_PREFIX + (this.held || this).header.draft_key, "null");
     if (!this.held && this.feedback === null) this.draft = null;
   }
 
   // ---- keys -----------------------------------------------------------------------------------------------------
 
   onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !this.header) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.header) return;
+    if (event.isComposing || event.key === "Process") return; // a letter in the making
     const target = event.composedPath()[0];
     const isInside = this.root.contains(target);
     const isSlider = isInside && target.type === "range";
@@ -1126,7 +1132,9 @@ class Panel {
       on(this.parts[end], "pointerup", () => this.parts[end].blur()); // the keys are for the answer again
     }
     on(this.root, "input", (event) => {
-      if (this.draft && event.target.closest(".desk") && !event.target.closest("[data-part=map]")) this.form.onInput(event.target);
+      if (!this.draft || !event.target.closest(".desk")) return;
+      if (deedOf(this.state(), "comment") === "comment") return this.form.onInput(event.target);
+      this.write(); // an extension, or the end of a composition: what is locked stays as it is
     });
     on(this.parts["percent-slider"], "pointerup", () => this.parts["percent-slider"].blur());
     for (const what of ["opacity", "threshold"]) {

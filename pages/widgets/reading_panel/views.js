@@ -38,7 +38,10 @@ class Views {
   arrange() {
     const { clientWidth: width, clientHeight: height } = this.frames;
     const count = this.viewers.length;
-    const room = (columns) => Math.min(width / columns, height / Math.ceil(count / columns));
+    const room = (columns) => {
+      const rows = Math.ceil(count / columns);
+      return Math.min(width / columns, height / rows) - (columns * rows - count) / 100; // rather no place empty
+    };
     const columns = Array.from({ length: count }, (_, index) => count - index); // in one row where it is the same
     this.frames.style.setProperty("--columns", columns.reduce((best, one) => (room(one) > room(best) ? one : best)));
   }
