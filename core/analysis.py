@@ -31,6 +31,7 @@ from core.study_analysis.case_outcomes import case_outcomes
 from core.study_analysis.data import StudyData
 from core.study_analysis.headline import headline, margin_sentences
 from core.study_analysis.json_form import json_form
+from core.study_analysis.localisation import localisation_results, lroc_curves
 from core.study_analysis.margin_verdicts import check_margin, margin_results
 from core.study_analysis.marginal_tests import marginal_tests
 from core.study_analysis.matched_points import matched_point_results
@@ -249,6 +250,8 @@ def _cohort(
         reading_times=reading_times(cohort, level),
         agreement_with_model=agreement_with_model(cohort, level, declared),
         case_outcomes=case_outcomes(cohort, declared),
+        localisation=localisation_results(cohort, level),
+        lroc_curves=lroc_curves(cohort),
         confidence=confidence_results(cohort, level),
         reading_order=order_results(cohort, level),
         aid_ledger=ledger,

@@ -8,11 +8,41 @@ is (0.5, 0.5).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
 
 from core.errors import InputError, UndefinedStatisticError
+from core.study import Mark
+
+
+def score_marks(
+    marks: Sequence[Mark], masks: Mapping[int, np.ndarray], confidence: float | None
+) -> tuple[float | None, bool]:
+    """Rating of a case's highest mark, and whether that mark lies in a lesion.
+
+    Parameters
+    ----------
+    marks : sequence of Mark
+        Of one answer; of several with the highest rating the first counts.
+    masks : mapping
+        Number of the view -> bool (height, width), where the lesion is known.
+    confidence : float, optional
+        Of the answer, which rates a mark without a rating of its own; absent: 1, a mark and no more.
+
+    Returns
+    -------
+    tuple
+        (None, False) where nothing was marked. A mark beside the mask is a miss, however near: no tolerance is taken.
+    """
+    if not marks:
+        return None, False
+    own = 1.0 if confidence is None else float(confidence)
+    rated = [own if mark.rating is None else float(mark.rating) for mark in marks]
+    top = int(np.argmax(rated))
+    mark, mask = marks[top], masks.get(marks[top].view)
+    return rated[top], mask is not None and bool(mask.any()) and hit_lesion(mask, mark.x, mark.y) is not None
 
 
 def hit_lesion(

@@ -16,6 +16,7 @@ from pages.views import (
     classes,
     comparisons,
     export,
+    localisation,
     overview,
     panel,
     roc,
@@ -35,6 +36,7 @@ VIEWS: dict[str, Callable[[Shown], None]] = {
     "Overview": overview.draw,
     "Classes": classes.draw,
     "ROC": roc.draw,
+    "Localisation": localisation.draw,
     "Comparisons": comparisons.draw,
     "Panel": panel.draw,
     "Agreement": agreement.draw,
@@ -44,6 +46,8 @@ VIEWS: dict[str, Callable[[Shown], None]] = {
     "Cohort": cohort_view.draw,
 }
 EXPORT = "Export"
+#: Views of which only some studies have anything -> the table that they draw.
+_ONLY_WITH = {"Localisation": "localisation"}
 
 #: Charts on paper-white cards, also where files are shown.
 STYLE = """<style>
@@ -69,7 +73,8 @@ def render(repository: Repository) -> None:
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
     if study.is_read_elsewhere:
         warn_not_blinded()
-    view = choose_from_address("view", "View", [*VIEWS, EXPORT], "Overview")
+    views = [name for name in VIEWS if name not in _ONLY_WITH or len(results.tables[_ONLY_WITH[name]])]
+    view = choose_from_address("view", "View", [*views, EXPORT], "Overview")
     if view == EXPORT:
         export.draw(repository, study, results)
         return

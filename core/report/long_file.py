@@ -3,10 +3,11 @@
 Needed: ``case``, ``truth``. ``kind`` says what a row is: ``reader`` (default; needs ``reader``), ``model`` (needs
 ``reader``, the model's key, and ``p_<class>`` of every class) or ``case`` (a case that nobody answered). Optional:
 ``arm`` (default "unaided"), ``label``, ``confidence``, ``confidence_begins_at`` (0 where the lowest step of the scale
-is 0; else 1), ``rating_<class>``, ``repeat``, ``is_unreadable``, ``reading_seconds``; of the case ``patient`` (default:
-the case), ``cohort`` (default "all"), ``exclusion_reason``, ``centre``, ``scanner``, ``age_years``, ``sex``; of the
-reader or model ``name``, ``is_simulated``, ``years_of_experience``. Other columns are refused, so that a misspelt one
-is not lost.
+is 0; else 1), ``rating_<class>``, ``repeat``, ``is_unreadable``, ``reading_seconds``, ``mark_rating`` of the highest
+mark and ``is_localised`` (it lies in the lesion); of the case ``patient`` (default: the case), ``cohort`` (default
+"all"), ``exclusion_reason``, ``centre``, ``scanner``, ``age_years``, ``sex``, ``has_lesion`` (its place is known); of
+the reader or model ``name``, ``is_simulated``, ``years_of_experience``. Other columns are refused, so that a misspelt
+one is not lost.
 
 A row of a reader without label and ratings is a case that was put before the reader and not answered.
 """
@@ -33,11 +34,12 @@ _ABOUT_CASE = ("centre", "scanner", "sex")
 _ABOUT_READER = ("name", "is_simulated", "years_of_experience")
 _ANSWER = ("kind", "reader", "case", "arm", "label", "confidence", "repeat", "is_unreadable", "truth", "patient",
            "cohort", "exclusion_reason")  # fmt: skip
-_MORE = ("confidence_begins_at", "reading_seconds", "position", *FLAGS, *_ABOUT_CASE, "age_years", *_ABOUT_READER)
+_MORE = ("confidence_begins_at", "reading_seconds", "position", *FLAGS, "mark_rating", "is_localised", *_ABOUT_CASE,
+         "age_years", "has_lesion", *_ABOUT_READER)  # fmt: skip
 COLUMNS = Columns(("case", "truth"), tuple(name for name in (*_ANSWER, *_MORE) if name not in ("case", "truth")),
                   prefixes=("p_", "rating_"))  # fmt: skip
 #: What the reference standard's file may say of a case.
-_OF_CASE = ("truth", "patient", "cohort", "exclusion_reason", *_ABOUT_CASE, "age_years")
+_OF_CASE = ("truth", "patient", "cohort", "exclusion_reason", *_ABOUT_CASE, "age_years", "has_lesion")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t"), ("false", "no", "0", "0.0", "f", "")
 
 
@@ -167,6 +169,8 @@ def _about_case(rows: StudyRows, row: CsvRow) -> dict[str, Any]:
         about["exclusion_reason"] = rows.given(row, "exclusion_reason") or None
     if "age_years" in has and rows.given(row, "age_years"):
         about["age_years"] = row.number_of("age_years")
+    if _flag(rows, row, "has_lesion"):
+        about["has_lesion"] = True
     return about
 
 
@@ -191,7 +195,8 @@ def _add_answer(rows: StudyRows, row: CsvRow, kind: str, case: str, table: CsvFi
         confidence=_confidence(rows, row), reading_seconds=_number(rows, row, "reading_seconds"),
         repeat=row.number_of("repeat") if _given(rows, row, "repeat") else 1.0,
         is_unreadable=_flag(rows, row, "is_unreadable"), flags={name: _flag(rows, row, name) for name in FLAGS},
-        position=_number(rows, row, "position"),
+        position=_number(rows, row, "position"), mark_rating=_number(rows, row, "mark_rating"),
+        is_localised=_flag(rows, row, "is_localised"),
     )  # fmt: skip
 
 
@@ -293,7 +298,8 @@ def _long_rows(data: StudyData) -> list[dict[str, object]]:
             **_stated(data, reading["confidence"]), repeat=int(reading["repeat"]),
             is_unreadable="true" if reading["is_unreadable"] else None,
             reading_seconds=_known(reading["reading_seconds"]),
-            position=_known(reading["position"]), **{name: "true" if reading[name] else None for name in FLAGS},
+            position=_known(reading["position"]), mark_rating=_known(reading["mark_rating"]),
+            **{name: "true" if reading[name] else None for name in ("is_localised", *FLAGS)},
             **(rated.get(identity, {}) if reading["repeat"] == 1 else {}),
         )  # fmt: skip
     for identity, values in rated.items():
@@ -331,7 +337,8 @@ def _case_fields(row: dict[str, Any]) -> dict[str, object]:
     """What every row of a case says about it."""
     reason = _known(row.get("exclusion_reason")) if row["is_excluded"] else None
     names = ("case", "truth", "patient", "cohort", *_ABOUT_CASE, "age_years")
-    return {name: _known(row.get(name)) for name in names} | {"exclusion_reason": reason}
+    lesion = {"has_lesion": "true"} if row["has_lesion"] else {}
+    return {name: _known(row.get(name)) for name in names} | {"exclusion_reason": reason} | lesion
 
 
 def _who_fields(data: StudyData, kind: str, key: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ from core.statistics.result import Estimate
 from core.study_analysis.case_description import ALL, BaselineRow
 
 #: Tables of points of curves, which are drawn and not printed.
-CURVES = ("roc_points", "reader_average_roc", "decision_curves")
+CURVES = ("roc_points", "lroc_points", "reader_average_roc", "decision_curves")
 #: Columns that a printed table leaves out; CSV and Excel have them all.
 _NOT_PRINTED = ("kind", "participant", "first_kind", "second_kind", "first_participant", "second_participant",
                 "confidence_level", "standard_error", "state", "covariance", "has_ratings")  # fmt: skip

@@ -20,6 +20,7 @@ from core.report.figures import FigurePlan, figure_plans, figure_texts, render
 from core.report.letters import letters_of
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, readers_of, versions
+from core.study_analysis.localisation import LROC_METHOD, QUANTITIES
 from core.study_analysis.planned import stamp_of
 
 WIDTH_MM = 174
@@ -185,6 +186,12 @@ def _cohort(
         columns = ["metric", "class", "scope", "first_name", "second_name", "n_readers", "n", "estimate", "p_value",
                    "p_holm", "notes"]  # fmt: skip
         yield _short(printed_table("mrmc", leading, columns))
+    if len(tables["localisation"]):
+        yield Heading(f"Cohort {cohort.cohort}: localisation", 2, _stamp(record, "localisation", cohort.cohort))
+        found = tables["localisation"]
+        named = found.assign(quantity=found["quantity"].map(QUANTITIES))
+        yield _short(printed_table("localisation", named, ["name", "arm", "quantity", "n", "estimate", "notes"]))
+        yield Paragraph(LROC_METHOD)
     if len(tables["agreement"]):
         yield Heading(f"Cohort {cohort.cohort}: agreement", 2, _stamp(record, "agreement", cohort.cohort))
         yield from _pictures(plans, "agreement", cohort.cohort)

@@ -96,7 +96,7 @@ class StudyRows:
         self._n_rows: Counter[str] = Counter()
         self._doubtful: dict[tuple[str, str], CsvRow] = {}
         self._answers = _Table(("reader", "arm", "case", "repeat", "label", "confidence", "is_unreadable",
-                                "reading_seconds", "position", *FLAGS),
+                                "reading_seconds", "position", "mark_rating", "is_localised", *FLAGS),
                                ["reader", "arm", "case", "repeat"])  # fmt: skip
         self._ratings = _Table(("reader", "arm", "case", "class", "rating"), ["reader", "arm", "case", "class"])
         self._predictions = _Table(("model", "case", "label"), ["model", "case"])
@@ -178,6 +178,7 @@ class StudyRows:
         self, row: CsvRow, reader: str, case: str, arm: str, *, label: str = "", confidence: float = np.nan,
         repeat: float = 1.0, is_unreadable: bool = False, reading_seconds: float = np.nan,
         ratings: Mapping[str, float] | None = None, position: float = np.nan, flags: Mapping[str, bool] | None = None,
+        mark_rating: float = np.nan, is_localised: bool = False,
     ) -> None:  # fmt: skip
         """One answer; without label, ratings and unreadable it says that the case was put before the reader."""
         self._names["reader"].add(reader, row.number)
@@ -186,8 +187,9 @@ class StudyRows:
             self._label_rows.setdefault(label, row)
         for name, value in (ratings or {}).items():
             self._ratings.add(row, (reader, arm, case, name, value))
-        self._answers.add(row, (reader, arm, case, repeat, label, confidence, is_unreadable, reading_seconds,
-                                position, *((flags or {}).get(name, False) for name in FLAGS)))  # fmt: skip
+        told = [(flags or {}).get(name, False) for name in FLAGS]
+        self._answers.add(row, (reader, arm, case, repeat, label, confidence, is_unreadable, reading_seconds, position,
+                                mark_rating, is_localised, *told))  # fmt: skip
 
     def add_prediction(
         self, row: CsvRow, model: str, case: str, probabilities: Mapping[str, float], label: str = ""

@@ -48,6 +48,8 @@ class Participant:
     flags: Mapping[str, int] = field(default_factory=dict)  # name -> number of first readings of which it is true
     is_rated_by_confidence: bool = False  # ratings are the confidence, with a minus where the class was not chosen
     confidence_shift: int = 0  # what was added to the confidence that was stated
+    mark_ratings: FloatArray | None = None  # (n_cases,) of the highest mark, NaN: nothing marked; None: nowhere
+    is_localised: BoolArray | None = None  # (n_cases,) whether that mark lies in a lesion
 
     @property
     def has_labels(self) -> bool:
@@ -101,6 +103,7 @@ class CohortArrays:
     excluded_by_class: IntArray  # (n_classes,)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # variable -> its level for each case
     altered_shown: IntArray | None = None  # (n_cases,) class shown instead of the model's own, -1 where it was its own
+    has_lesion: BoolArray | None = None  # (n_cases,) whether a mask says where a lesion is; None: of no case
 
     @cached_property
     def n_patients(self) -> int:
@@ -129,6 +132,8 @@ class CohortArrays:
                 confidence=None if one.confidence is None else one.confidence[at],
                 positions=None if one.positions is None else one.positions[at],
                 altered_labels=None if one.altered_labels is None else one.altered_labels[at],
+                mark_ratings=None,
+                is_localised=None,
             )
             for one in self.participants
         )
@@ -136,7 +141,7 @@ class CohortArrays:
         shown = None if self.altered_shown is None else self.altered_shown[at]
         return replace(
             self, cases=cases, patients=patients, truth=self.truth[at], participants=participants, groups={},
-            altered_shown=shown,
+            altered_shown=shown, has_lesion=None,
         )  # fmt: skip
 
     @property
@@ -168,7 +173,7 @@ def _with_rating_only_readings(data: StudyData) -> pd.DataFrame:
     if known is not None:
         rated = rated[~pd.MultiIndex.from_frame(rated).isin(known)]
     extra = rated.assign(label="", confidence=np.nan, repeat=1.0, is_unreadable=False, reading_seconds=np.nan)
-    extra = extra.assign(position=np.nan, **dict.fromkeys(FLAGS, False))
+    extra = extra.assign(position=np.nan, mark_rating=np.nan, is_localised=False, **dict.fromkeys(FLAGS, False))
     return pd.concat([data.readings, extra], ignore_index=True) if len(data.readings) else extra
 
 
@@ -208,6 +213,7 @@ def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortA
         np.bincount(excluded, minlength=len(keys)).astype(np.int64),
         {variable: tuple(levels) for variable, levels in _groups(cases).items()},
         np.array([index_of.get(data.altered_answers.get(case, ""), -1) for case in cases["case"]], dtype=np.int64),
+        cases["has_lesion"].to_numpy(bool) if cases["has_lesion"].any() else None,
     )
 
 
@@ -260,6 +266,8 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
     labels = _labels(usable, n, keys)
     timed = usable.assign(reading_seconds=usable["reading_seconds"].where(~usable["is_time_doubtful"]))
     seconds, confidence, positions = (_column(timed, n, name) for name in ("reading_seconds", "confidence", "position"))
+    marks, hits = _column(usable, n, "mark_rating"), np.zeros(n, dtype=bool)
+    hits[at] = usable["is_localised"].to_numpy(bool)
     notes = _notes_on_flags(usable)
     if len(altered):
         notes.append(f"{len(altered)} readings beside a model answer that was wrong on purpose are kept apart")
@@ -277,6 +285,7 @@ def _reader(data: StudyData, reader: str, arm: str, rows: pd.DataFrame, position
         altered_labels=_labels(altered[~altered["is_unreadable"]], n, keys) if len(altered) else None,
         flags={name: int(first[name].sum()) for name in FLAGS} | {"is_altered": len(altered)},
         is_rated_by_confidence=is_rated_by_confidence, confidence_shift=data.confidence_shift,
+        mark_ratings=marks, is_localised=None if marks is None else hits,
     )  # fmt: skip
 
 

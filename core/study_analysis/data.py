@@ -44,13 +44,14 @@ class StudyData:
         In protocol order; of two classes the second is the positive one.
     cases : DataFrame
         ``case``, ``patient``, ``cohort``, ``truth`` (class key), optionally ``exclusion_reason`` and, for subgroups,
-        ``centre``, ``scanner``, ``sex``, ``age_years``.
+        ``centre``, ``scanner``, ``sex``, ``age_years``; for localisation ``has_lesion`` (a mask says where it is).
     readings : DataFrame
         ``reader``, ``case``, ``arm``, ``label`` (class key), ``confidence`` (above 0, or missing), optionally
         ``repeat`` (1, 2, ...), ``is_unreadable``, ``reading_seconds`` (0 or more), ``is_time_doubtful`` (the time is
         not analysed), ``is_typed_ahead`` and ``is_over_time`` (counted), ``is_altered`` (the model answer shown was
-        wrong on purpose: kept apart) and ``position`` (place in the reader's own order). One row per reader, case, arm
-        and repeat.
+        wrong on purpose: kept apart), ``position`` (place in the reader's own order), ``mark_rating`` (of the highest
+        mark; missing: nothing was marked) and ``is_localised`` (that mark lies in the lesion). One row per reader,
+        case, arm and repeat.
     predictions : DataFrame
         ``model``, ``case``, ``p_<class key>`` for every class, optionally ``label`` (else the most probable class).
     reader_names, model_names : mapping, optional
@@ -222,6 +223,7 @@ def _checked_cases(table: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
     for column in ("centre", "scanner", "sex"):
         given = cases[column] if column in cases.columns else pd.Series(None, index=cases.index, dtype=object)
         cases[column] = given.where(given.notna(), "").astype(str).str.strip()  # "": not known
+    cases["has_lesion"] = _flags(cases, "cases", "has_lesion")
     cases["age_years"] = _numbers(cases, "cases", "age_years") if "age_years" in cases.columns else np.nan
     ages = cases["age_years"]
     _refuse(ages < 0, "cases", "age_years", ages, "must be 0 or more", "write the years, or leave them blank")
@@ -252,7 +254,9 @@ def _checked_readings(
         "must be 1, 2, 3 ...", "write 1, and 2 where the reader saw the case again",
     )  # fmt: skip
     readings["position"] = _numbers(readings, "readings", "position") if "position" in readings.columns else np.nan
-    for flag in ("is_unreadable", *FLAGS):
+    has_marks = "mark_rating" in readings.columns
+    readings["mark_rating"] = _numbers(readings, "readings", "mark_rating") if has_marks else np.nan
+    for flag in ("is_unreadable", "is_localised", *FLAGS):
         readings[flag] = _flags(readings, "readings", flag)
     has_seconds = "reading_seconds" in readings.columns
     readings["reading_seconds"] = _numbers(readings, "readings", "reading_seconds") if has_seconds else np.nan

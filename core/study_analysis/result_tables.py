@@ -236,6 +236,14 @@ def _aid_ledger_averages(cohort: CohortAnalysis) -> Iterator[Row]:
         yield Row(cohort=cohort, one=one)
 
 
+def _lroc_points(cohort: CohortAnalysis) -> Iterator[Row]:
+    for one in cohort.lroc_curves:
+        points = zip(one.false_positive_rate.tolist(), one.lesions_hit.tolist(), one.threshold.tolist(), strict=True)
+        for point, (rate, hit, threshold) in enumerate(points):
+            yield Row(cohort=cohort, who=one.identity, point=point, false_positive_rate=rate, lesions_hit=hit,
+                      threshold=threshold)  # fmt: skip
+
+
 def _matched_points(cohort: CohortAnalysis) -> Iterator[Row]:
     for one in cohort.matched_points:
         yield Row(cohort=cohort, one=one, estimate=one.found.difference, more_notes=one.notes)
@@ -377,6 +385,12 @@ TABLES: tuple[ResultTable, ...] = (
     ResultTable("subgroups", _with_identity(lambda cohort: cohort.subgroups), (
         *WHO, text("variable", "one.variable"), text("level", "one.level"), _CLASS, _QUANTITY, _N_READERS, *ESTIMATE,
         NOTES,
+    )),
+    ResultTable("localisation", _with_identity(lambda cohort: cohort.localisation), (
+        *WHO, _QUANTITY, *ESTIMATE, NOTES,
+    )),
+    ResultTable("lroc_points", _lroc_points, (
+        *WHO, count("point"), number("false_positive_rate"), number("lesions_hit"), number("threshold"),
     )),
     ResultTable("deviations", _participants, (
         *WHO, count("n_answered", "one.n_cases"), count("n_missing", "one.n_missing"),

@@ -440,6 +440,25 @@ class LedgerAverage:
     highest: float
 
 
+@dataclass(frozen=True)
+class LocalisationResult:
+    """One number of how a reader's marks meet the lesions."""
+
+    identity: Identity
+    quantity: str  # lroc_area, lesions_hit, marked_without_lesion
+    estimate: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class LrocCurve:
+    """Empirical LROC points, from (0, 0) on."""
+
+    identity: Identity
+    false_positive_rate: FloatArray  # share of cases without a lesion that were marked with this rating or a higher one
+    lesions_hit: FloatArray  # share of cases with a lesion that were hit with it
+    threshold: FloatArray  # the rating; NaN at both ends
+
+
 @dataclass(frozen=True, eq=False)
 class CohortAnalysis:
     """Everything about one cohort."""
@@ -470,6 +489,8 @@ class CohortAnalysis:
     rating_cutoffs: tuple[CutoffResult, ...] = ()
     matched_points: tuple[MatchedPointResult, ...] = ()
     subgroups: tuple[SubgroupResult, ...] = ()
+    localisation: tuple[LocalisationResult, ...] = ()  # only where readers marked lesions and masks say where they are
+    lroc_curves: tuple[LrocCurve, ...] = ()
     reading_times: tuple[ReadingTimeResult, ...] = ()
     agreement_with_model: tuple[AgreementResult, ...] = ()
     confidence: tuple[ConfidenceResult, ...] = ()

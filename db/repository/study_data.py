@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError
+from core.imaging import decode_png
+from core.localisation import score_marks
 from core.protocol import Arm, Protocol, ScaleKind
-from core.study import Role
+from core.study import Mark, Role
 from db.reading_clocks import reading_clocks
 from db.records import LiveLook
 from db.repository.access import allowed
@@ -24,6 +26,7 @@ from db.tables import (
     AuditEventRow,
     CaseRow,
     CohortRow,
+    LesionMaskRow,
     ModelVersionRow,
     PatientRow,
     PersonRow,
@@ -100,6 +103,10 @@ class StudyDataRepository(ResultsRepository):
             ).all()
             cases = _cases(db_session, study, protocol.training_cohort, cohorts)
             readings = _readings(db_session, study, protocol, cohorts)
+            if protocol.has_location_mark:
+                masks = _masks(db_session, study, cohorts)
+                cases["has_lesion"] = cases["case"].isin(masks)
+                _score_marks(readings, masks, _shift(protocol))
             predictions = _predictions(db_session, study, protocol, cohorts, models)
             altered = _altered_answers(db_session, study, protocol, cohorts)
             if is_live:
@@ -107,7 +114,7 @@ class StudyDataRepository(ResultsRepository):
             return StudyData(
                 classes=protocol.classes,
                 cases=cases,
-                readings=readings.drop(columns="probabilities"),
+                readings=readings.drop(columns=["probabilities", "marks"]),
                 reader_ratings=_ratings(protocol, readings),
                 predictions=predictions,
                 reader_names={person.login: person.display_name for person in people},
@@ -259,6 +266,7 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
             ReadingRow.probabilities,
             PresentationRow.position,
             AlteredAnswerRow.case_id.is_not(None) & (PresentationRow.arm == Arm.AIDED),
+            ReadingRow.marks,
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(
@@ -273,7 +281,7 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
         .order_by(ReadingRow.sequence)
     )
     columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence", "probabilities",
-               "position", "is_altered"]  # fmt: skip
+               "position", "is_altered", "marks"]  # fmt: skip
     readings = _table(rows, columns=columns)
     clocks = reading_clocks(db_session, study)
     times = [clocks[sequence].times for sequence in readings.pop("sequence")]
@@ -284,6 +292,45 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
     taken = [one.gross_seconds or one.active_seconds or 0.0 for one in times]
     readings["is_over_time"] = np.array([limit is not None and seconds > limit for seconds in taken], dtype=bool)
     return readings
+
+
+def _score_marks(readings: pd.DataFrame, masks: Mapping[str, Mapping[int, np.ndarray]], shift: int) -> None:
+    """Columns ``mark_rating`` and ``is_localised`` of the highest mark of each reading, as it was rated."""
+    scored = [
+        score_marks(
+            [Mark(mark["x"], mark["y"], mark["rating"], mark["view"]) for mark in marks],
+            masks.get(case, {}),
+            None if confidence is None or np.isnan(confidence) else confidence - shift,
+        )
+        for case, marks, confidence in zip(
+            readings["case"], readings["marks"], readings["confidence"].tolist(), strict=True
+        )
+    ]
+    readings["mark_rating"] = np.array([rating for rating, _ in scored], dtype=float)
+    readings["is_localised"] = np.array([is_hit for _, is_hit in scored], dtype=bool)
+
+
+def _masks(db_session: Session, study: StudyRow, cohorts: Sequence[str] | None) -> dict[str, dict[int, np.ndarray]]:
+    """Case -> number of the view -> where the lesion is, bool (height, width); masks that mark nothing are none."""
+    of_study = (CaseRow.study_id == study.study_id, *in_cohorts(cohorts))
+    by_view = (
+        sa.select(CaseRow.case_key, LesionMaskRow.view_number, LesionMaskRow.png)
+        .join(CaseRow, CaseRow.case_id == LesionMaskRow.case_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .where(*of_study)
+    )
+    of_before = (
+        sa.select(CaseRow.case_key, sa.literal(1), ReferenceStandardRow.lesion_mask_png)
+        .join(CaseRow, CaseRow.case_id == ReferenceStandardRow.case_id)
+        .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
+        .where(*of_study, ReferenceStandardRow.lesion_mask_png.is_not(None))
+    )
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for case, view, png in [*db_session.execute(of_before), *db_session.execute(by_view)]:
+        mask = decode_png(png) > 0
+        if mask.any():
+            found.setdefault(case, {})[view] = mask
+    return found
 
 
 def _shift(protocol: Protocol) -> int:

@@ -313,6 +313,36 @@ def roc_chart(
     return framed.update_layout(legend={"y": -0.15}, margin={"t": 12, "b": 6})
 
 
+def lroc_chart(points: pd.DataFrame, styles: Styles, size: int = 460) -> go.Figure:
+    """LROC curves of all readers, square and on one scale.
+
+    Parameters
+    ----------
+    points : rows of ``lroc_points`` for one cohort
+    size : int
+        Height in pixels; the axes are square within it.
+    """
+    figure = go.Figure()
+    drawn = set(points["label"])
+    for name in [name for name in styles if name in drawn]:
+        group, style = points[points["label"] == name], styles[name]
+        figure.add_trace(
+            go.Scatter(
+                x=group["false_positive_rate"], y=group["lesions_hit"], mode="lines+markers",
+                line={"color": style.colour, "dash": style.dash, "width": 2.4}, marker=_mark(style, 8),
+                name=_shortened(name),
+                customdata=[[f"<br>rated {at:g} or more" if pd.notna(at) else ""] for at in group["threshold"]],
+                hovertemplate="lesions hit %{y:.3f}, marked without a lesion %{x:.3f}%{customdata[0]}"
+                f"<extra>{name}</extra>",
+            )
+        )  # fmt: skip
+    ticks = {"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1], "range": [-0.02, 1.02], "constrain": "domain"}
+    figure.update_xaxes(title="Cases without a lesion, marked", **ticks)
+    figure.update_yaxes(title="Lesions hit", scaleanchor="x", scaleratio=1, **ticks)
+    framed = _frame(figure, height=size + 24 * ((len(drawn) + 1) // 2))
+    return framed.update_layout(legend={"y": -0.15}, margin={"t": 12, "b": 6})
+
+
 def _band(group: pd.DataFrame, colour: str, name: str) -> go.Scatter:
     """The region between the upper and the lower edge of a curve's band."""
     upper = group.sort_values(["rate_lower", "sensitivity_upper"], kind="stable")

@@ -15,7 +15,7 @@ def simulated_study(
 ):  # fmt: skip
     """A study of four classes; more repeats give hidden second readings of the first cases.
 
-    ``has_about`` adds centre, scanner, sex, age, reading times and years of experience.
+    ``has_about`` adds centre, scanner, sex, age, reading times, years of experience, lesions and marks.
     """
     rng = np.random.default_rng(seed)
     truth = np.concatenate([np.arange(4), np.arange(4), rng.integers(0, 4, n_cases - 8)])
@@ -60,6 +60,10 @@ def simulated_study(
         about["centre"], about["scanner"] = other.choice(["A", "B"], n_cases), "camera"
         about["sex"] = other.choice(["F", "M", ""], n_cases, p=[0.5, 0.4, 0.1])
         about["age_years"] = np.where(other.random(n_cases) < 0.1, np.nan, other.integers(18, 90, n_cases))
+        about["has_lesion"] = about["truth"] == KEYS[3]
+        is_there = readings["case"].map(dict(zip(cases, about["has_lesion"], strict=True)))
+        readings["mark_rating"] = np.where(readings["label"] == KEYS[3], readings["confidence"], np.nan)
+        readings["is_localised"] = is_there & readings["mark_rating"].notna() & (np.arange(len(readings)) % 4 > 0)
         readings["position"] = readings.groupby(["reader", "arm"]).cumcount() + 1
         readings["reading_seconds"] = other.lognormal(2.0, 0.5, len(readings))
         years = {f"reader-{reader}": (2.0, 4.5, 12.0, 20.0)[reader % 4] for reader in range(readers)}

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from actions.study_record import deviations_of_trail
+from core.analysis import analyse
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.protocol import Arm, Comparison, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
 from core.study import Answer, Mark, Person, Presentation, StudyState
@@ -581,6 +582,29 @@ def test_a_mark_outside_of_the_pictures_of_the_case_is_refused(room: Room, mark:
         answer_next(room.ann, Answer("sat", 3, marks=(mark,)))
     assert room.ann.my_progress(KEY).n_done == 0
     answer_next(room.ann, Answer("sat", 3, marks=(Mark(5, 4), Mark(0, 0))))
+
+
+def test_marks_are_held_against_the_lesions_when_results_are_made(room: Room) -> None:
+    """The mask's middle is marked in every case with 1, a corner with 4 in the first: there the higher mark misses."""
+    room.coordinator.create_study(KEY, Protocol(title="T", has_location_mark=True))
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 1:3] = True
+    room.coordinator.import_cases(
+        KEY, [replace(case, lesion_mask=mask if case.truth == "tumor" else None) for case in make_cases(8, start=700)]
+    )
+    room.coordinator.add_reader(KEY, "ann", cohorts=["internal"])
+    room.coordinator.set_state(KEY, StudyState.OPEN, reason="no model takes part")
+    corner = (Mark(2, 2, 1), Mark(0, 0, 4))
+    for number in range(8):
+        answer_next(room.ann, Answer("tumor", 3, marks=corner if number == 0 else (Mark(2, 2),)))
+    unseal(room)
+    data = room.coordinator.study_data(KEY)
+    assert set(data.cases.loc[data.cases["has_lesion"], "truth"]) == {"tumor"}
+    read = data.readings.merge(data.cases, on="case").sort_values("position")
+    assert read["mark_rating"].tolist() == [4.0] + [3.0] * 7
+    assert read["is_localised"].tolist() == [False, *(read["truth"] == "tumor").tolist()[1:]]
+    rows = analyse(data).to_tables()["localisation"].set_index("quantity")
+    assert rows.loc["lesions_hit", "n"] == (data.cases["truth"] == "tumor").sum()
 
 
 def test_a_model_or_prediction_that_came_after_the_opening_is_marked_for_good(room: Room, clock: Clock) -> None:

@@ -75,6 +75,7 @@ def kinds() -> Iterator[tuple[str, StudyData, dict]]:
     yield "twenty classes", study(20, n_cases=60, readers=2, models=1), {}
     yield "label only", study(readers=2, models=1, has_confidence=False), {"scale": Scale(ScaleKind.LABEL)}
     yield "0 to 100", replace(study(readers=2, models=1), confidence_shift=1), percent
+    yield "marks on lesions", simulated_study(n_cases=40, readers=3, models=1, has_about=True), {}
     for design in (Design.SEQUENTIAL, Design.CROSSOVER):
         yield f"incomplete {design}", incomplete(study(readers=4, models=1, arms=arms, has_about=True)), {
             "design": design

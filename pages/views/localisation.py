@@ -1,0 +1,35 @@
+"""Localisation: are lesions marked where they are, and rated above what is marked elsewhere (LROC)?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.study_analysis.localisation import LROC_METHOD, QUANTITIES
+from pages.widgets import charts
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
+from pages.widgets.shown import Shown
+
+
+def draw(shown: Shown) -> None:
+    """Draw the view."""
+    rows, points = shown.tables["localisation"], shown.tables["lroc_points"]
+    if rows.empty:
+        st.info(
+            "No reader marked lesions in this cohort, or no mask says where they are. The protocol asks for marks "
+            "(has_location_mark), the manifest names the masks."
+        )
+        return
+    draw_stamp(shown, "localisation")
+    left, right = st.columns([11, 10], gap="medium")
+    with left:
+        figure = charts.lroc_chart(points, shown.styles)
+        alt = "LROC: share of lesions hit against the share of cases without a lesion that were marked"
+        st.plotly_chart(figure, config=charts.chart_config(f"lroc_{shown.cohort}"), theme=None, alt=alt, key="lroc")
+    with right:
+        draw_notes(rows)
+        wide = rows.pivot_table(index="label", columns="quantity", values="estimate", aggfunc="first", sort=False)
+        columns = [name for name in QUANTITIES if name in wide.columns]
+        titles = {"label": "Reader"} | {name: f"{QUANTITIES[name].capitalize()} (95 %)" for name in columns}
+        draw_table(wide.reset_index(), ["label", *columns], shown.names, titles)
+        draw_files({"localisation": rows, "LROC curves": points}, shown)
+        st.caption(f"{LROC_METHOD} A model makes no mark; where its class maps point stands on the Cases screen.")
