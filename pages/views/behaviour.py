@@ -113,7 +113,7 @@ def _by_experience(shown: Shown) -> None:
         part=[f"confidence alone {level}" if level else "all cases" for level in rows["level"]],
         beside=[SHOWN[source] for source in rows["shown"]],
         told=[
-            (percent_text(*limits) if n > 1 else percent_text(limits[0])) + f", {n} reader{'s' * (n != 1)}"
+            (percent_text(*limits) if n > 1 else percent_text(limits[0])) + f", {n} reader{'' if n == 1 else 's'}"
             for n, *limits in rows[["n_readers", "mean", "lowest", "highest"]].itertuples(index=False, name=None)
         ],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.study_analysis.localisation import LROC_METHOD, QUANTITIES
+from core.study_analysis.localisation import AREA, LROC_METHOD, QUANTITIES
 from pages.widgets import charts
 from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
 from pages.widgets.shown import Shown
@@ -26,10 +26,12 @@ def draw(shown: Shown) -> None:
         alt = "LROC: share of lesions hit against the share of cases without a lesion that were marked"
         st.plotly_chart(figure, config=charts.chart_config(f"lroc_{shown.cohort}"), theme=None, alt=alt, key="lroc")
     with right:
-        draw_notes(rows)
+        draw_notes(rows[rows["quantity"] == AREA])
         wide = rows.pivot_table(index="label", columns="quantity", values="estimate", aggfunc="first", sort=False)
         columns = [name for name in QUANTITIES if name in wide.columns]
-        titles = {"label": "Reader"} | {name: f"{QUANTITIES[name].capitalize()} (95 %)" for name in columns}
+        titles = {"label": "Reader"} | {
+            name: f"{QUANTITIES[name][0].upper()}{QUANTITIES[name][1:]} (95 %)" for name in columns
+        }
         draw_table(wide.reset_index(), ["label", *columns], shown.names, titles)
         draw_files({"localisation": rows, "LROC curves": points}, shown)
         st.caption(f"{LROC_METHOD} A model makes no mark; where its class maps point stands on the Cases screen.")

@@ -146,7 +146,7 @@ def _matched(shown: Shown, key: str) -> None:
         "model": "Model's sensitivity there (95 %)", "estimate": "Model − reader (95 %)",
     }  # fmt: skip
     columns = ["reader", *(["first_name"] if rows["first_name"].nunique() > 1 else []), "matched_at", "own", "model"]
-    draw_table(table, [*columns, "estimate", "n"], shown.names, titles)
+    draw_table(table, [*columns, "estimate", "n", "row_note"], shown.names, titles)
 
 
 def _every_area(shown: Shown, keys: list[str]) -> None:

@@ -166,7 +166,8 @@ def forest_chart(
             line={"color": MUTED, "dash": "dot", "width": 1},
         )
     framed = _frame(figure, height=84 + 27 * max(2, len(names)), legend=False)
-    return framed.update_layout(margin={"t": 44, "r": 160})  # room for the texts, at any width
+    longest = max((len(each.text) for each in figure.layout.annotations if (each.x or 0) >= 1), default=22)
+    return framed.update_layout(margin={"t": 44, "r": 12 + 7 * longest})  # room for the texts, at any width
 
 
 def _level(rows: pd.DataFrame) -> float:
