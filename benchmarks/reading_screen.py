@@ -405,6 +405,7 @@ def measure_typing(n_cases: int = 200) -> None:
             sign_in(page, app.url, f"reader-{turn + 1}")
             page.evaluate(KEY_LOG)
             others = Others(app.url, 4 + 10 * turn)
+            others.is_at_work.wait(120)
             for number in range(n_cases):
                 for key in (str(number % 4 + 1), "qwert"[number % 5], "Enter"):
                     page.keyboard.press(key)
@@ -429,13 +430,14 @@ class Others:
         import threading
 
         self.n = 0
-        self._is_over = threading.Event()
+        self._is_over, self.is_at_work = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._read(url, first)))
         self._thread.start()
 
     async def _read(self, url: str, first: int) -> None:
         readers = [Reader(url, f"reader-{number}") for number in range(first, first + 10)]
         await asyncio.gather(*(reader.open() for reader in readers))
+        self.is_at_work.set()
         await asyncio.gather(*(self._go_on(reader) for reader in readers))
 
     async def _go_on(self, reader: Reader) -> None:

@@ -10,10 +10,12 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from core.imaging import render_uint8
+from core.protocol import Protocol, Scale, ScaleKind
 from core.study import Answer
 from pages.door.answers import ReceiptState
 from tests.pages.panel_bench import Bench, protocol_of
 from tests.pages.reading_server import phantom_pixels
+from tests.pages.test_panel_states import ROADS
 
 pytestmark = pytest.mark.browser
 
@@ -212,25 +214,67 @@ _CONTRASTS = """() => {
 }"""
 
 
-def test_every_text_has_the_contrast_of_wcag_aa(context: BrowserContext) -> None:
-    bench = Bench(context)
+#: Controls whose edge and ground are both too near to what they lie on (3 : 1), and what WAI-ARIA does not allow.
+_CONTROLS = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const linear = (one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+  const luminance = (colour) => numbers(colour).slice(0, 3).map((one) => linear(one / 255))
+    .reduce((sum, one, index) => sum + one * [0.2126, 0.7152, 0.0722][index], 0.05);
+  const seen = (one) => one.checkVisibility() && !one.closest("[disabled]");
+  const found = [];
+  for (const one of [...room.querySelectorAll("button, textarea, input[inputmode]")].filter(seen)) {
+    let ground = one.parentElement;
+    while (numbers(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
+    const under = luminance(getComputedStyle(ground).backgroundColor);
+    const { backgroundColor, borderTopColor } = getComputedStyle(one);
+    const own = [backgroundColor, borderTopColor].filter((colour) => numbers(colour)[3] !== 0).map(luminance);
+    const best = Math.max(...own.map((light) => Math.max(light, under) / Math.min(light, under)));
+    if (best < 3) found.push(`edge ${best.toFixed(2)}: ${one.textContent.trim().slice(0, 30)}`);
+  }
+  const named = (one) => one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.[0]?.textContent.trim()
+    || document.getElementById(one.getAttribute("aria-labelledby"))?.textContent.trim();
+  for (const one of room.querySelectorAll("button, input, textarea, [role]:not([role=alert], [role=status])")) {
+    if (seen(one) && !named(one)) found.push(`no name: ${one.outerHTML.slice(0, 80)}`);
+  }
+  for (const one of room.querySelectorAll("[aria-checked]")) {
+    if (!/^(radio|switch)$/.test(one.getAttribute("role"))) found.push(`checked: ${one.outerHTML.slice(0, 80)}`);
+  }
+  for (const group of room.querySelectorAll("[role=radiogroup]")) {
+    const radios = [...group.children];
+    if (!seen(group) || !radios.length) continue;
+    if (radios.some((one) => one.getAttribute("role") !== "radio")) found.push("a group of other things than radios");
+    if (radios.filter((one) => one.tabIndex === 0).length !== 1) found.push("not one stop of Tab");
+    if (radios.filter((one) => one.getAttribute("aria-checked") === "true").length > 1) found.push("two chosen");
+  }
+  const open = [...room.querySelectorAll("[role=dialog]")].filter(seen);
+  const { activeElement } = room.getRootNode();
+  if (open.length && !open.some((one) => one.contains(activeElement))) found.push("the focus is not in the dialog");
+  if (room.querySelector("[tabindex]:not([tabindex='0'], [tabindex='-1'])")) found.push("an order of its own");
+  return found;
+}"""
+
+
+def test_every_state_has_the_contrast_of_wcag_aa_and_says_what_it_is_as_aria_asks(context: BrowserContext) -> None:
+    bench = Bench(context, is_sending_again=False)
+    protocol = bench.protocol
+    for state, road in ROADS.items():
+        if state == "closed":
+            continue
+        bench.renew()
+        bench.protocol = protocol
+        road(bench)
+        if state not in ("drawing", "saved"):
+            bench.wait(state)
+        assert bench.page.evaluate(_CONTRASTS) == [], state
+        assert bench.page.evaluate(_CONTROLS) == [], state
+    bench.renew()
+    bench.protocol = Protocol("P", scale=Scale(ScaleKind.PROBABILITIES), has_location_mark=True)
     bench.feed(2)
     bench.wait("empty")
-    assert bench.page.evaluate(_CONTRASTS) == []
-    bench.press("2", "e", "x")
+    assert (bench.page.evaluate(_CONTRASTS), bench.page.evaluate(_CONTROLS)) == ([], [])
+    bench.press("x")
     bench.page.keyboard.type("motion")
-    assert bench.page.evaluate(_CONTRASTS) == []
-    bench.press("Enter")
-    bench.feed(3, ReceiptState.SAVED)
-    bench.wait("empty")
-    bench.press("Enter")
-    assert bench.page.evaluate(_CONTRASTS) == []
-    bench.press("p", "1")
-    assert bench.page.evaluate(_CONTRASTS) == []
-    bench.page.evaluate("renew()")
-    bench.feed(2, previous=Answer("sat", 3))
-    bench.wait("correcting")
-    assert bench.page.evaluate(_CONTRASTS) == []
+    assert (bench.page.evaluate(_CONTRASTS), bench.page.evaluate(_CONTROLS)) == ([], [])
 
 
 def colours_by_numpy(name: str) -> np.ndarray:

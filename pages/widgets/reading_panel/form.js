@@ -299,6 +299,7 @@ class Form {
 
   writeChoices(box, choices) {
     if (box.childElementCount !== choices.length || box.firstElementChild.tagName !== "BUTTON") {
+      box.setAttribute("role", "radiogroup");
       box.replaceChildren(...choices.map(() => {
         const button = document.createElement("button");
         button.type = "button";
@@ -330,6 +331,7 @@ class Form {
     const { header, draft, parts, panel: { keys } } = this;
     const box = parts.classes;
     if (box.childElementCount !== header.classes.length || box.firstElementChild.tagName !== "LABEL") {
+      box.setAttribute("role", "group"); // of fields
       box.replaceChildren(...header.classes.map(({ label }, index) => {
         const line = document.createElement("label");
         const [key, text, more, field] = ["kbd", "span", "small", "input"].map((tag) => document.createElement(tag));
