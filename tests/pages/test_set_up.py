@@ -232,4 +232,4 @@ def test_the_made_up_model_of_the_preview_names_its_highest_class(n_classes: int
     assert abs(sum(shown.probabilities) - 1) < 1e-9
     assert shown.probabilities[0] == max(shown.probabilities)
     assert shown.levels is not None
-    assert shown.levels.shape == view.pixels.shape
+    assert shown.levels.shape == (n_classes, *view.pixels.shape)
