@@ -216,12 +216,12 @@ def _write_predictions(planted: PlantedStudy, folder: Path) -> Path:
 
 def _create_people(planted: PlantedStudy, operator: Repository) -> None:
     """The audited reader, and two whom that reader must not learn of."""
-    operator.create_person(READER, "The audited reader", Role.READER, password=planted.password)
+    operator.create_person(READER, "The audited reader", Role.READER, is_temporary=False, password=planted.password)
     logins = [READER]
     for _ in range(2):
         logins.append(planted.word("other reader's login"))
         name = planted.word("other reader's name")
-        operator.create_person(logins[-1], name, Role.READER, password=planted.password)
+        operator.create_person(logins[-1], name, Role.READER, is_temporary=False, password=planted.password)
     for login in logins:
         group = 1 if planted.design is Design.CROSSOVER and login == READER else None
         operator.add_reader(STUDY, login, cohorts=operator.cohorts(STUDY), group=group)

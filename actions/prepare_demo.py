@@ -115,6 +115,6 @@ def _make_accounts(repository: Repository) -> list[DemoAccount]:
     ):
         if login not in known:
             password = new_password()
-            repository.create_person(login, name, role, password=password)
+            repository.create_person(login, name, role, is_temporary=False, password=password)
             made.append(DemoAccount(login, role, password))
     return made

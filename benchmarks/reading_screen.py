@@ -86,7 +86,9 @@ def build_store(url: str, n_cases: int, n_readers: int = N_READERS) -> None:
         ],
     )
     for number in range(1, n_readers + 1):
-        operator.create_person(f"reader-{number}", f"Reader {number}", Role.READER, password=PASSWORD)
+        operator.create_person(
+            f"reader-{number}", f"Reader {number}", Role.READER, is_temporary=False, password=PASSWORD
+        )
         operator.add_reader(STUDY, f"reader-{number}", cohorts=["all"])
     operator.set_state(STUDY, StudyState.OPEN)
     engine.dispose()

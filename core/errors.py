@@ -194,6 +194,12 @@ class StoreBusyError(StoreError):
     code = "store-busy"
 
 
+class PasswordsBusyError(StoreBusyError):
+    """A password could not be hashed or checked now; its message is for the person who signs in."""
+
+    code = "passwords-busy"
+
+
 class StoreDamagedError(StoreError):
     """The database file is missing, was replaced, or fails its integrity check."""
 

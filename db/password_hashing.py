@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -22,7 +23,7 @@ from typing import Any
 from argon2 import Parameters, PasswordHasher
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from core.errors import InputError, StoreBusyError
+from core.errors import InputError, PasswordsBusyError
 
 #: Shortest password accepted, characters (OWASP ASVS 5.0, 6.2.1 asks for 8 and recommends 15).
 MIN_LENGTH = 10
@@ -30,17 +31,32 @@ MIN_LENGTH = 10
 MAX_LENGTH = 256
 #: So many may wait for the worker; whoever comes then is asked to try again in a moment.
 MOST_WAITING = 32
+#: A process that owes an answer and sleeps, or was stopped, for so many seconds hangs, and is replaced.
+ASLEEP_S = 3
+#: Seconds after which one that runs is replaced as well: on a crowded machine a hash of 0.2 s may wait that long.
+LONGEST_HASH_S = 30.0
+#: Seconds that somebody waits for a turn.
+LONGEST_WAIT_S = 20.0
 
 _WORKER = Path(__file__).with_name("password_worker.py")
 _CROWDED = "Too many people are signing in just now. Please try again in a moment."
+_HANGS = "The password could not be checked in time; what checks passwords is begun anew. Please try again in a moment."
+_NO_PROCESS = "The password could not be checked: no process could be had. Please try again in a moment."
 
 _WITHOUT_ORNAMENT = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 
 
 class Worker:
-    """The process that hashes: begun with the first question, begun anew if it ended, gone with this process."""
+    """The process that hashes: begun with the first question, begun anew if it ended or hangs, gone with this process.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    longest_hash_s, longest_wait_s : float
+        Seconds for one answer, and for a turn.
+    """
+
+    def __init__(self, longest_hash_s: float = LONGEST_HASH_S, longest_wait_s: float = LONGEST_WAIT_S) -> None:
+        self._longest_hash_s, self._longest_wait_s = longest_hash_s, longest_wait_s
         self._turn = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._process: subprocess.Popen[str] | None = None
@@ -51,10 +67,10 @@ class Worker:
 
         Raises
         ------
-        StoreBusyError
-            If too many wait already, or no process can be had.
+        PasswordsBusyError
+            If too many wait already, no process can be had, or it does not answer.
         """
-        with self._place(), self._turn:
+        with self._place():
             for _ in range(2):  # a worker that was ended meanwhile is begun anew, once
                 try:
                     return self._ask(json.dumps(question))
@@ -63,7 +79,7 @@ class Worker:
                 except BaseException:
                     self.stop()  # else the answer to this question would be read as that to the next one
                     raise
-        raise StoreBusyError("The password could not be checked: no process could be had. Try again in a moment.")
+        raise PasswordsBusyError(_NO_PROCESS)
 
     def stop(self) -> None:
         """End the process."""
@@ -77,10 +93,16 @@ class Worker:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
+        """A place in the queue, and then the turn."""
         if not self._waiting.acquire(blocking=False):
-            raise StoreBusyError(_CROWDED)
+            raise PasswordsBusyError(_CROWDED)
         try:
-            yield
+            if not self._turn.acquire(timeout=self._longest_wait_s):
+                raise PasswordsBusyError(_CROWDED)
+            try:
+                yield
+            finally:
+                self._turn.release()
         finally:
             self._waiting.release()
 
@@ -94,9 +116,37 @@ class Worker:
             )  # fmt: skip
             self._of = os.getpid()
         process = self._process
-        process.stdin.write(question + "\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
-        return json.loads(process.stdout.readline())  # type: ignore[union-attr]
+        answered, hangs = threading.Event(), threading.Event()
+        threading.Thread(target=self._watch, args=(process, answered, hangs), daemon=True).start()
+        try:
+            process.stdin.write(question + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            return json.loads(process.stdout.readline())  # type: ignore[union-attr]
+        except (OSError, ValueError) as ended:
+            if hangs.is_set():
+                raise PasswordsBusyError(_HANGS) from ended
+            raise
+        finally:
+            answered.set()
+
+    def _watch(self, process: subprocess.Popen[str], answered: threading.Event, hangs: threading.Event) -> None:
+        """End a process that does not answer; who reads from its pipe is freed by that."""
+        asleep, began = 0, time.monotonic()
+        while not answered.wait(1):
+            asleep = 0 if _is_running(process.pid) else asleep + 1
+            if asleep >= ASLEEP_S or time.monotonic() - began > self._longest_hash_s:
+                hangs.set()
+                process.kill()
+                return
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a thread of a process computes, or would if it were its turn; yes where the system does not say."""
+    try:
+        stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return True
+    return any(stat.rpartition(")")[2].split()[0] in "RD" for stat in stats)
 
 
 #: The process's one gate to argon2.

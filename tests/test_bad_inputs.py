@@ -111,7 +111,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "store.sqlite3"
     operator = Repository(create_store(f"sqlite:///{path}"), OPERATOR, passwords=Passwords(CHEAPEST))
     for login in ("ann", "ben"):
-        operator.create_person(login, login.title(), Role.READER, password="a long enough password")
+        operator.create_person(login, login.title(), Role.READER, is_temporary=False, password="a long enough password")
     states = (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED)
     for seed, (key, last) in enumerate((("open", "open"), ("closed", "closed"), ("done", "unsealed"))):
         operator.create_study(key, Protocol(title=key), is_synthetic=True)

@@ -123,7 +123,7 @@ def set_up_by_methods(folder: Path) -> Repository:
     import_predictions(operator, KEY, folder / "model.csv", name="theirs", note="")
     declare_model(operator, KEY, "theirs")
     for reader in READERS:
-        operator.create_person(reader, reader, Role.READER, password="a long password", years_of_experience=4)
+        operator.create_person(reader, reader, Role.READER, years_of_experience=4)
         operator.add_reader(KEY, reader)
     warnings = [item.key for item in opening_checklist(operator, KEY) if item.state is CheckState.WARNING]
     open_study(operator, KEY, typed_key=KEY, acknowledged=dict.fromkeys(warnings, "an example"))

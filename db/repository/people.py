@@ -91,6 +91,7 @@ class PeopleRepository(SignInRepository):
         role: Role,
         *,
         password: str | None = None,
+        is_temporary: bool = True,
         is_simulated: bool = False,
         years_of_experience: float | None = None,
         specialty: str | None = None,
@@ -100,7 +101,8 @@ class PeopleRepository(SignInRepository):
     ) -> Person:
         """Enter a person; without a password he or she signs in through an identity provider or not at all.
 
-        A password that a coordinator or administrator gives is changed at the first sign-in, before anything else.
+        A password that is given here is temporary: it is changed at the first sign-in, before anything else. Only the
+        program's own accounts (the demo, the blinding audit) keep theirs.
 
         Raises
         ------
@@ -118,9 +120,13 @@ class PeopleRepository(SignInRepository):
         person = checked_person(person)
         if role is Role.ADMINISTRATOR and self._me.role is not Role.ADMINISTRATOR:
             raise AccessError("Only an administrator makes an administrator.")
+        if not is_temporary and self._me != OPERATOR:
+            raise AccessError("A password that somebody else chose is changed at the first sign-in.")
         password_hash = self._new_hash(person, password)
         with self._writing() as db_session:
-            return person_of(self._add_person(db_session, person, password_hash))
+            row = self._add_person(db_session, person, password_hash)
+            row.must_change_password = password_hash is not None and is_temporary
+            return person_of(row)
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def describe_person(
@@ -278,7 +284,6 @@ class PeopleRepository(SignInRepository):
             has_used_model=person.has_used_model,
             email=person.email,
             created_by=created_by,
-            must_change_password=not is_own_deed and password_hash is not None and self._me != OPERATOR,
         )
         db_session.add(row)
         db_session.flush()

@@ -18,7 +18,7 @@ from core.study import Role
 from pages.door.addresses import address
 from pages.door.forms import field, form_page, hidden, is_own_form, posted
 from pages.door.security import INVITATION_PATH
-from pages.door.sign_in import NO_STORE, hashing, signed_in
+from pages.door.sign_in import NO_STORE, hashing, not_now, signed_in
 from pages.widgets.resources import repository
 
 _SCRIPT = """const code = location.hash.slice(1);
@@ -79,8 +79,8 @@ async def use_invitation(request: Request) -> Response:
         return page({"login": str(error)}) if "with login" in str(error) else page(problem=str(error))
     except AccessError as error:
         return _code_page(request, problem=str(error))
-    except StoreError:
-        return page(problem=NO_STORE)
+    except StoreError as error:
+        return page(problem=not_now(error))
     return signed_in(address("/"), token)
 
 

@@ -12,7 +12,7 @@ from db import Repository
 from pages.door.addresses import address
 from pages.door.forms import field, form_page, hidden, is_own_form, posted
 from pages.door.security import PASSWORD_PATH, session_token
-from pages.door.sign_in import NO_STORE, hashing, safe_target, signed_in
+from pages.door.sign_in import NO_STORE, hashing, not_now, safe_target, signed_in
 from pages.widgets.resources import repository
 
 
@@ -45,8 +45,8 @@ async def change_password(request: Request) -> Response:
         return await _page(request, store, target=target, problem=str(error))
     except AccessError as error:
         return await _page(request, store, target=target, wrong={"old": str(error)})
-    except StoreError:
-        return await _page(request, store, target=target, problem=NO_STORE)
+    except StoreError as error:
+        return await _page(request, store, target=target, problem=not_now(error))
     return signed_in(target, token)
 
 

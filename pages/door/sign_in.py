@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from core.errors import AccessError, StoreError
+from core.errors import AccessError, PasswordsBusyError, StoreError
 from core.settings import get_settings
 from pages.door.addresses import address, base_path, is_from_own_page
 from pages.door.forms import FORM_COOKIE, field, forget_cookie, form_page, hidden, is_own_form, posted, set_cookie
@@ -85,9 +85,14 @@ async def sign_in(request: Request) -> Response:
     except AccessError as error:
         await anyio.sleep(_REFUSAL_S)
         return _form_page(request, target=target, login=login, problem=str(error), status=401)
-    except StoreError:
-        return _form_page(request, target=target, login=login, problem=NO_STORE, status=503)
+    except StoreError as error:
+        return _form_page(request, target=target, login=login, problem=not_now(error), status=503)
     return signed_in(target, token)
+
+
+def not_now(error: StoreError) -> str:
+    """What somebody who signs in is told when the store, or what checks passwords, does not answer."""
+    return str(error) if isinstance(error, PasswordsBusyError) else NO_STORE
 
 
 def signed_in(target: str, token: str) -> Response:

@@ -103,7 +103,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Repository:
         for number, name in enumerate(names)
     ])  # fmt: skip
     for login in ("ann", "ben", "cem", "dan"):
-        person = operator.create_person(login, f"Dr, {login}", Role.READER, password=f"{login} reads at night",
+        person = operator.create_person(login, f"Dr, {login}", Role.READER, is_temporary=False,
+                                        password=f"{login} reads at night",
                                         years_of_experience=5.5 if login == "ann" else None)  # fmt: skip
         operator.add_reader(STUDY, person.login, cohorts=["internal", "=ext; ern"])
     for model in ("ab" * 32, "cd" * 32):

@@ -158,9 +158,11 @@ def repository_on(clock: Clock) -> Iterator[Callable[[str], Room]]:
 def furnish(repository: Callable[[Person | None], Repository]) -> Room:
     """An open study with its people."""
     operator = repository(OPERATOR)
-    chief = operator.create_person("chief", "Dr Chief", Role.COORDINATOR, password="correct horse battery")
-    ann = operator.create_person("ann", "Dr Ann", Role.READER, password="ann reads at night")
-    ben = operator.create_person("ben", "Dr Ben", Role.READER, password="ben reads by day")
+    chief = operator.create_person(
+        "chief", "Dr Chief", Role.COORDINATOR, is_temporary=False, password="correct horse battery"
+    )
+    ann = operator.create_person("ann", "Dr Ann", Role.READER, is_temporary=False, password="ann reads at night")
+    ben = operator.create_person("ben", "Dr Ben", Role.READER, is_temporary=False, password="ben reads by day")
     sim = operator.create_person("sim", "Junior", Role.READER, is_simulated=True)
     coordinator = repository(chief)
     coordinator.create_study(STUDY, Protocol(title="Demo"), is_synthetic=True)

@@ -134,12 +134,14 @@ def people(room: Room, repository) -> dict[str, Repository]:
     """One of each role in the study, and those of another study, in which each has every other role."""
     operator = room.operator
     for login, role in (("stan", Role.STATISTICIAN), ("admin", Role.ADMINISTRATOR), ("other", Role.COORDINATOR)):
-        operator.create_person(login, login.title(), role, password="a long enough password")
+        operator.create_person(login, login.title(), role, is_temporary=False, password="a long enough password")
     operator.add_to_study(STUDY, "stan", Role.STATISTICIAN)
     operator.create_study("elsewhere", Protocol(title="Elsewhere"), coordinator="other")
     operator.import_cases("elsewhere", make_cases(2, start=500))
-    operator.create_person("guest", "Guest", Role.READER, password="a long enough password")
-    operator.create_person("analyst", "Analyst", Role.STATISTICIAN, password="a long enough password")
+    operator.create_person("guest", "Guest", Role.READER, is_temporary=False, password="a long enough password")
+    operator.create_person(
+        "analyst", "Analyst", Role.STATISTICIAN, is_temporary=False, password="a long enough password"
+    )
     operator.add_reader("elsewhere", "guest", cohorts=["internal"])
     operator.add_to_study("elsewhere", "analyst", Role.STATISTICIAN)
     logins = {

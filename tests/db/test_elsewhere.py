@@ -140,7 +140,7 @@ def test_its_bundle_is_marked_and_holds(sqlite_url: str, tmp_path: Path) -> None
 
 def test_it_can_never_be_opened_read_or_added_to(store: Repository, tmp_path: Path) -> None:
     a_study(store, tmp_path)
-    store.create_person("ben", "Ben", Role.READER, password="correct horse battery")
+    store.create_person("ben", "Ben", Role.READER, is_temporary=False, password="correct horse battery")
     deeds: list[Callable[[], object]] = [
         *(lambda to=to: store.set_state("far", to) for to in StudyState),
         lambda: store.add_reader("far", "ben", cohorts=["internal"]),
@@ -181,9 +181,9 @@ def test_what_is_wrong_leaves_nothing(store: Repository, tmp_path: Path) -> None
 def test_who_may(engine: Engine, store: Repository, tmp_path: Path) -> None:
     good = tmp_path / "good.csv"
     good.write_text("reader,case,truth,label\nann,c1,yes,yes\nann,c2,no,no\n", encoding="utf-8")
-    anna = store.create_person("anna", "Anna", Role.COORDINATOR, password="correct horse battery")
-    ben = store.create_person("ben", "Ben", Role.READER, password="correct horse battery")
-    carl = store.create_person("carl", "Carl", Role.COORDINATOR, password="correct horse battery")
+    anna = store.create_person("anna", "Anna", Role.COORDINATOR, is_temporary=False, password="correct horse battery")
+    ben = store.create_person("ben", "Ben", Role.READER, is_temporary=False, password="correct horse battery")
+    carl = store.create_person("carl", "Carl", Role.COORDINATOR, is_temporary=False, password="correct horse battery")
     assert store_file_readings(repository_of(engine, anna), "far", good).is_read_elsewhere
     with pytest.raises(AccessError):
         store_file_readings(repository_of(engine, ben), "other", good)

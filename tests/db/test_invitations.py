@@ -83,7 +83,7 @@ def test_an_invitation_ends_by_time_by_hand_and_with_the_right_of_who_made_it(
     room: Room, nobody: Repository, repository, clock: Clock
 ) -> None:
     chief, operator = room.coordinator, room.operator
-    operator.create_person("second", "Second", Role.COORDINATOR, password="a long enough password")
+    operator.create_person("second", "Second", Role.COORDINATOR, is_temporary=False, password="a long enough password")
     operator.add_to_study(STUDY, "second", Role.COORDINATOR)
     second = repository(operator.person("second"))
     late, back, made = (second.invite(Role.READER, "Eve", study_key=STUDY, days=days) for days in (1, 30, 30))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,8 @@ import pytest
 from argon2 import extract_parameters
 from argon2.profiles import CHEAPEST, RFC_9106_LOW_MEMORY
 
-from core.errors import InputError, StoreBusyError
-from db.password_hashing import MOST_WAITING, PASSWORDS, Passwords, Worker, check_new_password
+from core.errors import InputError, PasswordsBusyError
+from db.password_hashing import ASLEEP_S, MOST_WAITING, PASSWORDS, Passwords, Worker, check_new_password
 
 
 def test_the_profile_of_the_product_is_rfc_9106_low_memory() -> None:
@@ -58,6 +59,43 @@ def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_one(monkeypa
         worker.stop()
 
 
+def test_a_hashing_process_that_hangs_is_replaced_and_those_behind_it_get_their_answer() -> None:
+    """Who waits on it is told within the time of one hash; nobody else notices more than a wait."""
+    worker, profile = Worker(), Passwords(CHEAPEST)._profile
+    try:
+        worker.ask(do="hash", password="x", profile=profile)
+        stopped = worker._process
+        stopped.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(worker.ask, do="hash", password="x", profile=profile) for _ in range(4)]
+            failed = [each.exception() for each in asked]
+        assert time.monotonic() - began < ASLEEP_S + 8
+        assert [type(each) for each in failed if each is not None] == [PasswordsBusyError]
+        assert "in time" in str(next(each for each in failed if each is not None))
+        assert stopped.poll() is not None
+    finally:
+        worker.stop()
+
+
+def test_a_hash_that_runs_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.password_hashing._is_running", lambda pid: True)
+    worker, profile = Worker(longest_hash_s=1.5), Passwords(CHEAPEST)._profile
+    try:
+        worker.ask(do="hash", password="x", profile=profile)
+        worker._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(PasswordsBusyError, match="in time"):
+            worker.ask(do="hash", password="x", profile=profile)
+    finally:
+        worker.stop()
+
+
+def test_nobody_waits_for_a_turn_without_end() -> None:
+    worker = Worker(longest_wait_s=0.1)
+    with worker._turn, pytest.raises(PasswordsBusyError, match="try again in a moment"):
+        worker.ask(do="hash")
+
+
 def _interrupt() -> str:
     raise KeyboardInterrupt
 
@@ -77,7 +115,7 @@ def test_one_hash_at_a_time_and_only_so_many_wait(monkeypatch: pytest.MonkeyPatc
         waiting = [pool.submit(worker.ask, do="hash") for _ in range(MOST_WAITING)]
         while worker._waiting._value:
             time.sleep(0.001)
-        with pytest.raises(StoreBusyError, match="try again in a moment"):
+        with pytest.raises(PasswordsBusyError, match="try again in a moment"):
             worker.ask(do="hash")
         go.set()
         assert [each.result() for each in waiting] == ['{"do": "hash"}'] * MOST_WAITING
@@ -86,7 +124,7 @@ def test_one_hash_at_a_time_and_only_so_many_wait(monkeypatch: pytest.MonkeyPatc
 def test_a_machine_without_a_process_to_spare_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker()
     monkeypatch.setattr("db.password_hashing.sys.executable", "/no/such/python")
-    with pytest.raises(StoreBusyError, match="Try again"):
+    with pytest.raises(PasswordsBusyError, match="try again"):
         worker.ask(do="hash")
 
 

@@ -245,7 +245,9 @@ def test_neither_locks_out_a_person_who_signed_in_from_this_address_before(
 def test_right_passwords_from_one_address_are_no_failures(room: Room, nobody: Repository, repository) -> None:
     """Sixty readers behind one router."""
     for number in range(OF_ADDRESS.free + 20):
-        room.operator.create_person(f"p{number}", "Somebody", Role.READER, password="a password for all")
+        room.operator.create_person(
+            f"p{number}", "Somebody", Role.READER, is_temporary=False, password="a password for all"
+        )
         nobody.authenticate(f"p{number}", "a password for all", "10.0.0.1")
     assert "Check the login" in _fail(nobody, "ben", "10.0.0.1")
 
@@ -271,9 +273,15 @@ def test_sign_ins_failures_and_sign_outs_stand_in_the_trail_under_the_right_name
     assert room.operator.verify_audit().is_intact
 
 
-def test_the_first_password_that_a_coordinator_gives_is_changed_before_anything_else(room: Room, repository) -> None:
-    cara = room.coordinator.create_person("cara", "Cara", Role.READER, password="given by the chief")
+@pytest.mark.parametrize("giver", ["coordinator", "operator"])
+def test_the_first_password_that_somebody_else_gives_is_changed_before_anything_else(
+    room: Room, repository, giver: str
+) -> None:
+    """On the screen, where a coordinator gives it, and on the command line, where the operator does."""
+    cara = getattr(room, giver).create_person("cara", "Cara", Role.READER, password="given by the chief")
     assert cara.must_change_password
+    with pytest.raises(AccessError, match="changed at the first sign-in"):
+        room.coordinator.create_person("dan", "Dan", Role.READER, password="given by the chief", is_temporary=False)
     desk = repository(cara)
     with pytest.raises(AccessError, match="Choose a new password"):
         desk.my_studies()
@@ -340,7 +348,7 @@ def test_who_resets_a_password_is_told_to_its_owner_and_stands_beside_every_late
 
 def test_a_coordinator_opens_no_way_into_the_studies_of_others(room: Room, repository) -> None:
     operator = room.operator
-    operator.create_person("other", "Other", Role.COORDINATOR, password="a long enough password")
+    operator.create_person("other", "Other", Role.COORDINATOR, is_temporary=False, password="a long enough password")
     other = repository(operator.person("other"))
     other.create_study("elsewhere", Protocol(title="Elsewhere"))
     other.import_cases("elsewhere", make_cases(2, start=500))
@@ -359,7 +367,11 @@ def test_a_coordinator_opens_no_way_into_the_studies_of_others(room: Room, repos
         room.coordinator.set_password("chief", "a new long password")
     with pytest.raises(AccessError, match="Only an administrator"):
         room.coordinator.create_person("root", "Root", Role.ADMINISTRATOR)
-    admin = repository(operator.create_person("admin", "Admin", Role.ADMINISTRATOR, password="a long enough password"))
+    admin = repository(
+        operator.create_person(
+            "admin", "Admin", Role.ADMINISTRATOR, is_temporary=False, password="a long enough password"
+        )
+    )
     admin.set_password("ben", "a new long password")
     admin.set_active("chief", False)
 

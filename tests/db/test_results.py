@@ -221,9 +221,13 @@ def test_study_data_is_what_was_read_predicted_and_true(room: Room) -> None:
 
 def test_study_data_knows_the_readers_years_of_experience(repository) -> None:
     operator = repository(OPERATOR)
-    chief = operator.create_person("chief", "Dr Chief", Role.COORDINATOR, password="correct horse battery")
-    operator.create_person("ann", "Dr Ann", Role.READER, password="ann reads at night", years_of_experience=7.5)
-    operator.create_person("ben", "Dr Ben", Role.READER, password="ben reads by day")
+    chief = operator.create_person(
+        "chief", "Dr Chief", Role.COORDINATOR, is_temporary=False, password="correct horse battery"
+    )
+    operator.create_person(
+        "ann", "Dr Ann", Role.READER, is_temporary=False, password="ann reads at night", years_of_experience=7.5
+    )
+    operator.create_person("ben", "Dr Ben", Role.READER, is_temporary=False, password="ben reads by day")
     coordinator = repository(chief)
     coordinator.create_study(STUDY, Protocol(title="Demo"), is_synthetic=True)
     coordinator.import_cases(STUDY, make_cases(4))

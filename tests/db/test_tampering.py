@@ -304,7 +304,9 @@ def full(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Sealed, Path, Callab
     """An open study with a row in every table, its file, and a way to put the file back."""
     engine, path = open_store(sqlite_url), Path(sqlite_url.removeprefix("sqlite:///"))
     sealed = sealed_study(engine, tmp_path / "data", StudyState.OPEN, Design.AIDED)
-    chief = sealed.operator.create_person("chief", "Dr Chief", Role.COORDINATOR, password="correct horse battery")
+    chief = sealed.operator.create_person(
+        "chief", "Dr Chief", Role.COORDINATOR, is_temporary=False, password="correct horse battery"
+    )
     sealed.operator.add_to_study(KEY, chief.login, Role.COORDINATOR)
     sealed.operator.record_deviation(KEY, "ann", "closes_on", "was ill")
     sealed.operator.set_password("ben", "another long password")

@@ -24,7 +24,7 @@ def shown(repository: Callable[..., Repository]) -> Callable[..., list[ReadingIm
 
     def read(cases: list[CaseRecord], cohorts: tuple[str, ...] = ("internal",)) -> list[ReadingImage]:
         operator = repository(OPERATOR)
-        ann = operator.create_person("ann", "Dr Ann", Role.READER, password="ann reads at night")
+        ann = operator.create_person("ann", "Dr Ann", Role.READER, is_temporary=False, password="ann reads at night")
         operator.create_study(STUDY, Protocol(title="Mixed"))
         operator.import_cases(STUDY, cases)
         operator.add_reader(STUDY, "ann", cohorts=list(cohorts))

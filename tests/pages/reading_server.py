@@ -44,9 +44,9 @@ def build_study(url: str, n_readers: int = N_READERS) -> None:
     """One open synthetic study of 20 cases, a coordinator, and readers ``reader-1`` ... who all read it."""
     engine = create_store(url)
     operator = Repository(engine, OPERATOR, passwords=Passwords(CHEAPEST))
-    operator.create_person(COORDINATOR, "Cora Coordinator", Role.COORDINATOR, password=PASSWORD)
+    operator.create_person(COORDINATOR, "Cora Coordinator", Role.COORDINATOR, is_temporary=False, password=PASSWORD)
     for login, role in ((STATISTICIAN, Role.STATISTICIAN), (ADMINISTRATOR, Role.ADMINISTRATOR)):
-        operator.create_person(login, login.title(), role, password=PASSWORD)
+        operator.create_person(login, login.title(), role, is_temporary=False, password=PASSWORD)
     operator.create_study(STUDY, Protocol("Thyroid demo study"), is_synthetic=True, coordinator=COORDINATOR)
     operator.add_to_study(STUDY, STATISTICIAN, Role.STATISTICIAN)
     operator.import_cases(
@@ -67,7 +67,7 @@ def build_study(url: str, n_readers: int = N_READERS) -> None:
     )
     for number in range(1, n_readers + 1):
         login = f"reader-{number}"
-        operator.create_person(login, f"Reader {number}", Role.READER, password=PASSWORD)
+        operator.create_person(login, f"Reader {number}", Role.READER, is_temporary=False, password=PASSWORD)
         operator.add_reader(STUDY, login, cohorts=["canary-cohort"])
     operator.set_state(STUDY, StudyState.OPEN)
     engine.dispose()

@@ -219,8 +219,9 @@ def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> Non
         "mode", "draft_key", "presentation_id", "position", "count", "number", "total", "arm", "block", "n_blocks",
         "is_training", "revision", "previous", "ahead", "done", "can_correct", "receipt", "reader", "images",
         "study", "question", "instructions", "classes", "scale", "may_go_back", "may_go_back_further", "may_comment",
-        "may_mark_unreadable", "may_type_ahead", "has_location_mark", "timeout_s", "no_answer_in_time", "blank_ms",
-        "conditions", "model_name", "model", "answer_address", "pulse_address", "shown_address", "events_address",
+        "may_mark_unreadable", "may_type_ahead", "has_location_mark", "timeout_s", "left_s", "no_answer_in_time",
+        "blank_ms", "conditions", "model_name", "model", "answer_address", "pulse_address",
+        "shown_address", "events_address",
     }  # fmt: skip
     assert (header["model"], header["model_name"]) == (None, "")
     (image,) = header["images"]
@@ -248,7 +249,7 @@ def test_every_frame_of_a_study_of_mixed_sizes_has_one_length(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path / 'store.sqlite3'}"
     engine, rng = create_store(url), np.random.default_rng(1)
     operator = Repository(engine, OPERATOR)
-    reader = operator.create_person("ann", "Ann", Role.READER, password="a long enough password")
+    reader = operator.create_person("ann", "Ann", Role.READER, is_temporary=False, password="a long enough password")
     operator.create_study("mixed", Protocol("Mixed"), is_synthetic=True)
     records = []
     for number in range(8):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +25,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from core.study import Role
+from db.password_hashing import ASLEEP_S
 from pages.door.security import (
     MESSAGES_A_SECOND,
     MESSAGES_AT_ONCE,
@@ -35,7 +39,7 @@ from pages.door.security import (
 )
 from pages.door.sign_in import safe_target
 from pages.screens import SCREENS
-from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, ReadingServer
+from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, STUDY, ReadingServer
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Chromium"}
 
@@ -251,6 +255,40 @@ def test_wrong_name_and_wrong_password_read_the_same_and_are_slowed_down(server:
         session.close()
         said.append(answer.text)
     assert any("seconds, then try again" in text for text in said)
+
+
+def test_while_what_checks_passwords_hangs_sign_ins_say_so_and_readers_go_on(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    """A stopped process answers nobody: it is replaced, and who is signed in does not notice."""
+    reader = signed_in("reader-9")
+    workers = [int(line.split()[0]) for line in _processes() if "password_worker" in line and _is_below(line, server)]
+    assert len(workers) == 1
+    os.kill(workers[0], signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        waiting = pool.submit(sign_in_by_form, server, "reader-10")
+        while not waiting.done():
+            pulse = reader.get(f"{server.url}/reading/pulse/{STUDY}", timeout=3)
+            assert (pulse.status_code, pulse.text) == (200, "open")
+            time.sleep(0.2)
+        _, answer = waiting.result()
+    assert time.monotonic() - began < ASLEEP_S + 12
+    assert answer.status_code == 503
+    assert "could not be checked in time" in answer.text
+    assert 'value="reader-10"' in answer.text
+    assert sign_in_by_form(server, "reader-10")[1].status_code == 303
+
+
+def _processes() -> list[str]:
+    """``pid ppid command`` of every process."""
+    return subprocess.run(
+        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def _is_below(line: str, server: ReadingServer) -> bool:
+    return server._process is not None and int(line.split()[1]) == server._process.pid
 
 
 def test_a_failed_sign_in_keeps_the_login_and_never_the_password(server: ReadingServer) -> None:

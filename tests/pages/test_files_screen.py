@@ -26,7 +26,7 @@ def test_files_of_another_platform_are_shown_like_a_study_and_marked(
     write_folder(tmp_path, study)
     engine = open_store(server.store_url)  # a coordinator of this test's own: the study stays in the store
     Repository(engine, OPERATOR, passwords=Passwords(CHEAPEST)).create_person(
-        "clara", "Clara", Role.COORDINATOR, password=PASSWORD
+        "clara", "Clara", Role.COORDINATOR, is_temporary=False, password=PASSWORD
     )
     engine.dispose()
     page = sign_in(server, "clara", "/files")

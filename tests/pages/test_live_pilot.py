@@ -27,7 +27,7 @@ def pilot(tmp_path: Path) -> Iterator[ReadingServer]:
     url = f"sqlite:///{tmp_path / 'reading_room.sqlite3'}"
     engine = create_store(url)
     store = Repository(engine, OPERATOR)
-    store.create_person("anna", "Anna", Role.COORDINATOR, password=PASSWORD)
+    store.create_person("anna", "Anna", Role.COORDINATOR, is_temporary=False, password=PASSWORD)
     version = store.register_model(
         sha256="a" * 64, name="Their model", architecture="elsewhere", path="", metadata={"source": "csv"}
     )
@@ -44,7 +44,7 @@ def pilot(tmp_path: Path) -> Iterator[ReadingServer]:
         [CasePrediction(f"c{n}", p, 0.5, False, "elsewhere", "as given") for n, p in enumerate(shares)],
     )
     for login in READERS:
-        store.create_person(login, f"Dr {login.title()}", Role.READER, password=PASSWORD)
+        store.create_person(login, f"Dr {login.title()}", Role.READER, is_temporary=False, password=PASSWORD)
         store.add_reader(STUDY, login)
     store.set_state(STUDY, StudyState.OPEN)
     engine.dispose()

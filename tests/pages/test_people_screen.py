@@ -62,7 +62,7 @@ def said(page: AppTest) -> str:
 def test_a_coordinator_gives_a_part_and_a_wrong_login_is_said_at_its_field(
     screen: Callable[..., AppTest], store: Repository
 ) -> None:
-    store.create_person("stat-2", "Second Statistician", Role.STATISTICIAN, password=PASSWORD)
+    store.create_person("stat-2", "Second Statistician", Role.STATISTICIAN, is_temporary=False, password=PASSWORD)
     page = screen(VIEWS[0])
     for login, part, answer in (
         ("nobody-here", Role.READER, "There is no person with login 'nobody-here'"),

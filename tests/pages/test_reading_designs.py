@@ -57,7 +57,7 @@ def build(url: str, protocol: Protocol) -> None:
         for case in cases
     ]
     operator.save_predictions(STUDY, SHA, predicted)
-    operator.create_person("reader-1", "Reader 1", Role.READER, password=PASSWORD)
+    operator.create_person("reader-1", "Reader 1", Role.READER, is_temporary=False, password=PASSWORD)
     operator.add_reader(STUDY, "reader-1", cohorts=["all"])
     operator.set_state(STUDY, StudyState.OPEN)
     engine.dispose()

@@ -35,7 +35,7 @@ def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repositor
     monkeypatch.setattr(guard, "cookie_token", lambda: token)
     operator = Repository(engine, OPERATOR)
     operator.create_study(KEY, Protocol("Ulcers", design=Design.AIDED), coordinator=COORDINATOR)
-    operator.create_person("dora", "Dr Dora", Role.COORDINATOR, password=PASSWORD)
+    operator.create_person("dora", "Dr Dora", Role.COORDINATOR, is_temporary=False, password=PASSWORD)
     for study in (KEY, STUDY):
         operator.add_to_study(study, "dora", Role.COORDINATOR)
     yield operator
