@@ -67,7 +67,7 @@ def declare(classes: str, pixels: str, answers: str, size: int | None, *, is_col
     found = named_classes(classes)
     if found is None:
         raise InputError("an ONNX graph does not name its classes", field="--classes",
-                         fix="add --classes with their names in the order of its answers")  # fmt: skip
+                         fix="name them in the order of its answers, with commas between them")  # fmt: skip
     for option, word, known in (("--pixels", pixels, PIXELS), ("--answers", answers, ANSWERS)):
         if word not in known:
             raise InputError("must be declared", field=option, value=word, fix=f"use {', '.join(known)}")

@@ -298,9 +298,8 @@ def declare_model(
     """
     study = repository.study(study_key)
     version = repository.model(name_or_sha256)
-    classes = version.metadata.get("classes")
-    if isinstance(classes, list | tuple):
-        _check_classes(tuple(map(str, classes)), study)
+    if problem := why_not_for(version, study):
+        raise ModelError(problem)
     if study.is_declared(version.sha256):
         return study
     return repository.update_protocol(
@@ -310,13 +309,22 @@ def declare_model(
     )
 
 
-def _check_classes(classes: tuple[str, ...], study: Study) -> None:
-    """Refuse a model whose probabilities would be read in another order."""
-    if classes != study.protocol.class_keys:
-        raise ModelError(
-            f"This model knows the classes {', '.join(classes)}, the study {', '.join(study.protocol.class_keys)}. "
-            "Fix: choose a model trained for the study's classes in the study's order."
-        )
+def why_not_for(version: ModelVersion, study: Study) -> str:
+    """Why a model can neither be declared in a study nor predict its cases; empty where it can."""
+    classes = version.metadata.get("classes")
+    return _why_other_classes(tuple(map(str, classes)), study) if isinstance(classes, list | tuple) else ""
+
+
+def _why_other_classes(classes: tuple[str, ...], study: Study) -> str:
+    """What is wrong with a model whose probabilities would be read in another order; empty where nothing is."""
+    wanted = study.protocol.class_keys
+    if classes == wanted:
+        return ""
+    if set(classes) == set(wanted):
+        said = f"This model knows the study's classes in another order: {', '.join(classes)}; the study has "
+    else:
+        said = f"This model knows the classes {', '.join(classes)}, the study "
+    return said + f"{', '.join(wanted)}. Fix: choose a model trained for the study's classes in the study's order."
 
 
 @dataclass(frozen=True)
@@ -380,7 +388,8 @@ def predict_cohort(
     ModelError
         If the model's classes are not the study's, in the study's order.
     """
-    _check_classes(tuple(classifier.classes), repository.study(study_key))
+    if problem := _why_other_classes(tuple(classifier.classes), repository.study(study_key)):
+        raise ModelError(problem)
     keys = repository.keys_for_prediction(study_key, cohort, without_model=classifier.sha256)
     if shard is not None:
         keys = [case for case in keys if shard.holds(case)]

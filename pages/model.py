@@ -9,6 +9,7 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from actions.import_model import declare, import_graph, import_predictions
 from actions.jobs import Job, put_away, start_job
@@ -19,19 +20,21 @@ from actions.models import (
     predict_cohort,
     register_ensemble,
     register_model,
+    why_not_for,
 )
 from actions.uploads import Upload, laid_out
-from core.errors import ChangedMeanwhileError, InputError
+from core.errors import ChangedMeanwhileError, InputError, ReadingRoomError, SignedOutError
 from core.model.foreign import ANSWERS, LARGEST_SIDE, PIXELS, SMALLEST_SIDE
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
 from core.protocol import Arm
 from core.study import Role, Study, StudyState
+from core.typed_text import check_line
 from db import Repository
 from db.records import AlteredAnswer, ModelVersion
 from pages.widgets.begun import begin_again, begun_with
 from pages.widgets.elsewhere import is_read_elsewhere
-from pages.widgets.guard import refusals_shown, requires, while_signed_in
+from pages.widgets.guard import at_the_field, refusals_shown, requires, while_signed_in
 from pages.widgets.job_view import show_job, show_refusal
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_steps import study_steps
@@ -87,22 +90,31 @@ def _models(repository: Repository, study: Study, *, is_busy: bool) -> None:
     declared = next((n for n, each in enumerate(newest_first) if study.is_declared(each.sha256)), 0)
     model = st.selectbox("Model", newest_first, index=declared, format_func=lambda m: f"{m.name} · {m.sha256[:12]}")
     _say_how_it_was_trained(model)
+    if problem := why_not_for(model, study):
+        st.warning(problem, icon=":material/block:")
+    else:
+        _offer(repository, study, model, is_busy=is_busy)
+    _altered(repository, study)
+
+
+def _offer(repository: Repository, study: Study, model: ModelVersion, *, is_busy: bool) -> None:
+    """What a model that fits the study can do: be declared, and predict."""
     with st.container(horizontal=True):
         may_declare = study.state is StudyState.DRAFT and not study.is_declared(model.sha256)
-        if may_declare and st.button(
+        is_declared = may_declare and st.button(
             "Declare this model", icon=":material/gavel:", help="the model that meets the readers"
-        ):
-            with refusals_shown():
-                declare_model(repository, study.key, model.sha256, expected_version=study.protocol_version)
-                st.rerun()
-        if model.can_predict and st.button(
+        )
+        begins = model.can_predict and st.button(
             "Predict the cases that are missing", icon=":material/bolt:", disabled=is_busy
-        ):
-            with refusals_shown():
-                begun = repository.begin_prediction(study.key, model.sha256)
-                start_job(study.key, _PREDICT, partial(_predict, begun, study.key, model), outlasts_sign_in=True)
-                st.rerun()
-    _altered(repository, study)
+        )
+    with refusals_shown():
+        if is_declared:
+            declare_model(repository, study.key, model.sha256, expected_version=study.protocol_version)
+            st.rerun()
+        if begins:
+            begun = repository.begin_prediction(study.key, model.sha256)
+            start_job(study.key, _PREDICT, partial(_predict, begun, study.key, model), outlasts_sign_in=True)
+            st.rerun()
 
 
 def _altered(repository: Repository, study: Study) -> None:
@@ -285,10 +297,11 @@ def _take_in(repository: Repository, study: Study, *, is_busy: bool) -> None:
         )
         return
     with st.form(f"take in {study.key} {kind}", border=False):
-        new = _form(study, str(kind))
+        new, places = _form(study, str(kind))
         is_sent = st.form_submit_button("Take in", icon=":material/upload:", disabled=is_busy)
+        places[""] = st.empty()
     if is_sent:
-        _start(repository, study, new)
+        _start(repository, study, new, places)
     if kind == _WEIGHTS and study.protocol.class_keys == ("graves", "normal", "sat", "tumor"):
         st.caption("For a trial run there is the model that ships, taught on synthetic scintigrams.")
         if st.button("Take in the model that ships", disabled=is_busy):
@@ -297,9 +310,10 @@ def _take_in(repository: Repository, study: Study, *, is_busy: bool) -> None:
                 st.rerun()
 
 
-def _form(study: Study, kind: str) -> _NewModel:
-    """The fields of one kind of model."""
+def _form(study: Study, kind: str) -> tuple[_NewModel, dict[str, DeltaGenerator]]:
+    """The fields of one kind of model, and the place below each for what is wrong with it."""
     many = kind == _WEIGHTS
+    places: dict[str, DeltaGenerator] = {}
     sent = st.file_uploader(
         {_WEIGHTS: "Weights file, or one for each fold", _GRAPH: "Graph", _TABLE: "Table"}[kind],
         type={_WEIGHTS: "safetensors", _GRAPH: "onnx", _TABLE: "csv"}[kind],
@@ -312,38 +326,53 @@ def _form(study: Study, kind: str) -> _NewModel:
         }[kind],
     )
     files = [*sent] if isinstance(sent, list) else [sent] if sent is not None else []
+    places["file"] = st.empty()
     name = st.text_input("Name on screen")
+    places["name"] = st.empty()
     if kind == _WEIGHTS:
         augmented = st.checkbox("Predict with test-time augmentation (six times the cost)")
-        return _NewModel(kind, files, name, is_augmented=augmented)
+        return _NewModel(kind, files, name, is_augmented=augmented), places
     note = st.text_input("Where it comes from", help="stands on its card")
+    places["note"] = st.empty()
     if kind == _TABLE:
-        return _NewModel(kind, files, name, note)
+        return _NewModel(kind, files, name, note), places
     classes = st.text_input(
         "Classes in the order of its answers", value=",".join(study.protocol.class_keys), help="keys, with commas"
     )
+    places["--classes"] = st.empty()
     left, middle, right = st.columns(3)
     pixels = left.selectbox("Scale of its input", PIXELS)
     answers = middle.selectbox("What it answers", ANSWERS)
     size = right.number_input(
         "Side of its input, pixels", SMALLEST_SIDE, LARGEST_SIDE, value=None, help="if the graph leaves it open"
     )
+    places["--size"] = st.empty()
     is_colour = st.checkbox("Takes images in colour: red, green, blue")
-    return _NewModel(kind, files, name, note, classes, pixels, answers, size, is_colour)
+    return _NewModel(kind, files, name, note, classes, pixels, answers, size, is_colour), places
 
 
-def _start(repository: Repository, study: Study, new: _NewModel) -> None:
-    """Begin the job, or say at once what is missing."""
+def _start(repository: Repository, study: Study, new: _NewModel, places: dict[str, DeltaGenerator]) -> None:
+    """Begin the job, or say at once what is missing, at its field."""
+    wrong = {}
     if not new.files:
-        st.error("No file was chosen.")
-    elif not new.name.strip() and (new.kind != _WEIGHTS or len(new.files) > 1):
-        st.error("A name is missing: it stands on the screens and in the tables.")
-    else:
-        with refusals_shown():
-            if new.kind == _GRAPH:
-                declare(new.classes, new.pixels, new.answers, new.size, is_colour=new.is_colour)
+        wrong["file"] = "Choose a file."
+    if not new.name.strip() and (new.kind != _WEIGHTS or len(new.files) > 1):
+        wrong["name"] = "Give it a name: it stands on the screens and in the tables."
+    try:
+        check_line(new.name, "name")
+        check_line(new.note, "note")
+        if new.kind == _GRAPH:
+            declare(new.classes, new.pixels, new.answers, new.size, is_colour=new.is_colour)
+        if not wrong:
             start_job(study.key, _TAKE_IN, partial(_take_in_files, repository, study.key, new))
             st.rerun()
+    except SignedOutError:
+        raise
+    except ReadingRoomError as error:
+        field = error.field if isinstance(error, InputError) and error.field in places else ""
+        wrong[field or ""] = at_the_field(error)
+    for field, said in wrong.items():
+        places[field].error(said)
 
 
 def _take_in_files(repository: Repository, study_key: str, new: _NewModel, progress: OnProgress) -> str:

@@ -23,7 +23,7 @@ from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.begun import Begun, begin_again, begun_with
 from pages.widgets.elsewhere import is_read_elsewhere
-from pages.widgets.guard import refusals_shown, requires
+from pages.widgets.guard import at_the_field, refusals_shown, requires
 from pages.widgets.protocol_fields import (
     GROUPS,
     draw_field,
@@ -102,20 +102,12 @@ def _form(repository: Repository, study: Study, begun: _Begun) -> Protocol | Non
     protocol = protocol_or_errors(plain, protocol_to_plain(begun.seen.protocol), errors)
     for name, found in errors.items():
         if name in places:
-            places[name].error(_at_the_field(found))
+            places[name].error(at_the_field(found))
     if errors:
         where = ", ".join(dict.fromkeys(group_of(name) for name in errors if name)) or "the form"
         texts = " ".join(str(found) for name, found in errors.items() if not name)
         shown_errors.error(f"Not ready to be saved: see {where}. {texts}".strip())
     return protocol
-
-
-def _at_the_field(error: InputError) -> str:
-    """The complaint without the name of the field, under which it stands."""
-    text = f"{error.problem[0].upper()}{error.problem[1:]}"
-    if isinstance(error.value, str | int | float) and str(error.value).strip():
-        text += f" (got {error.value})"
-    return f"{text}." + (f" {error.fix[0].upper()}{error.fix[1:]}." if error.fix else "")
 
 
 def _begin_again(study: Study, fields: Mapping[str, Any] | None = None) -> None:

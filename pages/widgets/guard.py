@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import streamlit as st
 
-from core.errors import ReadingRoomError, SignedOutError
+from core.errors import InputError, ReadingRoomError, SignedOutError
 from core.study import Person, Role
 from db import Repository
 from pages.door.addresses import address
@@ -84,6 +84,16 @@ def refusals_shown() -> Iterator[None]:
         raise
     except ReadingRoomError as error:
         st.error(str(error))
+
+
+def at_the_field(error: ReadingRoomError) -> str:
+    """A refusal without the name of the field, under which it stands."""
+    if not isinstance(error, InputError):
+        return str(error)
+    text = f"{error.problem[0].upper()}{error.problem[1:]}"
+    if isinstance(error.value, str | int | float) and str(error.value).strip():
+        text += f" (got {error.value})"
+    return f"{text}." + (f" {error.fix[0].upper()}{error.fix[1:]}." if error.fix else "")
 
 
 def show_signed_out() -> None:

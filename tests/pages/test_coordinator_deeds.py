@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -332,6 +333,51 @@ def test_the_predict_button_predicts_with_an_ensemble(store: Repository, tmp_pat
     assert f"{N_CASES} predictions added on cpu." in [text.value for text in page.success]
     counts = store.prediction_counts(STUDY)
     assert [(c.model_sha256, c.n_predicted) for c in counts] == [(version.sha256, N_CASES)]
+
+
+def test_a_model_of_other_classes_is_offered_for_nothing_and_the_screen_says_why(store: Repository) -> None:
+    """Also one that knows the same classes in another order: its probabilities would be read as those of others."""
+    keys = [each.key for each in THYROID_CLASSES]
+    store.create_study("draft", Protocol(title="Draft"), coordinator=COORDINATOR)
+    for number, classes in enumerate((["clean", "infected"], keys[::-1], keys), 1):
+        store.register_model(
+            sha256=f"{number:064x}", name=f"m{number}", architecture="net", path="", metadata={"classes": classes}
+        )
+    offered = {"Declare this model", "Predict the cases that are missing"}
+    for number, said in ((1, "knows the classes clean, infected"), (2, "in another order: tumor"), (3, "")):
+        page = open_screen("model", study="draft")
+        model = next(each for each in page.selectbox if each.label == "Model")
+        model.select_index(next(n for n, option in enumerate(model.options) if option.startswith(f"m{number} "))).run()
+        assert not page.exception
+        assert offered & {each.label for each in page.button} == (set() if said else offered)
+        assert [said in each.value for each in page.warning] == ([True] if said else [])
+        assert not page.error
+
+
+def test_what_is_missing_of_a_new_model_is_said_at_its_field(store: Repository) -> None:
+    page = open_screen("model")
+    page.button_group[0].set_value("ONNX graph").run()
+    text = {each.label: each for each in page.text_input}
+    text["Classes in the order of its answers"].input("")
+    text["Where it comes from"].input("a\x07b")
+    button(page, "Take in").click().run()
+    assert not page.exception
+    (form,) = [block for block in _blocks(page) if block.type == "form"]
+    drawn = [getattr(each, "label", "") or each.value for each in form if each.type in ("text_input", "error")]
+    name = drawn.index("Name on screen")
+    assert drawn[name - 1] == "Choose a file."
+    assert drawn[name + 1].startswith("Give it a name")
+    note = drawn.index("Where it comes from")
+    assert "control character" in drawn[note + 1] or "sign" in drawn[note + 1]
+
+
+def _blocks(page: AppTest) -> Iterator[Any]:
+    """Every block of a screen, one in another."""
+    waiting: list[Any] = [page.main]
+    while waiting:
+        block = waiting.pop()
+        yield block
+        waiting += [each for each in getattr(block, "children", {}).values() if hasattr(each, "children")]
 
 
 def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Repository) -> None:
