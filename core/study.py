@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -199,6 +199,7 @@ class Presentation:
     block: int = 1  # counted through the whole order; a break stands between two
     n_blocks: int = 1
     is_training: bool = False  # with feedback, never analysed
+    seconds_left: float | None = None  # of the protocol's time, where the image of the next case was drawn before
 
 
 @dataclass(frozen=True)
@@ -250,10 +251,30 @@ class ReferenceStandard:
 #: The reason of an answer that says that the time of a case was over before there was one. Readers never type it.
 NO_ANSWER_IN_TIME = "no answer in time"
 
+#: Seconds after the end of the protocol's time in which an answer may still arrive: the line and the store take some.
+TIME_GRACE_S = 10.0
+
+#: In ``display_state`` of an answer that arrived later: what it was, and after how many seconds it came.
+ARRIVED_LATE = "arrived_late"
+
+
+_GIVEN = ("class_key", "confidence", "probabilities", "is_unreadable", "unreadable_reason")
+
 
 def is_without_answer_in_time(answer: Answer) -> bool:
     """Whether an answer says that the protocol's time for the case was over before the reader had chosen."""
     return answer.is_unreadable and answer.unreadable_reason.strip().casefold() == NO_ANSWER_IN_TIME
+
+
+def arrived_late(answer: Answer, seconds: float) -> Answer:
+    """What is stored of an answer that came after the protocol's time by the server's clock: none, and what it was."""
+    given = {name: getattr(answer, name) for name in _GIVEN}
+    given["marks"] = [asdict(mark) for mark in answer.marks]
+    state = {**answer.display_state, ARRIVED_LATE: {**given, "server_seconds": round(seconds, 3)}}
+    return replace(
+        answer, class_key=None, confidence=None, probabilities=None, marks=(), is_unreadable=True,
+        unreadable_reason=NO_ANSWER_IN_TIME, display_state=state,
+    )  # fmt: skip
 
 
 def check_answer(answer: Answer, protocol: Protocol) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,7 +27,10 @@ from core.errors import (
 from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm, Design, GoingBack, Protocol
 from core.study import (
+    ARRIVED_LATE,
     LONGEST_REASON,
+    NO_ANSWER_IN_TIME,
+    TIME_GRACE_S,
     Answer,
     LeftSide,
     Mark,
@@ -36,6 +39,7 @@ from core.study import (
     Role,
     Study,
     StudyState,
+    arrived_late,
     check_answer,
     check_dates,
 )
@@ -59,6 +63,8 @@ from db.types import canonical_json
 MOST_UPCOMING = 5
 
 _LONGEST_SUBMIT_ID = 100
+#: Draft id of the event by which the server notes that the protocol's time for a case began.
+_BY_THE_SERVER = "server"
 _LARGEST_NUMBER = 1_000_000  # events of a draft, revisions of an answer
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
@@ -199,6 +205,8 @@ class ReadingRepository(RepositoryBase):
             presentation, study = self._own(db_session, presentation_id)
             self._require_soon(db_session, presentation, study)
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
+            if self._protocol(db_session, study).timeout_seconds is not None:
+                self._begin_time(db_session, presentation, study)
 
     @allowed(Role.READER)
     def record_events(
@@ -230,6 +238,8 @@ class ReadingRepository(RepositoryBase):
         """
         if not (1 <= len(draft_id) <= _LONGEST_SUBMIT_ID and min(first_event, revision) >= 0 and events):
             raise InputError("these are no events of a draft", field="draft_id")
+        if draft_id == _BY_THE_SERVER:
+            raise InputError("no draft of a browser has this name", field="draft_id", value=draft_id)
         if max(first_event, revision) > _LARGEST_NUMBER:
             raise InputError("no draft has so many events", field="first_event", value=first_event)
         with self._writing() as db_session:
@@ -247,13 +257,56 @@ class ReadingRepository(RepositoryBase):
             if db_session.scalar(sa.select(sa.exists().where(*of_draft))):
                 return
             row = PresentationEventRow(
-                presentation_event_id=new_id(), presentation_id=presentation_id, revision=revision, draft_id=draft_id,
-                first_event=first_event, client_events=[list(event) for event in read_events(events)],
-                told_at=self._clock(),
+                presentation_id=presentation_id, revision=revision, draft_id=draft_id, first_event=first_event,
+                client_events=[list(event) for event in read_events(events)],
             )  # fmt: skip
-            db_session.add(row)
-            entry = {"position": presentation.position, "id": row.presentation_event_id, "seal": seal_of_row(row)}
-            self._audit(db_session, "case.events", study.study_key, **entry)
+            self._add_events(db_session, row, presentation, study)
+
+    def _add_events(
+        self, db_session: Session, row: PresentationEventRow, presentation: PresentationRow, study: StudyRow
+    ) -> None:
+        """Store and seal what was seen of a presentation."""
+        row.presentation_event_id, row.told_at = new_id(), self._clock()
+        db_session.add(row)
+        entry = {"position": presentation.position, "id": row.presentation_event_id, "seal": seal_of_row(row)}
+        self._audit(db_session, "case.events", study.study_key, **entry)
+
+    def _begin_time(self, db_session: Session, presentation: PresentationRow, study: StudyRow) -> None:
+        """Keep when the protocol's time for a case began, once for the answer and once for each correction."""
+        revision = self._revision(db_session, presentation.presentation_id)
+        if self._drawn_at(db_session, presentation.presentation_id, revision) is not None:
+            return
+        row = PresentationEventRow(
+            presentation_id=presentation.presentation_id, revision=revision, draft_id=_BY_THE_SERVER,
+            first_event=revision, client_events=[[str(EventName.SHOWN), 0.0]],
+        )  # fmt: skip
+        self._add_events(db_session, row, presentation, study)
+
+    def _drawn_at(self, db_session: Session, presentation_id: str, revision: int) -> datetime | None:
+        """When the image was drawn first, by the server's clock, in a study with a time limit."""
+        of_answer = (
+            PresentationEventRow.presentation_id == presentation_id,
+            PresentationEventRow.draft_id == _BY_THE_SERVER,
+            PresentationEventRow.first_event == revision,
+        )
+        return db_session.scalar(sa.select(PresentationEventRow.told_at).where(*of_answer))
+
+    def _revision(self, db_session: Session, presentation_id: str) -> int:
+        """Of the answer as it is now; 0: there is none."""
+        query = sa.select(sa.func.max(ReadingRow.revision)).where(ReadingRow.presentation_id == presentation_id)
+        return db_session.scalar(query) or 0
+
+    def _seconds_since_drawn(
+        self, db_session: Session, study: StudyRow, presentation_id: str, revision: int
+    ) -> float | None:
+        """How long a case is on the screen, by the server's clock; None where it cannot know.
+
+        Where no browser said that the image was drawn, from the reader's answer before it.
+        """
+        began = self._drawn_at(db_session, presentation_id, revision)
+        if began is None and revision == 0 and (last := self._last(db_session, study)) is not None:
+            began = last[0].saved_at
+        return None if began is None else (self._clock() - began).total_seconds()
 
     @allowed(Role.READER)
     def last_reading(self, study_key: str) -> SavedReading | None:
@@ -341,12 +394,7 @@ class ReadingRepository(RepositoryBase):
             if answer.marks:
                 self._check_marks(db_session, presentation, answer)
             self._require_dates(db_session, study, protocol, presentation.period)
-            revision = (
-                db_session.scalar(
-                    sa.select(sa.func.max(ReadingRow.revision)).where(ReadingRow.presentation_id == presentation_id)
-                )
-                or 0
-            )
+            revision = self._revision(db_session, presentation_id)
             if revision != expected_revision:
                 raise ConflictError("This case has been answered in another window. Nothing was changed.")
             if revision == 0:
@@ -357,6 +405,7 @@ class ReadingRepository(RepositoryBase):
                 final = self._why_final(db_session, study, protocol, presentation)
                 if final is not None:
                     raise FinalAnswerError(final)
+            answer = self._in_time(db_session, study, protocol, answer, presentation_id, revision)
             row = reading_row(presentation_id, answer, submit_id=submit_id, revision=revision + 1)
             row.saved_at = self._clock()
             db_session.add(row)
@@ -365,6 +414,27 @@ class ReadingRepository(RepositoryBase):
             self._audit(db_session, "reading.save", study.study_key, **entry)
             # Leaving the block commits; a commit that fails raises, and the receipt reaches nobody.
             return Receipt(row.reading_id, presentation_id, row.revision, row.saved_at, was_already_saved=False)
+
+    def _in_time(
+        self,
+        db_session: Session,
+        study: StudyRow,
+        protocol: Protocol,
+        answer: Answer,
+        presentation_id: str,
+        revision: int,
+    ) -> Answer:
+        """An answer as it counts: none, where it came after the protocol's time; a late correction is refused."""
+        state = {name: value for name, value in answer.display_state.items() if name != ARRIVED_LATE}
+        answer = replace(answer, display_state=state)
+        if protocol.timeout_seconds is None:
+            return answer
+        seconds = self._seconds_since_drawn(db_session, study, presentation_id, revision)
+        if seconds is None or seconds <= protocol.timeout_seconds + TIME_GRACE_S:
+            return answer
+        if revision:
+            raise FinalAnswerError("The time for this correction was over: the answer before it stands.")
+        return arrived_late(answer, seconds)
 
     def _check_marks(self, db_session: Session, presentation: PresentationRow, answer: Answer) -> None:
         """Refuse a mark that lies in no picture of the case."""
@@ -431,9 +501,22 @@ class ReadingRepository(RepositoryBase):
             size = self._size(db_session, study)
             rows = db_session.scalars(self._unread(study).limit(limit)).all()
             self._once(db_session, ("next", study.study_id), lambda: next(iter(rows), None))
-            if rows:
-                self._require_dates(db_session, study, self._protocol(db_session, study), rows[0].period)
-            return [presentation_of(row, size) for row in rows if row.period == rows[0].period]
+            if not rows:
+                return []
+            protocol = self._protocol(db_session, study)
+            self._require_dates(db_session, study, protocol, rows[0].period)
+            first, *later = [presentation_of(row, size) for row in rows if row.period == rows[0].period]
+            return [self._with_time(db_session, protocol, first), *later]
+
+    def _with_time(self, db_session: Session, protocol: Protocol, next_one: Presentation) -> Presentation:
+        """The next case with what is left of its time, where its image was drawn before."""
+        if protocol.timeout_seconds is None:
+            return next_one
+        began = self._drawn_at(db_session, next_one.presentation_id, 0)
+        if began is None:
+            return next_one
+        left = protocol.timeout_seconds - (self._clock() - began).total_seconds()
+        return replace(next_one, seconds_left=max(0.0, left))
 
     def _canvases(self, db_session: Session, study: StudyRow) -> dict[int, Canvas]:
         """What the pictures of each view have in common among all that this reader reads in the study."""
@@ -560,8 +643,11 @@ class ReadingRepository(RepositoryBase):
 def _ended_by_time(db_session: Session, presentation: PresentationRow) -> bool:
     """Whether the time of a case was over when it was answered or corrected."""
     of_case = ReadingRow.presentation_id == presentation.presentation_id
-    events = db_session.scalars(sa.select(ReadingRow.client_events).where(of_case))
-    return any(name == EventName.OVER_TIME for found in events for name, _ in found)
+    found = db_session.execute(sa.select(ReadingRow.unreadable_reason, ReadingRow.client_events).where(of_case))
+    return any(
+        reason == NO_ANSWER_IN_TIME or any(name == EventName.OVER_TIME for name, _ in events)
+        for reason, events in found
+    )
 
 
 def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revision: int) -> ReadingRow:
@@ -638,9 +724,18 @@ def _receipt_again(row: ReadingRow, presentation_id: str, answer: Answer) -> Rec
     again = replace(answer, unreadable_reason=answer.unreadable_reason.strip())
     told_apart = ("class_key", "confidence", "probabilities", "comment", "is_unreadable", "unreadable_reason", "marks")
     stored = _answer_of(row)
+    late = row.display_state.get(ARRIVED_LATE)
+    if late is not None:
+        told_apart = ("comment", *late.keys() - {"server_seconds", "marks"})
+        stored = replace(stored, **{name: _tuple(value) for name, value in late.items() if name in told_apart})
     if row.presentation_id != presentation_id or any(getattr(stored, n) != getattr(again, n) for n in told_apart):
         raise ConflictError("This submission was used for another answer. Nothing was changed; load the case again.")
     return Receipt(row.reading_id, presentation_id, row.revision, row.saved_at, was_already_saved=True)
+
+
+def _tuple(value: Any) -> Any:
+    """A list of JSON as the tuple that it was."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _require_open(study: StudyRow) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.errors import AccessError, NotFoundError
 from core.imaging import decode_png
 from core.protocol import Arm
-from core.study import ReferenceStandard, Role, StudyState
+from core.study import NO_ANSWER_IN_TIME, ReferenceStandard, Role, StudyState
 from db.reading_clocks import reading_clocks
 from db.records import CasePrediction, PresentationEvents, ReadingRecord
 from db.repository.access import RepositoryBase, allowed
@@ -122,7 +122,10 @@ class ResultsRepository(RepositoryBase):
                     is_training=presentation.is_training,
                     group=group,
                     is_over_time=limit is not None
-                    and (clocks[reading.sequence].times.gross_seconds or reading.reading_seconds or 0) > limit,
+                    and (
+                        reading.unreadable_reason == NO_ANSWER_IN_TIME
+                        or (clocks[reading.sequence].times.gross_seconds or reading.reading_seconds or 0) > limit
+                    ),
                     is_altered=is_altered and presentation.arm == Arm.AIDED,
                     password_set_by=marks.password_set_by(person.person_id, reading.saved_at),
                     is_withdrawn=person.person_id in marks.withdrawn,

@@ -15,7 +15,7 @@ from core.errors import ConflictError
 from core.imaging import decode_png
 from core.localisation import score_marks
 from core.protocol import Arm, Protocol, ScaleKind
-from core.study import Mark, Role
+from core.study import NO_ANSWER_IN_TIME, Mark, Role
 from db.reading_clocks import reading_clocks
 from db.records import LiveLook
 from db.repository.access import allowed
@@ -267,6 +267,7 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
             PresentationRow.position,
             AlteredAnswerRow.case_id.is_not(None) & (PresentationRow.arm == Arm.AIDED),
             ReadingRow.marks,
+            ReadingRow.unreadable_reason == NO_ANSWER_IN_TIME,
         )
         .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
         .join(
@@ -281,7 +282,7 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
         .order_by(ReadingRow.sequence)
     )
     columns = ["reader", "case", "arm", "repeat", "label", "confidence", "is_unreadable", "sequence", "probabilities",
-               "position", "is_altered", "marks"]  # fmt: skip
+               "position", "is_altered", "marks", "is_over"]  # fmt: skip
     readings = _table(rows, columns=columns)
     clocks = reading_clocks(db_session, study)
     times = [clocks[sequence].times for sequence in readings.pop("sequence")]
@@ -290,7 +291,8 @@ def _readings(db_session: Session, study: StudyRow, protocol: Protocol, cohorts:
     readings["is_typed_ahead"] = np.array([one.is_typed_ahead for one in times], dtype=bool)
     limit = protocol.timeout_seconds
     taken = [one.gross_seconds or one.active_seconds or 0.0 for one in times]
-    readings["is_over_time"] = np.array([limit is not None and seconds > limit for seconds in taken], dtype=bool)
+    is_over = np.array([limit is not None and seconds > limit for seconds in taken], dtype=bool)
+    readings["is_over_time"] = is_over | (readings.pop("is_over").to_numpy(dtype=bool) & (limit is not None))
     return readings
 
 

@@ -109,7 +109,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             "timeout_seconds",
             "Time limit of a case, seconds",
             "whole",
-            "then the image is covered and the answer stands as it is; readers are told before; empty: none",
+            "then the image is covered and the answer as it stands is sent; readers are told before; empty: none",
         ),
         Field("may_type_ahead", "Keep keys that came before the image", "yes", "such answers are marked"),
         Field("opens_on", "First day of reading, UTC", "date", "empty: as the study is opened"),

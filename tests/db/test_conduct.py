@@ -16,10 +16,21 @@ from actions.study_record import deviations_of_trail
 from core.analysis import analyse
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.protocol import Arm, Comparison, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
-from core.study import Answer, Mark, Person, Presentation, StudyState
+from core.study import (
+    TIME_GRACE_S,
+    Answer,
+    Mark,
+    Person,
+    Presentation,
+    Role,
+    StudyState,
+    is_without_answer_in_time,
+)
 from db import CasePrediction, Repository
 from db.tables import PresentationRow
+from pages.door import reading as pulses
 from tests.db.conftest import Clock, Room, make_cases
+from tests.stores import sign_in_as
 
 KEY = "aided"
 SHA = "ab" * 32
@@ -267,6 +278,127 @@ def test_a_deviation_that_nobody_entered_or_that_was_removed_is_noticed(room: Ro
     said = "\n".join(room.coordinator.verify_audit().problems)
     assert "'closes_on' of reader 'ann' in study 'aided' was removed" in said
     assert "'opens_on' of reader 'ann' in study 'aided' was not entered" in said
+
+
+def test_the_pulse_of_the_panel_knows_the_dates_and_the_washout_of_its_reader(
+    room: Room, engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tab that is left open over midnight asks whether its reader still reads: per person, by the server's clock."""
+    today = clock.now.date()
+    dates = {"opens_on": today + timedelta(days=1), "closes_on": today + timedelta(days=40)}
+    protocol = Protocol(title="T", design=Design.CROSSOVER, washout_days=10, **dates)
+    build(room, protocol, readers=("ann", "ben"))
+    monkeypatch.setattr(
+        pulses, "repository", lambda actor, token=None: Repository(engine, actor, token=token, clock=clock)
+    )
+    tokens = {login: sign_in_as(engine, room.operator.person(login)) for login in ("ann", "ben")}
+
+    def pulse(login: str = "ann") -> int:
+        return pulses._pulse(tokens[login], KEY).status_code
+
+    assert pulse() == 410
+    clock.forward(days=1)
+    assert pulse() == 200
+    while room.ann.next_presentation(KEY).period == 1:
+        answer_next(room.ann)
+        if room.ann.my_progress(KEY).n_done == 6:
+            break
+    assert (pulse("ann"), pulse("ben")) == (410, 200)  # her washout is hers alone
+    clock.forward(days=9, hours=23)
+    assert pulse() == 410
+    clock.forward(hours=1)
+    assert pulse() == 200
+    clock.forward(days=31)
+    assert (pulse("ann"), pulse("ben")) == (410, 410)
+    room.coordinator.record_deviation(KEY, "ben", "closes_on", "was ill")
+    assert (pulse("ann"), pulse("ben")) == (410, 200)
+    assert pulses._pulse("made up", KEY).status_code == 401
+
+
+def test_a_late_reader_for_whom_the_hidden_repeats_do_not_fit_is_refused(room: Room) -> None:
+    """Else this reader alone would have fewer repeats than the others, and nobody would be told."""
+    build(room, Protocol(title="T", order=ReadingOrder(n_repeats=2, repeat_distance=3)))
+    before = room.coordinator.audit_trail(KEY)
+    room.coordinator.create_person("late", "Late", Role.READER)
+    with pytest.raises(ConflictError, match=r"2 hidden repeats are planned, and 0 fit into the 2 cases of practice"):
+        room.coordinator.add_reader(KEY, "late", cohorts=["practice"])
+    assert [member.person.login for member in room.coordinator.members(KEY)] == ["ann"]
+    assert room.coordinator.audit_trail(KEY) == before
+    room.coordinator.add_reader(KEY, "late", cohorts=["practice", "internal"])  # as the refusal says
+    sizes = {member.person.login: member.n_presentations for member in room.coordinator.members(KEY)}
+    assert sizes == {"ann": 6 + 2, "late": 8 + 2}
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize("scale", [ScaleKind.ORDINAL, ScaleKind.PROBABILITIES])
+def test_an_answer_after_the_protocols_time_is_none_by_the_servers_clock_whatever_the_browser_says(
+    room: Room, engine: Engine, clock: Clock, is_shown: bool, scale: ScaleKind
+) -> None:
+    """A forged client that keeps looking, says that it took three seconds, or says never that the image was drawn."""
+    build(room, Protocol(title="T", timeout_seconds=20, scale=Scale(scale), going_back=GoingBack.LAST))
+    forged = (("shown", 0.0), ("first", 500.0), ("submitted", 3000.0))
+    stated = (0.1, 0.2, 0.6, 0.1) if scale is ScaleKind.PROBABILITIES else None
+    given = Answer("sat", None if stated else 3, "seen", probabilities=stated, events=forged, reading_seconds=3.0,
+                   display_state={"window": [0, 9], "arrived_late": {"class_key": "x"}})  # fmt: skip
+
+    def read(seconds: float, *, shown: bool, submit_id: str) -> Presentation:
+        place = room.ann.next_presentation(KEY)
+        if shown:
+            room.ann.record_shown(place.presentation_id)
+        clock.forward(seconds=seconds)
+        saved = room.ann.save_reading(place.presentation_id, given, submit_id=submit_id)
+        again = room.ann.save_reading(place.presentation_id, given, submit_id=submit_id)  # its receipt was lost
+        assert (again.reading_id, again.was_already_saved) == (saved.reading_id, True)
+        other = replace(given, class_key="tumor")
+        with pytest.raises((ConflictError, InputError)):
+            room.ann.save_reading(place.presentation_id, other, submit_id=submit_id)
+        return place
+
+    in_time = read(20 + TIME_GRACE_S, shown=True, submit_id="in time")
+    late = read(20.1 + TIME_GRACE_S, shown=is_shown, submit_id="late")
+    last = room.ann.last_reading(KEY)
+    assert last.presentation.presentation_id == late.presentation_id
+    assert is_without_answer_in_time(last.answer)
+    assert not last.can_correct
+    with pytest.raises(AccessError, match="time for this case was over"):
+        room.ann.save_reading(late.presentation_id, given, submit_id="once more", expected_revision=1)
+    unseal(room)
+    first, second = room.coordinator.readings(KEY)
+    assert (first.position, first.class_key, first.is_unreadable) == (in_time.position, "sat", False)
+    assert "arrived_late" not in first.display_state
+    assert (second.class_key, second.confidence, second.probabilities) == (None, None, None)
+    assert (second.is_unreadable, second.unreadable_reason, second.is_over_time) == (True, "no answer in time", True)
+    assert second.display_state["arrived_late"]["class_key"] == "sat"  # kept, sealed, and no answer
+    table = room.coordinator.study_data(KEY).readings
+    assert table["is_unreadable"].tolist() == [False, True]
+    assert table["is_over_time"].tolist() == [False, True]
+    assert table["label"].tolist()[0] == "sat"
+    assert room.coordinator.verify_audit().is_intact
+
+
+def test_the_time_of_a_case_goes_on_in_another_tab_and_a_late_correction_changes_nothing(
+    room: Room, clock: Clock
+) -> None:
+    build(room, Protocol(title="T", timeout_seconds=20))
+    place = room.ann.next_presentation(KEY)
+    assert place.seconds_left is None
+    room.ann.record_shown(place.presentation_id)
+    clock.forward(seconds=12)
+    room.ann.record_shown(place.presentation_id)  # drawn again, after a reload
+    again, after = room.ann.upcoming_presentations(KEY)[:2]
+    assert (again.seconds_left, after.seconds_left) == (8, None)
+    clock.forward(seconds=60)
+    assert room.ann.next_presentation(KEY).seconds_left == 0
+    other = answer_next(room.ann)
+    assert is_without_answer_in_time(room.ann.last_reading(KEY).answer)
+    other = answer_next(room.ann)
+    room.ann.record_shown(other.presentation_id)  # for its correction
+    clock.forward(seconds=31)
+    with pytest.raises(AccessError, match="the answer before it stands"):
+        correct(room.ann, other)
+    assert room.ann.last_reading(KEY).answer.class_key == "sat"
+    with pytest.raises(InputError, match="no draft of a browser"):
+        room.ann.record_events(other.presentation_id, [("shown", 0.0)], draft_id="server", first_event=1)
 
 
 def test_the_window_of_the_protocol_is_kept_for_all_but_those_who_were_let_in(room: Room, clock: Clock) -> None:

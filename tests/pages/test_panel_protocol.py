@@ -561,8 +561,10 @@ def test_when_the_time_is_over_the_image_is_covered_and_the_answer_stands_as_it_
     bench.wait("over")
     assert bench.page.locator("[data-part=over]").is_visible()
     assert bench.page.locator("[data-part=over-text]").inner_text() == "Enter saves what you chose, as it stands."
+    (at_once,) = bench.sent()  # the server keeps the time as well, and cannot see when Enter comes
     bench.press("2", "w")
     bench.press("Enter")
+    assert bench.sent() == [at_once, at_once]  # one submission, however often it is sent
     answer = stored(bench)
     assert (answer.class_key, answer.confidence, answer.is_unreadable) == ("graves", 1, False)
     assert answer.display_state["is_over_time"] is True
@@ -574,7 +576,9 @@ def test_a_case_without_an_answer_in_time_is_stored_as_such_and_no_answer_is_gue
     bench = started(context, Protocol("P", timeout_seconds=1, may_mark_unreadable=False))
     bench.press("1")  # a class without its confidence is no answer
     bench.wait("over")
+    assert "not answered in time" in bench.page.locator("[data-part=over-text]").inner_text()
     bench.press("q", "x", "Enter")
+    assert len({message["submit_id"] for message in bench.sent()}) == 1
     answer = stored(bench)
     assert (answer.class_key, answer.confidence, answer.is_unreadable) == (None, None, True)
     assert answer.unreadable_reason == NO_ANSWER_IN_TIME

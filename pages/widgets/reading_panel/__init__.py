@@ -187,6 +187,7 @@ def _case_header(
         "block": presentation.block,
         "n_blocks": presentation.n_blocks,
         "is_training": presentation.is_training,
+        "left_s": presentation.seconds_left,
         "revision": revision,
         "mode": "read" if previous is None else "correct",
         "previous": previous and _draft_of(previous),

@@ -8,7 +8,7 @@ const SLIDES = ["-10", "-1", "+1", "+10"]; // of the percent scale, on the first
 function emptyDraft() {
   return {
     class_key: null, confidence: null, probabilities: null, comment: "", is_unreadable: false, unreadable_reason: "",
-    marks: [], is_typed_ahead: false, is_over_time: false, seconds: 0, dropped: 0, events: [],
+    marks: [], is_typed_ahead: false, is_over_time: false, over_message: null, seconds: 0, dropped: 0, events: [],
     draft_id: newSubmitId(), n_told: 0,
   };
 }

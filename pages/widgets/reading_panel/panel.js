@@ -279,7 +279,9 @@ class Panel {
     this.dropped = 0;
     this.report(header.presentation_id);
     if (header.timeout_s && !draft.is_over_time) {
-      this.overTime = setTimeout(() => this.beOverTime(), Math.max(0, 1000 * (header.timeout_s - draft.seconds)));
+      // left_s: by the server's clock, where this case was on a screen before, perhaps in another tab.
+      const left = Math.min(header.timeout_s - draft.seconds, header.left_s ?? Infinity);
+      this.overTime = setTimeout(() => this.beOverTime(), Math.max(0, 1000 * left));
     }
     this.write();
     this.playAhead();
@@ -295,16 +297,33 @@ class Panel {
     this.root.getRootNode().activeElement?.blur(); // a field that was being written is closed
     this.changeCover();
     this.hint("");
+    if (this.header.mode === "read" && this.header.answer_address && !this.held) this.tellOver();
     this.write();
+  }
+
+  // The answer as it stands goes to the server at once, for its own clock; Enter sends the same again.
+  tellOver() {
+    this.closeOver();
+    this.draft.over_message = this.message();
+    this.remember();
+    const options = { method: "POST", body: JSON.stringify(this.draft.over_message), keepalive: true };
+    fetch(this.header.answer_address, options).catch(() => null);
+  }
+
+  // Without a complete answer there is none.
+  closeOver() {
+    if (!this.form.missing()) return;
+    Object.assign(this.draft, { class_key: null, confidence: null, probabilities: null, marks: [] });
+    Object.assign(this.draft, { is_unreadable: true, unreadable_reason: this.header.no_answer_in_time });
   }
 
   writeOver() {
     const { draft, header, parts } = this;
     parts.over.hidden = !draft?.is_over_time || this.feedback !== null;
     if (parts.over.hidden) return;
-    parts["over-text"].textContent = this.form.missing()
+    parts["over-text"].textContent = this.form.missing() || draft.unreadable_reason === header.no_answer_in_time
       ? "Enter goes on. This case counts as not answered in time; no answer is guessed for it."
-      : header.mode === "correct" ? "Enter saves the correction as it stands; Esc leaves the answer as it was."
+      : header.mode === "correct" ? "Enter now saves the correction as it stands; Esc leaves the answer as it was."
         : "Enter saves what you chose, as it stands.";
   }
 
@@ -313,10 +332,7 @@ class Panel {
   }
 
   sendOver() {
-    if (this.form.missing()) {
-      Object.assign(this.draft, { class_key: null, confidence: null, probabilities: null, marks: [] });
-      Object.assign(this.draft, { is_unreadable: true, unreadable_reason: this.header.no_answer_in_time });
-    }
+    this.closeOver();
     if (this.held) this.queue();
     else this.send();
   }
@@ -755,6 +771,7 @@ class Panel {
   // The answer on the screen as it goes to the server; its clock stands from now on.
   message() {
     const { header, draft } = this;
+    if (draft.over_message) return draft.over_message;
     clearTimeout(this.overTime);
     this.clock.end("submitted");
     this.remember();
