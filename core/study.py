@@ -258,9 +258,6 @@ TIME_GRACE_S = 10.0
 ARRIVED_LATE = "arrived_late"
 
 
-_GIVEN = ("class_key", "confidence", "probabilities", "is_unreadable", "unreadable_reason")
-
-
 def is_without_answer_in_time(answer: Answer) -> bool:
     """Whether an answer says that the protocol's time for the case was over before the reader had chosen."""
     return answer.is_unreadable and answer.unreadable_reason.strip().casefold() == NO_ANSWER_IN_TIME
@@ -268,7 +265,9 @@ def is_without_answer_in_time(answer: Answer) -> bool:
 
 def arrived_late(answer: Answer, seconds: float) -> Answer:
     """What is stored of an answer that came after the protocol's time by the server's clock: none, and what it was."""
-    given = {name: getattr(answer, name) for name in _GIVEN}
+    names = ("class_key", "confidence", "probabilities", "is_unreadable", "unreadable_reason")
+    given = {name: getattr(answer, name) for name in names}
+    given["unreadable_reason"] = answer.unreadable_reason.strip()
     given["marks"] = [asdict(mark) for mark in answer.marks]
     state = {**answer.display_state, ARRIVED_LATE: {**given, "server_seconds": round(seconds, 3)}}
     return replace(

@@ -714,6 +714,16 @@ def _answer_of(row: ReadingRow) -> Answer:
     )
 
 
+def _as_sent(row: ReadingRow) -> Answer:
+    """The answer as it was sent, also where it came too late to count."""
+    answer, late = _answer_of(row), row.display_state.get(ARRIVED_LATE)
+    if late is None:
+        return answer
+    shares, marks = late["probabilities"], tuple(Mark(**mark) for mark in late["marks"])
+    given = {name: late[name] for name in ("class_key", "confidence", "is_unreadable", "unreadable_reason")}
+    return replace(answer, **given, marks=marks, probabilities=None if shares is None else tuple(shares))
+
+
 def marks_of(row: ReadingRow) -> tuple[Mark, ...]:
     """The marks that were stored with an answer."""
     return tuple(Mark(mark["x"], mark["y"], mark["rating"], mark["view"]) for mark in row.marks)
@@ -723,19 +733,10 @@ def _receipt_again(row: ReadingRow, presentation_id: str, answer: Answer) -> Rec
     """The receipt of a submission that came twice."""
     again = replace(answer, unreadable_reason=answer.unreadable_reason.strip())
     told_apart = ("class_key", "confidence", "probabilities", "comment", "is_unreadable", "unreadable_reason", "marks")
-    stored = _answer_of(row)
-    late = row.display_state.get(ARRIVED_LATE)
-    if late is not None:
-        told_apart = ("comment", *late.keys() - {"server_seconds", "marks"})
-        stored = replace(stored, **{name: _tuple(value) for name, value in late.items() if name in told_apart})
+    stored = _as_sent(row)
     if row.presentation_id != presentation_id or any(getattr(stored, n) != getattr(again, n) for n in told_apart):
         raise ConflictError("This submission was used for another answer. Nothing was changed; load the case again.")
     return Receipt(row.reading_id, presentation_id, row.revision, row.saved_at, was_already_saved=True)
-
-
-def _tuple(value: Any) -> Any:
-    """A list of JSON as the tuple that it was."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _require_open(study: StudyRow) -> None:

@@ -335,10 +335,11 @@ def test_an_answer_after_the_protocols_time_is_none_by_the_servers_clock_whateve
     room: Room, engine: Engine, clock: Clock, is_shown: bool, scale: ScaleKind
 ) -> None:
     """A forged client that keeps looking, says that it took three seconds, or says never that the image was drawn."""
-    build(room, Protocol(title="T", timeout_seconds=20, scale=Scale(scale), going_back=GoingBack.LAST))
+    build(room, Protocol(title="T", timeout_seconds=20, scale=Scale(scale), has_location_mark=True))
     forged = (("shown", 0.0), ("first", 500.0), ("submitted", 3000.0))
     stated = (0.1, 0.2, 0.6, 0.1) if scale is ScaleKind.PROBABILITIES else None
-    given = Answer("sat", None if stated else 3, "seen", probabilities=stated, events=forged, reading_seconds=3.0,
+    given = Answer("sat", None if stated else 3, "seen", probabilities=stated, marks=(Mark(1.5, 2.0),),
+                   events=forged, reading_seconds=3.0,
                    display_state={"window": [0, 9], "arrived_late": {"class_key": "x"}})  # fmt: skip
 
     def read(seconds: float, *, shown: bool, submit_id: str) -> Presentation:
