@@ -10,7 +10,7 @@ from core.settings import get_settings
 from core.study import Study, StudyState
 from db import Repository, store_url
 from db.backup_schedule import BackupSchedule
-from db.reader_role import NO_READER_ROLE
+from db.reader_role import NO_READER_ROLE, reader_url_of
 from db.records import CheckItem, CheckState
 
 
@@ -29,7 +29,7 @@ def _reader_role() -> list[CheckItem]:
     """On PostgreSQL: whether readers' requests run under a role that may not read the truth; SQLite has no roles."""
     if store_url(get_settings()).get_backend_name() != "postgresql":
         return []
-    if get_settings().reader_database_url:
+    if reader_url_of(get_settings()) is not None:
         return [CheckItem("reader role", "Readers have a role of their own in PostgreSQL", CheckState.OK)]
     return [CheckItem("reader role", "Readers' requests run as a role that may read the truth", CheckState.WARNING,
                       NO_READER_ROLE)]  # fmt: skip

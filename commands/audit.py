@@ -40,9 +40,13 @@ def audit_verify(
     ] = None,
 ) -> None:
     """Hold the audit trail and all that it sealed against the store; exit status 1 where anything was touched."""
+    from db.migrate import schema_problem
+
     kept = store()
     check = kept.verify_audit(receipt or ())
     problems = [*check.problems, *kept.check_images()]  # also those that lie outside of the database
+    if schema := schema_problem(kept.engine):
+        problems.append(schema)
     if not problems:
         say(f"{check.n_events} events: the chain is intact, and the store is as it says.")
     for problem in problems:

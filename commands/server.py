@@ -58,9 +58,9 @@ def serve(
                 "Fix: stop the other program or add --port 8502."
             ) from None
     from actions.first_account import first_invitation
-    from db.reader_role import NO_READER_ROLE  # it loads psycopg
+    from db.reader_role import NO_READER_ROLE, reader_url_of  # it loads psycopg
 
-    if store_url(get_settings()).get_backend_name() == "postgresql" and not get_settings().reader_database_url:
+    if store_url(get_settings()).get_backend_name() == "postgresql" and reader_url_of(get_settings()) is None:
         errors.print("[bold yellow]Warning[/]: readers' requests run as a role that may read the truth. ", end="")
         errors.print(NO_READER_ROLE, markup=False, highlight=False, soft_wrap=True)
     first = first_invitation(store())  # a missing or damaged store is told here, in words, before the server starts

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.terminal import say
-from core.errors import NotFoundError
+from commands.terminal import errors, say
+from core.errors import NotFoundError, SettingsError, StoreError
 from core.settings import get_settings
 from db import OPERATOR, Notary, Repository, create_store, open_store, shown_address, store_exists, store_url
 
@@ -44,7 +44,10 @@ def store_or_new() -> Repository:
     """The store, created empty where there is none."""
     url = store_url(get_settings())
     get_settings().make_data_folder()
-    engine = open_store(url) if store_exists(url) else create_store(url)
+    if store_exists(url):
+        return operator(open_store(url))
+    engine = create_store(url)
+    keep_reader_role()
     return operator(engine)
 
 
@@ -103,24 +106,29 @@ def migrate() -> None:
 
 
 def keep_reader_role() -> None:
-    """Give the readers' role, where one is set, its rights on the tables as they are now."""
-    from db.reader_role import make_reader_role
+    """PostgreSQL: make the readers' role, or give it its rights on the tables as they are now; say why not."""
+    if store_url(get_settings()).get_backend_name() != "postgresql":
+        return
+    from db.reader_role import NO_READER_ROLE, ensure_reader_role  # it loads psycopg
 
-    if get_settings().reader_database_url:
-        make_reader_role(store_url(get_settings()), get_settings().reader_database_url)
+    if why := ensure_reader_role(get_settings()):
+        errors.print("[bold yellow]Warning[/]: readers' requests run as a role that may read the truth. ", end="")
+        errors.print(f"{why} {NO_READER_ROLE}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("reader-role")
 def store_reader_role(
     is_printed: Annotated[bool, typer.Option("--print", help="print the SQL instead of running it")] = False,
 ) -> None:
-    """PostgreSQL: make the role that READING_ROOM_READER_DATABASE_URL names, and give it what readers need."""
-    from db.reader_role import make_reader_role, printed_statements
+    """PostgreSQL: make the role of readers, as READING_ROOM_READER_DATABASE_URL or by itself, with its rights."""
+    from db.reader_role import ensure_reader_role, printed_statements
 
-    url, reader_url = store_url(get_settings()), get_settings().reader_database_url
     if is_printed:
-        for statement in printed_statements(url, reader_url):
+        for statement in printed_statements(store_url(get_settings()), get_settings().reader_database_url):
             say(f"{statement};", markup=False)
         return
-    make_reader_role(url, reader_url)
+    if store_url(get_settings()).get_backend_name() != "postgresql":
+        raise SettingsError("a SQLite store has no roles", field="READING_ROOM_DATABASE_URL", fix="use PostgreSQL")
+    if why := ensure_reader_role(get_settings(), may_take_over=True):
+        raise StoreError(why)
     say("The readers' role has what readers need, and nothing else. Start the server again.")

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     reader_database_url: str = Field(
         "",
         repr=False,
-        description="PostgreSQL: the same store under the readers' own role; empty means the program's role for all",
+        description="PostgreSQL: the same store under a readers' role of your own; empty: one that the program made",
     )
     secret_key: SecretStr | None = Field(None, description="signs sign-in forms; empty means data folder/secret.key")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs: auto, cpu or cuda")

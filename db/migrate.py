@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,24 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent / "migrations"
 #: Tables that triggers keep from being changed.
 APPEND_ONLY = ("reading", "presentation_event", "audit_event", "prediction", "elsewhere_reading")
+_SQLITE_PARTS = "SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+_POSTGRESQL_PARTS = """
+SELECT concat('column ', table_name, '.', column_name),
+  concat_ws(' ', data_type, is_nullable, column_default, is_identity) FROM information_schema.columns
+  WHERE table_schema = current_schema()
+UNION ALL SELECT concat('constraint ', conrelid::regclass, '.', conname),
+  concat(pg_get_constraintdef(oid), ' ', convalidated) FROM pg_constraint
+  WHERE connamespace = current_schema()::regnamespace AND conrelid <> 0
+UNION ALL SELECT concat('index ', indexname), indexdef FROM pg_indexes WHERE schemaname = current_schema()
+UNION ALL SELECT concat('trigger ', tgrelid::regclass, '.', tgname),
+  concat(pg_get_triggerdef(pg_trigger.oid), ' ', tgenabled) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+  WHERE relnamespace = current_schema()::regnamespace AND NOT tgisinternal
+UNION ALL SELECT concat('rule ', tablename, '.', rulename), definition FROM pg_rules
+  WHERE schemaname = current_schema()
+UNION ALL SELECT concat('function ', proname, '(', pg_get_function_identity_arguments(oid), ')'), prosrc FROM pg_proc
+  WHERE pronamespace = current_schema()::regnamespace
+"""
+
 _MIGRATION_LOCK = 7_270_001  # PostgreSQL advisory lock: one migration at a time
 _LOCK_S = 3.0  # whoever reads or writes waits behind a migration that waits for its lock, so it waits no longer at once
 _ATTEMPTS = 10
@@ -196,6 +216,69 @@ def check_schema(engine: Engine) -> None:
     raise SchemaVersionError(
         f"The store has {found}, this program needs version {head_revision()}. Fix: run `{MIGRATE_COMMAND}`."
     )
+
+
+@dataclass(frozen=True)
+class StoreSchema:
+    """What a store's schema is made of."""
+
+    version: str | None
+    parts: frozenset[tuple[str, str]]  # name ("trigger reading_no_update"), definition
+
+    def told_against(self, before: StoreSchema) -> str:
+        """What differs from an earlier one, in words."""
+        now, then = dict(self.parts), dict(before.parts)
+        said = [f"{name} was added" for name in sorted(now.keys() - then.keys())]
+        said += [f"{name} was removed" for name in sorted(then.keys() - now.keys())]
+        said += [f"{name} was changed" for name in sorted(now.keys() & then.keys()) if now[name] != then[name]]
+        if self.version != before.version:
+            said.insert(0, f"version {self.version}, it was {before.version}")
+        return ", ".join([*said[:5], *(["and more"] if len(said) > 5 else [])]) or "it is not this program's"
+
+
+def schema_of(engine: Engine) -> StoreSchema:
+    """Every table, column, check, index, trigger and trigger function of a store, with its definition."""
+    query = _POSTGRESQL_PARTS if engine.dialect.name == "postgresql" else _SQLITE_PARTS
+    with translated_failures(), engine.connect() as connection:
+        return StoreSchema(current_revision(connection), _parts(connection, query))
+
+
+def _parts(connection: Connection, query: str) -> frozenset[tuple[str, str]]:
+    return frozenset((name, definition) for name, definition in connection.exec_driver_sql(query))
+
+
+def schema_problem(engine: Engine) -> str:
+    """What of a store's schema is not as this program makes it, also where it was changed while no server ran; or "".
+
+    A schema is made anew to compare with: in memory for SQLite, in a transaction that is rolled back on PostgreSQL.
+    """
+    now = schema_of(engine)
+    if now.version != head_revision():
+        return ""
+    ours = _fresh_schema(engine)
+    return "" if now == ours else f"the schema of the store is not as this program makes it: {now.told_against(ours)}"
+
+
+def _fresh_schema(engine: Engine) -> StoreSchema:
+    """What this program would make of an empty store."""
+    if engine.dialect.name != "postgresql":
+        fresh = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        try:
+            with fresh.begin() as connection:
+                make_schema(connection)
+            return schema_of(fresh)
+        finally:
+            fresh.dispose()
+    with translated_failures(), engine.connect() as connection, connection.begin() as transaction:
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+        name = f"reading_room_{secrets.token_hex(8)}"
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        connection.exec_driver_sql(f"SET LOCAL search_path TO {name}")
+        make_schema(connection)
+        found = _parts(connection, _POSTGRESQL_PARTS)
+        version = current_revision(connection)
+        transaction.rollback()
+    return StoreSchema(version, frozenset((part, text.replace(name, schema)) for part, text in found))
 
 
 def is_schema_ours(engine: Engine) -> bool:

@@ -8,12 +8,14 @@ two reveals of :mod:`db.repository.reveals` look at one prediction or one truth 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import SettingsError, StoreError
-from db.address import parsed_url, sqlite_path
+from core.settings import Settings, kept_key
+from db.address import parsed_url, sqlite_path, store_url
 from db.engine import connect_engine, writing
 from db.engine_failures import translated_failures
 from db.tables import Base
@@ -24,7 +26,13 @@ ROLE_COMMAND = "python manage.py store reader-role"
 _FIELD = "READING_ROOM_READER_DATABASE_URL"
 
 #: Said where a PostgreSQL store is served without it.
-NO_READER_ROLE = f"Set {_FIELD} and run `{ROLE_COMMAND}`: it makes the role, with the rights that readers need."
+NO_READER_ROLE = (
+    f"Run `{ROLE_COMMAND}`: it makes the role, with the rights that readers need. Where the program's own role may "
+    f"make none, set {_FIELD} and let an administrator run what `{ROLE_COMMAND} --print` prints."
+)
+
+#: In the data folder: password of the role that the program made by itself.
+_KEPT = "readers.password"
 
 #: Tables that a reader's deeds read whole.
 _READ = ("study", "protocol_version", "study_member", "study_role", "presentation", "image", "reading")
@@ -55,8 +63,53 @@ def rights() -> set[Right]:
     return found | {(table, column, "UPDATE") for table, column in _LOCKED_BY.items()}
 
 
-def make_reader_role(url: str | URL, reader_url: str | URL) -> None:
+def reader_url_of(settings: Settings) -> str | URL | None:
+    """Where readers' deeds run: as set, or under the role that the program made; None: as the program."""
+    if settings.reader_database_url:
+        return settings.reader_database_url
+    url, kept = store_url(settings), settings.data_folder / _KEPT
+    if sqlite_path(url) is not None or not kept.exists():
+        return None
+    return _own_reader_url(url, kept)
+
+
+def _own_reader_url(url: URL, kept: Path) -> URL:
+    """The role of the program's own making: named after the database, with a password that the data folder keeps."""
+    role = f"{(url.database or 'reading_room')[:48]}_readers"
+    return url.set(username=role, password=kept_key(kept).decode("ascii"))
+
+
+def ensure_reader_role(settings: Settings, *, may_take_over: bool = False) -> str:
+    """Give a PostgreSQL store its readers' role with its rights, also where none is set; why not, where it cannot be.
+
+    A role that is named by the settings is only given its rights, and what goes wrong is raised. One of this store that
+    another data folder made keeps its password, unless it may be taken over.
+    """
+    url = store_url(settings)
+    if sqlite_path(url) is not None:
+        return ""
+    if settings.reader_database_url:
+        make_reader_role(url, settings.reader_database_url)
+        return ""
+    kept = settings.make_data_folder() / _KEPT
+    is_new = not kept.exists()
+    reader, engine = _own_reader_url(url, kept), connect_engine(url)
+    try:
+        make_reader_role(url, reader, has_new_password=may_take_over)
+        open_reader_engine(engine, reader).dispose()
+    except StoreError as failure:
+        if is_new:
+            kept.unlink()  # else the server would look for the role
+        return str(failure)
+    finally:
+        engine.dispose()
+    return ""
+
+
+def make_reader_role(url: str | URL, reader_url: str | URL, *, has_new_password: bool = False) -> None:
     """Make the role that a URL names, with its password, unless it exists, and give it its rights and no others.
+
+    One that exists keeps its password, unless the URL has a new one.
 
     Raises
     ------
@@ -69,7 +122,8 @@ def make_reader_role(url: str | URL, reader_url: str | URL) -> None:
     engine = connect_engine(url)
     try:
         with translated_failures(), writing(engine).begin() as connection:
-            for statement in _statements(connection, str(reader.username), reader.password or ""):
+            name, password = str(reader.username), reader.password or ""
+            for statement in _statements(connection, name, password, has_new_password=has_new_password):
                 connection.exec_driver_sql(statement)
     except StoreError as failure:
         raise StoreError(
@@ -130,7 +184,7 @@ def _reader_of(url: str | URL, reader_url: str | URL) -> URL:
     return reader
 
 
-def _statements(connection: Connection, role: str, password: str) -> Iterator[str]:
+def _statements(connection: Connection, role: str, password: str, *, has_new_password: bool = False) -> Iterator[str]:
     """The role, then its rights and no others."""
     from psycopg import sql  # only where it is needed: it loads libpq
 
@@ -144,6 +198,8 @@ def _statements(connection: Connection, role: str, password: str) -> Iterator[st
     if exists is None:
         limits = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
         yield written(f"CREATE ROLE {{role}} {limits} PASSWORD {{password}}", role=role, password=password)
+    elif has_new_password:
+        yield written("ALTER ROLE {role} PASSWORD {password}", role=role, password=password)
     schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
     for kind in ("TABLES", "SEQUENCES"):
         yield written(f"REVOKE ALL ON ALL {kind} IN SCHEMA {{schema}} FROM {{role}}", schema=schema, role=role)

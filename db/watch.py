@@ -7,11 +7,13 @@ import threading
 from datetime import UTC, datetime
 
 from sqlalchemy import event
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from core.errors import StoreDamagedError, StoreError
 from db.backup_schedule import BackupSchedule
 from db.engine import check_integrity, connect_engine
+from db.engine_failures import RESTORE_COMMAND
+from db.migrate import StoreSchema, is_schema_ours, schema_of
 from db.repository import Repository
 
 _log = logging.getLogger(__name__)
@@ -23,8 +25,12 @@ EVERY_S = 900
 AGAIN_S = 5
 
 
+#: Images outside of the database that a look reads, chosen at random: `audit verify` reads all of them.
+IMAGES_AT_ONCE = 200
+
+
 class StoreWatch:
-    """A thread that checks every page of a SQLite file, and holds the audit trail against the rows.
+    """A thread that checks every page of a SQLite file and the schema, and holds the audit trail against the rows.
 
     Parameters
     ----------
@@ -44,10 +50,12 @@ class StoreWatch:
         self._every_s = every_s
         self.found: tuple[str, ...] = ()  # by the last look
         self._failed_backup: tuple[str, ...] = ()
+        self._schema: StoreSchema | None = None  # as the last look found it
         self._ended = threading.Event()
         self._refusal = ""  # why no transaction may write now
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
-        event.listen(repository.engine, "begin", self._refuse_writing)
+        for engine in repository.engines:
+            event.listen(engine, "begin", self._refuse_writing)
 
     def start(self) -> None:
         """Begin to look."""
@@ -69,10 +77,11 @@ class StoreWatch:
             fresh = connect_engine(engine.url)  # a connection of the pool may still hold the page as it was
             try:
                 check_integrity(fresh)
+                self._check_schema(fresh)
             finally:
                 fresh.dispose()
             self._refusal = ""
-            problems = self._repository.verify_audit().problems
+            problems = self._repository.verify_audit().problems + self._wrong_images()
             if self._backups is not None:
                 failed = self._backups.keep_up(datetime.now(UTC))
                 if failed and failed != self._failed_backup:  # each reason once, not at every look
@@ -89,6 +98,31 @@ class StoreWatch:
             _log.error("the check of the store found: %s", problem)
         self.found = problems
         return problems
+
+    def _check_schema(self, engine: Engine) -> None:
+        """Refuse a schema that somebody changed under this program; a newer version of the program's own is let in.
+
+        Raises
+        ------
+        StoreDamagedError
+            Naming what was added, removed or changed.
+        """
+        now = schema_of(engine)
+        before = self._schema if self._schema is not None else now
+        if (now.version == before.version and now != before) or not is_schema_ours(engine):
+            raise StoreDamagedError(
+                f"The schema of the store was changed while the program ran ({now.told_against(before)}). "
+                f"No reading is taken. Fix: find out who changed it, and undo it or restore the last backup with "
+                f"`{RESTORE_COMMAND}`."
+            )
+        self._schema = now
+
+    def _wrong_images(self) -> tuple[str, ...]:
+        """Some of the images that lie outside of the database, others at each look."""
+        try:
+            return tuple(self._repository.check_images(most=IMAGES_AT_ONCE))
+        except StoreError as failure:
+            return (f"The images outside of the database could not be looked at: {failure}",)
 
     def _run(self) -> None:
         """Look, wait, look again; nothing that a look meets ends the watch."""

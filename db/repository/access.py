@@ -200,6 +200,11 @@ class RepositoryBase:
         self._moment: Session | None = None
         self._begun_deed: BegunDeed | None = None
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """On which deeds run: the program's own, and on PostgreSQL that of readers where they have one."""
+        return (self._engine,) if self._reader_engine is None else (self._engine, self._reader_engine)
+
     @contextmanager
     def one_moment(self) -> Iterator[Self]:
         """A repository whose questions of a reader are all asked in one transaction: for a screen that asks many.

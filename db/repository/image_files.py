@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from core.errors import InputError, StoreDamagedError
@@ -79,9 +81,13 @@ class ImageFileRepository(RepositoryBase):
                 progress(moved, max(total, moved), "images")
 
     @allowed(Role.ADMINISTRATOR)
-    def check_images(self) -> list[str]:
-        """What is wrong with the images outside: each is read and held against its digest."""
+    def check_images(self, most: int | None = None) -> list[str]:
+        """What is wrong with the images outside: each, or some at random, is read and held against its digest."""
         problems, after = [], ""
+        if most is not None:
+            some = sa.select(ImageRow.png).where(_lies_outside()).order_by(sa.func.random()).limit(most)
+            with self._reading() as db_session:
+                return self._wrong(db_session.scalars(some).all())
         while True:
             with self._reading() as db_session:
                 rows = db_session.execute(
@@ -90,14 +96,20 @@ class ImageFileRepository(RepositoryBase):
                     .order_by(ImageRow.image_id)
                     .limit(1000)
                 ).all()
-            for _, pointer in rows:
-                try:
-                    self._images.png(pointer)
-                except StoreDamagedError as damaged:
-                    problems.append(str(damaged))
+            problems += self._wrong([pointer for _, pointer in rows])
             if len(rows) < 1000:
                 return problems
             after = rows[-1].image_id
+
+    def _wrong(self, pointers: Sequence[bytes]) -> list[str]:
+        """What is wrong with the images behind some pointers."""
+        problems = []
+        for pointer in pointers:
+            try:
+                self._images.png(pointer)
+            except StoreDamagedError as damaged:
+                problems.append(str(damaged))
+        return problems
 
 
 def _lies_outside() -> sa.ColumnElement[bool]:

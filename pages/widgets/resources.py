@@ -10,7 +10,7 @@ from core.study import Person
 from db import OPERATOR, Notary, Repository, open_store, store_url
 from db.backup_schedule import BackupSchedule
 from db.image_store import Images, images_at
-from db.reader_role import open_reader_engine
+from db.reader_role import open_reader_engine, reader_url_of
 from db.watch import StoreWatch
 
 
@@ -35,7 +35,7 @@ def reader_engine() -> Any:
     SettingsError, StoreError
         If its role is not as it must be.
     """
-    url = get_settings().reader_database_url
+    url = reader_url_of(get_settings())
     return open_reader_engine(store_engine(), url) if url else None
 
 
@@ -55,7 +55,7 @@ def repository(actor: Person | None, token: str | None = None) -> Repository:
 @lru_cache(maxsize=1)
 def store_watch() -> StoreWatch:
     """Who looks at the store while the server lives."""
-    return StoreWatch(Repository(store_engine(), OPERATOR, notary=notary()), backups=BackupSchedule(get_settings()))
+    return StoreWatch(repository(OPERATOR), backups=BackupSchedule(get_settings()))
 
 
 @lru_cache(maxsize=1)

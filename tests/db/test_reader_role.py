@@ -13,9 +13,17 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import AccessError, SettingsError, StoreError
+from core.settings import Settings
 from core.study import Answer, StudyState
-from db import Notary, Repository
-from db.reader_role import make_reader_role, open_reader_engine, printed_statements, rights
+from db import Notary, Repository, create_store, store_url
+from db.reader_role import (
+    ensure_reader_role,
+    make_reader_role,
+    open_reader_engine,
+    printed_statements,
+    reader_url_of,
+    rights,
+)
 from db.tables import Base
 from tests.db.conftest import CHEAP, STUDY, Room
 from tests.stores import repository_of
@@ -186,3 +194,67 @@ def test_a_url_that_is_no_reader_of_this_store_is_refused(desk: Desk, wrong: str
         make_reader_role(desk.url, given)
     with pytest.raises(SettingsError, match="no roles"):
         make_reader_role("sqlite:////tmp/x.sqlite3", desk.reader_url)
+
+
+def _settings(url: URL, folder: Path) -> Settings:
+    return Settings(database_url=url.render_as_string(hide_password=False), data_dir=folder)
+
+
+def test_a_new_store_has_a_readers_role_by_itself_and_a_migration_keeps_its_rights(postgresql, tmp_path: Path) -> None:
+    """Nobody has to know of it: the program makes the role where its own may make one."""
+    settings = _settings(postgresql.empty_store(), tmp_path / "data")
+    engine = create_store(store_url(settings))
+    try:
+        assert reader_url_of(settings) is None
+        assert ensure_reader_role(settings) == ""
+        reader = make_url(str(reader_url_of(settings)))
+        assert reader.username == f"{engine.url.database}_readers"
+        kept = tmp_path / "data" / "readers.password"
+        assert kept.stat().st_mode & 0o077 == 0
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f'GRANT SELECT ON reference_standard TO "{reader.username}"')
+        with pytest.raises(StoreError, match="may SELECT reference_standard"):
+            open_reader_engine(engine, reader_url_of(settings))
+        assert ensure_reader_role(settings) == ""  # as `migrate` does
+        opened = open_reader_engine(engine, reader_url_of(settings))
+        with opened.connect() as connection, pytest.raises(DBAPIError, match="permission denied"):
+            connection.exec_driver_sql("SELECT class_key FROM reference_standard")
+        opened.dispose()
+        # Another installation with this store takes nobody's password away, unless it is told to.
+        other = _settings(engine.url, tmp_path / "other")
+        before = _password_of(engine, reader)
+        ensure_reader_role(other)
+        assert _password_of(engine, reader) == before
+        assert ensure_reader_role(other, may_take_over=True) == ""
+        assert _password_of(engine, reader) != before
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f'DROP OWNED BY "{engine.url.database}_readers"')
+            connection.exec_driver_sql(f'DROP ROLE "{engine.url.database}_readers"')
+        engine.dispose()
+
+
+def _password_of(engine: Engine, role: URL) -> str:
+    """What the server keeps of a role's password."""
+    query = sa.text("SELECT rolpassword FROM pg_authid WHERE rolname = :role")
+    with engine.connect() as connection:
+        return str(connection.execute(query, {"role": role.username}).scalar_one())
+
+
+def test_a_program_that_may_make_no_role_goes_on_and_is_told(postgresql, tmp_path: Path) -> None:
+    url, owner = postgresql.empty_store(), f"owner_{secrets.token_hex(4)}"
+    server = sa.create_engine(url)
+    with server.begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {owner} LOGIN PASSWORD 'x' NOCREATEROLE")
+        connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {owner}")
+    settings = _settings(url.set(username=owner, password="x"), tmp_path / "data")
+    try:
+        create_store(store_url(settings)).dispose()
+        assert "CREATEROLE" in ensure_reader_role(settings)
+        assert reader_url_of(settings) is None
+        assert not (tmp_path / "data" / "readers.password").exists()
+    finally:
+        with server.begin() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {owner}")
+            connection.exec_driver_sql(f"DROP ROLE {owner}")
+        server.dispose()
