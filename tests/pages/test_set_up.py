@@ -151,6 +151,8 @@ def test_every_field_is_edited_on_the_screen_and_stored_as_the_file_stores_it(st
             case "json":
                 value = json.dumps(value)
         widget(page, kinds[field.kind], field.label).set_value(value)
+        if field.name == "scale.kind":
+            page.run()  # only steps have words
     page.run()
     assert not page.error
     widget(page, "button", "Save as a new version").click().run()
