@@ -56,7 +56,8 @@ def _outcomes(shown: Shown) -> None:
     if rows.empty:
         return
     arms = list(dict.fromkeys(rows["arm"]))
-    st.markdown("**Cases on which raters fail**; a click opens the case")
+    opens = "" if shown.study.is_read_elsewhere else "; a click opens the case"
+    st.markdown(f"**Cases on which raters fail**{opens}")
     arm = st.segmented_control("Arm", arms, default=arms[0], required=True) if len(arms) > 1 else arms[0]
     rows = rows[rows["arm"] == arm]
     counts = rows["outcome"].value_counts()
@@ -76,7 +77,9 @@ def _links(shown: Shown, rows: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         for row in rows.head(MOST_BUTTONS).itertuples(index=False):
             label = f"{row.case} · {shown.short_labels[row.truth]} · {row.n_right} of {row.n_readers}"
-            if st.button(label, key=f"open {row.case}", type="tertiary", icon=":material/frame_inspect:"):
+            if shown.study.is_read_elsewhere:  # no image of it is here to open
+                st.text(label)
+            elif st.button(label, key=f"open {row.case}", type="tertiary", icon=":material/frame_inspect:"):
                 go_to("explain", shown.study.key, cohort=shown.cohort, case=row.case)
     if len(rows) > MOST_BUTTONS:
         st.caption(f"{len(rows) - MOST_BUTTONS} more in the CSV and on the Explain screen.")

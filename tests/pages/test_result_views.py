@@ -188,3 +188,19 @@ def test_views_of_a_scale_from_0_to_100_show_no_101():
     assert "chosen, 80 or more" in told
     assert "not chosen, 60 or less" in told
     assert not [text for text in told if "81" in text]
+
+
+def test_cases_of_readings_made_elsewhere_are_named_and_no_button_leads_to_a_picture_that_is_not_here():
+    shown = shown_study(simulated_study(n_cases=12, readers=2, models=1))
+    assert len(drawn("Agreement", shown).button) > 0
+    page = drawn("Agreement", replace(shown, study=replace(shown.study, is_read_elsewhere=True)))
+    assert not len(page.button)
+    assert any("case-" in str(text.value) for text in page.text)
+
+
+def test_a_forest_plot_has_room_for_its_longest_interval():
+    rows = pd.DataFrame({"label": ["a", "b"], "value": [0.9, 0.8], "lower": [0.8, 0.7], "upper": [0.95, 0.9], "n": 9})
+    gaps = pd.DataFrame({"label": ["b"], "value": [-0.077], "lower": [-0.125], "upper": [-0.028]})
+    styles = rater_styles([Identity("model", "a", "", "a"), Identity("reader", "b", "", "b")], None)
+    figure = charts.forest_chart(rows, gaps, {"a": styles["a", ""], "b": styles["b", ""]}, "a", "AUC", is_percent=False)
+    assert figure.layout.margin.r >= 7 * len("−0.077 (−0.125 to −0.028)")
