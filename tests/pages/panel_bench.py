@@ -22,7 +22,8 @@ from tests.pages.reading_server import ROOT, phantom_pixels
 FOLDER = ROOT / "pages" / "widgets" / "reading_panel"
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
-_PAGE = """<!doctype html><html><head><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
+_PAGE = """<!doctype html><html><head>
+<meta name="viewport" content="width=device-width"><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
 <body>{html}<script>{script}
 const sent = []; // answers, and what else the panel asks for
 const asks = []; // for the next frame, after an answer

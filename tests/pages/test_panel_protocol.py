@@ -707,13 +707,14 @@ ROADS: dict[str, tuple[Protocol, Callable[[Bench], None]]] = {
 def test_every_form_fits_every_window(name: str, browser: Browser) -> None:
     protocol, road = ROADS[name]
     for is_touch in (False, True):
-        context = browser.new_context(viewport={"width": 768, "height": 1024}, has_touch=is_touch)
+        window = {"width": 768, "height": 1024}
+        context = browser.new_context(viewport=window, has_touch=is_touch, is_mobile=is_touch)
         bench = Bench(context, protocol, is_sending_again=False)
         road(bench)
         for width, height in [size for size in SIZES if (size[0] < size[1]) == is_touch]:
             bench.page.set_viewport_size({"width": width, "height": height})
             bench.page.evaluate("new Promise((then) => frame(() => frame(then)))")
-            least = 44 if len(protocol.classes) <= 8 and "long" not in name else 30
+            least = 44 if is_touch or (len(protocol.classes) <= 8 and "long" not in name) else 30
             assert faults(bench, least) == [], f"{name} at {width} x {height}"
             image = bench.page.evaluate("room.panel.viewer.canvas.clientHeight")
             assert image > 0.18 * height, f"{name} at {width} x {height}"
