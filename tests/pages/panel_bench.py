@@ -23,7 +23,8 @@ FOLDER = ROOT / "pages" / "widgets" / "reading_panel"
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
 _PAGE = """<!doctype html><html><head>
-<meta name="viewport" content="width=device-width"><style>body {{ margin: 0; background: #121417; }} {css}</style></head>
+<meta name="viewport" content="width=device-width">
+<style>body {{ margin: 0; background: #121417; }} {css}</style></head>
 <body>{html}<script>{script}
 const sent = []; // answers, and what else the panel asks for
 const asks = []; // for the next frame, after an answer
