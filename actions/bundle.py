@@ -18,7 +18,7 @@ from core.report.figures import FORMATS, WIDTHS_MM, figure_plans, render
 from core.report.layout import Layout
 from core.report.readings_file import readings_files
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord
-from core.report.study_report import report_blocks, undrawn_warning
+from core.report.study_report import WIDTH_MM, report_blocks, undrawn_warning
 from db import Repository
 
 README = "README.txt"
@@ -52,15 +52,18 @@ def bundle_of(
         files["audit/trail.csv"] = table_csv(record.trail)
     done = 1
     captions = []
+    of_report = {}
     for plan in plans:
         captions.append(f"{plan.name}: {plan.caption}")
         for width in widths_mm:
             report(done, total, plan.name.replace("_", " "))
             for ending, content in render(plan, width, FORMATS).items():
                 files[f"figures/{plan.name}_{width}mm.{ending}"] = content
+                if (ending, width) == ("svg", WIDTH_MM):
+                    of_report[plan.name] = content
             done += 1
     report(done, total, "report")
-    blocks = report_blocks(record)
+    blocks = report_blocks(record, of_report)
     files["report/report.html"] = to_html(record.title, blocks)
     files["report/report.pdf"] = to_pdf(record.title, blocks)
     files["figures/captions.txt"] = ("\n".join(captions) + "\n").encode()

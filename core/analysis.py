@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -119,6 +120,10 @@ class StudyAnalysis:
 
     def to_tables(self) -> dict[str, pd.DataFrame]:
         """Tidy tables by name; columns in :data:`COLUMNS`, meaning in ``docs/statistics.md``."""
+        return {name: table.copy(deep=False) for name, table in self._tables.items()}  # pandas copies what is changed
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
         return tables(self.cohorts, self.description)
 
     def to_dict(self) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class FigurePlan:
     draw: Callable[[float], Figure]  # of a width in millimetres
     cohort: str = ""  # whose figure it is
     families: tuple[str, ...] = ()  # fonts of this machine for letters that the first has not
+    svg: bytes | None = None  # as it was drawn for the report's page already
 
 
 class Palette:

@@ -7,7 +7,8 @@ Every number is one of the analysis, in the strings of the screens.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -31,9 +32,19 @@ _SYNTHETIC = "Synthetic images or simulated readers took part: nothing here says
 _RESEARCH = "Research use only. Not a medical device."
 
 
-def report_blocks(record: StudyRecord) -> list[Block]:
-    """The whole report."""
-    plans = figure_plans(record.analysis, record.data.declared_model)
+def report_blocks(record: StudyRecord, drawn: Mapping[str, bytes] | None = None) -> list[Block]:
+    """The whole report.
+
+    Parameters
+    ----------
+    record : StudyRecord
+    drawn : mapping of str to bytes, optional
+        SVG figures that are :data:`WIDTH_MM` wide, by their plan's name, where they were drawn already.
+    """
+    plans = [
+        replace(plan, svg=(drawn or {}).get(plan.name))
+        for plan in figure_plans(record.analysis, record.data.declared_model)
+    ]
     blocks: list[Block] = [
         *_front(record), *_methods(record), *_flow(record, plans), *_readers(record), *_results(record, plans),
         *_missing(record), *_deviations(record), *_models(record), *_provenance(record), *_checklists(record),
@@ -140,7 +151,8 @@ def _pictures(plans: Sequence[FigurePlan], kind: str, cohort: str = "") -> Itera
     """A kind of figure of a cohort in all its parts, drawn for the page."""
     for plan in plans:
         if plan.cohort == cohort and plan.name.partition("_")[0] == kind:
-            yield Picture(render(plan, WIDTH_MM, ("svg",))["svg"], plan.caption, WIDTH_MM)
+            svg = plan.svg or render(plan, WIDTH_MM, ("svg",))["svg"]
+            yield Picture(svg, plan.caption, WIDTH_MM)
 
 
 # ------------------------------------------------------------------------------------------------------------- results

@@ -128,7 +128,7 @@ def test_it_says_everywhere_that_it_was_not_blinded_here(store: Repository, tmp_
 def test_its_bundle_is_marked_and_holds(sqlite_url: str, tmp_path: Path) -> None:
     store = repository_of(open_store(sqlite_url), OPERATOR)
     a_study(store, tmp_path)
-    (tmp_path / "far.zip").write_bytes(bundle_of(study_record(store, "far"), widths_mm=(84,)))
+    (tmp_path / "far.zip").write_bytes(bundle_of(study_record(store, "far"), widths_mm=(174,)))
     bundle = read_bundle(tmp_path / "far.zip")
     assert check_bundle(bundle).problems == ()
     assert bundle.protocol is None
