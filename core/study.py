@@ -11,7 +11,7 @@ Nothing here knows the database or the screen, and nothing here but :class:`Refe
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
@@ -147,6 +147,7 @@ class Person:
     has_used_model: bool | None = None  # has used such a model before
     email: str | None = None  # the address under which an identity provider knows the person
     must_change_password: bool = False  # somebody else set it: nothing else can be done before
+    reading_keys: Mapping[str, str] = field(default_factory=dict, compare=False)  # what the panel does: code of the key
     #: That of the account and those in studies; for screens. The store looks again at every deed.
     roles: frozenset[Role] = field(default=frozenset(), compare=False)
 

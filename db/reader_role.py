@@ -44,6 +44,8 @@ _ALL_BUT = {"person": ("password_hash", "email"), "case_image": ("file_format", 
 _ADD = ("reading", "presentation_event", "audit_event")
 #: ``SELECT ... FOR UPDATE`` asks for a right to change one column: these decide nothing.
 _LOCKED_BY = {"study": "created_at", "study_member": "added_at", "sign_in_session": "ip"}
+#: Their own, and nothing that decides anything.
+_CHANGE = {"person": "reading_keys"}
 
 #: A right: table, column, what.
 Right = tuple[str, str, str]
@@ -60,7 +62,7 @@ def rights() -> set[Right]:
         found |= {(table.name, column, "SELECT") for column in readable}
         if table.name in _ADD:
             found |= {(table.name, column, "INSERT") for column in columns}
-    return found | {(table, column, "UPDATE") for table, column in _LOCKED_BY.items()}
+    return found | {(table, column, "UPDATE") for table, column in (_LOCKED_BY | _CHANGE).items()}
 
 
 def reader_url_of(settings: Settings) -> str | URL | None:

@@ -79,6 +79,7 @@ class PersonRow(Base):
     email: Mapped[str | None] = mapped_column(unique=True)  # case-folded
     created_by: Mapped[str | None]  # person_id; none: the command line
     must_change_password: Mapped[bool] = mapped_column(server_default=sa.text("FALSE"))
+    reading_keys: Mapped[dict[str, Any] | None]  # what the panel does -> code of the key
 
 
 class PasswordSetRow(Base):

@@ -106,7 +106,8 @@ def _draw_panel(
     repository: Repository, study: Study, case: PanelCase, images: dict[str, ReadingImage], is_open: bool
 ) -> None:
     """The panel, with the reply to its last message; what it sends with the first run of a session is followed too."""
-    case = replace(case, reader=_own_name(repository))
+    if repository.actor is not None:
+        case = replace(case, reader=repository.actor.person_id, own_keys=repository.actor.reading_keys)
     if case.presentation.arm is Arm.AIDED and is_open:  # else it is asked for when the case is drawn
         case = replace(case, model=_model(repository, study, case.presentation, images))
     st.session_state[_SHOWN] = (repository, study, case)
@@ -116,11 +117,6 @@ def _draw_panel(
     if sent is not None and sent.get("submit_id") != st.session_state.get(_FOLLOWED):
         _on_message(repository, study, sent)  # it came with the first run of a session, as after the death of a server
         st.rerun()
-
-
-def _own_name(repository: Repository) -> str:
-    """What this reader's own keys are kept under in the browser."""
-    return "" if repository.actor is None else repository.actor.person_id
 
 
 def _model(

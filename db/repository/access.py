@@ -423,6 +423,7 @@ def person_of(row: PersonRow, roles: frozenset[Role] = frozenset()) -> Person:
         has_used_model=row.has_used_model,
         email=row.email,
         must_change_password=row.must_change_password,
+        reading_keys=row.reading_keys or {},
         roles=roles,
     )
 

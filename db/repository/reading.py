@@ -6,7 +6,8 @@ statement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -50,6 +51,7 @@ from db.tables import (
     CaseImageRow,
     DeviationRow,
     ImageRow,
+    PersonRow,
     PresentationEventRow,
     PresentationRow,
     ReadingRow,
@@ -207,6 +209,29 @@ class ReadingRepository(RepositoryBase):
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
             if self._protocol(db_session, study).timeout_seconds is not None:
                 self._begin_time(db_session, presentation, study)
+
+    @allowed(Role.READER)
+    def keep_reading_keys(self, keys: Mapping[str, str]) -> None:
+        """Keep which keys this reader gave to what the panel does, for every browser.
+
+        Parameters
+        ----------
+        keys : mapping of str to str
+            "class 3", "step 2" or the letter of a command, to the code of a key as browsers name it ("KeyZ").
+
+        Raises
+        ------
+        InputError
+            If a name is none that a panel has, or one key has two meanings.
+        """
+        for name, code in keys.items():
+            if not re.fullmatch(r"(class|step) ([1-9]|1[0-9]|20)|[A-Z]", name) or not re.fullmatch(r"\w{1,30}", code):
+                raise InputError("this is no key of a panel", field="keys", value={name: code})
+        if len(set(keys.values())) < len(keys):
+            raise InputError("one key has two meanings", field="keys", value=dict(keys))
+        with self._writing() as db_session:
+            mine = sa.update(PersonRow).where(PersonRow.person_id == self._me.person_id)
+            db_session.execute(mine.values(reading_keys=dict(keys)))
 
     @allowed(Role.READER)
     def record_events(

@@ -26,9 +26,11 @@ PULSE_PATH = "/reading/pulse"
 SHOWN_PATH = "/reading/shown"
 ANSWER_PATH = "/reading/answer"
 EVENTS_PATH = "/reading/events"
+KEYS_PATH = "/reading/keys"
 _MAX_ID_BYTES = 100
 _MAX_EVENTS_BYTES = 50_000
 _MAX_ANSWER_BYTES = 100_000
+_MAX_KEYS_BYTES = 5_000
 
 
 async def pulse(request: Request) -> Response:
@@ -50,6 +52,14 @@ async def answer(request: Request) -> Response:
     if body is None:
         return PlainTextResponse("This is no answer.", status_code=413)
     return await anyio.to_thread.run_sync(_answer, session_token(request.headers), body)
+
+
+async def keys(request: Request) -> Response:
+    """Which keys the reader gave to what the panel does, all of them."""
+    body = await _body(request, _MAX_KEYS_BYTES)
+    if body is None:
+        return PlainTextResponse("These are no keys.", status_code=413)
+    return await anyio.to_thread.run_sync(_keys, session_token(request.headers), body)
 
 
 async def _body(request: Request, most: int) -> bytes | None:
@@ -109,6 +119,20 @@ def _events(token: str | None, body: bytes) -> Response:
     return Response(status_code=204)
 
 
+def _keys(token: str | None, body: bytes) -> Response:
+    """Tell the store."""
+    try:
+        told = json.loads(body)
+        if not isinstance(told, dict) or not all(isinstance(code, str) for code in told.values()):
+            raise InputError("keys are names with the code of a key each", field="keys", value=told)
+        _reader(token).keep_reading_keys(told)
+    except (ValueError, RecursionError):  # also every InputError
+        return PlainTextResponse("These are no keys.", status_code=400)
+    except (SignedOutError, AccessError, StoreError) as failure:
+        return _refusal(failure)
+    return Response(status_code=204)
+
+
 def _answer(token: str | None, body: bytes) -> Response:
     """Save it."""
     try:
@@ -146,4 +170,5 @@ def routes() -> list[Route]:
         Route(f"{base_path()}{SHOWN_PATH}", shown, methods=["POST"]),
         Route(f"{base_path()}{EVENTS_PATH}", events, methods=["POST"]),
         Route(f"{base_path()}{ANSWER_PATH}", answer, methods=["POST"]),
+        Route(f"{base_path()}{KEYS_PATH}", keys, methods=["POST"]),
     ]

@@ -18,6 +18,7 @@ from core.study import Answer, Role, StudyState
 from db import Repository
 from db.tables import StudyMemberRow, StudyRow
 from tests.db.conftest import STUDY, Room, make_cases, read_next
+from tests.stores import sign_in_as
 
 
 def test_the_order_is_the_seeded_one_of_this_reader_and_no_other(room: Room) -> None:
@@ -330,3 +331,18 @@ def test_the_same_cases_in_a_second_study_come_in_another_order(room: Room) -> N
         orders.append(shown)
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
+
+
+def test_a_reader_finds_own_keys_in_every_browser_and_nobody_elses(room: Room) -> None:
+    keys = {"class 1": "KeyZ", "step 10": "Semicolon", "U": "KeyK"}
+    room.ann.keep_reading_keys(keys)
+    token = sign_in_as(room.operator.engine, room.operator.person("ann"))
+    assert room.operator.actor_for_token(token).reading_keys == keys
+    assert room.operator.person("ben").reading_keys == {}
+    for wrong in ({"class 21": "KeyZ"}, {"Enter": "KeyZ"}, {"class 1": "Key Z"}, {"class 1": "K" * 40}, {"UU": "KeyA"},
+                  {"class 1": "KeyZ", "class 2": "KeyZ"}):  # fmt: skip
+        with pytest.raises(InputError):
+            room.ann.keep_reading_keys(wrong)
+    assert room.operator.person("ann").reading_keys == keys
+    room.ann.keep_reading_keys({})
+    assert room.operator.person("ann").reading_keys == {}

@@ -86,6 +86,7 @@ def test_a_whole_reading_session_runs_under_the_readers_role(desk: Desk, tmp_pat
         ann.record_events(place.presentation_id, [("shown", 0.0)], draft_id="d", first_event=0)
         assert ann.study(STUDY).key == STUDY  # which coordinators may ask for as well
         ann.save_reading(place.presentation_id, Answer("sat", 3), submit_id=place.presentation_id)
+    ann.keep_reading_keys({"class 1": "KeyZ"})
     last = ann.last_reading(STUDY)
     ann.save_reading(
         last.presentation.presentation_id, Answer("tumor", 1), submit_id="again", expected_revision=last.revision

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,7 @@ class Bench:
         model: PanelModel | None = None,
         feedback: str = "",
         reader: str = "reader",
+        own_keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """The reply to what was sent last, and a frame: a case and the next ones; images to ``omit`` do not come."""
         arm = self.protocol.arms[0] if model is None else Arm.AIDED
@@ -151,6 +153,7 @@ class Bench:
             ahead=tuple(places[1 : 1 + n_ahead]),
             model=model,
             reader=reader,
+            own_keys=own_keys,
         )
         images = {}
         for at in places[: 1 + n_ahead]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from core.errors import InputError
 from core.protocol import (
@@ -593,10 +593,19 @@ def test_a_case_without_an_answer_in_time_is_stored_as_such_and_no_answer_is_gue
 
 
 def test_a_reader_gives_keys_away_and_finds_them_again(context: BrowserContext) -> None:
+    kept: list[dict[str, str]] = []
+    statuses = [503, *[204] * 9]  # the first message is lost
+
+    def keep(route: Route) -> None:
+        kept.append(route.request.post_data_json)
+        route.fulfill(status=statuses.pop(0))
+
+    context.route("**/reading/keys", keep)
     bench = started(context, Protocol("P"))
     bench.press("?")
     bench.page.locator("[data-own='step 5']").click()
     bench.press("z")
+    bench.page.wait_for_function("() => room.textContent.includes('are not kept yet')")
     bench.page.locator("[data-own='class 2']").click()
     bench.press("q")  # was the first step
     bench.page.locator("[data-own='I']").click()
@@ -609,11 +618,15 @@ def test_a_reader_gives_keys_away_and_finds_them_again(context: BrowserContext) 
     assert caps == ["1", "Q", "3", "4", "", "W", "E", "R", "Z"]
     bench.press("2", "t")
     assert bench.seen()["answer"] == '[["class 2","step 5"],""]'  # the old keys mean nothing now
-    again = started(context, Protocol("P"))
+    assert kept == [{"step 5": "KeyZ"}, {"step 5": "KeyZ", "class 2": "KeyQ"}]
+    again = Bench(context, Protocol("P"))  # another browser: the store alone knows
+    again.feed(1, own_keys=kept[-1])
     again.press("z", "q")
     assert again.seen()["answer"] == '[["class 2","step 5"],""]'
     again.press("?")
     again.page.get_by_role("button", name="Keys as at first").click()
+    again.page.wait_for_function("() => !room.panel.unkeptKeys")
+    assert kept[-1] == {}
     again.press("Escape", "1", "q")
     assert again.seen()["answer"] == '[["class 1","step 1"],""]'
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +29,7 @@ from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
 from pages.door.answers import PanelReceipt
-from pages.door.reading import ANSWER_PATH, EVENTS_PATH, PULSE_PATH, SHOWN_PATH
+from pages.door.reading import ANSWER_PATH, EVENTS_PATH, KEYS_PATH, PULSE_PATH, SHOWN_PATH
 
 _FOLDER = Path(__file__).parent
 #: In the order in which they are put together.
@@ -91,7 +91,8 @@ class PanelCase:
     can_correct: bool = False  # there is a last answer that the protocol lets the reader correct
     ahead: tuple[Presentation, ...] = ()  # what comes next
     model: PanelModel | None = None  # in an aided arm, for this case alone
-    reader: str = ""  # a name for this reader's own keys in the browser
+    reader: str = ""  # a name for whose keys these are
+    own_keys: Mapping[str, str] = field(default_factory=dict)  # that this reader gave to what the panel does
     is_preview: bool = False  # answers go nowhere
 
 
@@ -124,11 +125,13 @@ def pack_frame(
         "ahead": [_case_header(presentation, study.protocol) for presentation in case.ahead],
         "model": None if case.model is None else _model_header(case.model),
         "reader": case.reader,
+        "own_keys": dict(case.own_keys),
         "receipt": None if receipt is None else asdict(receipt),
         "pulse_address": address(f"{PULSE_PATH}/{quote(study.key, safe='')}"),
         "shown_address": address(SHOWN_PATH),
         "events_address": address(EVENTS_PATH),
         "answer_address": "" if case.is_preview else address(ANSWER_PATH),
+        "keys_address": "" if case.is_preview else address(KEYS_PATH),
     }
     about = [
         {"presentation_id": name, "views": [_view_header(view, study.protocol.display) for view in image.views]}

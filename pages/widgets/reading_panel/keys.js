@@ -1,10 +1,9 @@
 // Keys of the reading panel. Choices go by the place of a key, so that they lie together on every keyboard layout;
 // commands go by the letter that is printed on it. The caps on the buttons show what the keyboard in use prints. Each
-// reader may give a choice or command another key, which then goes by its place; it is kept in this browser.
+// reader may give a choice or command another key, which then goes by its place; the server keeps it with the reader.
 
 const STEP_CODES = ["KeyQ", "KeyW", "KeyE", "KeyR", "KeyT", "KeyA", "KeyS", "KeyD", "KeyF", "KeyG"];
 const COMMANDS = "UIMNOPXCLVJB";
-const KEYS_PREFIX = "reading-room-keys:";
 // Keys that a reader cannot give away: they mean the same on every screen.
 const FIXED = /^(Enter|NumpadEnter|Space|Escape|Tab|Arrow.*|Shift.*|Control.*|Alt.*|Meta.*|Home|F[0-9]+)$/;
 
@@ -25,25 +24,21 @@ function keepIn(store, name, text) {
 }
 
 class Keys {
-  // `onLayout()` is called when the caps have changed.
-  constructor(onLayout) {
+  // `onLayout()` is called when the caps have changed, `onOwn(keys)` when the reader changed a key.
+  constructor(onLayout, onOwn) {
     this.caps = new Map();
     this.own = new Map(); // name of the panel: code of the key that this reader gave it
-    this.onLayout = onLayout;
+    Object.assign(this, { onLayout, onOwn });
     navigator.keyboard?.getLayoutMap?.().then((layout) => {
       layout.forEach((key, code) => this.learn(code, key));
     }, () => undefined);
   }
 
-  // The keys of this reader.
-  load(reader) {
+  // The keys of this reader, as the server kept them; later changes on this page are newer than any frame.
+  load(reader, own) {
     if (this.reader === reader) return;
     this.reader = reader;
-    try {
-      this.own = new Map(Object.entries(JSON.parse(keptIn("localStorage", KEYS_PREFIX + reader) || "{}")));
-    } catch {
-      this.own = new Map();
-    }
+    this.own = new Map(Object.entries(own));
   }
 
   // Give a name another key; what had that key loses it, and has its first one again where that is free.
@@ -52,17 +47,13 @@ class Keys {
     this.learn(code, key);
     [...this.own].filter(([, taken]) => taken === code).forEach(([other]) => this.own.delete(other));
     this.own.set(name, code);
-    this.keep();
+    this.onOwn(Object.fromEntries(this.own));
     return true;
   }
 
   giveBack() {
     this.own.clear();
-    this.keep();
-  }
-
-  keep() {
-    keepIn("localStorage", KEYS_PREFIX + this.reader, JSON.stringify(Object.fromEntries(this.own)));
+    this.onOwn(Object.fromEntries(this.own));
   }
 
   learn(code, key) {

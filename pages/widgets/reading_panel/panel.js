@@ -95,7 +95,7 @@ class Panel {
     this.feedback = null; // key of the right class of the training case on the screen
     this.viewer = new Views(this.parts.frames, this.parts["read-out"], () => this.tellView());
     this.viewer.onPlace = (view, x, y) => this.place(view, x, y);
-    this.keys = new Keys(() => this.header && this.write());
+    this.keys = new Keys(() => this.header && this.write(), (keys) => this.keepKeys(keys));
     this.form = new Form(this, () => this.onField());
     this.cards = new Cards(this);
     this.unlisten = [];
@@ -160,7 +160,8 @@ class Panel {
       this.feedback = null;
       this.cards.open = null;
     }
-    this.keys.load(header.reader);
+    this.keys.load(header.reader, header.own_keys);
+    if (this.unkeptKeys) this.keepKeys(this.unkeptKeys);
     if (this.feedback !== null || this.cards.isOpen) return this.write();
     if (this.cards.comesBefore(header, this.header)) return this.write();
     const isSame = this.draft && this.header.draft_key === header.draft_key;
@@ -1089,6 +1090,22 @@ class Panel {
     this.newKeyOf = null;
     this.hint("");
     this.write();
+  }
+
+  // The reader's own keys go to the server, one message at a time; what it does not take goes with the next image again.
+  async keepKeys(keys) {
+    this.unkeptKeys = this.header.keys_address ? keys : null;
+    if (this.isKeeping) return;
+    this.isKeeping = true;
+    let isKept = true;
+    while (isKept && this.unkeptKeys) {
+      const sent = this.unkeptKeys;
+      const options = { method: "POST", body: JSON.stringify(sent), keepalive: true };
+      isKept = await fetch(this.header.keys_address, options).then((answer) => answer.ok, () => false);
+      if (isKept && this.unkeptKeys === sent) this.unkeptKeys = null;
+    }
+    this.isKeeping = false;
+    if (!isKept) this.hint("Your keys hold on this page, but are not kept yet: no connection.");
   }
 
   tellView() {
