@@ -25,6 +25,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from core.study import Role
+from db import OPERATOR, Repository, open_store
 from db.password_hashing import ASLEEP_S
 from pages.door.security import (
     MESSAGES_A_SECOND,
@@ -160,6 +161,24 @@ def test_messages_of_one_person_are_let_through_at_once_and_then_at_a_pace() -> 
     now[0] += 3600
     assert pace.is_at_rest
     assert pace.delay_s() == 0.0
+
+
+def test_keys_of_ones_own_are_kept_and_nonsense_is_not(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    def status(data: str) -> int:
+        answer = reader.post(f"{server.url}/reading/keys", data=data, headers={"Origin": server.url}, timeout=20)
+        return answer.status_code
+
+    reader = signed_in("reader-2")
+    assert status('{"class 1": "KeyZ"}') == 204
+    for wrong in ("", "[]", "7", '{"class 1": 7}', '{"class 99": "KeyZ"}', '{"class 1": "KeyA", "X": "KeyA"}'):
+        assert status(wrong) == 400, wrong
+    assert status("x" * 6000) == 413
+    engine = open_store(server.store_url)
+    assert Repository(engine, OPERATOR).person("reader-2").reading_keys == {"class 1": "KeyZ"}
+    engine.dispose()
+    assert requests.post(f"{server.url}/reading/keys", data="{}", timeout=20).status_code in (401, 403)
 
 
 def test_what_one_reader_sends_without_end_is_held_back_and_nobody_else_waits(

@@ -600,8 +600,8 @@ def test_a_reader_gives_keys_away_and_finds_them_again(context: BrowserContext) 
         kept.append(route.request.post_data_json)
         route.fulfill(status=statuses.pop(0))
 
-    context.route("**/reading/keys", keep)
     bench = started(context, Protocol("P"))
+    bench.page.route("**/reading/keys", keep)
     bench.press("?")
     bench.page.locator("[data-own='step 5']").click()
     bench.press("z")
@@ -619,8 +619,8 @@ def test_a_reader_gives_keys_away_and_finds_them_again(context: BrowserContext) 
     bench.press("2", "t")
     assert bench.seen()["answer"] == '[["class 2","step 5"],""]'  # the old keys mean nothing now
     assert kept == [{"step 5": "KeyZ"}, {"step 5": "KeyZ", "class 2": "KeyQ"}]
-    again = Bench(context, Protocol("P"))  # another browser: the store alone knows
-    again.feed(1, own_keys=kept[-1])
+    again = started(context, Protocol("P"), own_keys=kept[-1])  # another browser: the store alone knows
+    again.page.route("**/reading/keys", keep)
     again.press("z", "q")
     assert again.seen()["answer"] == '[["class 2","step 5"],""]'
     again.press("?")
