@@ -168,7 +168,7 @@ class Keys {
       own("P", "pause"),
       ...(header.has_location_mark ? [own("L", "mark under the pointer; click does too"), [["⌫"], "last mark away"]] : []),
       ...(header.has_location_mark && /ordinal|percent/.test(scale.kind) ? [[["⇧", this.capOfStep(0), "…"], "rate the last mark"]] : []),
-      ...(model?.has_map ? [own("V", "class map on, off"), own("B", "of the next class; ⇧ the one before"),
+      ...(model?.has_map ? [own("V", "class map on, off"), own("B", "map of the next class; ⇧ the one before"),
         [[",", "."], "its opacity"], [["⇧,", "⇧."], "its threshold"]] : []),
       ...(nViews > 1 ? [own("J", "views joined or apart")] : []),
       [["[", "]"], "upper threshold down, up"], [["⇧[", "⇧]"], "lower threshold down, up"],
