@@ -59,6 +59,10 @@ def _audit_of_leaky_build(*chosen: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+#: The sequential study on PostgreSQL has the unaided one in it.
+_HAS_MORE = not why_no_postgresql() and not os.environ.get("READING_ROOM_TEST_LONG")
+
+
 @pytest.fixture(scope="module")
 def leaky_report() -> dict[str, Any]:
     """Of a build that leaks in every way at once."""
@@ -69,7 +73,12 @@ def leaky_report() -> dict[str, Any]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("design", "engine"),
-    [("unaided", "sqlite"), pytest.param("sequential", "postgresql", marks=pytest.mark.postgresql)],
+    [
+        pytest.param(
+            "unaided", "sqlite", marks=pytest.mark.skipif(_HAS_MORE, reason="READING_ROOM_TEST_LONG=1 runs it too")
+        ),
+        pytest.param("sequential", "postgresql", marks=pytest.mark.postgresql),
+    ],
 )
 def test_the_audit_finds_nothing_in_the_app(tmp_path: Path, design: str, engine: str) -> None:
     """Every planted word, over every screen and error of a reader, by the command as a coordinator runs it.

@@ -185,8 +185,10 @@ def test_a_stopped_queue_takes_its_workers_with_it(plan: RunPlan, tmp_path: Path
             pass
 
 
-def test_folds_of_a_cross_validation_cover_every_case_once(plan: RunPlan, tmp_path: Path) -> None:
-    """Two worker processes from the queue, then the report from their folders alone."""
+def test_folds_of_a_cross_validation_cover_every_case_once_and_a_failed_run_is_named(
+    plan: RunPlan, tmp_path: Path
+) -> None:
+    """Two worker processes from the queue, one of which fails first; then the report from their folders alone."""
     quick = replace(
         plan, recipe=TINY.with_changes(length=1), training_cohorts=("training", "internal"), has_detector=False
     )
@@ -195,9 +197,15 @@ def test_folds_of_a_cross_validation_cover_every_case_once(plan: RunPlan, tmp_pa
     for name, fold in plans.items():
         store_plan(fold, RunFolder(tmp_path / "cv" / name))
         folders.append(tmp_path / "cv" / name)
+    bad = tmp_path / "bad"
+    store_plan(replace(quick, training_cohorts=("nowhere",)), RunFolder(bad))
     states = []
-    run_queue(folders, workers=2, on_change=states.append)
-    assert states[-1].finished == tuple(folders) or set(states[-1].finished) == set(folders)
+    with pytest.raises(TrainingError, match=r"1 of 3 runs failed.*\n.*bad: .*no cohort 'nowhere'"):
+        run_queue([bad, *folders], workers=2, on_change=states.append)
+    assert set(states[-1].finished) == set(folders)
+    log = (bad / "run.log").read_text()
+    assert log.startswith("Error (training): The data have no cohort 'nowhere'")
+    assert "Traceback" not in log
     seen: list[str] = []
     for folder in folders:
         with (folder / "predictions_fold.csv").open() as file:
@@ -264,19 +272,6 @@ def answers_of(run: Path, cohort: str) -> list[dict[str, str]]:
     """Rows of a run's predictions."""
     with (run / f"predictions_{cohort}.csv").open() as file:
         return list(csv.DictReader(file))
-
-
-def test_failed_run_is_named_and_the_others_are_finished(plan: RunPlan, tmp_path: Path) -> None:
-    good = replace(plan, recipe=TINY.with_changes(length=1), has_detector=False, evaluation_cohorts=("external",))
-    bad = replace(good, training_cohorts=("nowhere",))
-    for name, one in (("good", good), ("bad", bad)):
-        store_plan(one, RunFolder(tmp_path / name))
-    with pytest.raises(TrainingError, match=r"1 of 2 runs failed.*\n.*bad: .*no cohort 'nowhere'"):
-        run_queue([tmp_path / "bad", tmp_path / "good"], workers=1)
-    assert RunFolder(tmp_path / "good").is_finished
-    log = (tmp_path / "bad" / "run.log").read_text()
-    assert log.startswith("Error (training): The data have no cohort 'nowhere'")
-    assert "Traceback" not in log
 
 
 def test_bad_data_stop_before_the_first_epoch(plan: RunPlan, tmp_path: Path) -> None:
