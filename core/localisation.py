@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from core.errors import InputError, UndefinedStatisticError
 from core.study import Mark
@@ -94,5 +93,7 @@ def hit_lesion(
     nearest = int(np.argmin(distance))
     if distance[nearest] > tolerance:
         return None
+    from scipy import ndimage  # readers' processes start without it
+
     lesions, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     return int(lesions[rows[nearest], columns[nearest]])

@@ -123,7 +123,7 @@ def set_up_by_methods(folder: Path) -> Repository:
     import_predictions(operator, KEY, folder / "model.csv", name="theirs", note="")
     declare_model(operator, KEY, "theirs")
     for reader in READERS:
-        operator.create_person(reader, reader, Role.READER, years_of_experience=4)
+        operator.create_person(reader, reader, Role.READER, password="quiet dark room 7", years_of_experience=4)
         operator.add_reader(KEY, reader)
     warnings = [item.key for item in opening_checklist(operator, KEY) if item.state is CheckState.WARNING]
     open_study(operator, KEY, typed_key=KEY, acknowledged=dict.fromkeys(warnings, "an example"))
@@ -159,6 +159,10 @@ def read_all(operator: Repository, clock: Clock) -> dict[tuple[str, Arm], int]:
     """Three readers read both periods; how many answers of each were right."""
     truth = dict(CASES)
     right: dict[tuple[str, Arm], int] = {}
+    for login in READERS:  # the first password is changed before anything else
+        (given,) = re.findall(r"password (\S+)", command("person", "password", login))
+        desk = repository_of(operator.engine, operator.person(login), notary=Notary(get_settings().data_folder))
+        desk.change_my_password(given, "a quiet dark room 77")
     desks = {
         login: repository_of(
             operator.engine, operator.person(login), notary=Notary(get_settings().data_folder), clock=clock

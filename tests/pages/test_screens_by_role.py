@@ -14,10 +14,12 @@ from streamlit.testing.v1 import AppTest
 from core.errors import (
     AccessError,
     ConflictError,
+    FinalAnswerError,
     InputError,
     NotFoundError,
     StoreBusyError,
     StoreDamagedError,
+    StudyNotOpenError,
 )
 from core.study import Answer, Person, Role
 from db import OPERATOR, Repository, open_store
@@ -244,8 +246,10 @@ def test_a_message_that_is_not_an_answer_is_refused(change: dict[str, object]) -
         (StoreBusyError("x"), ReceiptState.TRY_AGAIN, "busy"),
         (StoreDamagedError("x"), ReceiptState.TRY_AGAIN, "not available"),
         (ConflictError("x"), ReceiptState.REFUSED, "another window"),
-        (NotFoundError("x"), ReceiptState.REFUSED, "another window"),
-        (AccessError("x"), ReceiptState.REFUSED, "not open"),
+        (NotFoundError("x"), ReceiptState.REFUSED, "not yours"),
+        (StudyNotOpenError("x"), ReceiptState.REFUSED, "not open"),
+        (FinalAnswerError("x"), ReceiptState.REFUSED, "no longer be corrected"),
+        (AccessError("x"), ReceiptState.REFUSED, "may not read"),
         (InputError("x"), ReceiptState.REFUSED, "does not fit"),
     ],
     ids=lambda value: type(value).__name__,
