@@ -76,7 +76,7 @@ def _in_a_study(repository: Repository) -> None:
             ),
             hide_index=True,
             width="stretch",
-            column_config=_widths(Person=190, Part=90, Since=90, Until=90),
+            column_config=_widths(Person=150, Part=80, Since=85, Until=75),
         )
         st.caption("A password set by somebody else stands beside every reading that was made afterwards.")
         _end_a_part(repository, study, parts)
