@@ -8,17 +8,29 @@ import core  # noqa: F401  # its variables must stand before a test imports torc
 
 #: Files of few but long tests, longest first; the rest keeps its order.
 LONGEST_FIRST = (
+    "test_blinding.py",
+    "test_manage.py",
     "test_offline.py",
     "test_demo.py",
-    "test_manage.py",
-    "test_reading_by_keyboard.py",
-    "test_durability.py",
+    "test_own_study.py",
+    "test_statisticians_walk.py",
     "test_command_line.py",
     "test_loop.py",
-    "test_blinding.py",
+    "test_reading_by_keyboard.py",
+    "test_panel_states.py",
+    "test_kinds_of_studies.py",
+    "test_models.py",
+    "test_export_study.py",
+    "test_bundle.py",
+    "test_damaged_bundles.py",
+    "test_live_pilot.py",
+    "test_second_field.py",
+    "test_reading_designs.py",
+    "test_panel_protocol.py",
+    "test_any_field.py",
+    "test_tampering.py",
+    "test_durability.py",
     "test_door.py",
-    "test_difficulty.py",
-    "test_gradcam.py",
 )
 
 
