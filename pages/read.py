@@ -32,8 +32,8 @@ _HAVE = "reading_have"  # presentations whose images the browser holds, as its l
 _IS_OPEN = "reading_is_open"  # nothing stands before the next case, so that the model's answer may be shown
 _FOLLOWED = "reading_followed"  # submit_id of the last message that was followed
 
-#: So many of the next images are sent ahead.
-N_AHEAD = 2
+#: So many of the next images are sent ahead: who answers faster than a frame comes never waits for one.
+N_AHEAD = 4
 
 #: The bar above is low on this screen, and the page itself never scrolls away from the image.
 _STYLE = """<style>
