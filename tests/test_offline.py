@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,7 @@ def test_a_benchmark_is_silent(tmp_path: Path) -> None:
     assert_silent(run_isolated(command, tmp_path))
 
 
+@pytest.mark.skipif(not os.environ.get("READING_ROOM_TEST_LONG"), reason="a minute; READING_ROOM_TEST_LONG=1 runs it")
 def test_the_tests_are_silent(tmp_path: Path) -> None:
     chosen = str(ROOT / "tests" / "core" / "model" / "test_classifier.py")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c"]
