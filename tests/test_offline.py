@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
