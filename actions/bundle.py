@@ -52,18 +52,16 @@ def bundle_of(
         files["audit/trail.csv"] = table_csv(record.trail)
     done = 1
     captions = []
-    of_report = {}
     for plan in plans:
         captions.append(f"{plan.name}: {plan.caption}")
         for width in widths_mm:
             report(done, total, plan.name.replace("_", " "))
             for ending, content in render(plan, width, FORMATS).items():
                 files[f"figures/{plan.name}_{width}mm.{ending}"] = content
-                if (ending, width) == ("svg", WIDTH_MM):
-                    of_report[plan.name] = content
             done += 1
     report(done, total, "report")
-    blocks = report_blocks(record, of_report)
+    of_page = {plan.name: f"figures/{plan.name}_{WIDTH_MM}mm.svg" for plan in plans}
+    blocks = report_blocks(record, {name: files[path] for name, path in of_page.items() if path in files})
     files["report/report.html"] = to_html(record.title, blocks)
     files["report/report.pdf"] = to_pdf(record.title, blocks)
     files["figures/captions.txt"] = ("\n".join(captions) + "\n").encode()

@@ -611,6 +611,7 @@ def test_a_reader_gives_keys_away_and_finds_them_again(context: BrowserContext) 
     bench.page.locator("[data-own='I']").click()
     bench.press("Enter")
     assert hint(bench) == "This key cannot be given away."
+    assert not bench.page.evaluate("room.panel.keys.give('I', '', 'a')")  # a keyboard on glass names no keys
     bench.press("Escape", "Escape")
     bench.press("z", "q")
     assert bench.seen()["answer"] == '[["class 2","step 5"],""]'

@@ -52,9 +52,9 @@ class Cards {
 
   instructions(header) {
     const name = `${SEEN_PREFIX}${header.study}:${header.reader}`;
-    if (!header.instructions || header.done > 0 || this.told === name || keptIn("sessionStorage", name)) return null;
+    if (!header.instructions || header.done > 0 || this.told === name || keptInTab(name)) return null;
     this.told = name;
-    keepIn("sessionStorage", name, "1");
+    keepInTab(name, "1");
     return { title: "Before you begin", text: header.instructions };
   }
 

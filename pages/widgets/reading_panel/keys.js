@@ -7,19 +7,19 @@ const COMMANDS = "UIMNOPXCLVJB";
 // Keys that a reader cannot give away: they mean the same on every screen.
 const FIXED = /^(Enter|NumpadEnter|Space|Escape|Tab|Arrow.*|Shift.*|Control.*|Alt.*|Meta.*|Home|F[0-9]+)$/;
 
-// What the browser keeps, or would not give.
-function keptIn(store, name) {
+// What this tab keeps, or would not give.
+function keptInTab(name) {
   try {
-    return window[store].getItem(name);
+    return sessionStorage.getItem(name);
   } catch {
     return null;
   }
 }
 
-// Where the browser keeps nothing (full, or forbidden), what is on the screen stands all the same.
-function keepIn(store, name, text) {
+// Where the tab keeps nothing (full, or forbidden), what is on the screen stands all the same.
+function keepInTab(name, text) {
   try {
-    window[store].setItem(name, text);
+    sessionStorage.setItem(name, text);
   } catch { /* a reload would begin it anew */ }
 }
 
@@ -43,7 +43,7 @@ class Keys {
 
   // Give a name another key; what had that key loses it, and has its first one again where that is free.
   give(name, code, key) {
-    if (FIXED.test(code)) return false;
+    if (!code || FIXED.test(code)) return false; // a keyboard on glass names no keys
     this.learn(code, key);
     [...this.own].filter(([, taken]) => taken === code).forEach(([other]) => this.own.delete(other));
     this.own.set(name, code);

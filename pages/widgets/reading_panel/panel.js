@@ -437,13 +437,13 @@ class Panel {
   }
 
   keep(key, draft) {
-    keepIn("sessionStorage", STORAGE_PREFIX + key, JSON.stringify(draft));
+    keepInTab(STORAGE_PREFIX + key, JSON.stringify(draft));
   }
 
   // A draft of another version of this page may lack something; what is no draft is none.
   recall(key) {
     try {
-      const kept = JSON.parse(keptIn("sessionStorage", STORAGE_PREFIX + key));
+      const kept = JSON.parse(keptInTab(STORAGE_PREFIX + key));
       return kept && Array.isArray(kept.events) ? { ...emptyDraft(), ...kept } : null;
     } catch {
       return null;
@@ -452,7 +452,7 @@ class Panel {
 
   // The answer is saved, or its correction was left: its draft goes. The draft of a next case that is on the screen already stays.
   forget() {
-    keepIn("sessionStorage", STORAGE_PREFIX + (this.held || this).header.draft_key, "null");
+    keepInTab(STORAGE_PREFIX + (this.held || this).header.draft_key, "null");
     if (!this.held && this.feedback === null) this.draft = null;
   }
 
