@@ -62,6 +62,7 @@ def _in_a_study(repository: Repository) -> None:
     choose_study(study)
     parts = repository.study_people(study.key)
     sets = {} if is_administrator else {row.person.login: row.password_set for row in repository.progress(study.key)}
+    until = [f"{part.ended_at:%Y-%m-%d}" if part.ended_at else "" for part in parts]
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.dataframe(
@@ -70,13 +71,13 @@ def _in_a_study(repository: Repository) -> None:
                     "Person": [_name(part.person) for part in parts],
                     "Part": [str(part.role) for part in parts],
                     "Since": [f"{part.added_at:%Y-%m-%d}" for part in parts],
-                    "Until": [f"{part.ended_at:%Y-%m-%d}" if part.ended_at else "" for part in parts],
+                    **({"Until": until} if any(until) else {}),
                     "Password set by": [_set_by(sets.get(part.person.login)) for part in parts],
                 }
             ),
             hide_index=True,
             width="stretch",
-            column_config=_widths(Person=150, Part=80, Since=85, Until=75),
+            column_config=_widths(Person=210, Part=85, Since=85, Until=85),
         )
         st.caption("A password set by somebody else stands beside every reading that was made afterwards.")
         _end_a_part(repository, study, parts)
