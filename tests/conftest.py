@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 
 import core  # noqa: F401  # its variables must stand before a test imports torch or onnxruntime
@@ -38,3 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Move the tests of the long files to the front."""
     rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def _same_main_module() -> Iterator[None]:
+    """Streamlit's AppTest leaves its script as ``__main__``, which a process spawned by a later test would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main

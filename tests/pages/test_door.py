@@ -302,7 +302,7 @@ def test_while_what_checks_passwords_hangs_sign_ins_say_so_and_readers_go_on(
 def _processes() -> list[str]:
     """``pid ppid command`` of every process."""
     return subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
 
 
