@@ -150,7 +150,8 @@ def _judge(name: str, scope: str, values: Sequence[str], truth: Sequence[str]) -
     has_own = bool((own >= 2).any())
     if expected.min() < 5 and (has_own or p_value < _WORTH_SIMULATING):
         method = stats.MonteCarloMethod(n_resamples=_RESAMPLES, rng=np.random.default_rng(0))
-        p_value = stats.fisher_exact(table, method=None if table.shape == (2, 2) else method).pvalue
+        # of some tables SciPy's simulation gives an array of one p
+        p_value = np.asarray(stats.fisher_exact(table, method=None if table.shape == (2, 2) else method).pvalue).item()
     if not has_own and not (p_value < P_VALUE and cramers_v >= MIN_CRAMERS_V):
         return None
     return Giveaway(

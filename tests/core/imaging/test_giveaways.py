@@ -127,6 +127,19 @@ def test_the_p_value_is_fishers_where_cells_are_small():
     assert found.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact / 9999))
 
 
+@pytest.mark.parametrize("table", [[[0, 2], [2, 0], [0, 1]], [[0, 3, 0, 0], [2, 0, 1, 0], [1, 0, 1, 2]]])
+def test_small_tables_of_any_shape_have_one_p_value(table):
+    """SciPy gives an array for some of them, which NumPy no longer takes for a number."""
+    facts = [
+        fact("abcd"[column], side=50 + row)
+        for row, counts in enumerate(table)
+        for column, n in enumerate(counts)
+        for _ in range(n)
+    ]
+    (found,) = find_giveaways(facts)
+    assert 0 < found.p_value <= 1
+
+
 def test_every_view_is_judged_by_itself_and_named():
     """The size of the second view alone tells the class; the centre, which is the case's, is said once."""
     facts = [
