@@ -20,6 +20,7 @@ from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
 from pages.door import addresses, invitation, openid, password, readiness, reading, sign_in
+from pages.door.listening import send_at_once
 from pages.door.screen_failure import show_failure
 from pages.door.security import RESERVED, SecurityMiddleware
 from pages.screens import SCREENS
@@ -30,6 +31,7 @@ from pages.widgets.resources import notary, reader_engine, signing_key, store_en
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, int]]:
     """Keep what is loaded by now out of every later garbage collection; watch the store, close it at the end."""
     gc.collect()
+    send_at_once()
     gc.freeze()
     watch = store_watch()
     watch.start()
