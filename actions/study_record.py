@@ -147,5 +147,5 @@ def deviations_of_trail(events: Sequence[AuditEvent]) -> list[Deviation]:
 
 def _told(event: AuditEvent, but: Sequence[str] = ()) -> str:
     """When, and what was written."""
-    words = "; ".join(f"{name}: {value}" for name, value in event.detail.items() if name not in but)
+    words = "; ".join(f"{name}: {value}" for name, value in event.detail.items() if name not in (*but, "session"))
     return f"{event.at:%Y-%m-%d}: {words}"

@@ -51,6 +51,8 @@ def audit_verify(
         say(f"{check.n_events} events: the chain is intact, and the store is as it says.")
     for problem in problems:
         say(f"TOUCHED: {problem}", markup=False)
+    for move in check.clock_moves:
+        say(f"CLOCK: {move}", markup=False)
     say(f"Receipt: {check.head.receipt}")
     raise typer.Exit(1 if problems else 0)
 

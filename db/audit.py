@@ -78,7 +78,7 @@ def stored_end(db_session: Session) -> AuditHead:
 
 
 def append_events(
-    db_session: Session, deeds: Sequence[Deed], *, at: datetime, sign: Callable[[str], str] | None
+    db_session: Session, deeds: Sequence[Deed], *, clock: Callable[[], datetime], sign: Callable[[str], str] | None
 ) -> AuditHead:
     """Add events to the end of the chain, in the caller's transaction: deed and event are stored or neither.
 
@@ -88,8 +88,8 @@ def append_events(
         A writing transaction.
     deeds : sequence of Deed
         In this order; at least one.
-    at : datetime
-        When, UTC.
+    clock : callable
+        Gives the present instant, UTC; asked when nobody else adds to the chain, so that its times are in its order.
     sign : callable, optional
         Signature of a hash; events stay unsigned without it.
 
@@ -98,8 +98,8 @@ def append_events(
     AuditHead
         The new end.
     """
-    end = chain_end(db_session)
-    rows = []
+    end, rows = chain_end(db_session), []
+    at = clock()
     for deed in deeds:
         event = AuditEvent(end.n_events + 1, at, deed.actor, deed.action, deed.study_key, deed.detail, end.hash, "")
         end = AuditHead(event.sequence, event_hash(event))

@@ -191,7 +191,7 @@ def _seal_what_was_there(connection: Connection) -> None:
                 for reading, place, login in readings
             ]
         if deeds:
-            append_events(db_session, deeds, at=datetime.now(UTC), sign=None)
+            append_events(db_session, deeds, clock=lambda: datetime.now(UTC), sign=None)
         db_session.commit()
 
 

@@ -16,12 +16,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from core.errors import SettingsError, StoreDamagedError, StoreError
 from core.settings import kept_key
+from db.clock_moves import ClockOffset, clock_offset
 from db.records import AuditHead
 
 _log = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ class Notary:
     def __init__(self, folder: Path) -> None:
         self._key_file = folder / "audit.key"
         self._head_file = folder / "audit.head"
+        self._clock_file = folder / "audit.clock"
+        self._offset: ClockOffset | None = None  # of the clock, as the trail knows it
+        self._new_offset: ClockOffset | None = None  # as the transaction found it that is not committed yet
         self._lock = threading.Lock()
         self._kept: AuditHead | None = None  # what this process knows to stand in the file
         self._is_disowned = False
@@ -83,6 +88,7 @@ class Notary:
         """
         if self._is_restoring:
             return
+        self._keep_offset()
         with self._lock:
             try:
                 with self._alone():
@@ -96,6 +102,35 @@ class Notary:
                 _log.error("the end of the audit trail could not be kept in %s: %s", self._head_file.name, failure)
             if self._is_disowned:
                 _log.error("the audit trail does not hold what %s says: run audit verify", self._head_file.name)
+
+    def clock_moved(self, now: datetime) -> float:
+        """Seconds by which the clock was set since the trail last grew, also by another process or in an earlier run.
+
+        What is found counts as told when the transaction that tells it has ended (:meth:`keep_head`).
+        """
+        self._new_offset = offset = clock_offset(now)
+        if self._offset is None or offset.moved_since(self._offset):
+            self._offset = self._stored_offset() or self._offset
+        return offset.moved_since(self._offset)
+
+    def _stored_offset(self) -> ClockOffset | None:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(self._clock_file.read_text(encoding="utf-8"))
+            return ClockOffset(str(kept["boot"]), float(kept["seconds"]))
+        return None
+
+    def _keep_offset(self) -> None:
+        """Write down how the clock stands, where that is news; a folder that takes no file stops nobody's reading."""
+        new, self._new_offset = self._new_offset, None
+        if new is None:
+            return
+        is_news = self._offset is None or new.boot != self._offset.boot or abs(new.seconds - self._offset.seconds) > 1
+        if is_news:
+            self._offset = new
+            with suppress(OSError):
+                partial = self._clock_file.with_suffix(f".{os.getpid()}.part")
+                partial.write_text(json.dumps({"boot": new.boot, "seconds": new.seconds}) + "\n", encoding="utf-8")
+                partial.replace(self._clock_file)
 
     @contextmanager
     def restoring(self) -> Iterator[None]:

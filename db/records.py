@@ -467,6 +467,7 @@ class AuditCheck:
 
     head: AuditHead
     problems: tuple[str, ...]  # what was touched, in words; none if nothing was
+    clock_moves: tuple[str, ...] = ()  # when the server's clock was set, in words: no row was touched by that
 
     @property
     def n_events(self) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.study import Role, StudyState
 from db.audit import chain_problem, event_of
+from db.clock_moves import TimesOfTrail
 from db.migrate import APPEND_ONLY
 from db.records import AuditEvent, AuditHead
 from db.seals import (
@@ -46,6 +47,7 @@ from db.tables import (
     StudyRow,
 )
 from db.types import canonical_json
+from db.ways_in import WaysIn, commitment, ways_of
 
 #: One reading: login, place in the order, revision.
 Place = tuple[str, int, int]
@@ -79,6 +81,8 @@ class Ledger:
     people: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)  # login -> role, simulated, active
     passwords_set: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # login -> by whom, in turn
     invitations: dict[str, dict[str, Any]] = field(default_factory=dict)  # id -> what was said of it
+    ways_in: WaysIn = field(default_factory=WaysIn)
+    times: TimesOfTrail = field(default_factory=TimesOfTrail)
     older_coordinators: set[str] = field(default_factory=set)  # entered before studies had their own
     is_complete: bool = True  # False: an event could not be read, and what it said is not known
 
@@ -97,8 +101,9 @@ class Ledger:
         elif event.action in ("person.password", "person.email") and detail.get("is_by_other"):
             self.passwords_set[detail["login"]].append(event.actor)
         elif event.action == "invitation.create":
+            kept = ("note", "role", "cohorts", "expires_at", "code")  # earlier versions said nothing of the code
             self.invitations[detail["invitation"]] = {
-                **{name: detail[name] for name in ("note", "role", "cohorts", "expires_at")},
+                **{name: detail[name] for name in kept if name in detail},
                 "study": event.study_key, "is_revoked": False, "used_by": None,
             }  # fmt: skip
         elif event.action == "invitation.revoke":
@@ -183,6 +188,8 @@ def read_trail(
             yield f"event {event.sequence} is not the one that was seen before: the trail was written anew"
         try:
             ledger.enter(event)
+            ledger.times.enter(event)
+            yield from ledger.ways_in.enter(event)
         except (KeyError, TypeError, ValueError, AttributeError):  # only an event that somebody wrote by hand
             yield f"event {event.sequence} does not say what an event '{event.action}' must say"
     ledger.is_complete = True
@@ -196,12 +203,13 @@ def read_trail(
 
 def check_people(db_session: Session, ledger: Ledger, logins: Collection[str] | None = None) -> Iterator[str]:
     """Whether everybody, or everybody of some, is who the trail says, and had the password from whom it says."""
-    found = {
-        row.login: (row.role, row.is_simulated, row.is_active)
-        for row in db_session.execute(
-            sa.select(PersonRow.login, PersonRow.role, PersonRow.is_simulated, PersonRow.is_active)
+    rows = db_session.execute(
+        sa.select(PersonRow.login, PersonRow.role, PersonRow.is_simulated, PersonRow.is_active).add_columns(
+            PersonRow.person_id, PersonRow.password_hash, PersonRow.email
         )
-    }
+    ).all()
+    found = {row.login: (row.role, row.is_simulated, row.is_active) for row in rows}
+    ways = {row.login: ways_of(row.person_id, row.password_hash, row.email) for row in rows}
     passwords_set: dict[str, list[str]] = defaultdict(list)
     query = sa.select(PersonRow.login, PasswordSetRow.set_by).join(
         PasswordSetRow, PasswordSetRow.person_id == PersonRow.person_id
@@ -219,6 +227,8 @@ def check_people(db_session: Session, ledger: Ledger, logins: Collection[str] | 
             yield f"person '{login}' was removed"
         elif found[login] != ledger.people[login]:
             yield f"person '{login}' is not as the trail says (role, simulated, active)"
+        if login in found:
+            yield from ledger.ways_in.problems_of(login, ways[login])
 
 
 def check_invitations(db_session: Session, ledger: Ledger) -> Iterator[str]:
@@ -231,7 +241,8 @@ def check_invitations(db_session: Session, ledger: Ledger) -> Iterator[str]:
     found = {
         row.invitation_id: {
             "note": row.note, "role": row.role, "cohorts": row.cohorts, "expires_at": row.expires_at.isoformat(),
-            "study": study, "is_revoked": row.revoked_at is not None, "used_by": login or row.used_by,
+            "code": commitment("invitation", row.token_sha256), "study": study,
+            "is_revoked": row.revoked_at is not None, "used_by": login or row.used_by,
         }
         for row, study, login in rows
     }  # fmt: skip
@@ -240,7 +251,7 @@ def check_invitations(db_session: Session, ledger: Ledger) -> Iterator[str]:
             yield f"an invitation for '{found[name]['note']}' was not entered in the trail: it is forged"
         elif name not in found:
             yield f"the invitation for '{ledger.invitations[name]['note']}' was removed"
-        elif found[name] != ledger.invitations[name]:
+        elif found[name] != {"code": found[name]["code"], **ledger.invitations[name]}:
             yield f"the invitation for '{ledger.invitations[name]['note']}' is not as the trail says"
 
 

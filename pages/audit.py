@@ -65,5 +65,9 @@ def _check(repository: Repository) -> None:
     else:
         problems = "\n".join(f"- {problem}" for problem in check.problems[:_MOST_PROBLEMS])
         st.error(f"Touched past the trail (findings: {len(check.problems)}):\n{problems}", icon=":material/gpp_bad:")
+    if check.clock_moves:
+        moves = "\n".join(f"- {move}" for move in check.clock_moves[-_MOST_PROBLEMS:])
+        said = f"The server's clock was set (times: {len(check.clock_moves)}); dates and time limits went by it:"
+        st.warning(f"{said}\n{moves}", icon=":material/schedule:")
     st.caption("Receipt to deposit where nobody of this institution can change it:")
     st.code(check.head.receipt, language=None, wrap_lines=True)

@@ -25,7 +25,7 @@ from db.engine import writing
 from db.migrate import APPEND_ONLY
 from db.repository.access import token_hash
 from db.store import create_store
-from db.tables import Base, SignInSessionRow
+from db.tables import Base, PersonRow, SignInSessionRow
 
 #: A server that may be used instead of one that is started here.
 SERVER_VARIABLE = "READING_ROOM_TEST_POSTGRESQL_URL"
@@ -46,10 +46,19 @@ def sign_in_as(engine: Engine, person: Person) -> str:
     return token
 
 
+def begun_sign_in(engine: Engine, person: Person, **options: Any) -> str:
+    """Token of a sign-in as the program begins it, with its event in the trail."""
+    door = Repository(engine, None, **options)
+    with door._writing() as db_session:
+        return door._begin(db_session, db_session.get_one(PersonRow, person.person_id), "127.0.0.1", way="password")
+
+
 def repository_of(engine: Engine, actor: Person | None, **options: Any) -> Repository:
     """A repository that acts for a person who has just signed in."""
     is_person = actor is not None and actor != OPERATOR
-    return Repository(engine, actor, token=sign_in_as(engine, actor) if is_person else None, **options)
+    repository = Repository(engine, actor, token=sign_in_as(engine, actor) if is_person else None, **options)
+    repository._sign_in = None  # no event began it, so its deeds name none
+    return repository
 
 
 class SqliteStores:

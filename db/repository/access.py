@@ -35,6 +35,7 @@ from db.tables import (
     StudyRoleRow,
     StudyRow,
 )
+from db.ways_in import sign_in_name
 
 #: The person behind the command line: may do everything but read, in every study; is in no table, cannot sign in.
 OPERATOR = Person(
@@ -190,6 +191,7 @@ class RepositoryBase:
         self._reader_engine = reader_engine
         self.actor = actor
         self._token = token
+        self._sign_in = sign_in_name(token_hash(token)) if token else None  # as the trail calls it
         self._notary = notary
         self._passwords = passwords
         self._clock = clock
@@ -298,10 +300,18 @@ class RepositoryBase:
         """Write several audit events in the same transaction, in this order."""
         sign = None if self._notary is None else self._notary.sign
         db_session.flush()
-        db_session.info[_END] = append_events(db_session, deeds, at=self._clock(), sign=sign)
+        deeds = (*self._clock_moves(), *deeds)
+        db_session.info[_END] = append_events(db_session, deeds, clock=self._clock, sign=sign)
+
+    def _clock_moves(self) -> Iterator[Deed]:
+        """That somebody set the server's clock, before the first deed after it."""
+        if self._notary is not None and self._clock is utc_now and (moved := self._notary.clock_moved(utc_now())):
+            yield Deed("nobody", "store.clock", None, {"seconds": round(moved, 1)})
 
     def _deed(self, action: str, study_key: str | None = None, **detail: Any) -> Deed:
-        """A deed of the actor."""
+        """A deed of the actor, with the name of the sign-in behind it."""
+        if self._sign_in is not None and self._begun_deed is None:  # a begun one may end after its sign-in
+            detail["session"] = self._sign_in
         return Deed(self.actor.login if self.actor is not None else "nobody", action, study_key, detail)
 
     def _study_row(

@@ -105,7 +105,7 @@ class AuditRepository(PeopleRepository):
             problems += check_guards(db_session)
         if self._notary is not None and not problems:
             self._notary.keep_head(head, self._event_hash)
-        return AuditCheck(head=head, problems=tuple(problems))
+        return AuditCheck(head=head, problems=tuple(problems), clock_moves=tuple(ledger.times.remarks))
 
     @allowed(Role.ADMINISTRATOR)
     def record_backup(self, receipt: str, sha256: str) -> None:

@@ -19,6 +19,7 @@ from db.repository.members import MemberRepository, chosen_cohorts
 from db.repository.people import PeopleRepository, checked_person
 from db.repository.study_roles import StudyRoleRepository
 from db.tables import InvitationRow, PersonRow, StudyRow
+from db.ways_in import commitment
 
 #: Days that an invitation holds.
 DAYS, MOST_DAYS = 14, 90
@@ -107,6 +108,7 @@ class InvitationRepository(PeopleRepository, StudyRoleRepository, MemberReposito
                 role=row.role,
                 cohorts=row.cohorts,
                 expires_at=row.expires_at.isoformat(),
+                code=commitment("invitation", row.token_sha256),
             )
             return NewInvitation(row.invitation_id, token, row.expires_at)
 
@@ -242,6 +244,7 @@ class InvitationRepository(PeopleRepository, StudyRoleRepository, MemberReposito
                 None if study is None else study.study_key,
                 invitation=row.invitation_id,
                 login=made.login,
+                code=commitment("invitation", row.token_sha256),
             )
             return replace(person_of(made), roles=frozenset({person.role}))
 

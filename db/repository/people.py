@@ -29,6 +29,7 @@ from db.repository.access import (
 )
 from db.repository.sign_in import OF_LOGIN_AND_ADDRESS, OWN_FORM, SignInRepository
 from db.tables import PasswordSetRow, PersonRow, SignInSessionRow, StudyMemberRow, StudyRoleRow, StudyRow
+from db.ways_in import commitment, ways_of
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
@@ -197,7 +198,7 @@ class PeopleRepository(SignInRepository):
             email = checked_person(replace(person_of(row), email=email)).email
             _refuse_taken(db_session, PersonRow.email, email, row.person_id)
             row.email = email
-            self._set_by_somebody_else(db_session, row, "person.email")
+            self._set_by_somebody_else(db_session, row, "email")
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def set_password(self, login: str, password: str) -> None:
@@ -220,7 +221,7 @@ class PeopleRepository(SignInRepository):
         with self._writing() as db_session:
             row = self._in_care(db_session, login)
             row.password_hash, row.must_change_password = password_hash, True
-            self._set_by_somebody_else(db_session, row, "person.password")
+            self._set_by_somebody_else(db_session, row, "password")
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def set_active(self, login: str, is_active: bool) -> None:
@@ -297,6 +298,7 @@ class PeopleRepository(SignInRepository):
             role=row.role,
             is_simulated=row.is_simulated,
             is_by_other=is_set_by_other,
+            **ways_of(row.person_id, row.password_hash, row.email),
         )
         return row
 
@@ -316,13 +318,14 @@ class PeopleRepository(SignInRepository):
             row = person_row(db_session, login)
             row.password_hash, row.must_change_password = password_hash, False
             self._end_sign_ins(db_session, row.person_id)
-            self._audit(db_session, "person.password", login=row.login)
+            self._audit(db_session, "person.password", login=row.login, password=commitment("password", password_hash))
 
-    def _set_by_somebody_else(self, db_session: Session, row: PersonRow, action: str) -> None:
+    def _set_by_somebody_else(self, db_session: Session, row: PersonRow, way: str) -> None:
         """Remember who opened a way in for a person, and end the person's sign-ins."""
         self._note_set(db_session, row)
         self._end_sign_ins(db_session, row.person_id)
-        self._audit(db_session, action, login=row.login, is_by_other=True)
+        now = {way: ways_of(row.person_id, row.password_hash, row.email)[way]}
+        self._audit(db_session, f"person.{way}", login=row.login, is_by_other=True, **now)
 
     def _note_set(self, db_session: Session, row: PersonRow) -> None:
         """Enter the actor as one who knows, or could use, a person's way in."""
@@ -424,8 +427,9 @@ def checked_person(person: Person) -> Person:
         check_line(text, field, longest=_LONGEST_TEXT)
     if email and person.is_simulated:
         raise InputError(_NO_SIGN_IN, field="email")
-    if email and _EMAIL.fullmatch(email) is None:
-        raise InputError("not an e-mail address", field="email", value=email, fix="write it as name@institution.org")
+    if email and (_EMAIL.fullmatch(email) is None or not email.isascii()):
+        fix = "write it as name@institution.org, without accents"  # two such addresses can look, and fold, alike
+        raise InputError("not an e-mail address", field="email", value=email, fix=fix)
     return replace(
         person,
         login=login,

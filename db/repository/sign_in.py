@@ -26,6 +26,7 @@ from db.repository.access import (
 )
 from db.tables import PersonRow, SignInAttemptRow, SignInSessionRow
 from db.types import storable
+from db.ways_in import commitment, sign_in_name, ways_of
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,12 @@ class SignInRepository(RepositoryBase):
             if stored.password_hash != row.password_hash or not stored.is_active:
                 raise AccessError(_REFUSED)  # changed while the hash was computed
             if newer_hash is not None:
+                before, now = (commitment("password", each) for each in (row.password_hash, newer_hash))
                 stored.password_hash = newer_hash
+                rehash = {"login": stored.login, "before": before, "password": now}
+                self._audit_all(db_session, [Deed(stored.login, "person.rehash", None, rehash)])
             self._forgive(db_session, counted)
-            return self._begin(db_session, stored, ip)
+            return self._begin(db_session, stored, ip, way="password")
 
     @allowed()
     def sign_in_by_provider(self, issuer: str, email: str, ip: str) -> str:
@@ -127,13 +131,14 @@ class SignInRepository(RepositoryBase):
         AccessError
             If nobody has this address, or the person is inactive; nobody is made an account.
         """
+        is_plain = email.isascii()  # else another letter could fold into one of somebody's address
         email, ip = storable(email.strip().casefold())[:200], storable(ip)[:100]
         with self._writing() as db_session:
             row = db_session.scalars(
                 sa.select(PersonRow).where(PersonRow.email == email, PersonRow.is_active == sa.true())
             ).first()
-            if row is not None:
-                return self._begin(db_session, row, ip, issuer=issuer)
+            if row is not None and is_plain:
+                return self._begin(db_session, row, ip, way="email", issuer=issuer)
             self._audit(db_session, "sign-in.failed", login=None, ip=ip, issuer=issuer)
         raise AccessError("Nobody here has this address. Ask the coordinator of your study to enter it.")
 
@@ -162,11 +167,13 @@ class SignInRepository(RepositoryBase):
             ).first()
             if ended is not None:
                 login = db_session.get_one(PersonRow, ended).login
-                self._audit_all(db_session, [Deed(login, "sign-out")])
+                name = sign_in_name(token_hash(token))
+                self._audit_all(db_session, [Deed(login, "sign-out", None, {"session": name})])
 
-    def _begin(self, db_session: Session, person: PersonRow, ip: str, **detail: str) -> str:
-        """Store a new sign-in; give its token."""
+    def _begin(self, db_session: Session, person: PersonRow, ip: str, *, way: str, **detail: str) -> str:
+        """Store a new sign-in, by the password or the address; give its token."""
         token, now = secrets.token_urlsafe(32), self._clock()
+        until = now + timedelta(hours=self._session_hours)
         db_session.execute(sa.delete(SignInSessionRow).where(SignInSessionRow.expires_at < now - timedelta(days=7)))
         db_session.add(
             SignInSessionRow(
@@ -174,11 +181,15 @@ class SignInRepository(RepositoryBase):
                 person_id=person.person_id,
                 ip=ip,
                 created_at=now,
-                expires_at=now + timedelta(hours=self._session_hours),
+                expires_at=until,
                 revoked_at=None,
             )
         )
-        self._audit_all(db_session, [Deed(person.login, "sign-in", None, {"ip": ip, **detail})])
+        said = {
+            "ip": ip, "session": sign_in_name(token_hash(token)), "until": until.isoformat(),
+            way: ways_of(person.person_id, person.password_hash, person.email)[way], **detail,
+        }  # fmt: skip
+        self._audit_all(db_session, [Deed(person.login, "sign-in", None, said)])
         return token
 
     def _refuse_early(self, db_session: Session, login: str, ip: str) -> None:

@@ -286,10 +286,10 @@ def _put_back(engine: Engine, rows: dict[str, list[dict]]) -> None:
 #: Columns that decide no result: a change passes without a word, and why that may be so.
 UNSEALED = {
     # Not who, but how called and by what keys.
-    "person": "display_name password_hash email created_at created_by must_change_password reading_keys",
+    "person": "display_name created_at created_by must_change_password reading_keys",
     "sign_in_session": "token_sha256 person_id ip created_at expires_at revoked_at",  # the deeds are in the trail
     "sign_in_attempt": "login ip failures last_attempt_at next_allowed_at",
-    "invitation": "token_sha256 arms created_by created_at used_at",  # what came of it is in the trail
+    "invitation": "arms created_by created_at used_at",  # what came of it is in the trail
     "password_set": "password_set_id set_at",
     "study": "created_at",
     "study_role": "added_at",

@@ -15,7 +15,7 @@ from core.study import Answer, Person, Role, StudyState
 from db import OPERATOR, AuditHead, Notary, Repository, open_store
 from db.tables import PresentationRow, ReadingRow
 from tests.db.conftest import STUDY, make_cases
-from tests.stores import sign_in_as
+from tests.stores import begun_sign_in
 
 N_CASES = 40
 
@@ -51,7 +51,7 @@ def test_two_servers_read_on_one_store_and_the_chain_stays_whole(own_store_url: 
     for login in people:
         operator.add_reader(STUDY, login, cohorts=["internal"])
     operator.set_state(STUDY, StudyState.OPEN)
-    signed = {login: (person, sign_in_as(engine, person)) for login, person in people.items()}
+    signed = {login: (person, begun_sign_in(engine, person, notary=Notary(folder))) for login, person in people.items()}
     engine.dispose()  # processes are forked below: no connection may be shared
 
     fork = multiprocessing.get_context("fork")
