@@ -58,7 +58,7 @@ class TimesOfTrail:
 
     def _of(self, event: AuditEvent) -> Iterator[str]:
         if event.action == "store.clock":
-            seconds = float(event.detail["seconds"])
+            seconds = float(str(event.detail["seconds"]))
             way = "forward" if seconds > 0 else "back"
             yield f"event {event.sequence}: the server's clock was set {way} by {abs(seconds):,.0f} s"
         elif self._last is not None and (back := (self._last.at - event.at).total_seconds()) > MOVE_S:

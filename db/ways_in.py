@@ -56,24 +56,25 @@ class WaysIn:
 
     def enter(self, event: AuditEvent) -> Iterator[str]:
         """Take in one event; what is wrong with it."""
+        said: dict[str, Any] = event.detail
         if event.action == "sign-in":
             yield from self._begin(event)
             return
         if event.action.startswith("invitation."):
             yield from self._wrong_code(event)
-        if (name := event.detail.get("session")) is not None:
+        if (name := said.get("session")) is not None:
             yield from self._wrong_sign_in(event, name)
-        login = event.detail.get("login", "")
+        login = said.get("login", "")
         if event.action == "sign-out":
             self._end(event.actor, [name])
         elif event.action in ("person.password", "person.email") or (
-            event.action == "person.active" and not event.detail["is_active"]
+            event.action == "person.active" and not said["is_active"]
         ):
             self._end(login, list(self._of[login]))
         if event.action == "person.rehash":
-            yield from self._wrong_way(event, login, "password", event.detail["before"])
+            yield from self._wrong_way(event, login, "password", said["before"])
         if event.action in ("person.create", "person.password", "person.email", "person.rehash"):
-            self._learn(event.action, login, event.detail)
+            self._learn(event.action, login, said)
 
     def problems_of(self, login: str, ways: dict[str, str | None]) -> Iterator[str]:
         """What lets a person in now, and no event set."""
@@ -90,14 +91,15 @@ class WaysIn:
                 self._known.pop((login, way), None)
 
     def _begin(self, event: AuditEvent) -> Iterator[str]:
-        name = event.detail.get("session")
+        said: dict[str, Any] = event.detail
+        name = said.get("session")
         if name is None:
             self._nameless[event.actor] = event.at
             return
         for way in _WAYS:
-            if way in event.detail:
-                yield from self._wrong_way(event, event.actor, way, event.detail[way])
-        self._living[name] = event.actor, datetime.fromisoformat(event.detail["until"])
+            if way in said:
+                yield from self._wrong_way(event, event.actor, way, said[way])
+        self._living[name] = event.actor, datetime.fromisoformat(said["until"])
         self._seen.add(name)
         self._of[event.actor].add(name)
 
@@ -111,7 +113,8 @@ class WaysIn:
             yield f"event {event.sequence}: '{login}' signed in by {_CALLED[way]} that no event set: it was exchanged"
 
     def _wrong_code(self, event: AuditEvent) -> Iterator[str]:
-        invitation, code = event.detail.get("invitation", ""), event.detail.get("code")
+        said: dict[str, Any] = event.detail
+        invitation, code = said.get("invitation", ""), said.get("code")
         if event.action == "invitation.create" and code is not None:
             self._codes[invitation] = code
         elif event.action == "invitation.use" and self._codes.get(invitation, code) != code:
