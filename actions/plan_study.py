@@ -247,12 +247,18 @@ def analysis_components(
         raise NotFoundError(f"{pilot} does not give all variance components. Fix: a pilot needs two readers or more.")
     value = None if row.test.difference is None else row.test.difference.value
     own = "undefined" if value is None else f"{value:+.3f}"
+    labels = {each.key: each.label for each in analysis.classes}
+    called = {"macro": "mean over classes", "all": "all classes"}.get(of_class) or labels.get(of_class, of_class)
     notes = (
-        f"pilot: cohort {of_cohort}, {figure} of {of_class}, {one} against {other}, {row.n_readers} readers, "
-        f"{row.n_cases} cases; its own difference was {own}: plan with one that matters, not with that",
+        f"pilot: cohort {of_cohort}, {_FIGURE_WORDS.get(figure, figure)}, {called}, {one} against {other}, "
+        f"{row.n_readers} readers, {row.n_cases} cases; its own difference was {own}: plan with one that "
+        "matters, not with that",
         "planned cases have the pilot's share of positive cases",
     )
     return kind(**{name: given[name] for name in names}, n_cases=row.n_cases), notes
+
+
+_FIGURE_WORDS = {"auc": "AUC"}
 
 
 def _comparison(

@@ -41,7 +41,7 @@ COMPONENT_NAMES = {
 }  # fmt: skip
 _STYLE = """<style>
 .room-power { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-.room-power th, .room-power td { padding: 6px 14px; text-align: right; border: 1px solid #343a41; }
+.room-power th, .room-power td { padding: 6px 8px; text-align: right; border: 1px solid #343a41; white-space: nowrap; }
 .room-power th { color: #d7dbe0; font-weight: 600; }
 .room-power td.enough { background: #14532d; color: #ffffff; font-weight: 600; }
 </style>"""
@@ -177,7 +177,7 @@ def _draw(plan: StudyPlan, wanted: float) -> None:
     """The grid of power, and the fewest cases of each number of readers."""
     power = {(each.n_readers, each.n_cases): each.power for each in plan.powers}
     readers, cases = (sorted({place[side] for place in power}) for side in (0, 1))
-    head = "".join(f"<th>{n} cases</th>" for n in cases)
+    head = "".join(f"<th>{n}<br>cases</th>" for n in cases)
     lines = [
         f"<tr><th>{n} readers</th>{''.join(_power_cell(power[n, k], wanted) for k in cases)}</tr>" for n in readers
     ]

@@ -76,7 +76,7 @@ def few_readers_note(n_readers: int) -> tuple[str, ...]:
     if n_readers >= FEW_READERS:
         return ()
     who = "1 reader" if n_readers == 1 else f"{n_readers} readers"
-    return (f"{who} cannot represent readers in general: report FRRC and name the readers.",)
+    return (f"{who} cannot represent readers in general: report these readers (FRRC) and name them.",)
 
 
 def patients_note(n_patients: int | None) -> tuple[str, ...]:

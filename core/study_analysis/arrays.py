@@ -383,7 +383,7 @@ def _model(data: StudyData, model: str, rows: pd.DataFrame, n: int) -> Participa
         notes = (f"{ties} cases have two most probable classes; the first in class order was taken",)
     labels = np.full(n, -1, dtype=np.int64)
     labels[at] = chosen
-    name = data.model_names.get(model, model)
+    name = data.model_name(model)
     return Participant("model", model, "", name, labels, ratings, n, 0, 0, notes, has_probabilities=True)
 
 

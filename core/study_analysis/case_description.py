@@ -125,7 +125,7 @@ def _flow(data: StudyData, included: pd.DataFrame, of_cohort: Mapping[str, pd.Da
         for model, rows in data.predictions.groupby("model", sort=True):
             predicted = cases[cases["case"].isin(rows["case"])]
             if len(predicted):
-                yield _step("predicted", name, data.model_names.get(str(model), str(model)), predicted)
+                yield _step("predicted", name, data.model_name(str(model)), predicted)
 
 
 def _baseline(cohort: str, cases: pd.DataFrame, keys: tuple[str, ...], whole: pd.DataFrame) -> Iterator[BaselineRow]:

@@ -7,8 +7,10 @@ sorted by key, so that the order of rows never changes a number.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -142,9 +144,29 @@ class StudyData:
         return self if self.class_keys[1] == key else replace(self, classes=self.classes[::-1])
 
     def reader_name(self, key: str) -> str:
-        """Name on screen; a simulated reader's says so."""
-        name = self.reader_names.get(key, key)
-        return f"{name} (simulated)" if key in self.simulated and "simulated" not in name else name
+        """Name on screen; a simulated reader's says so, and where two share a name each has its key in it."""
+        return self._names.get(("reader", key), key)
+
+    def model_name(self, key: str) -> str:
+        """Name on screen; where two share a name each has its key in it."""
+        return self._names.get(("model", key), key)
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str], str]:
+        """(kind, key) -> a name that no other participant has."""
+        of_readers = [self.readings, *(table for table in (self.reader_ratings, self.assignments) if table is not None)]
+        readers = {str(key) for table in of_readers for key in table["reader"].unique()}
+        readers |= {*self.simulated, *self.reader_names}
+        names = {("reader", key): self.reader_names.get(key, key) for key in sorted(readers)}
+        for key in self.simulated:
+            if "simulated" not in names["reader", key]:
+                names["reader", key] += " (simulated)"
+        names |= {("model", str(key)): self.model_names.get(key, key) for key in self.predictions["model"].unique()}
+        held_by = Counter(names.values())
+        return {
+            (kind, key): f"{name} ({key})" if held_by[name] > 1 and name != key else name
+            for (kind, key), name in names.items()
+        }
 
 
 # ------------------------------------------------------------------------------------------------------ checking

@@ -180,23 +180,25 @@ def _sentence(parts: Sequence[str]) -> str:
 
 
 def margin_sentences(cohort: CohortAnalysis) -> tuple[str, ...]:
-    """Of every comparison with a margin, whether it was met: each reader, and the panel in the scope that leads."""
+    """Of every comparison with a margin, whether it was met: the panel in the scope that leads, then each reader."""
     leading = {
         (row.class_key, row.metric, row.scope, row.arm, row.first)
         for row in cohort.mrmc
         if row.is_leading and row.first
     }
+    has_arms = len({one.arm for one in cohort.participants if one.arm}) > 1
     found = []
-    for one in cohort.margins:
+    for one in sorted(cohort.margins, key=lambda each: not each.scope):
         place = (one.class_key, one.metric, one.scope, one.arm, one.first)
         is_average = one.class_key in ("all", "macro") or len(cohort.class_counts) == 2
         if one.verdict.goal != "non-inferiority" or not is_average or (one.scope and place not in leading):
             continue
         verdict = {True: "non-inferior", False: "not shown to be non-inferior", None: "cannot be tested"}
         gap = one.verdict.difference
+        arm = f", {one.arm}" if has_arms and not one.scope else ""  # a panel's name has it
         text = _with_p(points_text(gap.value, gap.lower, gap.upper), one.verdict.p_value)
         found.append(
-            f"{one.first_name} against {one.second_name}, {_METRICS.get(one.metric, one.metric)}: "
+            f"{one.first_name} against {one.second_name}{arm}, {_METRICS.get(one.metric, one.metric)}: "
             f"{verdict[one.verdict.is_shown]} at the margin of {100 * one.verdict.margin:g} points "
             f"(difference {text})."
         )

@@ -9,7 +9,7 @@ from core.number_text import percent_text
 from core.protocol import Scale
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_table, side_by_side
 from pages.widgets.shown import Shown
 
 ANSWERS = {"all": "All answers", "right": "Right answers", "wrong": "Wrong answers"}
@@ -25,6 +25,7 @@ LEDGER = {
     "right_with_model": "right with the model",
 }
 SHOWN = {"model": "the model's own", "altered": "wrong on purpose"}
+BESIDE = {"model": "Beside the model's own answer", "altered": "Beside an answer that was wrong on purpose"}
 DEVIATIONS = {
     "n_answered": "Answered", "n_missing": "Missing", "n_unreadable": "Unreadable", "n_repeats": "Repeats",
     "n_typed_ahead": "Typed ahead", "n_over_time": "Over time", "n_time_doubtful": "Clock in doubt",
@@ -80,19 +81,19 @@ def _ledger(shown: Shown) -> None:
             figure, config=config, theme=None, alt="How often each reader was helped and harmed by the model"
         )
     for source in dict.fromkeys(rows["shown"]):
-        st.markdown(f"**Beside an answer of the model that was {SHOWN[source]}**")
+        st.markdown(f"**{BESIDE[source]}**")
         of_source = rows[rows["shown"] == source]
         named = of_source.assign(
             part=[f"confidence alone {level}" if level else "all cases" for level in of_source["level"]],
             share=_shares(of_source),
         )
         keys = ["label", "experience", "part"]
-        wide = named.pivot_table(index=keys, columns="quantity", values="share", aggfunc="first", sort=False)
+        wide = side_by_side(named, keys, "quantity", "share")
         lines = [name for name in LEDGER if name in wide.columns]
         titles = {"label": "Reader", "experience": "Years", "part": "Cases"} | {
             name: LEDGER[name].split(":")[0].capitalize() for name in lines
         }
-        draw_table(wide.reset_index(), [*keys, *lines], shown.names, titles)
+        draw_table(wide, [*keys, *lines], shown.names, titles)
     _by_experience(shown)
     st.caption(
         f"{'; '.join(LEDGER.values())}. Each share is of the cases on which it could happen (Wilson). A second look "
@@ -118,7 +119,7 @@ def _by_experience(shown: Shown) -> None:
         ],
     )
     keys = ["experience", "beside", "part"]
-    wide = named.pivot_table(index=keys, columns="quantity", values="told", aggfunc="first", sort=False).reset_index()
+    wide = side_by_side(named, keys, "quantity", "told")
     lines = [name for name in LEDGER if name in wide.columns]
     titles = {"experience": "Years", "beside": "Answer shown", "part": "Cases"} | {
         name: LEDGER[name].split(":")[0].capitalize() for name in lines

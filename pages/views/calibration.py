@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_stamp, draw_table
+from pages.widgets.drawn_tables import WORDS, draw_files, draw_stamp, draw_table, side_by_side
 from pages.widgets.shown import Shown
 
 
@@ -20,7 +20,7 @@ def draw(shown: Shown) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         models = [name for name in shown.models if name in set(rows["label"])]
         model = models[0] if len(models) == 1 else st.selectbox("Model", models)
-        key = choose_from_address("class", "Class against the rest", keys, keys[0], names=shown.labels)
+        key = choose_from_address("class", "Class against the rest", keys, shown.first_class(keys), names=shown.labels)
     rows = rows[rows["label"] == model]
     bins, decisions = (
         shown.of(name, label=model, **{"class": key}) for name in ("reliability_bins", "decision_curves")
@@ -37,9 +37,7 @@ def draw(shown: Shown) -> None:
         config = charts.chart_config(f"net_benefit_{key}_{shown.cohort}")
         alt = f"Net benefit of {model} for {shown.labels[key]} over thresholds"
         st.plotly_chart(charts.decision_chart(decisions), config=config, theme=None, alt=alt)
-    wide = rows.pivot_table(
-        index="class", columns="quantity", values="estimate", aggfunc="first", sort=False
-    ).reset_index()
+    wide = side_by_side(rows, ["class"], "quantity")
     quantities = [name for name in ("brier", "ece", "slope", "intercept", "in_the_large") if name in wide.columns]
     draw_table(wide, ["class", *quantities], shown.names, {name: WORDS[name] for name in quantities})
     draw_files(

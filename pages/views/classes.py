@@ -10,7 +10,7 @@ import streamlit as st
 from core.number_text import estimate_text, number_text
 from pages.widgets import charts
 from pages.widgets.drawn_tables import draw_files, draw_stamp
-from pages.widgets.shown import Shown
+from pages.widgets.shown import MOST_COLUMNS, Shown
 
 #: Row of the table -> its title; proportions are shown in percent.
 ROWS = {
@@ -21,8 +21,6 @@ ROWS = {
     "auc": "AUC",
     "f1": "F1",
 }
-#: More classes than this stand in rows instead of columns.
-MOST_COLUMNS = 6
 #: So many raters are shown before somebody chooses others.
 FIRST_RATERS = 3
 

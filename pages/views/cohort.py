@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from core.report.printed_tables import baseline_table
-from pages.widgets.drawn_tables import draw_files, draw_table
-from pages.widgets.shown import Shown
+from pages.widgets.drawn_tables import draw_files, draw_table, side_by_side
+from pages.widgets.shown import MOST_COLUMNS, Shown
 
 _STYLE = """<style>
 .room-flow { display: flex; flex-direction: column; align-items: center; gap: 0; color: #16191d; background: #fff;
@@ -24,7 +24,12 @@ _STYLE = """<style>
   margin-left: 34px; position: relative; justify-self: start; max-width: 420px; }
 .room-flow .aside::before { content: ""; position: absolute; left: -35px; top: 50%; width: 34px; height: 1.5px;
   background: #16191d; }
-.room-flow .row { display: flex; flex-wrap: wrap; justify-content: center; gap: 14px; }
+.room-flow .row { display: flex; flex-wrap: wrap; justify-content: center; row-gap: 14px; }
+.room-flow .branch { position: relative; padding: 16px 7px 0; }
+.room-flow .branch::before, .room-flow .branch::after { content: ""; position: absolute; top: 0; background: #16191d; }
+.room-flow .branch::before { left: calc(50% - 0.75px); width: 1.5px; height: 16px; }
+.room-flow .branch::after { left: 0; right: 0; height: 1.5px; }
+.room-flow .branch:first-child::after { left: 50%; } .room-flow .branch:last-child::after { right: 50%; }
 </style>"""
 VARIABLES = {"centre": "Centre", "scanner": "Scanner"}
 
@@ -79,7 +84,8 @@ def _flow(rows: pd.DataFrame) -> str:
         names = ["read by a reader" if row.step == "read" else f"predicted by {row.what}" for row in own.itertuples()]
         lines = "".join(f"<small>{escape(name)}: {n}</small>" for name, n in zip(names, own["n_cases"], strict=True))
         boxes.append(
-            f'<div class="box"><b>{escape(cohort["cohort"])}</b><small>{_said(pd.Series(cohort))}</small>{lines}</div>'
+            f'<div class="branch"><div class="box"><b>{escape(cohort["cohort"])}</b>'
+            f"<small>{_said(pd.Series(cohort))}</small>{lines}</div></div>"
         )
     parts.append(f'<div class="row">{"".join(boxes)}</div>')
     return f'<div class="room-flow" role="img" aria-label="Flow of cases">{"".join(parts)}</div>'
@@ -98,10 +104,12 @@ def _groups(shown: Shown) -> None:
     rows = shown.tables["groups_by_class"]
     for variable, part in rows.groupby("variable", sort=False):
         st.markdown(f"**{VARIABLES[str(variable)]} by class**, {shown.cohort}")
-        wide = part.pivot_table(
-            index="level", columns="class", values="n_cases", aggfunc="sum", sort=False
-        ).reset_index()
-        wide["level"] = wide["level"].replace("", "not known")
-        draw_table(wide, ["level", *shown.labels], {}, {"level": VARIABLES[str(variable)], **shown.short_labels})
+        part = part.assign(level=part["level"].replace("", "not known"))
+        if len(shown.labels) > MOST_COLUMNS:
+            wide = side_by_side(part, ["class"], "level", "n_cases")
+            draw_table(wide, list(wide.columns), shown.labels)
+        else:
+            wide = side_by_side(part, ["level"], "class", "n_cases")
+            draw_table(wide, ["level", *shown.labels], {}, {"level": VARIABLES[str(variable)], **shown.short_labels})
     if len(rows):
         st.caption("A class that comes from one centre or scanner alone can be told from the look of the image.")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.study_analysis.localisation import AREA, LROC_METHOD, QUANTITIES
 from pages.widgets import charts
-from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
+from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table, side_by_side
 from pages.widgets.shown import Shown
 
 
@@ -27,11 +27,11 @@ def draw(shown: Shown) -> None:
         st.plotly_chart(figure, config=charts.chart_config(f"lroc_{shown.cohort}"), theme=None, alt=alt, key="lroc")
     with right:
         draw_notes(rows[rows["quantity"] == AREA])
-        wide = rows.pivot_table(index="label", columns="quantity", values="estimate", aggfunc="first", sort=False)
+        wide = side_by_side(rows, ["label"], "quantity")
         columns = [name for name in QUANTITIES if name in wide.columns]
         titles = {"label": "Reader"} | {
             name: f"{QUANTITIES[name][0].upper()}{QUANTITIES[name][1:]} (95 %)" for name in columns
         }
-        draw_table(wide.reset_index(), ["label", *columns], shown.names, titles)
+        draw_table(wide, ["label", *columns], shown.names, titles)
         draw_files({"localisation": rows, "LROC curves": points}, shown)
         st.caption(f"{LROC_METHOD} A model makes no mark; where its class maps point stands on the Cases screen.")

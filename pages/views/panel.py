@@ -7,7 +7,15 @@ import streamlit as st
 
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_margin, draw_notes, draw_stamp, draw_table
+from pages.widgets.drawn_tables import (
+    WORDS,
+    draw_files,
+    draw_margin,
+    draw_notes,
+    draw_stamp,
+    draw_table,
+    side_by_side,
+)
 from pages.widgets.shown import Shown
 
 #: Figures of the multi-reader analysis, in the order in which they are shown.
@@ -136,6 +144,6 @@ def _components(shown: Shown, metric: str) -> None:
         }
         keys = zip(rows["analysis"], rows["first"], rows["second"], strict=True)
         rows = rows.assign(pair=[named.get(key, "") for key in keys], value=1000 * rows["value"])
-        wide = rows.pivot_table(index=["pair", "class"], columns="component", values="value", sort=False).reset_index()
+        wide = side_by_side(rows, ["pair", "class"], "component", "value")
         components = [name for name in COMPONENTS if name in wide.columns]
         draw_table(wide, ["pair", "class", *components], shown.names, {"pair": "First − second", **COMPONENTS})

@@ -8,8 +8,8 @@ import streamlit as st
 from core.number_text import estimate_text, number_text
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_stamp, draw_table
-from pages.widgets.shown import MACRO, Shown
+from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_stamp, draw_table, side_by_side
+from pages.widgets.shown import MACRO, MOST_COLUMNS, Shown
 
 
 def draw(shown: Shown) -> None:
@@ -20,7 +20,7 @@ def draw(shown: Shown) -> None:
         return
     names = {**shown.labels, MACRO: "Mean over classes"}
     options = [*keys, MACRO] if len(keys) > 2 else keys
-    key = choose_from_address("class", "Class against the rest", options, options[0], names=names)
+    key = choose_from_address("class", "Class against the rest", options, shown.first_class(keys), names=names)
     draw_stamp(shown, "auc")
     left, right = st.columns([11, 10], gap="medium")
     points = shown.of("roc_points", **{"class": key})
@@ -113,9 +113,7 @@ def _model_at(shown: Shown, key: str) -> dict[str, list[str]]:
 
 def _areas(shown: Shown, key: str, name: str) -> None:
     """The areas of the class that is drawn."""
-    rows = shown.of("auc", **{"class": key})
-    order = {label: place for place, label in enumerate(shown.styles)}
-    rows = rows.sort_values("label", key=lambda column: column.map(order), kind="stable")
+    rows = shown.in_order(shown.of("auc", **{"class": key}))
     marked = rows.assign(estimate=[
         estimate_text(row.value, row.lower, row.upper) + ("°" if row.is_hard_label else "") for row in rows.itertuples()
     ])  # fmt: skip
@@ -150,13 +148,16 @@ def _matched(shown: Shown, key: str) -> None:
 
 
 def _every_area(shown: Shown, keys: list[str]) -> None:
-    """The AUC of every rater, one column a class or average."""
-    rows = shown.tables["auc"]
+    """The AUC of every rater, one column a class or average; one row for each of them where classes are many."""
+    rows = shown.in_order(shown.tables["auc"])
     with st.expander("AUC of every class, and the averages over the classes by name"):
-        wide = rows.pivot_table(index="label", columns="class", values="estimate", aggfunc="first", sort=False)
+        if len(keys) > MOST_COLUMNS:
+            draw_table(rows, ["label", "class", "n", "estimate"], shown.names, {"label": "Rater"})
+            return
+        wide = side_by_side(rows, ["label"], "class")
         averages = [name for name in (MACRO, "weighted", "micro", "hand_till") if name in wide.columns]
         titles = {"label": "Rater", **shown.short_labels, **{name: WORDS[name] for name in averages}}
-        draw_table(wide.reset_index(), ["label", *keys, *averages], shown.names, titles)
+        draw_table(wide, ["label", *keys, *averages], shown.names, titles)
 
 
 def _delong(shown: Shown, key: str) -> None:
@@ -177,9 +178,9 @@ def _cutoffs(shown: Shown, key: str) -> None:
         return
     with st.expander("Sensitivity, specificity and predictive values by rating cut-off"):
         keys = ["label", "positive_from"]
-        wide = rows.pivot_table(index=keys, columns="quantity", values="estimate", aggfunc="first", sort=False)
+        wide = side_by_side(shown.in_order(rows), keys, "quantity")
         titles = {"label": "Rater", **{name: f"{charts.QUANTITY_LABELS[name]} (95 %)" for name in CUTOFF_NUMBERS}}
-        draw_table(wide.reset_index(), [*keys, *CUTOFF_NUMBERS], shown.names, titles)
+        draw_table(wide, [*keys, *CUTOFF_NUMBERS], shown.names, titles)
 
 
 CUTOFF_NUMBERS = ("sensitivity", "specificity", "ppv", "npv")

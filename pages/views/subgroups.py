@@ -43,6 +43,8 @@ def draw(shown: Shown) -> None:
     st.plotly_chart(chart, config=charts.chart_config(name), theme=None, alt=alt)
     draw_notes(rows)
     readers = ["n_readers"] if variable == "reader_years" else []
-    draw_table(rows, ["level", "label", "row_note", *readers, "n", "estimate"], shown.names, {"label": "Rater"})
+    order = {level: number for number, level in enumerate(levels)}
+    by_level = shown.in_order(rows).sort_values("level", key=lambda each: each.map(order), kind="stable")
+    draw_table(by_level, ["level", "label", "row_note", *readers, "n", "estimate"], shown.names, {"label": "Rater"})
     draw_files({"these rows": rows, "all subgroups": shown.tables["subgroups"]}, shown)
     st.caption("Parts are small and were seldom chosen beforehand: read the interval and n, not the point alone.")

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+#: Options with more letters than this fill several rows of buttons.
+MOST_LETTERS = 150
+
 
 def choose_from_address(
     name: str,
@@ -15,7 +18,9 @@ def choose_from_address(
     *,
     names: Mapping[str, str] | None = None,
 ) -> str:
-    """One of several options as a row of buttons; what the address asks for and is no option counts as the default.
+    """One of several options as a row of buttons, or a list where these are too long.
+
+    What the address asks for and is no option counts as the default.
 
     Parameters
     ----------
@@ -34,14 +39,13 @@ def choose_from_address(
         st.session_state[key] = asked
     elif st.session_state.get(key) not in options:  # the first time, another study, or a mistyped address
         st.session_state[key] = default
-    chosen = st.segmented_control(
-        label,
-        options,
-        required=True,
-        key=key,
-        format_func=lambda option: (names or {}).get(option, option),
-        label_visibility="collapsed",
-    )
+    called = {option: (names or {}).get(option, option) for option in options}
+    if sum(len(text) for text in called.values()) > MOST_LETTERS:
+        chosen = st.selectbox(label, options, key=key, format_func=called.__getitem__, label_visibility="collapsed")
+    else:
+        chosen = st.segmented_control(
+            label, options, required=True, key=key, format_func=called.__getitem__, label_visibility="collapsed"
+        )
     chosen = str(chosen or default)
     if asked != chosen:
         st.query_params[name] = chosen

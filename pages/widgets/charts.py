@@ -18,6 +18,8 @@ from core.number_text import DIGITS, PERCENT_DIGITS, estimate_text
 from core.rater_styles import PALETTE, RaterStyle
 
 INK, GRID, MUTED = "#16191d", "#e3e6ea", "#5a626b"
+#: Of more classes a matrix has no text where no case is.
+MANY_CLASSES = 8
 #: More curves than this are drawn thin and grey behind the average; the pointer names them.
 MOST_CURVES = 6
 
@@ -85,7 +87,12 @@ def _interval(rows: pd.DataFrame, factor: float = 1.0) -> dict[str, object]:
 
 def _shortened(name: str, most: int = 34) -> str:
     """A name that fits an axis; the pointer shows it whole."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    return _plain(name if len(name) <= most else f"{name[: most - 1]}…")
+
+
+def _plain(name: str) -> str:
+    """A name that the chart shows as it is: what looks like markup is none."""
+    return name.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _mark(style: RaterStyle, size: int = 11) -> dict[str, Any]:
@@ -124,7 +131,7 @@ def forest_chart(
         style, one = styles.get(row.label), rows[rows["label"] == row.label]
         mark = _mark(style) if style else {"color": INK, "symbol": "diamond-wide", "size": 13}
         colour = style.colour if style else INK
-        hover = f"{_told(one, factor)}, n = {row.n}<extra>{row.label}</extra>"
+        hover = f"{_told(one, factor)}, n = {row.n}<extra>{_plain(row.label)}</extra>"
         bars = {**_interval(one, factor), "color": colour}
         figure.add_trace(
             go.Scatter(
@@ -137,7 +144,7 @@ def forest_chart(
             figure.add_trace(
                 go.Scatter(
                     x=factor * gap["value"], y=[row.label], error_x=of_gap, mode="markers", marker=mark, xaxis="x2",
-                    hovertemplate=f"{reference} − {row.label}: {_told(gap, factor)}<extra></extra>",
+                    hovertemplate=f"{_plain(reference)} − {_plain(row.label)}: {_told(gap, factor)}<extra></extra>",
                 )
             )  # fmt: skip
     for label in names:
@@ -229,14 +236,15 @@ def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[Any, str], styles:
                 error_y={**_interval(group), "color": colour},
                 mode="markers",
                 marker=_mark(style, 9) if style else {"color": INK, "size": 9},
-                name=name,
+                name=_shortened(name),
                 customdata=group[["lower", "upper", "n"]],
                 hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<br>n = %{customdata[2]}"
-                f"<extra>{name}</extra>",
+                f"<extra>{_plain(name)}</extra>",
             )
         )
-    figure.update_xaxes(tickvals=list(range(len(keys))), ticktext=list(class_labels.values()), showgrid=False)
-    figure.update_yaxes(title=title)
+    figure.update_xaxes(tickvals=list(range(len(keys))), ticktext=[_plain(each) for each in class_labels.values()],
+                        showgrid=False)  # fmt: skip
+    figure.update_yaxes(title=_plain(title))
     return _frame(figure, height=360 + 22 * (len(names) // 5))
 
 
@@ -281,7 +289,7 @@ def roc_chart(
                 showlegend=not is_faint,
                 customdata=[[f"<br>rating > {at:.3g}" if pd.notna(at) else ""] for at in group["threshold"]],
                 hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}%{customdata[0]}"
-                f"<extra>{name}</extra>",
+                f"<extra>{_plain(name)}</extra>",
             )
         )  # fmt: skip
     for arm, group in average.groupby("arm", sort=False):
@@ -303,15 +311,15 @@ def roc_chart(
                 marker=_mark(style) | ({} if style.is_open else {"line": {"color": "white", "width": 1.4}}),
                 name=_shortened(row.label), legendgroup=row.label,
                 showlegend=row.label not in drawn,
-                hovertemplate=f"{row.told}<extra>{row.label}</extra>",
+                hovertemplate=f"{row.told}<extra>{_plain(row.label)}</extra>",
             )
         )  # fmt: skip
     ticks = {"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1], "range": [-0.02, 1.02], "constrain": "domain"}
     figure.update_xaxes(title="1 − specificity", **ticks)
     figure.update_yaxes(title="Sensitivity", scaleanchor="x", scaleratio=1, **ticks)
     n_named = sum(trace.showlegend is not False for trace in figure.data)
-    framed = _frame(figure, height=size + 24 * ((n_named + 1) // 2))
-    return framed.update_layout(legend={"y": -0.15}, margin={"t": 12, "b": 6})
+    framed = _frame(figure, height=size + 22 + 24 * ((n_named + 1) // 2))
+    return framed.update_layout(legend={"y": -0.15}, margin={"t": 34, "b": 6})
 
 
 def lroc_chart(points: pd.DataFrame, styles: Styles, size: int = 460) -> go.Figure:
@@ -334,14 +342,14 @@ def lroc_chart(points: pd.DataFrame, styles: Styles, size: int = 460) -> go.Figu
                 name=_shortened(name),
                 customdata=[[f"<br>rated {at:g} or more" if pd.notna(at) else ""] for at in group["threshold"]],
                 hovertemplate="lesions hit %{y:.3f}, marked without a lesion %{x:.3f}%{customdata[0]}"
-                f"<extra>{name}</extra>",
+                f"<extra>{_plain(name)}</extra>",
             )
         )  # fmt: skip
     ticks = {"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1], "range": [-0.02, 1.02], "constrain": "domain"}
     figure.update_xaxes(title="Cases without a lesion, marked", **ticks)
     figure.update_yaxes(title="Lesions hit", scaleanchor="x", scaleratio=1, **ticks)
-    framed = _frame(figure, height=size + 24 * ((len(drawn) + 1) // 2))
-    return framed.update_layout(legend={"y": -0.15}, margin={"t": 12, "b": 6})
+    framed = _frame(figure, height=size + 22 + 24 * ((len(drawn) + 1) // 2))
+    return framed.update_layout(legend={"y": -0.15}, margin={"t": 34, "b": 6})
 
 
 def _band(group: pd.DataFrame, colour: str, name: str) -> go.Scatter:
@@ -442,7 +450,7 @@ def decision_chart(rows: pd.DataFrame) -> go.Figure:
     highest = float(np.nanmax(model["upper"].to_numpy(float), initial=0.1))
     figure.update_xaxes(title="Threshold", range=[0, 1])
     figure.update_yaxes(title="Net benefit", range=[-0.12, 1.1 * highest])
-    return _frame(figure, height=380)
+    return _frame(figure, height=380).update_layout(legend={"y": -0.27})  # below the name of the axis
 
 
 def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.Figure:
@@ -452,31 +460,45 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.F
     ----------
     rows : rows of ``confusion`` for one cohort and rater
     """
-    keys, labels = list(class_labels), list(class_labels.values())
+    keys, labels = list(class_labels), [_shortened(label) for label in class_labels.values()]
     count = rows.pivot_table(index="truth", columns="answer", values="count", aggfunc="sum").reindex(keys, columns=keys)
     count = count.fillna(0).astype(int)
-    share = count.div(count.sum(axis=1).replace(0, np.nan), axis=0)
+    n = count.sum(axis=1)
+    share = count.div(n.replace(0, np.nan), axis=0)
     colours = [[0.0, "#ffffff"], [0.5, "#6ba3d6"], [1.0, "#0b3c6f"]]
+    places = list(range(len(keys)))  # classes may be called alike
+    told = [
+        [f"reference {labels[row]}<br>answer {labels[column]}<br>{count.iat[row, column]} cases"
+         + ("" if pd.isna(share.iat[row, column]) else f" ({100 * share.iat[row, column]:.1f} % of the row)")
+         for column in places]
+        for row in places
+    ]  # fmt: skip
     figure = go.Figure(
         go.Heatmap(
-            z=share, x=labels, y=labels, customdata=count, colorscale=colours, zmin=0, zmax=1, showscale=False,
-            xgap=1, ygap=1,
-            hovertemplate="reference %{y}<br>answer %{x}<br>%{customdata} cases (%{z:.1%} of the row)<extra></extra>",
+            z=share.fillna(0), x=places, y=places, customdata=told, colorscale=colours, zmin=0, zmax=1,
+            showscale=False, xgap=1, ygap=1, hovertemplate="%{customdata}<extra></extra>",
         )
     )  # fmt: skip
     size = 13 if len(keys) <= 6 else 10
-    cells = []
-    for truth, row_label in zip(keys, labels, strict=True):
-        for answer, column_label in zip(keys, labels, strict=True):
-            part = share.loc[truth, answer]
-            text = str(count.loc[truth, answer]) + ("" if pd.isna(part) else f"<br>{100 * part:.1f} %")
-            font = {"size": size, "color": "#ffffff" if part > 0.62 else INK}
-            cells.append({"x": column_label, "y": row_label, "text": text, "showarrow": False, "font": font})
-    figure.update_layout(annotations=cells)  # at once: one by one, each checks all before it again
-    n = count.sum(axis=1)
-    figure.update_xaxes(title="Answer", side="bottom", constrain="domain", showgrid=False)
+    is_many = len(keys) > MANY_CLASSES  # then a cell without a case stays empty
+    cells = [(row, column, share.iat[row, column]) for row in places for column in places
+             if count.iat[row, column] or not is_many]  # fmt: skip
+    for is_dark, colour in ((False, INK), (True, "#ffffff")):  # two traces: an annotation a cell takes minutes to draw
+        own = [cell for cell in cells if (cell[2] > 0.62) == is_dark]
+        figure.add_trace(
+            go.Scatter(
+                x=[column for _, column, _ in own], y=[row for row, _, _ in own], mode="text",
+                text=[str(count.iat[row, column]) + ("" if pd.isna(part) else f"<br>{100 * part:.1f} %")
+                      for row, column, part in own],
+                textfont={"size": size, "color": colour}, hoverinfo="skip", cliponaxis=False,
+            )
+        )  # fmt: skip
+    edge = [-0.5, len(keys) - 0.5]
+    figure.update_xaxes(title="Answer", side="bottom", constrain="domain", showgrid=False, range=edge, tickvals=places,
+                        ticktext=labels, tickangle=90 if is_many else None)  # fmt: skip
     figure.update_yaxes(
-        title="Reference standard", autorange="reversed", showgrid=False, tickvals=labels, scaleanchor="x",
-        constrain="domain", ticktext=[f"{label}<br>n = {n[key]}" for key, label in class_labels.items()],
+        title="Reference standard", range=edge[::-1], showgrid=False, tickvals=places, scaleanchor="x",
+        constrain="domain", constraintoward="top",
+        ticktext=[f"{label}<br>n = {n[key]}" for label, key in zip(labels, keys, strict=True)],
     )  # fmt: skip
-    return _frame(figure, height=max(350, 80 + 52 * len(keys)), legend=False).update_layout(margin={"t": 8})
+    return _frame(figure, height=max(350, 80 + 52 * len(keys)), legend=False).update_layout(margin={"t": 30})

@@ -99,8 +99,11 @@ WORDS = {
 #: Stands in a cell that has nothing to say.
 NOTHING = "–"
 
-#: Up to so many rows a table is drawn whole, with texts that wrap; beyond it scrolls.
-WHOLE_UP_TO = 40
+#: Up to so many rows a table is drawn whole, up to so many it scrolls; beyond, texts no longer wrap.
+WHOLE_UP_TO, WRAPPED_UP_TO = 40, 400
+SCROLLED_HEIGHT = 560
+#: So many comparisons with a margin are told at once, the panel before single readers.
+MOST_SENTENCES = 6
 
 
 def draw_table(
@@ -123,10 +126,17 @@ def draw_table(
     kept = [name for name in columns if name in full.columns and not _is_empty(full[name])]
     words, called = {**WORDS, **names}, {**TITLES, **(titles or {})}
     shown = pd.DataFrame({called.get(name, name): _texts(full[name], name, words) for name in kept})
-    if len(shown) <= WHOLE_UP_TO:
-        st.table(shown.map(_plain).rename(columns=_plain), hide_index=True, border="horizontal")
+    if len(shown) <= WRAPPED_UP_TO:
+        height: Any = "content" if len(shown) <= WHOLE_UP_TO else SCROLLED_HEIGHT
+        st.table(shown.map(_plain).rename(columns=_plain), hide_index=True, border="horizontal", height=height)
     else:
         st.dataframe(shown, hide_index=True, width="stretch")
+
+
+def side_by_side(rows: pd.DataFrame, keys: Sequence[str], column: str, value: str = "estimate") -> pd.DataFrame:
+    """One row for each value of the keys and one column for each value of ``column``, in the order of the rows."""
+    wide = rows.pivot_table(index=list(keys), columns=column, values=value, aggfunc="first", sort=False)
+    return rows[list(keys)].drop_duplicates().merge(wide.reset_index(), on=list(keys), how="inner")
 
 
 def draw_notes(table: pd.DataFrame, *, but: Collection[str] = ()) -> list[str]:
@@ -159,9 +169,14 @@ def draw_stamp(shown: Shown, measure: str) -> None:
 
 def draw_margin(shown: Shown) -> None:
     """What the margin says, under its own stamp; nothing where there is none."""
-    if shown.found.margin_answer:
-        draw_stamp(shown, "margin")
-        st.markdown("  \n".join(f"**{_plain(sentence)}**" for sentence in shown.found.margin_answer))
+    sentences = [_plain(sentence) for sentence in shown.found.margin_answer]
+    if not sentences:
+        return
+    draw_stamp(shown, "margin")
+    st.markdown("  \n".join(f"**{sentence}**" for sentence in sentences[:MOST_SENTENCES]))
+    if more := sentences[MOST_SENTENCES:]:
+        with st.expander(f"{len(more)} more comparisons with the margin"):
+            st.markdown("  \n".join(more))
 
 
 def draw_files(files: Mapping[str, pd.DataFrame], shown: Shown) -> None:

@@ -91,16 +91,13 @@ def labelled(analysis: StudyAnalysis) -> Results:
 def with_labels(tables: Tables) -> dict[str, pd.DataFrame]:
     """The tables, those of single participants with a column ``label``: one for each reader in each arm.
 
-    A name alone would draw both arms of a reader, or two readers of one name, as one.
+    A name alone would draw both arms of a reader as one.
     """
     about = tables["missing"][["participant", "name", "arm"]].drop_duplicates()
     has_arms = about.loc[about["arm"] != "", "arm"].nunique() > 1
-    is_shared = about.duplicated(["name", "arm"], keep=False)
     label = {
-        (row.participant, row.arm): row.name
-        + (f" ({row.participant})" if shared else "")
-        + (f", {row.arm}" if has_arms and row.arm else "")
-        for row, shared in zip(about.itertuples(index=False), is_shared, strict=True)
+        (row.participant, row.arm): row.name + (f", {row.arm}" if has_arms and row.arm else "")
+        for row in about.itertuples(index=False)
     }
     found = {}
     for name, table in tables.items():

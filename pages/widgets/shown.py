@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +15,8 @@ from core.study_analysis.planned import stamp_of
 
 #: The keys of the averages over classes that have an AUC.
 MACRO = "macro"
+#: More classes than this stand in rows instead of columns.
+MOST_COLUMNS = 6
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,15 @@ class Shown:
         cohorts = list(dict.fromkeys(row.cohort for row in self.analysis.description.flow if row.cohort))
         protocol = None if self.study.is_read_elsewhere else self.study.protocol  # nothing was declared before reading
         return stamp_of(protocol, measure, is_declared=is_declared, cohort=self.cohort, cohorts=cohorts)
+
+    def first_class(self, keys: Sequence[str]) -> str:
+        """The class that is shown before somebody chooses: the positive one of two, the first of more."""
+        return keys[-1] if len(self.labels) == 2 else keys[0]
+
+    def in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows with a label, models before readers as in the charts; those of one rater stay as they are."""
+        place = {label: number for number, label in enumerate(self.styles)}
+        return rows.sort_values("label", key=lambda labels: labels.map(place), kind="stable")
 
     def of(self, table: str, **wanted: str) -> pd.DataFrame:
         """The rows of a table in which every named column has the wanted value."""

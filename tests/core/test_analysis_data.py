@@ -149,3 +149,22 @@ def test_the_study_that_was_handed_in_is_not_changed(study):
     given = study.readings.copy()
     StudyData(study.classes, study.cases, given)
     pd.testing.assert_frame_equal(given, before)
+
+
+def test_namesakes_are_told_apart_in_every_table_and_sentence():
+    made = simulated_study(n_cases=30, readers=2, models=2, arms=("aided", "unaided"))
+    names = {
+        "reader_names": {"reader-0": "Ann", "reader-1": "Ann"},
+        "model_names": {"model-0": "Net", "model-1": "Net"},
+    }
+    study = replace(made, **names, simulated=frozenset({"reader-0"}))
+    assert study.reader_name("reader-0") == "Ann (simulated)"  # that tells them apart already
+    assert study.reader_name("reader-1") == "Ann"
+    found = analyse(replace(made, **names), margin=0.05)
+    told = set(found.to_tables()["missing"]["name"])
+    assert told == {"Ann (reader-0)", "Ann (reader-1)", "Net (model-0)", "Net (model-1)"}
+    sentences = found.cohorts[0].margin_answer
+    assert len(set(sentences)) == len(sentences), "one sentence a comparison, each other than the others"
+    of_panel = ["readers, " in sentence.split(":")[0] for sentence in sentences]
+    assert of_panel == sorted(of_panel, reverse=True), "the panel before single readers"
+    assert any(" against Ann (reader-0), aided, accuracy" in sentence for sentence in sentences)

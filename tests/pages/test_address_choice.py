@@ -34,3 +34,22 @@ def test_a_click_stands_in_the_address_and_the_back_button_counts():
     page.query_params["part"] = "b"
     page.run()
     assert page.markdown[0].value == "chosen b"
+
+
+def long_script():
+    import streamlit as st
+
+    from pages.widgets.address_choice import choose_from_address
+
+    options = [f"a class with a name of its own, number {number}" for number in range(20)]
+    st.markdown(f"chosen {choose_from_address('class', 'Class', options, options[0])}")
+
+
+def test_many_long_options_are_a_list_and_keep_the_address():
+    page = AppTest.from_function(long_script)
+    page.query_params["class"] = "a class with a name of its own, number 7"
+    page.run()
+    assert page.markdown[0].value.endswith("number 7")
+    page.selectbox[0].select_index(3).run()
+    assert page.markdown[0].value.endswith("number 3")
+    assert page.query_params["class"].endswith("number 3")

@@ -45,3 +45,16 @@ def test_a_note_of_some_rows_has_a_mark_that_they_carry():
     page = AppTest.from_function(notes_script, args=(table,)).run()
     assert page.warning[0].value == "- all\n- [1] some"
     assert page.table[0].value["Note"].tolist() == ["\\[1\\]", "\\[1\\]; own", "–"]
+
+
+def test_what_is_set_side_by_side_keeps_the_order_of_its_rows():
+    from pages.widgets.drawn_tables import side_by_side
+
+    rows = pd.DataFrame(
+        [("a", "2", "x", 1), ("a", "3", "x", 2), ("b", "1", "x", 3), ("b", "2", "y", 4)],
+        columns=["who", "step", "kind", "estimate"],
+    )
+    wide = side_by_side(rows, ["who", "step"], "kind")
+    assert list(wide.columns) == ["who", "step", "x", "y"]
+    assert wide[["who", "step"]].to_numpy().tolist() == [["a", "2"], ["a", "3"], ["b", "1"], ["b", "2"]]
+    assert wide["x"].tolist()[:3] == [1, 2, 3]

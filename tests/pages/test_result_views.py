@@ -127,6 +127,19 @@ def test_arms_and_namesakes_are_drawn_apart():
     assert all((pd.Series(line.x).diff().dropna() >= 0).all() for line in lines), "one line, one curve"
 
 
+def test_of_many_classes_a_matrix_has_text_only_where_cases_are():
+    keys = [f"k{number}" for number in range(12)]
+    rows = pd.DataFrame(
+        [(truth, answer, 3 if truth == answer else 0) for truth in keys for answer in keys],
+        columns=["truth", "answer", "count"],
+    )
+    figure = charts.confusion_chart(rows, dict.fromkeys(keys, "<b>one name for all</b>"))
+    texts = [text for trace in figure.data if trace.type == "scatter" for text in trace.text]
+    assert texts == ["3<br>100.0 %"] * 12
+    assert figure.data[0].z.shape == (12, 12)  # classes of one name are not drawn as one
+    assert figure.layout.xaxis.ticktext[0] == "&lt;b>one name for all&lt;/b>"
+
+
 def test_the_roc_is_square_on_one_scale():
     shown = shown_study(simulated_study(n_cases=60))
     points = shown.of("roc_points", **{"class": "sat"})
@@ -142,7 +155,7 @@ def test_a_confusion_matrix_holds_one_arm_and_its_rows_add_up():
     shown = two_arms()
     rows = shown.of("confusion", label="Ann (reader-0), aided")
     figure = charts.confusion_chart(rows, shown.short_labels)
-    texts = [annotation.text.split("<br>") for annotation in figure.layout.annotations]
+    texts = [text.split("<br>") for trace in figure.data if trace.type == "scatter" for text in trace.text]
     assert sum(int(count) for count, *_ in texts) == 60
     shares = [float(share[0].removesuffix(" %")) for _, *share in texts if share]
     assert sum(shares) == pytest.approx(400, abs=1)
