@@ -10,10 +10,10 @@ import random
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -393,21 +393,38 @@ def predict_cohort(
     keys = repository.keys_for_prediction(study_key, cohort, without_model=classifier.sha256)
     if shard is not None:
         keys = [case for case in keys if shard.holds(case)]
-    blocks = [keys[start : start + STORED_AT_ONCE] for start in range(0, len(keys), STORED_AT_ONCE)]
+    waiting = [keys[start : start + STORED_AT_ONCE] for start in range(0, len(keys), STORED_AT_ONCE)]
     added = done = 0
-    while blocks:
-        block = blocks.pop(0)
-        cases = repository.cases_for_prediction(study_key, without_model=classifier.sha256, only=block)
-        answers: list[CasePrediction] = []
-        while batch := list(islice(cases, batch_size)):
-            answers += _predict_batch(classifier, batch, batch_size)
-            if progress is not None:
-                progress(done + len(answers), len(keys), "predicted")
-        stored = _store_shared(repository, study_key, classifier.sha256, answers)
-        added += stored
-        done += len(block)
-        if stored < len(block):  # another job is at work here: go on somewhere else
-            random.shuffle(blocks)
+
+    def read(block: list[str]) -> list[CaseImage]:
+        return list(repository.cases_for_prediction(study_key, without_model=classifier.sha256, only=block))
+
+    def report(at: int, of: int, what: str) -> None:
+        if progress is not None:
+            progress(done + len(block) * at // of, len(keys), "predicted")
+
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+
+        def begin() -> tuple[list[str], Future[list[CaseImage]]] | None:
+            """The next block, which is fetched and decoded while the model works on the one before."""
+            if not waiting:
+                return None
+            block = waiting.pop(0)
+            return block, pool.submit(read, block)
+
+        ahead = begin()
+        while ahead is not None:
+            block, being_read = ahead
+            cases = being_read.result()
+            ahead = begin()
+            answers = _predict_block(classifier, cases, batch_size, report)
+            stored = _store_shared(repository, study_key, classifier.sha256, answers)
+            added += stored
+            done += len(block)
+            if stored < len(block) and ahead is not None:  # another job is at work here: go on somewhere else
+                waiting.append(ahead[0])
+                random.shuffle(waiting)
+                ahead = begin()
     return added
 
 
@@ -419,11 +436,15 @@ def _store_shared(repository: Repository, study_key: str, sha256: str, answers: 
         return repository.save_predictions(study_key, sha256, answers, is_shared=True)
 
 
-def _predict_batch(classifier: AnyModel, batch: list[CaseImage], batch_size: int) -> Iterator[CasePrediction]:
-    """Stored form of one batch's predictions."""
-    result = classifier.predict([image.pixels for image in batch], batch_size=batch_size)
-    for row, image in enumerate(batch):
-        yield CasePrediction(
+def _predict_block(
+    classifier: AnyModel, cases: list[CaseImage], batch_size: int, progress: OnProgress
+) -> list[CasePrediction]:
+    """Stored form of the predictions of one block; images are prepared while the model works on the batch before."""
+    if not cases:
+        return []
+    result = classifier.predict([image.pixels for image in cases], batch_size=batch_size, progress=progress)
+    return [
+        CasePrediction(
             case=image.case,
             probabilities=result.probabilities[row],
             class_maps=None if result.class_maps is None else result.class_maps[row].astype("float16"),
@@ -433,3 +454,5 @@ def _predict_batch(classifier: AnyModel, batch: list[CaseImage], batch_size: int
             precision=result.precision,
             created_at=None,
         )
+        for row, image in enumerate(cases)
+    ]

@@ -76,7 +76,7 @@ class FitResult:
     selected_epoch: int  # counted from 1
     best_epoch: int | None  # counted from 1; None without a validation split
     seconds: float  # wall time of training, all sessions together
-    is_compiled: bool = False  # whether any session ran compiled, whatever was asked for
+    is_compiled: bool = False  # whether it ran compiled, whatever was asked for
 
 
 @dataclass
@@ -92,7 +92,7 @@ class _State:
     seconds: float = 0.0  # spent before this session
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, float] | None = None
-    is_compiled: bool = False  # in this session or one before
+    is_compiled: bool = False  # whether it began so; every session does as the first
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,19 @@ class Fit:
             self.teacher = self.teacher.to(fabric.device).eval().requires_grad_(False)
         self._forward: nn.Module = self._wrapped
         self._is_graphed = False
-        if self.is_compiled:
-            self._compile()
+        if self._state.is_compiled if saved else self.is_compiled:  # as it began, so that its bits are of one kind
+            self._compile(is_begun=saved is not None)
         self._unread: list[_StepFigures] = []
         self._start = self._last_saved = self._last_drawn = time.monotonic()
 
-    def _compile(self) -> None:
-        """Put the compiled network in place of the plain one, where the same batch gives the same bits twice."""
+    def _compile(self, *, is_begun: bool) -> None:
+        """Put the compiled network in place of the plain one, where the same batch gives the same bits twice.
+
+        Raises
+        ------
+        TrainingError
+            If the run began compiled and cannot go on so.
+        """
         reason = why_not(self.recipe, world_size=self.fabric.world_size)
         if not reason:
             self._wrapped.train()
@@ -196,7 +202,12 @@ class Fit:
 
             self._forward, reason = compiled(self._wrapped.module, self.fabric.device, attempt)
             self._is_graphed = not reason and self.fabric.device.type == "cuda"
-        self._state.is_compiled |= not reason
+        self._state.is_compiled = not reason
+        if reason and is_begun:
+            raise TrainingError(
+                f"This run began compiled and cannot go on so here: {reason}. Its weights would be neither those of a "
+                "compiled run nor those of a plain one. Go on where it began, or begin anew in another run folder."
+            )
         if reason:
             self.on_word(f"Not compiled: {reason}. The run goes on without; its result is the same as ever.")
 

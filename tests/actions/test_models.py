@@ -29,6 +29,7 @@ from core.model.architectures import build
 from core.model.checkpoint import ModelCard, save_checkpoint
 from core.model.classifier import Ensemble
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
+from core.progress import OnProgress
 from core.protocol import THYROID_CLASSES, Protocol
 from core.settings import get_settings
 from core.study import CaseRecord, StudyState
@@ -274,10 +275,12 @@ class SlowModel:
         self.n_asked = 0
         self._seconds = seconds
 
-    def predict(self, images: list[np.ndarray], batch_size: int) -> SimpleNamespace:
-        time.sleep(self._seconds)
-        self.n_asked += len(images)
+    def predict(self, images: list[np.ndarray], batch_size: int, progress: OnProgress) -> SimpleNamespace:
         n = len(images)
+        self.n_asked += n
+        for at in range(0, n, batch_size):
+            time.sleep(self._seconds)
+            progress(min(at + batch_size, n), n, "predicting")
         return SimpleNamespace(
             probabilities=np.tile([0.7, 0.1, 0.1, 0.1], (n, 1)),
             class_maps=None,

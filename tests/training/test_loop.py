@@ -375,6 +375,44 @@ def test_a_compiler_that_fails_and_shapes_that_change_leave_the_run_as_it_is(
     assert "only the head" in why_not(TINY.with_changes(head_only_epochs=1), world_size=1)
 
 
+def test_a_run_goes_on_as_it_began_compiled_or_not(
+    fabric: Fabric,
+    make_network: Callable[[], Network],
+    sixteen: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights that were half compiled and half plain are those of no run that could be made again."""
+
+    def go_on(folder: Path, backend: object, stop_at: int | None = None) -> FitResult:
+        def stop(progress: RunProgress) -> None:
+            if progress.step == stop_at:
+                raise KilledError
+
+        monkeypatch.setattr(training.compilation, "compile_options", lambda device: {"backend": backend})
+        return Fit(
+            fabric, make_network(), TINY, sixteen, None, RunFolder(folder), "x", stop, is_compiled=True
+        ).run()  # fmt: skip
+
+    def fail(graph: object, inputs: object) -> None:
+        raise RuntimeError("no compiler here")
+
+    whole = run(fabric, make_network, sixteen, tmp_path / "plain", TINY)
+    monkeypatch.setattr(training.loop, "STATE_SECONDS", 0.0)
+    with pytest.raises(KilledError):
+        go_on(tmp_path / "compiled", "eager", stop_at=5)
+    with pytest.raises(TrainingError, match="began compiled and cannot go on so here: the compiler failed"):
+        go_on(tmp_path / "compiled", fail)
+    resumed = go_on(tmp_path / "compiled", "eager")
+    assert resumed.is_compiled
+    assert bits(resumed.network) == bits(whole.network)
+    with pytest.raises(KilledError):
+        go_on(tmp_path / "begun-plain", fail, stop_at=5)
+    resumed = go_on(tmp_path / "begun-plain", "eager")
+    assert not resumed.is_compiled
+    assert bits(resumed.network) == bits(whole.network)
+
+
 def test_another_seed_gives_other_weights(
     fabric: Fabric, make_network: Callable[[], Network], sixteen: ImageSet, tmp_path: Path
 ) -> None:
