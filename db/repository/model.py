@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.runtime import in_order
 from core.study import Role
 from core.typed_text import check_line
 from db.audit import chain_end
@@ -150,7 +151,7 @@ class ModelRepository(RepositoryBase):
     ) -> Iterator[CaseImage]:
         """Cases with the pixels of the view that the protocol gives the model, by case id; a few at a time.
 
-        No transaction stays open while the model computes.
+        Images are decoded on all cores. No transaction stays open while the model computes.
 
         Parameters
         ----------
@@ -187,8 +188,8 @@ class ModelRepository(RepositoryBase):
                     .order_by(CaseRow.case_key)
                     .limit(batch_size)
                 ).all()
-            for found in rows:
-                yield case_image_of(found[0], found, self._images)
+            for _, image in in_order(lambda found: case_image_of(found[0], found, self._images), rows):
+                yield image
             if len(rows) < batch_size:
                 return
             after = rows[-1][0]
