@@ -23,6 +23,7 @@ from pages.widgets.address_choice import choose_from_address
 from pages.widgets.case_viewer import Picture, ShownMark, SmallCase, draw_case, draw_gallery
 from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import requires
+from pages.widgets.plain_text import plain
 from pages.widgets.results_data import (
     CaseAnswers,
     class_map_tops,
@@ -178,7 +179,7 @@ def _draw_one(repository: Repository, study: Study, answers: CaseAnswers, keep: 
             st.button(label, shortcut=key, disabled=target is None, on_click=_open, args=(target or case,))
         st.button("All cases", icon=":material/grid_view:", on_click=_to_gallery)
         said = "not among the filtered cases" if place is None else f"{place + 1} of {len(order)}"
-        st.markdown(f"**{case}** · {said}")
+        st.markdown(f"**{plain(case)}** · {said}")
         names = list(models)
         if len(models) > 1:
             names = st.multiselect(
@@ -243,7 +244,7 @@ def _pictures(
     if lesion is not None and lesion.any():
         for model, each in with_maps:
             pointing = _pointing(study, np.asarray(each.class_maps, dtype=float), lesion, truth)
-            st.caption(f"{model.name}: {pointing}" if len(with_maps) > 1 else pointing)
+            st.caption(f"{plain(model.name)}: {pointing}" if len(with_maps) > 1 else pointing)
     if with_maps:
         _faithfulness(study, taken, with_maps)
 
@@ -275,9 +276,9 @@ def _faithfulness(study: Study, image: CaseImage, seen: list[tuple[ModelVersion,
             try:
                 deleted, inserted = _curves(model.sha256, image.case, index, model, image, prediction)
             except ReadingRoomError as error:
-                st.info(f"{model.name}: {error}")
+                st.info(f"{plain(model.name)}: {plain(error)}")
                 continue
-            st.markdown(f"**{model.name}: {label}**")
+            st.markdown(f"**{plain(model.name)}: {plain(label)}**")
             figure = charts.perturbation_chart({"Deletion": deleted, "Insertion": inserted}, label)
             config = charts.chart_config(f"faithfulness_{image.case}_{model.sha256[:8]}")
             alt = f"Probability of {label} while pixels are taken away and brought in, most relevant first"
@@ -312,9 +313,10 @@ def _pointing(study: Study, maps: np.ndarray, lesion: np.ndarray, truth: str) ->
     energy = "no evidence at all" if found.energy_in_mask is None else percent_text(found.energy_in_mask)
     hit = "points at" if found.is_hit else "does not point at"
     return (
-        f"The map of {study.protocol.label(truth)} {hit} the lesion (by chance in {percent_text(found.hit_chance)}); "
-        f"of its evidence {energy} lies in the lesion (chance {percent_text(found.area_chance)}); overlap "
-        f"{number_text(found.overlap)} (chance {number_text(found.overlap_chance)})."
+        f"The map of {plain(study.protocol.label(truth))} {hit} the lesion (by chance in "
+        f"{percent_text(found.hit_chance)}); of its evidence {energy} lies in the lesion (chance "
+        f"{percent_text(found.area_chance)}); overlap {number_text(found.overlap)} (chance "
+        f"{number_text(found.overlap_chance)})."
     )
 
 
@@ -338,7 +340,7 @@ def _answers(study: Study, answers: CaseAnswers, case: str, truth: str) -> None:
     st.html(f'{_STYLE}<table class="room-answers"><tr>{head}</tr>{"".join(lines)}</table>')
     if own.empty:
         st.caption("Nobody has answered this case.")
-    st.markdown(f"★ reference standard: **{study.protocol.label(truth)}**")
+    st.markdown(f"★ reference standard: **{plain(study.protocol.label(truth))}**")
 
 
 def _line(study: Study, row: Mapping[str, Any]) -> str:

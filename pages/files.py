@@ -27,6 +27,7 @@ from pages.widgets.address_choice import choose_from_address
 from pages.widgets.elsewhere import warn_not_blinded
 from pages.widgets.guard import refusals_shown, requires
 from pages.widgets.movement import go_to
+from pages.widgets.plain_text import plain
 from pages.widgets.results_data import Results, labelled
 from pages.widgets.shown import Shown
 
@@ -114,7 +115,7 @@ def _show(repository: Repository, result: FileAnalysis, results: Results, source
         st.info("No case has a reading or a prediction.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{_escaped(name)}**")
+        st.markdown(f"**{plain(name)}**")
         cohort = choose_from_address("cohort", "Cohort", cohorts, cohorts[0])
     view = choose_from_address("view", "View", [*VIEWS, "Export"], "Overview")
     if view == "Export":
@@ -148,10 +149,6 @@ def _offer_to_keep(repository: Repository, result: FileAnalysis, source: ReadEls
                 for name in (_RESULT, _MADE):
                     st.session_state.pop(name, None)
                 go_to("results", study.key)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]$:<>~#|" else sign for sign in name)
 
 
 def _ways_out(result: FileAnalysis) -> None:

@@ -8,6 +8,7 @@ from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.guard import requires
 from pages.widgets.movement import go_to
+from pages.widgets.plain_text import plain
 from pages.widgets.resources import store_watch
 from pages.widgets.study_card import study_card
 from pages.widgets.study_choice import NO_STUDY
@@ -23,7 +24,7 @@ def render(repository: Repository) -> None:
     _, middle, _ = st.columns([1, 4, 1])
     with middle:
         if Role.READER in person.roles:
-            st.header(f"Welcome, {person.display_name}")
+            st.header(f"Welcome, {plain(person.display_name)}")
             _reader_studies(repository)
         if Role.COORDINATOR in person.roles:
             st.header("Studies")
@@ -44,7 +45,7 @@ def _reader_studies(repository: Repository) -> None:
         progress = repository.my_progress(study.key)
         halves = study.protocol.answers_at_once
         with st.container(border=True):
-            st.subheader(study.protocol.title)
+            st.subheader(plain(study.protocol.title))
             st.progress(
                 progress.n_done / progress.n_total if progress.n_total else 0.0,
                 text=f"{progress.n_done // halves} of {progress.n_total // halves} cases read",
@@ -62,7 +63,7 @@ def _reader_studies(repository: Repository) -> None:
 
 def _reading_advice(study: Study) -> None:
     """What to know before the first case; stays in view for the later ones."""
-    st.write(f"**{study.protocol.question}**")
+    st.write(f"**{plain(study.protocol.question)}**")
     st.caption(
         "Every choice shows its key, Enter saves and goes on, **?** shows all keys. An answer is saved when its "
         "receipt comes: you may stop after any case and go on later from the same place."
@@ -103,5 +104,5 @@ def _administrator_overview(repository: Repository) -> None:
 
 def _title(study: Study) -> None:
     """Title and key, so that two studies of one title differ."""
-    st.markdown(f"#### {study.protocol.title}")
+    st.markdown(f"#### {plain(study.protocol.title)}")
     st.markdown(f"`{study.key}` · protocol version {study.protocol_version} {state_badge(study)}")

@@ -36,6 +36,7 @@ from pages.widgets.begun import begin_again, begun_with
 from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import at_the_field, refusals_shown, requires, while_signed_in
 from pages.widgets.job_view import show_job, show_refusal
+from pages.widgets.plain_text import plain
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_steps import study_steps
 
@@ -180,7 +181,7 @@ def _what_readers_see(study: Study, declared: Sequence[AlteredAnswer]) -> None:
     if not declared:
         return
     protocol = study.protocol
-    st.caption(f"What readers will see as the answer of {protocol.model_shown.name}:")
+    st.caption(f"What readers will see as the answer of {plain(protocol.model_shown.name)}:")
     rows = [(each.case, protocol.label(each.class_key), protocol.shown_shares(each.probabilities)) for each in declared]
     table = pd.DataFrame(rows, columns=["case", "shown as", "probabilities"])
     st.dataframe(table, hide_index=True, width="stretch")
@@ -263,7 +264,9 @@ def _say_how_it_was_trained(model: ModelVersion) -> None:
         st.caption(":material/warning: trained from random weights, without ImageNet pretraining")
     if "source" in model.metadata:
         note = model.metadata.get("note")
-        st.caption(f":material/warning: not trained here: {model.architecture}{f' ({note})' if note else ''}")
+        st.caption(
+            f":material/warning: not trained here: {plain(model.architecture)}{f' ({plain(note)})' if note else ''}"
+        )
     if model.metadata.get("is_synthetic"):
         st.caption(":material/warning: trained on synthetic images: no evidence about patients")
     if model.metadata.get("augmentation"):

@@ -26,6 +26,7 @@ from pages.door.addresses import address
 from pages.door.security import INVITATION_PATH
 from pages.widgets.begun import begin_again, begun_with
 from pages.widgets.guard import requires, while_signed_in
+from pages.widgets.plain_text import plain
 from pages.widgets.study_choice import choose_study, chosen_study
 
 VIEWS = ("In a study", "Invitations", "Accounts")
@@ -129,7 +130,10 @@ def _end_a_part(repository: Repository, study: Study, parts: list[StudyPart]) ->
 def _ask_end(repository: Repository, study: Study, part: StudyPart) -> None:
     login = part.person.login
     if part.role is not Role.READER:
-        st.write(f"{_name(part.person)} is {part.role} of **{study.protocol.title}** no more, from this moment on.")
+        st.write(
+            f"{plain(_name(part.person))} is {part.role} of **{plain(study.protocol.title)}** no more, "
+            "from this moment on."
+        )
         if part.role is Role.COORDINATOR:
             st.write("Who has coordinated a study can never read in it.")
         if st.button("End the part", type="primary"):
@@ -192,12 +196,12 @@ def _invitations(repository: Repository) -> None:
 @while_signed_in
 def _ask_revoke(repository: Repository, chosen: Invitation) -> None:
     st.write(
-        f"The link that was made for **{chosen.note}** ({chosen.role}) cannot be used from this moment on, and cannot "
-        "be brought back; you can make another one."
+        f"The link that was made for **{plain(chosen.note)}** ({chosen.role}) cannot be used from this moment on, and "
+        "cannot be brought back; you can make another one."
     )
     if st.button("Take it back", type="primary"):
         revoke = partial(repository.revoke_invitation, chosen.invitation_id)
-        _do(revoke, f"The invitation for {chosen.note} cannot be used any more.")
+        _do(revoke, f"The invitation for {plain(chosen.note)} cannot be used any more.")
 
 
 def _invite(repository: Repository) -> None:
@@ -226,7 +230,7 @@ def _invite(repository: Repository) -> None:
                 )
                 st.session_state[_LINK] = f"{_origin()}{address(INVITATION_PATH)}#{made.token}"
 
-            _do(invite, f"An invitation for {note} was made.", {"note": note_problem})
+            _do(invite, f"An invitation for {plain(note)} was made.", {"note": note_problem})
 
 
 def _origin() -> str:

@@ -26,6 +26,7 @@ from core.study import Role, Study, StudyState
 from db import Repository
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.guard import refusals_shown, requires
+from pages.widgets.plain_text import plain
 from pages.widgets.results_data import load_results
 
 COMPARED = {
@@ -219,4 +220,4 @@ def _store(repository: Repository, plan: StudyPlan) -> None:
             planned = replace(study.protocol.planned, power_run=plan.to_dict())
             protocol = replace(study.protocol, planned=planned)
             repository.update_protocol(study.key, protocol, expected_version=study.protocol_version)
-            st.success(f"Kept in the protocol of “{study.protocol.title}” as planned.power_run.")
+            st.success(f"Kept in the protocol of “{plain(study.protocol.title)}” as planned.power_run.")

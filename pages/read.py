@@ -22,6 +22,7 @@ from db import Repository
 from db.records import ReadingImage, SavedReading
 from pages.door.answers import PanelMessage, PanelReceipt, ReceiptState, moved, read_message
 from pages.widgets.guard import UNSAVED_NOTE, requires
+from pages.widgets.plain_text import plain
 from pages.widgets.reading_panel import PanelCase, PanelModel, reading_panel
 from pages.widgets.study_choice import choose_study, chosen_study
 
@@ -139,7 +140,7 @@ def _offer_choice(studies: list[Study]) -> None:
     """One button for each open study."""
     st.subheader("Which study do you want to read?")
     for study in studies:
-        st.button(study.protocol.title, key=f"study {study.key}", on_click=choose_study, args=(study,))
+        st.button(plain(study.protocol.title), key=f"study {study.key}", on_click=choose_study, args=(study,))
 
 
 def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
@@ -180,7 +181,9 @@ def _show_end(repository: Repository, study: Study) -> None:
     _, middle, _ = st.columns([1, 2, 1])
     with middle, st.container(border=True):
         st.subheader(":material/task_alt: All cases are read")
-        st.write(f"{progress.n_done} of {progress.n_total} answers of “{study.protocol.title}” are saved. Thank you.")
+        st.write(
+            f"{progress.n_done} of {progress.n_total} answers of “{plain(study.protocol.title)}” are saved. Thank you."
+        )
         if (newest := repository.last_reading(study.key)) is not None:
             st.write(f"The last one has the receipt {newest.reading_id[:4].upper()}.")
         _tell_unsaved()

@@ -12,6 +12,7 @@ from core.study import Person, Role, Study, StudyState
 from db import Repository
 from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import requires
+from pages.widgets.plain_text import plain
 from pages.widgets.results_data import pick_study
 from pages.widgets.study_card import show_preparation
 from pages.widgets.study_state import show_checklist, show_state
@@ -55,9 +56,9 @@ def _readers(repository: Repository, study: Study) -> None:
         for member in members:
             simulated = " :orange-badge[simulated]" if member.person.is_simulated else ""
             n = member.n_presentations
-            cases = f"{n} {'answer' if n == 1 else 'answers'} about {', '.join(member.cohorts)}"
+            cases = f"{n} {'answer' if n == 1 else 'answers'} about {plain(', '.join(member.cohorts))}"
             group = f" · group {member.group}" if member.group is not None else ""
-            st.markdown(f"**{member.person.display_name}**{simulated} · {cases}{group}")
+            st.markdown(f"**{plain(member.person.display_name)}**{simulated} · {cases}{group}")
     if study.state not in (StudyState.DRAFT, StudyState.OPEN):
         return
     if not repository.cohorts(study.key):
@@ -120,5 +121,5 @@ def _add_reader(repository: Repository, study: Study, free: list[Person], n_memb
             field = error.field if isinstance(error, InputError) else "reader" if said or not login else "login"
             places.get(field or "", places["cohorts"]).error(str(error))
         else:
-            st.session_state[_ADDED] = f"{person.display_name} is added; the order is drawn and stored.{said}"
+            st.session_state[_ADDED] = f"{plain(person.display_name)} is added; the order is drawn and stored.{said}"
             st.rerun()

@@ -274,6 +274,8 @@ class ReadingRepository(RepositoryBase):
             upcoming = db_session.scalars(self._unread(study).limit(1)).first()
             if upcoming is not None and presentation.position >= upcoming.position + MOST_UPCOMING:
                 raise AccessError("This case comes later.")
+            if revision > self._revision(db_session, presentation_id):
+                raise InputError("there is no such answer to correct", field="revision", value=revision)
             of_draft = (
                 PresentationEventRow.presentation_id == presentation_id,
                 PresentationEventRow.draft_id == draft_id,

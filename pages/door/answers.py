@@ -140,7 +140,7 @@ def read_message(value: Any) -> PanelMessage:
     if not _is_storable(submit_id + presentation_id):
         raise InputError("a message of the reading panel has an impossible id", field="submit_id")
     revision = value.get("expected_revision", 0)
-    if not isinstance(revision, int):
+    if type(revision) is not int:
         raise InputError("a message of the reading panel is incomplete", field="expected_revision")
     have = value.get("have", [])
     if not isinstance(have, list) or len(have) > _MOST_HELD or not all(isinstance(name, str) for name in have):

@@ -99,6 +99,8 @@ def _shown(token: str | None, presentation_id: str) -> Response:
     """Tell the store."""
     try:
         _reader(token).record_shown(presentation_id)
+    except InputError:  # characters that no store holds
+        return PlainTextResponse("This is no presentation.", status_code=400)
     except (SignedOutError, AccessError, NotFoundError, StoreError) as failure:
         return _refusal(failure)
     return Response(status_code=204)

@@ -26,9 +26,11 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 import streamlit
+from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from core.errors import StoreError
 from core.settings import get_settings
@@ -96,6 +98,8 @@ MOST_SOCKETS = 8
 #: What one person's websockets together may send: so many at once, then so many a second; the rest waits its turn.
 #: A case needs one message, so nobody who reads meets this.
 MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 60, 6.0
+#: What they may ask for; to empty the caches of everybody, for one, is for developers, and is not heard.
+_KINDS = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request"})
 #: The same of what the reading panel sends by requests; an answer needs two or three of them.
 REQUESTS_AT_ONCE, REQUESTS_A_SECOND = 300, 12.0
 #: Longest that such a request waits for its turn; what comes then is refused, and the panel sends it again.
@@ -235,10 +239,17 @@ class SecurityMiddleware:
         pace = self._paces.setdefault(actor.person_id, Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND))
 
         async def paced_receive() -> Message:
-            message = await receive()
-            if message["type"] == "websocket.receive":
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive":
+                    return message
                 await anyio.sleep(pace.delay_s())
-            return message
+                kind = _kind_of(message.get("bytes"))
+                if kind is None:
+                    await send({"type": "websocket.close", "code": 1003})
+                    return {"type": "websocket.disconnect", "code": 1003}
+                if kind in _KINDS:
+                    return message
 
         try:
             await self.app(scope, paced_receive, send)
@@ -257,6 +268,16 @@ class SecurityMiddleware:
             return Refusal(429, "Too much was sent at once. Try again in a moment.")
         await anyio.sleep(delay)
         return None
+
+
+def _kind_of(data: bytes | None) -> str | None:
+    """What a browser asks of Streamlit; None for what is no message of its frontend."""
+    message = BackMsg()
+    try:
+        message.ParseFromString(data or b"")
+    except DecodeError:
+        return None
+    return message.WhichOneof("type")
 
 
 @dataclass(frozen=True)

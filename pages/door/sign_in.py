@@ -28,7 +28,8 @@ _log = logging.getLogger("reading_room")
 hashing = anyio.CapacityLimiter(2)
 #: So many may wait; whoever comes then is asked to try again, before anything is looked up.
 _MOST_WAITING = 32
-#: So long after it was asked, a refusal goes out: nobody guesses quicker, and a flood of guesses is a slow one.
+#: A refusal goes out at a full second after it was asked: nobody guesses quicker, a flood of guesses is a slow one, and
+#: the time tells nothing of whether there is such a login.
 _REFUSAL_S = 1.0
 _CROWDED = "Too many people are signing in just now. Please try again in a moment."
 NO_STORE = "The store is not available just now. Please try again in a moment."
@@ -74,7 +75,7 @@ async def sign_in(request: Request) -> Response:
     ip = request.client.host if request.client else "unknown"
     if "x-forwarded-for" in request.headers and not get_settings().trusted_proxies:
         _note_undeclared_proxy(ip)
-    login, store = form.get("login", "").strip(), repository(None)
+    login, store, began = form.get("login", "").strip(), repository(None), anyio.current_time()
     if hashing.statistics().tasks_waiting >= _MOST_WAITING:
         return _form_page(request, target=target, login=login, problem=_CROWDED, status=503)
     try:
@@ -83,7 +84,7 @@ async def sign_in(request: Request) -> Response:
         if earlier is not None:
             await anyio.to_thread.run_sync(store.sign_out, earlier)
     except AccessError as error:
-        await anyio.sleep(_REFUSAL_S)
+        await anyio.sleep(_REFUSAL_S - (anyio.current_time() - began) % _REFUSAL_S)
         return _form_page(request, target=target, login=login, problem=str(error), status=401)
     except StoreError as error:
         return _form_page(request, target=target, login=login, problem=not_now(error), status=503)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
 from pages.widgets.movement import go_to
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import Shown
 
 SCOPES = {
@@ -76,7 +77,7 @@ def _links(shown: Shown, rows: pd.DataFrame) -> None:
     """A button a case."""
     with st.container(horizontal=True):
         for row in rows.head(MOST_BUTTONS).itertuples(index=False):
-            label = f"{row.case} · {shown.short_labels[row.truth]} · {row.n_right} of {row.n_readers}"
+            label = f"{plain(row.case)} · {plain(shown.short_labels[row.truth])} · {row.n_right} of {row.n_readers}"
             if shown.study.is_read_elsewhere:  # no image of it is here to open
                 st.text(label)
             elif st.button(label, key=f"open {row.case}", type="tertiary", icon=":material/frame_inspect:"):

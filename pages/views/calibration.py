@@ -7,6 +7,7 @@ import streamlit as st
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.drawn_tables import WORDS, draw_files, draw_stamp, draw_table, side_by_side
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import Shown
 
 
@@ -28,12 +29,12 @@ def draw(shown: Shown) -> None:
     draw_stamp(shown, "calibration")
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown(f"**Observed share of {shown.labels[key]} by its probability**")
+        st.markdown(f"**Observed share of {plain(shown.labels[key])} by its probability**")
         figure = charts.reliability_chart(bins, "Mean probability of the bin", shown.styles[model].colour)
         config = charts.chart_config(f"reliability_{key}_{shown.cohort}")
         st.plotly_chart(figure, config=config, theme=None, alt=f"Reliability of {model} for {shown.labels[key]}")
     with right:
-        st.markdown(f"**Net benefit of calling {shown.labels[key]}**")
+        st.markdown(f"**Net benefit of calling {plain(shown.labels[key])}**")
         config = charts.chart_config(f"net_benefit_{key}_{shown.cohort}")
         alt = f"Net benefit of {model} for {shown.labels[key]} over thresholds"
         st.plotly_chart(charts.decision_chart(decisions), config=config, theme=None, alt=alt)

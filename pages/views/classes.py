@@ -10,6 +10,7 @@ import streamlit as st
 from core.number_text import estimate_text, number_text
 from pages.widgets import charts
 from pages.widgets.drawn_tables import draw_files, draw_stamp
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import MOST_COLUMNS, Shown
 
 #: Row of the table -> its title; proportions are shown in percent.
@@ -144,7 +145,7 @@ def _confusion(shown: Shown, raters: list[str]) -> None:
             if of_rater.empty:
                 continue
             with place:
-                st.markdown(f"**{rater.replace('*', '')}**")
+                st.markdown(f"**{plain(rater)}**")
                 figure = charts.confusion_chart(of_rater, shown.short_labels)
                 st.plotly_chart(
                     figure, config=charts.chart_config(f"confusion_{rater}_{shown.cohort}"), theme=None,

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.report.printed_tables import baseline_table
 from pages.widgets.drawn_tables import draw_files, draw_table, side_by_side
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import MOST_COLUMNS, Shown
 
 _STYLE = """<style>
@@ -103,7 +104,7 @@ def _groups(shown: Shown) -> None:
     """Centre and scanner by class, of the chosen cohort."""
     rows = shown.tables["groups_by_class"]
     for variable, part in rows.groupby("variable", sort=False):
-        st.markdown(f"**{VARIABLES[str(variable)]} by class**, {shown.cohort}")
+        st.markdown(f"**{VARIABLES[str(variable)]} by class**, {plain(shown.cohort)}")
         part = part.assign(level=part["level"].replace("", "not known"))
         if len(shown.labels) > MOST_COLUMNS:
             wide = side_by_side(part, ["class"], "level", "n_cases")

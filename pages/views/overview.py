@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.widgets import charts
 from pages.widgets.drawn_tables import draw_files, draw_margin, draw_stamp, draw_table
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import Shown
 
 _STYLE = """<style>
@@ -89,7 +90,7 @@ def _declared(shown: Shown) -> None:
     for model in models.itertuples(index=False):
         said = shown.declarations.get(model.participant) or shown.study.declaration(model.participant)
         mark = "" if shown.study.is_declared(model.participant) and "after" not in said else ":material/warning: "
-        lines.append(f"{mark}{model.name}: {said}")
+        lines.append(f"{mark}{plain(model.name)}: {said}")
     if protocol.primary_endpoint:
         lines.append(f"Primary endpoint: {protocol.primary_endpoint}")
     else:

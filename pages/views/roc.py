@@ -9,6 +9,7 @@ from core.number_text import estimate_text, number_text
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_stamp, draw_table, side_by_side
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import MACRO, MOST_COLUMNS, Shown
 
 
@@ -117,7 +118,7 @@ def _areas(shown: Shown, key: str, name: str) -> None:
     marked = rows.assign(estimate=[
         estimate_text(row.value, row.lower, row.upper) + ("°" if row.is_hard_label else "") for row in rows.itertuples()
     ])  # fmt: skip
-    st.markdown(f"**AUC: {name}**")
+    st.markdown(f"**AUC: {plain(name)}**")
     draw_table(marked, ["label", "n", "estimate"], shown.names, {"label": "Rater", "estimate": "AUC (95 %)"})
     if rows["is_hard_label"].any():
         st.caption("° (sensitivity + specificity) / 2 at one point: no area under a curve.")

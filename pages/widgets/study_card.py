@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.study import Study, StudyState
 from db import Repository
+from pages.widgets.plain_text import plain
 from pages.widgets.study_steps import link_to, state_badge
 
 
@@ -84,7 +85,7 @@ def study_card(repository: Repository, study: Study) -> None:
     done, total = sum(row.n_done for row in rows), sum(row.n_total for row in rows)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"#### {study.protocol.title}", width="content")
+            st.markdown(f"#### {plain(study.protocol.title)}", width="content")
             st.markdown(f"`{study.key}` {state_badge(study)}", width="content")
             link_to("study", "Overview", icon=":material/groups:", study=study)
         if total:

@@ -11,6 +11,7 @@ from db import Repository
 from db.records import CheckState
 from pages.widgets.begun import begun_with
 from pages.widgets.guard import refusals_shown, while_signed_in
+from pages.widgets.plain_text import plain
 
 _MOVES = {
     ("draft", "open"): (
@@ -74,20 +75,20 @@ def _dialog(repository: Repository, study: Study, move: StudyState) -> None:
 def _ask_to_open(repository: Repository, study: Study) -> None:
     """The checklist, a reason for each of its warnings, and the key: then the study is opened for good."""
     _, _, deed, words = _MOVES["draft", "open"]
-    st.markdown(f"**{study.protocol.title}** `{study.key}`")
+    st.markdown(f"**{plain(study.protocol.title)}** `{study.key}`")
     st.write(words)
     items = opening_checklist(repository, study.key)
     shown = begun_with(f"opening {study.key} {study.protocol_version}", tuple(items), None, widget="typed")
     blocking = [item for item in items if item.state is CheckState.BLOCKING]
     for item in blocking:
-        st.error(f"{item.text}. {item.detail}", icon=":material/block:")
+        st.error(f"{plain(item.text)}. {plain(item.detail)}", icon=":material/block:")
     if blocking:
         st.write("This blocks the opening. Mend it, then open.")
         return
     reasons = {}
     for item in items:
         if item.state is CheckState.WARNING:
-            st.markdown(f":orange[:material/warning:] **{item.text}** {item.detail}")
+            st.markdown(f":orange[:material/warning:] **{plain(item.text)}** {plain(item.detail)}")
             reasons[item.key] = st.text_input(f"Why it is opened all the same: {item.key}", key=f"why {item.key}")
     n_right = sum(item.state is CheckState.OK for item in items)
     st.caption(f"{n_right} points of the checklist are right. Reasons stand in the audit trail and in the report.")
@@ -119,15 +120,15 @@ def show_checklist(repository: Repository, study: Study) -> None:
         f"Checklist: {n_open} of {len(items)} points are open", icon=":material/checklist:", expanded=True
     ):
         for item in sorted(items, key=lambda each: list(marks).index(each.state), reverse=True):
-            detail = f" :gray[{item.detail}]" if item.detail else ""
-            st.markdown(f"{marks[item.state]} {item.text}.{detail}")
+            detail = f" :gray[{plain(item.detail)}]" if item.detail else ""
+            st.markdown(f"{marks[item.state]} {plain(item.text)}.{detail}")
         st.caption("A red point blocks the opening; an orange one needs a reason, which stands in the audit trail.")
 
 
 def _ask(repository: Repository, study: Study, move: StudyState) -> None:
     """What becomes final; a deed without return asks for the study's key, a step back for a reason."""
     _, _, deed, words = _MOVES[str(study.state), str(move)]
-    st.markdown(f"**{study.protocol.title}** `{study.key}`")
+    st.markdown(f"**{plain(study.protocol.title)}** `{study.key}`")
     st.write(words)
     is_final = move is StudyState.UNSEALED
     typed = st.text_input(f"Type the key of the study, {study.key}, to go on") if is_final else study.key

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.study import Study, StudyState
 from pages.widgets.movement import page_of
+from pages.widgets.plain_text import plain
 from pages.widgets.study_choice import STUDY_PARAMETER
 
 _STATE_BADGES = {
@@ -34,7 +35,7 @@ def state_badge(study: Study) -> str:
 def study_steps(study: Study, current: str) -> None:
     """Which study this is, and a row of links to its screens; the current one is said, not linked."""
     with st.container(horizontal=True, gap="medium", key="study_steps", vertical_alignment="center"):
-        st.markdown(f"**{study.protocol.title}** `{study.key}` {state_badge(study)}", width="content")
+        st.markdown(f"**{plain(study.protocol.title)}** `{study.key}` {state_badge(study)}", width="content")
         for address, label, icon in _STEPS:
             link_to(address, label, icon=icon, study=study, is_here=address == current)
 

@@ -75,6 +75,7 @@ def test_an_answer_that_comes_after_all_says_so(room: Room) -> None:
         ({"draft_id": "d\x00"}, InputError),
         ({"first_event": -1}, InputError),
         ({"first_event": 10**30}, InputError),
+        ({"revision": 1}, InputError),  # no answer of this case was saved yet
         ({"revision": -1}, InputError),
         ({"events": ()}, InputError),
     ],

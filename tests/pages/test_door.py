@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ import requests
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
@@ -191,6 +192,46 @@ def test_keys_of_ones_own_are_kept_and_nonsense_is_not(
     assert Repository(engine, OPERATOR).person("reader-2").reading_keys == {"class 1": "KeyZ"}
     engine.dispose()
     assert requests.post(f"{server.url}/reading/keys", data="{}", timeout=20).status_code in (401, 403)
+
+
+def test_what_a_panel_never_sends_is_refused_and_logs_no_failure(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    """Ids and numbers that no panel makes, and messages for developers of Streamlit: no error, no trace in the log."""
+    reader, logged = signed_in("reader-4"), len(server.log.read_text())
+
+    def told(path: str, data: str | bytes) -> int:
+        sent = reader.post(f"{server.url}/reading/{path}", data=data, headers={"Origin": server.url}, timeout=20)
+        return sent.status_code
+
+    assert told("shown", b"\x00") == 400
+    assert told("shown", b"\xff\xed\xa0\x80") == 404
+    answer = {"kind": "answer", "submit_id": "s", "presentation_id": "p", "comment": "", "is_unreadable": False}
+    answer |= {"display_state": {}, "expected_revision": True}
+    assert told("answer", json.dumps(answer)) == 400
+
+    def heard(*messages: bytes | str) -> tuple[list[str | None], int]:
+        """What is answered to these within two seconds, and how the socket was closed."""
+        with connect(
+            f"ws://127.0.0.1:{server.port}/_stcore/stream",
+            additional_headers={"Cookie": f"{SESSION_COOKIE}={reader.cookies[SESSION_COOKIE]}"},
+            subprotocols=[Subprotocol("streamlit")],
+        ) as websocket:
+            for message in messages:
+                websocket.send(message)
+            found: list[str | None] = []
+            with suppress(TimeoutError, ConnectionClosed):
+                while "heartbeat_ack" not in found:
+                    found.append(ForwardMsg.FromString(websocket.recv(timeout=2)).WhichOneof("type"))
+            return found, websocket.close_code or 0
+
+    alive = BackMsg(app_heartbeat=True).SerializeToString()
+    for kind in ("clear_cache", "debug_shutdown_runtime", "debug_disconnect_websocket", "set_run_on_save"):
+        found, _ = heard(BackMsg(**{kind: True}).SerializeToString(), alive)
+        assert found[-1] == "heartbeat_ack", kind
+        assert "session_status_changed" not in found, kind
+    assert heard("text")[1] == heard(b"\xff" * 9)[1] == heard(b"")[1] == 1003
+    assert server.log.read_text()[logged:] == ""
 
 
 def test_what_one_reader_sends_without_end_is_held_back_and_nobody_else_waits(

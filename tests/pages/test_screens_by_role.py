@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,14 +22,16 @@ from core.errors import (
     StoreDamagedError,
     StudyNotOpenError,
 )
-from core.study import Answer, Person, Role
+from core.protocol import THYROID_CLASSES, Protocol
+from core.study import Answer, Person, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from pages import screens
 from pages.door.answers import MAX_COMMENT_LENGTH, PanelMessage, ReceiptState, read_message, save_answer
 from pages.screens import SCREENS, Screen, screens_of
 from pages.widgets import guard, resources
+from tests.db.conftest import make_cases
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, STUDY
-from tests.stores import repository_of
+from tests.stores import repository_of, sign_in_as
 
 _LOGIN = {Role.READER: "reader-1"} | {role: str(role) for role in Role if role is not Role.READER}
 
@@ -75,15 +78,18 @@ def signed_in_as(store: Repository, monkeypatch: pytest.MonkeyPatch) -> Callable
     return sign_in
 
 
-def run_alone(screen: Screen) -> AppTest:
-    """The ``render`` of a screen as a script of its own, past the navigation."""
+def run_alone(screen: Screen, study: str | None = None) -> AppTest:
+    """The ``render`` of a screen as a script of its own, past the navigation; with a study in its address."""
 
     def script(address: str) -> None:
         from pages.screens import SCREENS
 
         next(screen for screen in SCREENS if screen.address == address).render()
 
-    return AppTest.from_function(script, default_timeout=20, args=(screen.address,)).run()
+    page = AppTest.from_function(script, default_timeout=20, args=(screen.address,))
+    if study is not None:
+        page.query_params["study"] = study
+    return page.run()
 
 
 @pytest.mark.parametrize("role", [None, *Role])
@@ -274,3 +280,50 @@ def test_the_same_submission_twice_is_one_reading_and_two_receipts(store: Reposi
     receipts = [save_answer(reader, message) for _ in range(2)]
     assert [receipt.state for receipt in receipts] == [ReceiptState.SAVED, ReceiptState.SAVED]
     assert reader.my_progress(STUDY).n_done == 1
+
+
+#: A name that is a link, a picture, a colour and a formula where it is read as Markdown.
+_BAIT = "[Sign in](https://evil.example) ![x](https://e.de/x) :red[y] www.evil.example <b>b</b>"
+
+
+def test_what_people_call_themselves_and_their_studies_is_never_read_as_markdown(
+    store: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On every screen of everybody: titles, questions, class words, readers' names, notes, cohorts."""
+    classes = tuple(replace(one, label=f"{_BAIT} {n}") for n, one in enumerate(THYROID_CLASSES))
+    bait = Protocol(_BAIT, question=_BAIT, instructions=_BAIT, classes=classes)
+    for reader in ("bait", "two-studies"):
+        store.create_person(reader, _BAIT, Role.READER, specialty=_BAIT)
+    for n, key in enumerate(("one", "two", "draft")):
+        store.create_study(key, bait, is_synthetic=True, coordinator=COORDINATOR)
+        cases = [replace(case, cohort="[all](https://evil.example)") for case in make_cases(8, start=100 * n)]
+        store.import_cases(key, cases)
+        for reader in ("bait", "two-studies")[key == "two" :]:
+            store.add_reader(key, reader)
+        if key != "draft":
+            store.set_state(key, StudyState.OPEN)
+    store.invite(Role.READER, _BAIT, study_key="one")
+    read: list[str] = []
+    for login, key in ((COORDINATOR, "draft"), ("bait", "one"), ("two-studies", "one")):
+        token = sign_in_as(store.engine, store.person(login))
+        monkeypatch.setattr(guard, "cookie_token", lambda token=token: token)
+        person = Repository(store.engine, None).actor_for_token(token)
+        for screen in screens_of(person.roles):
+            page = run_alone(screen, key)
+            assert not page.exception, (login, screen.address)
+            read += _markdown_of(page)
+    assert sum("evil" in text for text in read) > 15
+    assert [text for text in read if re.search(r"(?<!\\)\]\(https|:red\[|www\.evil|(?<!\\)<b>", text)] == []
+
+
+def _markdown_of(page: AppTest) -> list[str]:
+    """What Streamlit reads as Markdown: bodies of texts, labels of everything else."""
+    found = []
+    for node in page._tree.main, page._tree.sidebar:
+        for element in node:
+            proto = getattr(element, "proto", None)
+            for name in ("body", "label", "help") if element.type != "html" else ():
+                value = getattr(proto, name, None)
+                if isinstance(value, str):
+                    found.append(value)
+    return found
