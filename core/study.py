@@ -255,6 +255,9 @@ NO_ANSWER_IN_TIME = "no answer in time"
 #: Seconds after the end of the protocol's time in which an answer may still arrive: the line and the store take some.
 TIME_GRACE_S = 10.0
 
+#: Seconds that an image may take from the server to the screen before the time of its case runs all the same.
+LONGEST_LOADING_S = 20.0
+
 #: In ``display_state`` of an answer that arrived later: what it was, and after how many seconds it came.
 ARRIVED_LATE = "arrived_late"
 

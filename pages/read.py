@@ -83,8 +83,7 @@ def _show_study(repository: Repository, have: frozenset[str], is_open: bool) -> 
         studies = [study for study in moment.my_studies() if study.state is StudyState.OPEN]
         study = chosen_study(studies) if studies else None
         case = None if study is None else _case_to_show(moment, study)
-        wanted = [] if case is None else [case.presentation, *case.ahead]
-        names = [each.presentation_id for each in wanted if each.presentation_id not in have]
+        names = [] if case is None or study is None else _names_to_send(study, case, have, is_open)
         images = {name: moment.presentation_image(name) for name in names}
     if not studies:
         st.info("No study is open for you at the moment. The coordinator will tell you when one is.")
@@ -97,10 +96,24 @@ def _show_study(repository: Repository, have: frozenset[str], is_open: bool) -> 
     if case is None:
         _show_end(repository, study)
         return
+    if study.protocol.timeout_seconds is not None:
+        for name in images:
+            repository.record_sent(name)
     try:
         _draw_panel(repository, study, case, images, is_open)
     except NotFoundError:
         st.error("The model's answer to this case is missing. Please tell the coordinator; nothing was lost.")
+
+
+def _names_to_send(study: Study, case: PanelCase, have: frozenset[str], is_open: bool) -> list[str]:
+    """Presentations whose images the browser gets now: those that it does not hold.
+
+    Where the protocol limits the time for a case, its own image alone and when nothing stands before it: the time
+    begins when the image is sent.
+    """
+    if study.protocol.timeout_seconds is not None and not is_open:
+        return []
+    return [each.presentation_id for each in (case.presentation, *case.ahead) if each.presentation_id not in have]
 
 
 def _draw_panel(
@@ -146,7 +159,8 @@ def _offer_choice(studies: list[Study]) -> None:
 def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
     """The answer under correction, else the next unread case, else None: all is read."""
     n_done = repository.my_progress(study.key).n_done
-    upcoming = tuple(repository.upcoming_presentations(study.key, limit=1 + N_AHEAD))
+    n_ahead = 0 if study.protocol.timeout_seconds is not None else N_AHEAD
+    upcoming = tuple(repository.upcoming_presentations(study.key, limit=1 + n_ahead))
     if (name := st.session_state.get(_CORRECTING)) is not None:
         mine = _may_correct(repository, study)
         found = [each for each in mine if each.presentation.presentation_id == name]
@@ -154,7 +168,7 @@ def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
             place, answer = found[0].presentation, found[0].answer
             is_not_first = any(each.presentation.position < place.position for each in mine)
             answer = moved(repository, name, answer, 1)
-            return PanelCase(place, n_done, found[0].revision, answer, is_not_first, upcoming[:N_AHEAD])
+            return PanelCase(place, n_done, found[0].revision, answer, is_not_first, upcoming[:n_ahead])
         st.session_state.pop(_CORRECTING)
     if not upcoming:
         return None

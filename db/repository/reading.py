@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +29,7 @@ from core.imaging import Canvas, decode_png, laid_on
 from core.protocol import Arm, Design, GoingBack, Protocol
 from core.study import (
     ARRIVED_LATE,
+    LONGEST_LOADING_S,
     LONGEST_REASON,
     NO_ANSWER_IN_TIME,
     TIME_GRACE_S,
@@ -65,8 +66,9 @@ from db.types import canonical_json
 MOST_UPCOMING = 5
 
 _LONGEST_SUBMIT_ID = 100
-#: Draft id of the event by which the server notes that the protocol's time for a case began.
-_BY_THE_SERVER = "server"
+#: Draft ids of the events by which the server notes that an image was drawn, and that it was sent, where a protocol
+#: limits the time for a case.
+_DRAWN, _SENT = "server", "server: sent"
 _LARGEST_NUMBER = 1_000_000  # events of a draft, revisions of an answer
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
@@ -208,7 +210,22 @@ class ReadingRepository(RepositoryBase):
             self._require_soon(db_session, presentation, study)
             self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
             if self._protocol(db_session, study).timeout_seconds is not None:
-                self._begin_time(db_session, presentation, study)
+                self._note_time(db_session, presentation, study, _DRAWN)
+
+    @allowed(Role.READER)
+    def record_sent(self, presentation_id: str) -> None:
+        """Keep when the image of a presentation was sent first, before it is, where the protocol limits the time.
+
+        Raises
+        ------
+        NotFoundError, AccessError, OutsideDatesError
+            As :meth:`presentation_image`.
+        """
+        with self._writing() as db_session:
+            presentation, study = self._own(db_session, presentation_id)
+            self._require_soon(db_session, presentation, study)
+            if self._protocol(db_session, study).timeout_seconds is not None:
+                self._note_time(db_session, presentation, study, _SENT)
 
     @allowed(Role.READER)
     def keep_reading_keys(self, keys: Mapping[str, str]) -> None:
@@ -263,7 +280,7 @@ class ReadingRepository(RepositoryBase):
         """
         if not (1 <= len(draft_id) <= _LONGEST_SUBMIT_ID and min(first_event, revision) >= 0 and events):
             raise InputError("these are no events of a draft", field="draft_id")
-        if draft_id == _BY_THE_SERVER:
+        if draft_id in (_DRAWN, _SENT):
             raise InputError("no draft of a browser has this name", field="draft_id", value=draft_id)
         if max(first_event, revision) > _LARGEST_NUMBER:
             raise InputError("no draft has so many events", field="first_event", value=first_event)
@@ -298,25 +315,33 @@ class ReadingRepository(RepositoryBase):
         entry = {"position": presentation.position, "id": row.presentation_event_id, "seal": seal_of_row(row)}
         self._audit(db_session, "case.events", study.study_key, **entry)
 
-    def _begin_time(self, db_session: Session, presentation: PresentationRow, study: StudyRow) -> None:
-        """Keep when the protocol's time for a case began, once for the answer and once for each correction."""
+    def _note_time(self, db_session: Session, presentation: PresentationRow, study: StudyRow, what: str) -> None:
+        """Keep when an image was sent or drawn, once for the answer and once for each correction."""
         revision = self._revision(db_session, presentation.presentation_id)
-        if self._drawn_at(db_session, presentation.presentation_id, revision) is not None:
+        if what in self._times(db_session, presentation.presentation_id, revision):
             return
         row = PresentationEventRow(
-            presentation_id=presentation.presentation_id, revision=revision, draft_id=_BY_THE_SERVER,
+            presentation_id=presentation.presentation_id, revision=revision, draft_id=what,
             first_event=revision, client_events=[[str(EventName.SHOWN), 0.0]],
         )  # fmt: skip
         self._add_events(db_session, row, presentation, study)
 
-    def _drawn_at(self, db_session: Session, presentation_id: str, revision: int) -> datetime | None:
-        """When the image was drawn first, by the server's clock, in a study with a time limit."""
+    def _times(self, db_session: Session, presentation_id: str, revision: int) -> dict[str, datetime]:
+        """When the image was first sent and drawn, by the server's clock, in a study with a time limit."""
         of_answer = (
             PresentationEventRow.presentation_id == presentation_id,
-            PresentationEventRow.draft_id == _BY_THE_SERVER,
+            PresentationEventRow.draft_id.in_((_DRAWN, _SENT)),
             PresentationEventRow.first_event == revision,
         )
-        return db_session.scalar(sa.select(PresentationEventRow.told_at).where(*of_answer))
+        query = sa.select(PresentationEventRow.draft_id, PresentationEventRow.told_at).where(*of_answer)
+        return dict(db_session.execute(query).tuples().all())
+
+    def _began_at(self, db_session: Session, presentation_id: str, revision: int) -> datetime | None:
+        """When the time for a case began: when its image was drawn, as the browser said, but soon after it was sent."""
+        times = self._times(db_session, presentation_id, revision)
+        if _SENT in times:
+            times[_SENT] += timedelta(seconds=LONGEST_LOADING_S)
+        return min(times.values(), default=None)
 
     def _revision(self, db_session: Session, presentation_id: str) -> int:
         """Of the answer as it is now; 0: there is none."""
@@ -328,9 +353,9 @@ class ReadingRepository(RepositoryBase):
     ) -> float | None:
         """How long a case is on the screen, by the server's clock; None where it cannot know.
 
-        Where no browser said that the image was drawn, from the reader's answer before it.
+        Where no image was sent, from the reader's answer before it.
         """
-        began = self._drawn_at(db_session, presentation_id, revision)
+        began = self._began_at(db_session, presentation_id, revision)
         if began is None and revision == 0 and (last := self._last(db_session, study)) is not None:
             began = last[0].saved_at
         return None if began is None else (self._clock() - began).total_seconds()
@@ -536,14 +561,14 @@ class ReadingRepository(RepositoryBase):
             return [self._with_time(db_session, protocol, first), *later]
 
     def _with_time(self, db_session: Session, protocol: Protocol, next_one: Presentation) -> Presentation:
-        """The next case with what is left of its time, where its image was drawn before."""
+        """The next case with what is left of its time, where its image was on a screen before."""
         if protocol.timeout_seconds is None:
             return next_one
-        began = self._drawn_at(db_session, next_one.presentation_id, 0)
+        began = self._began_at(db_session, next_one.presentation_id, 0)
         if began is None:
             return next_one
         left = protocol.timeout_seconds - (self._clock() - began).total_seconds()
-        return replace(next_one, seconds_left=max(0.0, left))
+        return replace(next_one, seconds_left=min(max(0.0, left), float(protocol.timeout_seconds)))
 
     def _canvases(self, db_session: Session, study: StudyRow) -> dict[int, Canvas]:
         """What the pictures of each view have in common among all that this reader reads in the study."""

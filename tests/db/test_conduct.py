@@ -17,6 +17,7 @@ from core.analysis import analyse
 from core.errors import AccessError, ConflictError, InputError, NotFoundError, OutsideDatesError
 from core.protocol import Arm, Comparison, Design, GoingBack, ModelShown, Protocol, ReadingOrder, Scale, ScaleKind
 from core.study import (
+    LONGEST_LOADING_S,
     TIME_GRACE_S,
     Answer,
     Mark,
@@ -400,6 +401,30 @@ def test_the_time_of_a_case_goes_on_in_another_tab_and_a_late_correction_changes
     assert room.ann.last_reading(KEY).answer.class_key == "sat"
     with pytest.raises(InputError, match="no draft of a browser"):
         room.ann.record_events(other.presentation_id, [("shown", 0.0)], draft_id="server", first_event=1)
+
+
+def test_who_says_drawn_late_gains_no_more_than_a_slow_line_may_take(room: Room, clock: Clock) -> None:
+    """The server knows when it sent the image: so many seconds later the time runs, whatever a browser says."""
+    build(room, Protocol(title="T", timeout_seconds=20))
+    for waits, is_late in ((LONGEST_LOADING_S + TIME_GRACE_S, False), (LONGEST_LOADING_S + TIME_GRACE_S + 1, True)):
+        place = room.ann.next_presentation(KEY)
+        room.ann.record_sent(place.presentation_id)
+        assert room.ann.next_presentation(KEY).seconds_left == 20
+        clock.forward(seconds=15)
+        room.ann.record_sent(place.presentation_id)  # sent again, after a reload
+        assert room.ann.next_presentation(KEY).seconds_left == 20  # a slow line may still be at it
+        clock.forward(seconds=waits - 15)
+        room.ann.record_shown(place.presentation_id)
+        assert room.ann.next_presentation(KEY).seconds_left < 20
+        clock.forward(seconds=20)
+        answer_next(room.ann)
+        assert is_without_answer_in_time(room.ann.last_reading(KEY).answer) is is_late
+    for name in ("server", "server: sent"):
+        with pytest.raises(InputError, match="no draft of a browser"):
+            room.ann.record_events(place.presentation_id, [("shown", 0.0)], draft_id=name, first_event=0)
+    with pytest.raises(NotFoundError):
+        room.ben.record_sent(place.presentation_id)
+    assert room.coordinator.verify_audit().is_intact
 
 
 def test_the_window_of_the_protocol_is_kept_for_all_but_those_who_were_let_in(room: Room, clock: Clock) -> None:
