@@ -26,6 +26,7 @@ from core.study import CaseRecord, Role, StudyState
 from db import OPERATOR, Repository, open_store
 from pages.model import _complete
 from pages.widgets import guard, resources
+from pages.widgets.plain_text import plain
 from tests.pages.reading_server import COORDINATOR, N_CASES, PASSWORD, STUDY
 from tests.stores import repository_of
 
@@ -406,7 +407,7 @@ def test_a_model_is_declared_in_a_draft_and_results_say_which_one_was(store: Rep
     for state in (StudyState.OPEN, StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
         store.set_state("draft", state)
     said = [text.value for text in open_screen("results", study="draft").caption]
-    assert any(f"{declared.name}: declared in protocol version 2" in text for text in said)
+    assert any(f"{plain(declared.name)}: declared in protocol version 2" in text for text in said)
     assert any("other + tta-v1: not declared before reading: exploratory" in text for text in said)
 
 
