@@ -124,6 +124,7 @@ def allowed(
             return method(acting, *args, **kwargs)
 
         guarded.allowed_roles = asked  # type: ignore[attr-defined]  # read by the test of the role matrix
+        guarded.is_as_program = as_program  # type: ignore[attr-defined]  # read by the test of the readers' role
         return guarded
 
     return mark
