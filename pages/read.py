@@ -91,7 +91,7 @@ def _show_study(repository: Repository, have: frozenset[str], is_open: bool) -> 
         return
     if study is None:
         _tell_unsaved()
-        _offer_choice(studies)
+        _offer_choice(repository, studies)
         return
     if case is None:
         _show_end(repository, study)
@@ -149,11 +149,16 @@ def _tell_unsaved() -> None:
         st.warning(note)
 
 
-def _offer_choice(studies: list[Study]) -> None:
-    """One button for each open study."""
-    st.subheader("Which study do you want to read?")
-    for study in studies:
-        st.button(plain(study.protocol.title), key=f"study {study.key}", on_click=choose_study, args=(study,))
+def _offer_choice(repository: Repository, studies: list[Study]) -> None:
+    """One button for each open study, and how far it is read."""
+    _, middle, _ = st.columns([1, 2, 1])
+    with middle, st.container(border=True):
+        st.subheader("Which study do you want to read?")
+        for study in studies:
+            progress, halves = repository.my_progress(study.key), study.protocol.answers_at_once
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(plain(study.protocol.title), key=f"study {study.key}", on_click=choose_study, args=(study,))
+                st.caption(f"{progress.n_done // halves} of {progress.n_total // halves} cases read")
 
 
 def _case_to_show(repository: Repository, study: Study) -> PanelCase | None:
@@ -204,12 +209,18 @@ def _show_end(repository: Repository, study: Study) -> None:
         st.write("Nothing is left to do here. The results of the study go to its coordinator, not to this screen.")
         if study.protocol.end_screen is EndScreen.PROGRESS:
             seconds = sum(each.answer.reading_seconds or 0.0 for each in repository.my_readings(study.key))
-            st.write(f"Reading took you {seconds / 60:.0f} minutes in all.")
+            st.write(f"Reading took you {_minutes(seconds)} in all.")
         last = _last(repository, study)
         if last is not None:
             st.button(
                 "Correct my last answer", shortcut="U", on_click=_correct, args=(last.presentation.presentation_id,)
             )
+
+
+def _minutes(seconds: float) -> str:
+    """A time as a person says it."""
+    minutes = round(seconds / 60)
+    return "less than a minute" if minutes < 1 else "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _correct(presentation_id: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from core.imaging import render_uint8
-from core.protocol import Protocol, Scale, ScaleKind
+from core.protocol import DiseaseClass, Protocol, Scale, ScaleKind
 from core.study import Answer
 from pages.door.answers import ReceiptState
 from tests.pages.panel_bench import Bench, protocol_of
@@ -312,9 +312,10 @@ def test_the_colours_on_the_screen_are_those_of_numpy(case: int, context: Browse
                 bench.page.evaluate("([end, value]) => room.panel.viewer.one.setThreshold(end, value)", [end, value])
             painted = bench.page.evaluate(
                 """() => { const { raster } = room.panel.viewer.one;
-                  return [...raster.getContext("2d").getImageData(0, 0, raster.width, raster.height).data]; }"""
+                  const { data } = raster.getContext("2d").getImageData(0, 0, raster.width, raster.height);
+                  return String.fromCharCode(...data); }"""
             )
-            shown = np.array(painted).reshape(*pixels.shape, 4)
+            shown = np.frombuffer(painted.encode("latin-1"), np.uint8).astype(float).reshape(*pixels.shape, 4)
             assert (shown[..., 3] == 255).all()
             expected = colours_by_numpy(name)[render_uint8(pixels, (lower, upper))]
             assert np.abs(shown[..., :3] - expected).max() <= 0.5 + 1e-9  # halves of a colour step may go either way
@@ -401,3 +402,101 @@ def test_two_fingers_zoom_about_the_point_between_them(context: BrowserContext) 
     assert state["zoom"] == pytest.approx(2, rel=0.02)
     assert abs(state["offset_x"]) <= 2
     assert bench.sent() == []
+
+
+def _key(bench: Bench, code: str, key: str, **more: bool) -> None:
+    """A key as a keyboard in another state names it."""
+    bench.page.evaluate(
+        "([code, key, more]) => document.body.dispatchEvent(new KeyboardEvent('keydown', "
+        "{ code, key, bubbles: true, composed: true, cancelable: true, ...more }))",
+        [code, key, more],
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "answer"),
+    [
+        ([("Numpad3", "3")], '[["class 3"],""]'),
+        ([("Numpad4", "ArrowLeft"), ("Numpad7", "Home")], '[["class 4"],""]'),  # Num Lock is off
+        ([("Digit2", "2"), ("KeyE", "E")], '[["class 2","step 3"],""]'),  # Caps Lock is on
+        ([("Digit2", "é"), ("KeyQ", "a")], '[["class 2","step 1"],""]'),  # AZERTY
+        ([("Digit2", "2"), ("KeyQ", "й")], '[["class 2","step 1"],""]'),  # Cyrillic
+    ],
+    ids=["keypad", "keypad without Num Lock", "Caps Lock", "AZERTY", "Cyrillic"],
+)
+def test_a_choice_is_the_same_place_on_every_keyboard_in_every_state(
+    keys: list[tuple[str, str]], answer: str, context: BrowserContext
+) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+    view = bench.seen()["view"]
+    for code, key in keys:
+        _key(bench, code, key)
+    assert (bench.seen()["answer"], bench.seen()["view"]) == (answer, view)
+
+
+def test_a_drag_whose_end_nobody_saw_is_over(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+    moved = """() => {
+      const { canvas } = room.panel.viewer;
+      canvas.setPointerCapture = () => undefined;
+      const tell = (type, x, button, buttons) => canvas.dispatchEvent(new PointerEvent(type, {
+        pointerId: 1, pointerType: "mouse", clientX: x, clientY: 300, button, buttons, bubbles: true,
+      }));
+      tell("pointerdown", 300, 0, 1);
+      tell("pointermove", 320, -1, 1);
+      tell("pointermove", 400, -1, 0);  // the button went up in another window
+      tell("pointermove", 450, -1, 0);
+      return Math.round(room.panel.viewer.one.offset.x);
+    }"""
+    assert bench.page.evaluate(moved) == 20
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 1000), (64, 64)], ids=["1 x 1", "40 x 1000", "nothing counted"])
+def test_odd_pictures_are_shown_and_answered(shape: tuple[int, int], context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2, pixels=np.full(shape, 0 if shape == (64, 64) else 7, np.uint16), spacing=2.0)
+    bench.wait("empty")
+    bench.press("+", "]", "[", "o", "0", "m", "2", "e", "Enter")
+    state = bench.sent()[-1]["display_state"]
+    assert state["lower_threshold"] < state["upper_threshold"]
+    assert state["zoom"] == 1
+
+
+def test_what_is_chosen_is_seen_where_the_system_has_colours_of_its_own(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.page.emulate_media(forced_colors="active")
+    bench.feed(2)
+    bench.wait("empty")
+    bench.press("2")
+    grounds = bench.page.evaluate(
+        "[1, 2].map((n) => getComputedStyle(room.querySelector(`[data-key='class ${n}']`)).backgroundColor)"
+    )
+    assert grounds[0] != grounds[1]
+    assert "gradient" in bench.page.evaluate("getComputedStyle(room.panel.parts.ramp).backgroundImage")
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (2560, 1440)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_no_word_of_twenty_labels_is_broken(size: tuple[int, int], context: BrowserContext) -> None:
+    names = ("Toxic multinodular goitre", "Factitious thyrotoxicosis", "Hashimoto's thyroiditis", "Hemiagenesis")
+    classes = tuple(DiseaseClass(f"c{n}", f"{names[n % 4]} {n}", f"D{n}") for n in range(20))
+    for scale in (Scale(), Scale(ScaleKind.PROBABILITIES)):
+        bench = Bench(context, Protocol("P", classes=classes, scale=scale))
+        bench.page.set_viewport_size({"width": size[0], "height": size[1]})
+        bench.feed(2)
+        bench.wait("empty")
+        broken = bench.page.evaluate(
+            """() => [...room.querySelectorAll(".classes span")].filter((span) => {
+              const text = span.firstChild;
+              return [...text.data.matchAll(/\\S+/g)].some(({ 0: word, index }) => {
+                const range = document.createRange();
+                range.setStart(text, index);
+                range.setEnd(text, index + word.length);
+                return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+              });
+            }).map((span) => span.textContent)"""
+        )
+        assert broken == []

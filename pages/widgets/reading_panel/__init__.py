@@ -23,7 +23,7 @@ from PIL import Image
 from core.errors import InputError
 from core.imaging import default_window
 from core.model.preprocessing import square_to_image_box
-from core.protocol import Arm, Display, GoingBack, Protocol
+from core.protocol import Arm, Design, Display, GoingBack, Protocol
 from core.protocol_text import reader_instructions
 from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
@@ -179,6 +179,9 @@ def _case_header(
     presentation: Presentation, protocol: Protocol, revision: int = 0, previous: Answer | None = None
 ) -> dict[str, Any]:
     """What the panel must know of one case."""
+    # The training cases that every period begins with are a block of their own, and no part for their reader.
+    has_training = protocol.training_cohort is not None
+    n_periods = 2 if protocol.design is Design.CROSSOVER else 1
     return {
         "presentation_id": presentation.presentation_id,
         "draft_key": f"{presentation.presentation_id}:{revision}",
@@ -187,8 +190,8 @@ def _case_header(
         "number": case_number(presentation.position, protocol),
         "total": case_number(presentation.count, protocol),
         "arm": presentation.arm,
-        "block": presentation.block,
-        "n_blocks": presentation.n_blocks,
+        "block": presentation.block - (presentation.period if has_training else 0),
+        "n_blocks": presentation.n_blocks - (n_periods if has_training else 0),
         "is_training": presentation.is_training,
         "left_s": presentation.seconds_left,
         "revision": revision,

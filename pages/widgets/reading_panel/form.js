@@ -271,11 +271,22 @@ class Form {
     const steps = header.scale.words.length;
     this.panel.root.querySelector(".desk").classList.toggle("is-dense", count > 8);
     parts.classes.classList.toggle("has-shares", this.kind === "probabilities");
-    parts.classes.style.setProperty("--rows", count);
+    parts.classes.style.setProperty("--word", this.longestWord(header.classes.map(({ label }) => label)));
     if (count > 5) parts.classes.style.setProperty("--columns", count > 12 ? 3 : 2);
     else parts.classes.style.removeProperty("--columns");
     parts.classes.style.setProperty("--fit-columns", count > 12 ? 4 : count > 8 ? 3 : count > 3 ? 2 : 1);
     parts.confidence.style.setProperty("--columns", steps > 6 ? Math.ceil(steps / 2) : steps);
+  }
+
+  // Length of the longest word of some labels, in em of the font that the buttons have.
+  longestWord(labels) {
+    const text = labels.join("\n");
+    if (text === this.measured?.text) return this.measured.length;
+    const context = document.createElement("canvas").getContext("2d");
+    context.font = `100px ${getComputedStyle(this.parts.classes).fontFamily}`;
+    const length = Math.max(...text.split(/[\s\u2010-\u2014/-]+/).map((word) => context.measureText(word).width / 100));
+    this.measured = { text, length };
+    return length;
   }
 
   marksText() {
@@ -305,6 +316,7 @@ class Form {
         button.type = "button";
         button.setAttribute("role", "radio");
         button.append(...["kbd", "span", "small"].map((tag) => document.createElement(tag)));
+        button.children[1].dir = "auto";
         button.lastChild.className = "note";
         return button;
       }));
@@ -337,6 +349,7 @@ class Form {
         const [key, text, more, field] = ["kbd", "span", "small", "input"].map((tag) => document.createElement(tag));
         more.className = "note";
         text.textContent = label;
+        text.dir = "auto";
         Object.assign(field, { inputMode: "numeric", maxLength: 3, autocomplete: "off" });
         field.dataset.index = index;
         field.setAttribute("aria-label", `Probability of ${label}, percent`);

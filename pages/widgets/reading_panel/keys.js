@@ -98,8 +98,9 @@ class Keys {
   name(event, { classes: { length: classes }, scale, has_location_mark: hasMarks }) {
     const { code, key, shiftKey } = event;
     if (/^(Enter|NumpadEnter|Space)$/.test(code) || key === "Enter") return "Enter";
-    if (/^(Escape|Arrow(Up|Down|Left|Right))$/.test(key)) return key;
-    if (key === "Home") return "reset";
+    const isOnPad = /^Numpad[0-9]$/.test(code); // a digit, also where Num Lock is off
+    if (/^(Escape|Arrow(Up|Down|Left|Right))$/.test(key) && !isOnPad) return key;
+    if (key === "Home" && !isOnPad) return "reset";
     const own = [...this.own].find(([, given]) => given === code)?.[0];
     const isOwn = own && (!shiftKey || own.startsWith("step"));
     const found = isOwn ? this.meant(own, classes, scale) : this.usual(event, classes, scale);

@@ -273,7 +273,8 @@ class Panel {
     draft.dropped += this.dropped;
     this.clock.begin(draft, this.drawnAt, this.dropped ? this.earlyAt : null);
     if (this.isCovered()) this.clock.cover(true);
-    if (this.dropped) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
+    const isJustNow = this.drawnAt - this.lastAt < PATIENCE_MS; // what was typed long before was told then
+    if (this.dropped && isJustNow) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
     else if (!this.pending && kept && this.form.hasAnything()) {
       this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
     }
@@ -477,7 +478,7 @@ class Panel {
     if (event.key === "Tab" && isInside && target.closest(".cover")) return this.tabWithin(target.closest(".cover"), event);
     if (isFocused && (event.key === " " || (event.key === "Enter" && !isInside))) return; // reached by Tab: theirs
     if (this.newKeyOf && !this.parts.sheet.hidden) return this.giveKey(event);
-    const name = this.neighbour(target, event.key) || this.keys.name(event, this.header);
+    const name = this.neighbour(target, event) || this.keys.name(event, this.header);
     if (name === null) return;
     if (this.isDialogOpen) return this.press(name, event.timeStamp); // the key is the dialog's
     event.preventDefault();
@@ -495,7 +496,8 @@ class Panel {
   }
 
   // In a focused radio group the arrows choose the neighbour, as ARIA asks; the focus goes along.
-  neighbour(target, key) {
+  neighbour(target, { key, code }) {
+    if (/^Numpad/.test(code)) return null; // a digit
     const group = this.root.contains(target) ? target.closest("[role=radiogroup]") : null;
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[key];
     if (!group || !step) return null;
@@ -1053,7 +1055,7 @@ class Panel {
     this.sheetText = text;
     this.parts.instructions.textContent = this.header.instructions;
     this.parts.instructions.hidden = !this.header.instructions;
-    this.parts.keys.replaceChildren(...rows.flatMap(([caps, meaning, name]) => {
+    this.parts.keys.replaceChildren(...rows.map(([caps, meaning, name]) => {
       const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
       const isAsked = name && this.newKeyOf === name;
       const keys = (isAsked ? ["press a key"] : caps.length ? caps : ["–"]).map((cap) => {
@@ -1070,8 +1072,11 @@ class Panel {
         term.append(button);
       } else keys.forEach((key) => term.append(key, " "));
       description.textContent = meaning;
-      return [term, description];
+      const line = document.createElement("div");
+      line.append(term, description);
+      return line;
     }));
+    this.parts.keys.style.setProperty("--lines", Math.ceil(rows.length / 3));
   }
 
   askForKey(name) {
@@ -1111,6 +1116,7 @@ class Panel {
   tellView() {
     const { viewer, parts } = this;
     if (!viewer || !viewer.one?.image) return;
+    this.root.querySelector(".stage").classList.remove("is-unseen");
     const isColour = viewer.one.image.channels === 3;
     parts.colours.hidden = isColour;
     parts.joined.hidden = viewer.viewers.length < 2;

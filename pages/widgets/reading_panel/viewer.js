@@ -307,10 +307,11 @@ class Viewer {
       const { pixels, width, height } = this.image;
       const colours = packedColours(this.table, this.isInverted);
       const { lower, upper } = this.thresholds();
-      const levels = levelsOf(pixels, lower, upper);
+      const counts = Uint16Array.from({ length: this.image.most + 1 }, (_, count) => count);
+      const ofCount = Uint32Array.from(levelsOf(counts, lower, upper), (level) => colours[level]);
       const frame = new ImageData(width, height);
       const target = new Uint32Array(frame.data.buffer);
-      for (let index = 0; index < target.length; index += 1) target[index] = colours[levels[index]];
+      for (let index = 0; index < target.length; index += 1) target[index] = ofCount[pixels[index]];
       this.raster.getContext("2d").putImageData(frame, 0, 0);
     }
     this.draw();
@@ -439,6 +440,7 @@ class Viewer {
       if (!this.image) return;
       const here = at(event);
       this.pointer = here;
+      if (event.pointerType === "mouse" && event.buttons === 0) release(event); // it went up where nobody saw it
       const before = fingers.get(event.pointerId);
       const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
       if (before && other) {
@@ -470,6 +472,7 @@ class Viewer {
     };
     on(this.canvas, "pointerup", release);
     on(this.canvas, "pointercancel", release);
+    on(this.canvas, "lostpointercapture", release);
     on(this.canvas, "pointerleave", () => {
       this.pointer = null;
       this.tell();
