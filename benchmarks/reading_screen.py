@@ -481,27 +481,28 @@ def measure_memory() -> None:
     """Resident memory of the server while sessions come and go."""
     marks = (100, 250, 500, 750, 1000)
     with running_app(20) as app:
-        cookie = Reader(app.url, "reader-1").cookie()
+        # Ten readers come at once: the server takes only so many websockets of one person.
+        cookies = [Reader(app.url, f"reader-{number}").cookie() for number in range(1, 11)]
         found, n = [], 0
         for mark in marks:
-            asyncio.run(_come_and_go(app.url, cookie, mark - n))
+            asyncio.run(_come_and_go(app.url, cookies, mark - n))
             n = mark
             found.append(_resident_mb(app))
             print(f"{mark:>5} sessions  {found[-1]:>7.1f} MB", flush=True)
     print(f"last beside 250 sessions: {found[-1] / found[1]:.3f}", flush=True)
 
 
-async def _come_and_go(url: str, cookie: str, n: int) -> None:
-    """Open the reading screen ``n`` times, ten at once, and leave."""
+async def _come_and_go(url: str, cookies: list[str], n: int) -> None:
+    """Open the reading screen ``n`` times, one of each cookie at once, and leave."""
 
-    async def once() -> None:
-        reader = Reader(url, "reader-1")
+    async def once(cookie: str) -> None:
+        reader = Reader(url, "")
         await reader.open(cookie)
         assert reader.socket is not None
         await reader.socket.close()
 
-    for start in range(0, n, 10):
-        await asyncio.gather(*(once() for _ in range(min(10, n - start))))
+    for start in range(0, n, len(cookies)):
+        await asyncio.gather(*(once(cookie) for cookie in cookies[: n - start]))
 
 
 def _resident_mb(app: AppProcess) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from core.errors import InputError
 from core.protocol import (
+    Arm,
     ColourTable,
     Design,
     DiseaseClass,
@@ -22,11 +25,11 @@ from core.protocol import (
     Scale,
     ScaleKind,
 )
-from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, check_answer
+from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, Study, StudyState, check_answer
 from db.records import ModelAnswer, ReadingView
 from pages.door.answers import ReceiptState, read_message
-from pages.widgets.reading_panel import PanelModel
-from tests.pages.panel_bench import Bench
+from pages.widgets.reading_panel import PanelCase, PanelModel, pack_frame
+from tests.pages.panel_bench import STARTED, Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_states import BOUNCE_MS, training
 from tests.pages.test_panel_view import faults
@@ -482,6 +485,27 @@ def test_a_training_case_tells_the_right_answer_after_the_receipt_and_goes_on_wi
     assert bench.page.locator("[data-part=card-title]").inner_text() == "The training cases are over"
     bench.press("Enter")
     bench.wait("empty")
+
+
+@pytest.mark.parametrize(
+    ("design", "place", "told"),
+    [
+        (Design.SEQUENTIAL, (1, 2, 3), (1, 2)),
+        (Design.CROSSOVER, (1, 2, 6), (1, 4)),
+        (Design.CROSSOVER, (2, 5, 6), (3, 4)),  # the second period begins with training cases too: block 4
+    ],
+)
+def test_training_cases_are_no_part_of_the_study_that_is_counted(
+    design: Design, place: tuple[int, int, int], told: tuple[int, int]
+) -> None:
+    period, block, n_blocks = place
+    protocol = Protocol("P", design=design, training_cohort="practice")
+    presentation = Presentation("p", Arm.UNAIDED, 3, 9, period=period, block=block, n_blocks=n_blocks)
+    study = Study("panel", protocol, 1, StudyState.OPEN, True, STARTED)
+    frame = pack_frame(PanelCase(presentation, 2), study, None, {})
+    (length,) = struct.unpack_from("<I", frame)
+    header = json.loads(frame[4 : 4 + length])
+    assert (header["block"], header["n_blocks"]) == told
 
 
 def test_a_break_stands_between_two_blocks_and_its_time_counts_for_no_case(context: BrowserContext) -> None:

@@ -265,6 +265,13 @@ def test_without_a_receipt_for_three_seconds_the_answer_is_called_not_saved_yet(
     bench.page.clock.run_for(5000)  # and it goes on trying without being asked, less and less often
     assert len(bench.sent()) == 3
     assert len({message["submit_id"] for message in bench.sent()}) == 1
+    bench.press("1")
+    assert "is being saved as it stands" in bench.seen()["hint"]
+    bench.page.clock.run_for(4000)
+    bench.feed(3, ReceiptState.SAVED)
+    bench.page.clock.run_for(100)
+    bench.wait("empty")
+    assert bench.seen()["hint"] == "", "what was told when it was typed is not told again on the next image"
 
 
 def test_a_pause_stays_over_the_next_case_and_its_clock_stands(context: BrowserContext) -> None:
