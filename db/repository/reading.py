@@ -72,6 +72,7 @@ _DRAWN, _SENT = "server", "server: sent"
 _LARGEST_NUMBER = 1_000_000  # events of a draft, revisions of an answer
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
+_DEEPEST_DISPLAY_STATE = 8  # levels: what nests without end would be stored, and then read back by nobody
 _NOT_YOURS = "There is no such presentation."
 _SECOND_PART_BEGAN = "The first part of the study is final since the second began."
 
@@ -813,12 +814,22 @@ def _check_submission(answer: Answer, submit_id: str) -> None:
             field="comment",
             value=len(answer.comment),
         )
+    if not _is_readable_again(answer.display_state, _DEEPEST_DISPLAY_STATE):
+        raise InputError("the display state must be plain JSON values, a few levels deep", field="display_state")
     try:
         state = canonical_json(answer.display_state)
     except (TypeError, ValueError) as failure:
         raise InputError("the display state must be plain JSON values", field="display_state") from failure
     if len(state) > _LARGEST_DISPLAY_STATE or "\\u0000" in state:
         raise InputError("the display state is too large", field="display_state", value=len(state))
+
+
+def _is_readable_again(value: object, levels: int) -> bool:
+    """Whether every reader of JSON takes a value, wherever it is called from: not too deep, no endless number."""
+    if isinstance(value, dict | list | tuple):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_readable_again(each, levels - 1) for each in inner)
+    return not isinstance(value, int) or abs(value) < 2**63
 
 
 def _is_text(text: str, longest: int) -> bool:

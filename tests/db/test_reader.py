@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -180,6 +181,8 @@ def test_an_answer_that_will_not_do_names_its_field_and_stores_nothing(room: Roo
         (Answer("sat", 1, comment="a\x00b"), "comment"),
         (Answer("sat", 1, display_state={"zoom": float("nan")}), "display_state"),
         (Answer("sat", 1, display_state={"zoom": object()}), "display_state"),
+        (Answer("sat", 1, display_state={"deep": json.loads("[" * 900 + "]" * 900)}), "display_state"),
+        (Answer("sat", 1, display_state={"long": 10**4000}), "display_state"),
         (Answer("sat", 1, display_state={"big": "x" * 20_000}), "display_state"),
     ):
         with pytest.raises(InputError) as refused:
