@@ -18,7 +18,7 @@ from core.study import Role
 from pages.door.addresses import address
 from pages.door.forms import field, form_page, hidden, is_own_form, posted
 from pages.door.security import INVITATION_PATH
-from pages.door.sign_in import NO_STORE, hashing, not_now, signed_in
+from pages.door.sign_in import NO_STORE, in_turn, not_now, signed_in
 from pages.widgets.resources import repository
 
 _SCRIPT = """const code = location.hash.slice(1);
@@ -67,7 +67,7 @@ async def use_invitation(request: Request) -> Response:
     if form.get("password", "") != form.get("again", ""):
         return page({"again": "The two passwords differ."})
     try:
-        token = await anyio.to_thread.run_sync(_accept, request, form, limiter=hashing)
+        token = await in_turn(_accept, request, form)
     except InputError as error:
         said = f"{error.problem[0].upper()}{error.problem[1:]}." + (f" {error.fix.capitalize()}." if error.fix else "")
         if error.field not in form:  # of the study, which changed since the invitation was made

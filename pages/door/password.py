@@ -12,7 +12,7 @@ from db import Repository
 from pages.door.addresses import address
 from pages.door.forms import field, form_page, hidden, is_own_form, posted
 from pages.door.security import PASSWORD_PATH, session_token
-from pages.door.sign_in import NO_STORE, hashing, not_now, safe_target, signed_in
+from pages.door.sign_in import NO_STORE, in_turn, not_now, safe_target, signed_in
 from pages.widgets.resources import repository
 
 
@@ -35,9 +35,9 @@ async def change_password(request: Request) -> Response:
     if new != form.get("again", ""):
         return await _page(request, store, target=target, wrong={"again": "The two new passwords differ."})
     try:
-        await anyio.to_thread.run_sync(store.change_my_password, form.get("old", ""), new, limiter=hashing)
+        await in_turn(store.change_my_password, form.get("old", ""), new)
         login = store.actor.login if store.actor else ""
-        token = await anyio.to_thread.run_sync(repository(None).authenticate, login, new, ip, limiter=hashing)
+        token = await in_turn(repository(None).authenticate, login, new, ip)
     except InputError as error:
         said = f"{error.problem[0].upper()}{error.problem[1:]}. {(error.fix or '').capitalize()}."
         return await _page(request, store, target=target, wrong={"new": said})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from html import escape
+from typing import TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -23,11 +25,14 @@ from pages.door.security import INVITATION_PATH, OPENID_PATH, SESSION_COOKIE, SI
 from pages.widgets.resources import repository
 
 _log = logging.getLogger("reading_room")
+T = TypeVar("T")
 
 #: Sign-ins on threads of their own; the others wait here, so that a rush takes no thread from those who read.
 hashing = anyio.CapacityLimiter(2)
 #: So many may wait; whoever comes then is asked to try again, before anything is looked up.
 _MOST_WAITING = 32
+#: So long somebody waits; then he or she is asked to try again, too.
+LONGEST_TURN_S = 20.0
 #: A refusal goes out at a full second after it was asked: nobody guesses quicker, a flood of guesses is a slow one, and
 #: the time tells nothing of whether there is such a login.
 _REFUSAL_S = 1.0
@@ -79,7 +84,7 @@ async def sign_in(request: Request) -> Response:
     if hashing.statistics().tasks_waiting >= _MOST_WAITING:
         return _form_page(request, target=target, login=login, problem=_CROWDED, status=503)
     try:
-        token = await anyio.to_thread.run_sync(store.authenticate, login, form.get("password", ""), ip, limiter=hashing)
+        token = await in_turn(store.authenticate, login, form.get("password", ""), ip)
         earlier = session_token(request.headers)
         if earlier is not None:
             await anyio.to_thread.run_sync(store.sign_out, earlier)
@@ -89,6 +94,25 @@ async def sign_in(request: Request) -> Response:
     except StoreError as error:
         return _form_page(request, target=target, login=login, problem=not_now(error), status=503)
     return signed_in(target, token)
+
+
+async def in_turn(work: Callable[..., T], *args: object) -> T:
+    """Run what asks for a hash, on a thread of its own when it is its turn.
+
+    Raises
+    ------
+    PasswordsBusyError
+        If that does not come.
+    """
+    turn = object()
+    with anyio.move_on_after(LONGEST_TURN_S) as waiting:
+        await hashing.acquire_on_behalf_of(turn)
+    if waiting.cancelled_caught:
+        raise PasswordsBusyError(_CROWDED)
+    try:
+        return await anyio.to_thread.run_sync(work, *args)
+    finally:
+        hashing.release_on_behalf_of(turn)
 
 
 def not_now(error: StoreError) -> str:

@@ -26,9 +26,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from core.errors import PasswordsBusyError
 from core.study import Role
 from db import OPERATOR, Repository, open_store
 from db.password_hashing import ASLEEP_S
+from pages.door import sign_in
 from pages.door.listening import send_at_once
 from pages.door.security import (
     MESSAGES_A_SECOND,
@@ -174,6 +176,23 @@ def test_messages_of_one_person_are_let_through_at_once_and_then_at_a_pace() -> 
     now[0] += 3600
     assert pace.is_at_rest
     assert pace.delay_s() == 0.0
+
+
+def test_who_waits_too_long_to_sign_in_is_told_so_and_the_place_is_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "LONGEST_TURN_S", 0.05)
+
+    async def crowded() -> str:
+        others = [object(), object()]
+        for one in others:
+            await sign_in.hashing.acquire_on_behalf_of(one)
+        with pytest.raises(PasswordsBusyError, match="try again in a moment"):
+            await sign_in.in_turn(str, 7)
+        for one in others:
+            sign_in.hashing.release_on_behalf_of(one)
+        assert sign_in.hashing.borrowed_tokens == 0
+        return await sign_in.in_turn(str, 7)
+
+    assert asyncio.run(crowded()) == "7"
 
 
 def test_keys_of_ones_own_are_kept_and_nonsense_is_not(
