@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +53,7 @@ _LOCK = threading.Lock()  # matplotlib's settings are the process's
 _GREY = "#767676"
 _LINE_MM = 4.4  # of one row of text
 _MOST_ROWS = 44  # of a forest on one page
+_LONGEST_ON_AXIS = 16  # letters of a class beside a confusion matrix
 _MOST_PAIRS = 20  # of readers, in the figure of agreement
 
 
@@ -117,7 +119,8 @@ def figure_texts(analysis: StudyAnalysis) -> list[object]:
 
 def render(plan: FigurePlan, width_mm: float, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """A figure at a width, as files by ending."""
-    with _LOCK, mpl.rc_context(_LOOK | {"font.family": [FIRST, *plan.families]}):
+    with _LOCK, mpl.rc_context(_LOOK | {"font.family": [FIRST, *plan.families]}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # letters_of names them where it is read
         figure = plan.draw(width_mm)
         FigureCanvasAgg(figure)
         figure.draw_without_rendering()
@@ -364,12 +367,13 @@ def forest_figure(rows: Sequence[ForestRow], width_mm: float) -> Figure:
     height = sum(lines.values()) * 3.6 + 13 * len(groups) + 4
     figure = _new_figure(width_mm, height)
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[lines[name] + 1 for name in groups])
+    n_ticks = max(1, min(4, int((width_mm - names_mm - numbers_mm) / 11)))
     for axes, (name, of) in zip(panels.ravel(), groups.items(), strict=True):
-        _draw_forest(axes, name, of, texts[name])
+        _draw_forest(axes, name, of, texts[name], n_ticks)
     return figure
 
 
-def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Sequence[str]) -> None:
+def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Sequence[str], n_ticks: int) -> None:
     """One panel; rows with two lines of text take their room."""
     heights = [name.count("\n") + 1.35 for name in names]
     places = -(np.cumsum(heights) - np.asarray(heights) / 2)
@@ -387,7 +391,7 @@ def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Seque
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(title)
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=n_ticks)
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
     right.set_yticks(places, [row.shown for row in rows])
@@ -408,6 +412,8 @@ def _confusion_plans(
 ) -> Iterator[FigurePlan]:
     """Confusion matrices, as many on a page as fit at the narrowest width."""
     per_page = max(1, int((TALLEST_MM - 10) // (WIDTHS_MM[0] * 0.92)) * 2)
+    if key := _class_key(palette, WIDTHS_MM[0]):
+        per_page = max(1, int((TALLEST_MM - 10 - _key_mm(key)) // 80))
     pages = _parts(raters, per_page)
     for number, page in enumerate(pages, start=1):
         yield FigurePlan(
@@ -417,14 +423,35 @@ def _confusion_plans(
         )
 
 
-def confusion_figure(raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float) -> Figure:
-    """Rows: reference standard; columns: answer; colour and percent: share of the row."""
+def _class_key(palette: Palette, width_mm: float) -> list[str]:
+    """Number and name of each class, where a name is too long for an axis; else none."""
     labels = list(palette.short_labels.values())
-    k = len(labels)
+    if max(map(len, labels)) <= _LONGEST_ON_AXIS:
+        return []
+    return [_wrapped(f"{number} {label}", width_mm - 6) for number, label in enumerate(labels, start=1)]
+
+
+def _key_mm(key: Sequence[str]) -> float:
+    """Height of a key of classes."""
+    return 3.55 * sum(text.count("\n") + 1 for text in key) + (10 if key else 0)
+
+
+def confusion_figure(raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float) -> Figure:
+    """Rows: reference standard; columns: answer; colour and percent: share of the row.
+
+    Classes whose names are too long for an axis have numbers there, and a key below.
+    """
+    labels = list(palette.short_labels.values())
+    k, key = len(labels), _class_key(palette, width_mm)
+    if key:
+        labels = [str(number) for number in range(1, k + 1)]
     least_mm = max(38.0, 9.5 * k + 1.6 * max(map(len, labels)) + 6)
     rows, columns = _grid(len(raters), int(width_mm // least_mm))
     side = width_mm / columns
-    figure = _new_figure(width_mm, rows * min(side + 6, 80) + 4)
+    figure = _new_figure(width_mm, rows * min(side + 6, 80) + 4 + _key_mm(key))
+    if key:
+        figure.legend([Line2D([], [], linestyle="none")] * k, key, loc="outside lower left", handlelength=0,
+                      handletextpad=0, labelspacing=0.2)  # fmt: skip
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
         if place >= len(raters):
             axes.axis("off")
@@ -440,15 +467,20 @@ def confusion_figure(raters: Sequence[ParticipantAnalysis], palette: Palette, wi
                 text += f"\n{100 * share[row, column]:.1f}"
             colour = "white" if share[row, column] > 0.55 else "black"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if cell_mm >= 7 else 5)
-        is_tilted = cell_mm < 1.6 * max(map(len, labels))
+        is_tilted = not key and cell_mm < 1.6 * max(map(len, labels)) + 1.0
         axes.set_xticks(range(k), labels, rotation=35 if is_tilted else 0, ha="right" if is_tilted else "center",
                         rotation_mode="anchor" if is_tilted else None)  # fmt: skip
         axes.set_yticks(range(k), labels)
-        axes.tick_params(length=0)
+        axes.tick_params(length=0, labelsize=5 if key and cell_mm < 5 else 8)
         axes.set_title(_wrapped(palette.label(raters[place]), side - 8))
         axes.spines[:].set_visible(False)
-    figure.supxlabel("Answer", fontsize=8)
-    figure.supylabel("Reference standard", fontsize=8)
+    if key:  # beside the matrices, not beside the key
+        for place, axes in enumerate(figure.axes[: len(raters)]):
+            axes.set_xlabel("Answer" if place + columns >= len(raters) else "")
+            axes.set_ylabel("Reference standard" if place % columns == 0 else "")
+    else:
+        figure.supxlabel("Answer", fontsize=8)
+        figure.supylabel("Reference standard", fontsize=8)
     return figure
 
 

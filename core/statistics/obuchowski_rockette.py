@@ -164,6 +164,9 @@ def obuchowski_rockette(
     """
     level = check_confidence_level(confidence_level)
     method = check_covariance(covariance)
+    empty = [str(arm) for arm, curves in zip(figures.arms, figures.curve, strict=True) if not (curves >= 0).any()]
+    if empty:
+        raise UndefinedStatisticError(f"No reader of the arm {empty[0]} has a figure of these cases.")
     figures, notes = _usable_readers(figures)
     matrix = figures.curves.covariance(method)
     layout = _Layout(figures, matrix)

@@ -8,7 +8,8 @@ import numpy as np
 
 from core.statistics.reader_averaged_roc import ReaderAveragedRoc, average_curves, reader_averaged_roc
 from core.statistics.roc import roc_curve
-from core.study_analysis.arrays import CohortArrays, Participant
+from core.study_analysis.arrays import BoolArray, CohortArrays, Participant
+from core.study_analysis.data import FloatArray
 from core.study_analysis.panel_cases import SMALLEST_PANEL, Missing, panel_cases
 from core.study_analysis.results import ReaderAverage
 
@@ -38,6 +39,8 @@ def reader_averages(cohort: CohortArrays, missing: Missing = Missing.COMMON) -> 
             chosen = panel_cases(answered, [truth, ~truth], [one.name for one in readers], missing)
             ratings = [readers[place].ratings for place in chosen.readers]
             rows = np.stack([row[index, chosen.cases] for row in ratings if row is not None])
+            if not all(_has_both(truth[chosen.cases], row) for row in rows):
+                continue  # the cases that all answered have none of a kind: the mean AUC says why it is undefined
             curve = reader_averaged_roc(truth[chosen.cases], rows)
             n_cases = int(chosen.cases.sum())
             found.append(ReaderAverage(arm, cohort.class_keys[index], curve, n_cases, chosen.notes))
@@ -63,6 +66,8 @@ def _macro(cohort: CohortArrays, rated: list[Participant], arm: str, missing: Mi
     truth, curves, n_hard = cohort.truth[chosen.cases], [], 0
     for one in (readers[place] for place in chosen.readers):
         values = np.empty((len(keys), 0)) if one.ratings is None else one.ratings[:, chosen.cases]
+        if not all(_has_both(truth == index, row) for index, row in enumerate(values)):
+            return
         of_classes = [
             roc_curve((truth == index)[~np.isnan(row)], row[~np.isnan(row)]) for index, row in enumerate(values)
         ]
@@ -72,3 +77,9 @@ def _macro(cohort: CohortArrays, rated: list[Participant], arm: str, missing: Mi
     area = float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2.0)
     curve = ReaderAveragedRoc(x, y, "vertical", area, len(curves), n_hard)
     yield ReaderAverage(arm, "macro", curve, int(chosen.cases.sum()), chosen.notes)
+
+
+def _has_both(is_positive: BoolArray, ratings: FloatArray) -> bool:
+    """Whether a reader rated a positive and a negative case."""
+    is_rated = ~np.isnan(ratings)
+    return bool((is_rated & is_positive).any() and (is_rated & ~is_positive).any())

@@ -318,3 +318,32 @@ def test_new_tables_hold_what_the_objects_hold(cohort, tables):
     curve = tables["reader_average_roc"]
     assert len(curve) == sum(one.curve.sensitivity.size for one in cohort.reader_average_roc)
     assert set(curve["area"]) == {one.curve.area for one in cohort.reader_average_roc}
+
+
+def test_common_cases_without_a_class_leave_a_curve_out_and_not_the_whole_analysis():
+    study = simulated_study(n_cases=24, readers=2, models=1)
+    truth = study.readings["case"].map(dict(zip(study.cases["case"], study.cases["truth"], strict=True)))
+    of_last = study.readings[truth == KEYS[-1]]
+    half = {who: rows["case"].tolist()[place::2] for place, (who, rows) in enumerate(of_last.groupby("reader"))}
+    unread = [row.case in half[row.reader] for row in study.readings.itertuples()]  # no such case was read by both
+    found = analyse(replace(study, readings=study.readings.assign(is_unreadable=unread)))
+    curves = {one.class_key for one in found.cohort("internal").reader_average_roc}
+    assert KEYS[0] in curves
+    assert KEYS[-1] not in curves
+    means = found.to_tables()["panel_means"]
+    undefined = means[means["value"].isna()]
+    assert (undefined["notes"] != "").all()
+
+
+def test_an_arm_whose_readers_were_all_left_out_is_undefined_with_the_reason():
+    study = simulated_study(n_cases=12, readers=4, models=0, arms=("aided", "unaided"))
+    rows = study.readings
+    number = rows["case"].str[-4:].astype(int)
+    keep = (rows["arm"] == "aided") & rows["reader"].isin(["reader-0", "reader-1"])
+    keep |= (rows["arm"] == "unaided") & rows["reader"].isin(["reader-2", "reader-3"]) & (number == 1)
+    found = analyse(replace(study, readings=rows[keep].reset_index(drop=True))).to_tables()["mrmc"]
+    assert len(found)
+    undefined = found[found["value"].isna()]
+    assert (undefined["state"] != "estimated").all()
+    assert not found["standard_error"].abs().eq(float("inf")).any()
+    assert not found["notes"].str.contains("nan").any()

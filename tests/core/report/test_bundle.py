@@ -4,9 +4,11 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from openpyxl import load_workbook
 
 from actions.bundle import bundle_of
@@ -261,3 +263,16 @@ def test_a_bundle_without_figures_is_checked_as_well(record, tmp_path):
     path = tmp_path / "b.zip"
     path.write_bytes(write_bundle(files, {"analysis": {}, "classes": [], "declared_model": None}))
     assert any("cannot be made" in problem for problem in check_bundle(read_bundle(path)).problems)
+
+
+def test_classes_with_long_names_have_numbers_and_a_key_beside_their_matrix():
+    study = simulated_study(n_cases=16, readers=2, models=0)
+    named = [replace(one, short_label=f"A name that fills an axis, {one.label}") for one in study.classes]
+    plans = {plan.name: plan for plan in figure_plans(analyse(replace(study, classes=named)))}
+    figure = plans["confusion_internal"].draw(84)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1", "2", "3", "4"]
+    told = " ".join(text.get_text() for text in figure.legends[0].get_texts()).replace("\n", " ")
+    assert all(one.short_label in told for one in named)
+    assert figure.axes[0].get_window_extent().width > 0.4 * figure.bbox.width, "the matrix is what is seen"
