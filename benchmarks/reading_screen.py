@@ -200,6 +200,7 @@ def measure_enter() -> None:
         other = browser.new_page(viewport={"width": 1280, "height": 800})
         other.goto(bare)
         other.get_by_text("number 0").wait_for()
+        other.get_by_role("button", name="Next").wait_for()
         reruns = other.evaluate(
             """async () => {
               const found = [];

@@ -518,12 +518,12 @@ def test_a_break_stands_between_two_blocks_and_its_time_counts_for_no_case(conte
     bench.feed(3, ReceiptState.SAVED, place=in_blocks)
     bench.wait("card")
     assert bench.page.locator("[data-part=card-title]").inner_text() == "Part 1 of 10 is done"
-    bench.page.wait_for_timeout(1000)
+    bench.page.wait_for_timeout(3000)
     bench.press("1", "Enter")
     bench.wait("empty")
     bench.page.wait_for_timeout(700)
     bench.press("1", "q", "Enter")
-    assert (stored(bench).reading_seconds or 9) < 1.7
+    assert (stored(bench).reading_seconds or 9) < 3.4  # 0.7 s and what a busy machine adds, without the break
 
 
 def test_instructions_come_before_the_first_case_and_stay_in_the_sheet(context: BrowserContext) -> None:
