@@ -18,7 +18,7 @@ from db.records import AuditEvent
 #: Longest that a sign-in lives, whatever the settings say (``session_hours``).
 LONGEST_SIGN_IN = timedelta(hours=168)
 
-_GRACE = timedelta(minutes=1)  # a deed that was let in at the last moment is entered a little later
+_GRACE = timedelta(hours=1)  # a long deed, such as an import, that was let in at the last moment is entered later
 _WAYS = ("password", "email")
 _CALLED = {"password": "a password", "email": "an address"}
 
@@ -62,7 +62,9 @@ class WaysIn:
             return
         if event.action.startswith("invitation."):
             yield from self._wrong_code(event)
-        if (name := said.get("session")) is not None:
+        if (
+            name := said.get("session")
+        ) is not None and event.action != "sign-out":  # one that has expired may end, too
             yield from self._wrong_sign_in(event, name)
         login = said.get("login", "")
         if event.action == "sign-out":

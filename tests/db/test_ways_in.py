@@ -19,6 +19,7 @@ from db.engine import writing
 from db.repository import access
 from db.repository.access import token_hash
 from db.tables import InvitationRow, PersonRow, SignInSessionRow
+from db.ways_in import LONGEST_SIGN_IN, WaysIn
 from tests.db.conftest import CHEAP, Clock
 
 ANNS, EVES = "correct horse battery", "staple staple battery"
@@ -162,8 +163,23 @@ def test_what_people_do_with_their_ways_in_is_nothing_to_find(door: Door) -> Non
     door.operator.set_active("ben", True)
     made = door.operator.invite(Role.COORDINATOR, "Dr Dora")
     door.acting(None).accept_invitation(made.token, "dora", "Dr Dora", EVES)
-    assert door.sign_in("ben")
+    expired = door.sign_in("ben")
+    door.clock.forward(days=2)
+    door.acting(None).sign_out(expired)
     assert door.problems == ""
+
+
+def test_a_sign_in_of_a_version_that_named_none_is_followed_no_further_for_as_long_as_it_may_live(door: Door) -> None:
+    token = door.sign_in()
+    events = door.operator.audit_trail()
+    begun = events[-1]
+    nameless = replace(begun, detail={"ip": ADDRESS})
+    deed = replace(begun, action="invitation.revoke", detail={"session": begun.detail["session"], "invitation": "x"})
+    ways = WaysIn()
+    assert [said for event in (*events[:-1], nameless, deed) for said in ways.enter(event)] == []
+    later = replace(deed, at=deed.at + LONGEST_SIGN_IN + timedelta(seconds=1))
+    assert "that nobody began" in "".join(ways.enter(later))
+    assert token
 
 
 def test_a_hash_of_an_older_profile_is_renewed_and_one_that_was_exchanged_meanwhile_is_told(door: Door) -> None:
