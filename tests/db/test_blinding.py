@@ -52,6 +52,7 @@ FOR_READERS = {
     "presentation_image",
     "picture_boxes",
     "record_shown",
+    "record_sent",
     "keep_reading_keys",
     "record_events",
     "save_reading",
