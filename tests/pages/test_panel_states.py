@@ -346,6 +346,9 @@ def test_a_broken_connection_is_said_at_once_and_quietly_while_another_server_ma
         bench.feed(3, ReceiptState.SAVED)  # by another road than the one that is broken
         expect(status).to_contain_text("Case 2 saved, receipt 7F3A")
         assert status.get_attribute("data-tone") == ""
+        connect("CONNECTED")
+        expect(status).to_have_attribute("data-tone", "saved")
+        expect(status).to_contain_text("Case 2 saved, receipt 7F3A")
 
 
 def test_a_line_cut_without_a_word_is_found_by_the_pulse(context: BrowserContext) -> None:

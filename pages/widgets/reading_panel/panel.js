@@ -82,6 +82,7 @@ class Panel {
     this.isRefused = false; // the answer on the screen was refused; it stays as a draft
     this.isPaused = false;
     this.isLost = false; // the connection is broken just now
+    this.savedMeanwhile = ""; // the receipt that came while it was
     this.isOffline = false; // and does not come again by itself
     this.isReachable = true; // what the last pulse said
     this.isDialogOpen = false; // a dialog of the page lies over the panel
@@ -948,9 +949,11 @@ class Panel {
   }
 
   beBack() {
+    const receipt = this.savedMeanwhile;
     this.isOffline = false;
+    this.savedMeanwhile = "";
     if (this.pending) this.sendPending();
-    else this.say("The connection is back.", "");
+    else this.say(receipt || "The connection is back.", receipt && "saved");
   }
 
   // ---- what is written on the panel -------------------------------------------------------------------------------
@@ -961,8 +964,10 @@ class Panel {
   }
 
   say(text, tone) {
+    const isMeanwhile = this.isLost && tone === "saved";
+    if (isMeanwhile) this.savedMeanwhile = text;
     this.parts.status.textContent = text;
-    this.parts.status.dataset.tone = this.isLost && tone === "saved" ? "" : tone;
+    this.parts.status.dataset.tone = isMeanwhile ? "" : tone;
     if (this.header && this.draft) this.fit();
   }
 
