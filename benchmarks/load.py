@@ -5,8 +5,9 @@ drawn, thinks (four seconds on average), sends the answer and waits for its rece
 processes stand behind HAProxy with ``deploy/haproxy.cfg``; PostgreSQL syncs every commit to the disk. One row for each
 shape and number of readers: time from answer to receipt, its 95th percentile beside that of a rerun of a Streamlit app
 of one button, taken in the same run while nobody reads, processor time of the app's processes for an answer, and how
-long ``/ready``, asked twice a second, took at most. At the end every answer that was acknowledged is looked for in the
-store. Status 1 if one is lost or stored otherwise, or a reader had to stop.
+long ``/ready``, asked twice a second, took at most. Below, how long a process took to be ready, and its memory. At the
+end every answer that was acknowledged is looked for in the store. Status 1 if one is lost or stored otherwise, or a
+reader had to stop.
 
     python -m benchmarks.load                  # about 12 minutes
     python -m benchmarks.load --quick          # about 4
@@ -181,6 +182,7 @@ class Site:
     url: str
     apps: list[AppProcess]
     store_url: str
+    start_s: float  # of the slowest process, until it was ready
     readers: list[Reader] = field(default_factory=list)
 
     def cpu_seconds(self) -> float:
@@ -217,11 +219,15 @@ def site_of(shape: str, n_readers: int, n_cases: int) -> Iterator[Site]:
         build_store(store_url, n_cases, n_readers)
         settings = {"READING_ROOM_TRUSTED_PROXIES": "127.0.0.1"}
         apps = [AppProcess(folder, store_url, environment=settings) for _ in range(n_processes)]
+        start_s = 0.0
         for app in apps:
+            begun = time.monotonic()
             app.start()
             running.callback(app.kill)
+            wait_for(f"{app.url}/ready")
+            start_s = max(start_s, time.monotonic() - begun)
         url = running.enter_context(haproxy_before(apps)) if n_processes == 2 else apps[0].url
-        yield Site(url, apps, store_url)
+        yield Site(url, apps, store_url, start_s)
 
 
 @contextmanager
@@ -322,6 +328,7 @@ def measure(shape: str, given: argparse.Namespace, bare_p95_ms: float) -> bool:
     """Print the rows of one shape; whether nothing went wrong."""
     n_readers, n_cases = max(given.readers), 10 + int(1.5 * len(given.readers) * given.seconds / given.think)
     with site_of(shape, n_readers, n_cases) as site:
+        start_mib = site.resident_mib()
         site.readers = [Reader(site.url, f"reader-{at}", given.think, n_cases) for at in range(1, 1 + n_readers)]
         is_good = True
         for n in sorted(given.readers):
@@ -342,7 +349,8 @@ def measure(shape: str, given: argparse.Namespace, bare_p95_ms: float) -> bool:
         told, lost, wrong = check(site)
         memory = site.resident_mib()
     sys.stderr.write(
-        f"{SHAPES[shape][0]}: {told} acknowledged, {lost} lost, {wrong} wrong; {memory:.0f} MiB a process\n"
+        f"{SHAPES[shape][0]}: {told} acknowledged, {lost} lost, {wrong} wrong; ready {site.start_s:.1f} s "
+        f"after the start; {start_mib:.0f} MiB a process then, {memory:.0f} at the end\n"
     )
     return is_good and not lost and not wrong
 
