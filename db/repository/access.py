@@ -82,6 +82,11 @@ _STANDING = LIVING_SIGN_IN.with_only_columns(
     *(holds(role, PersonRow.person_id).label(str(role)) for role in STUDY_ROLES),
 ).where(PersonRow.person_id == sa.bindparam("actor"))
 _LOCKED_STANDING = _STANDING.with_for_update(read=True, of=SignInSessionRow)
+#: A reader's deed on PostgreSQL: a process that hangs in the middle of it holds its locks, and by that of the trail
+#: everybody, for so long at most. The deed is sent again, to another process, and stored then.
+_LET_GO = sa.func.set_config("idle_in_transaction_session_timeout", sa.bindparam("let_go_ms"), sa.true())
+_READERS_STANDING = _LOCKED_STANDING.add_columns(_LET_GO)
+LET_GO_MS = 4000
 
 _ROLE_REFUSED = "Your role may not do this."
 
@@ -261,6 +266,8 @@ class RepositoryBase:
             return
         found = {**living_sign_in(self._token or "", self._clock()), "actor": self.actor.person_id}
         query = _LOCKED_STANDING if lock else _STANDING
+        if lock and self._asked == {Role.READER} and self.engine.dialect.name == "postgresql":
+            query, found["let_go_ms"] = _READERS_STANDING, str(LET_GO_MS)
         standing = self._once(db_session, "standing", lambda: db_session.execute(query, found).first())
         if standing is None or standing.role != self.actor.role:
             raise SignedOutError("Your sign-in has ended. Nothing was done. Sign in again.")

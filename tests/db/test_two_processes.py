@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
-from core.errors import ConflictError
+from core.errors import ConflictError, StoreError
 from core.protocol import Protocol
 from core.study import Answer, Person, Role, StudyState
 from db import OPERATOR, AuditHead, Notary, Repository, open_store
+from db.repository import access
 from db.tables import PresentationRow, ReadingRow
 from tests.db.conftest import STUDY, make_cases
-from tests.stores import begun_sign_in
+from tests.stores import PostgresqlStores, begun_sign_in, repository_of
 
 N_CASES = 40
 
@@ -117,3 +124,54 @@ def test_heads_of_many_processes_never_go_back(tmp_path: Path) -> None:
 
 def _head(number: int) -> AuditHead:
     return AuditHead(number, f"{number:064x}")
+
+
+@pytest.mark.postgresql
+def test_a_process_that_hangs_in_a_readers_deed_lets_the_others_go_on(
+    postgresql: PostgresqlStores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the end of the trail and never says anything again; its own deed is sent again, and stored once."""
+    monkeypatch.setattr(access, "LET_GO_MS", 300)
+    engine = open_store(postgresql.new_store(tmp_path))
+    ann, ben = readers_of_a_study(engine)
+    holds, wakes, add = threading.Event(), threading.Event(), Repository._audit
+
+    def hang(self: Repository, db_session: Session, action: str, *rest: Any, **detail: Any) -> None:
+        add(self, db_session, action, *rest, **detail)
+        if self.actor == ann.actor and not holds.is_set():
+            holds.set()
+            wakes.wait(20)
+
+    monkeypatch.setattr(Repository, "_audit", hang)
+
+    def save(reader: Repository, name: str) -> None:
+        place = reader.next_presentation(STUDY)
+        assert place is not None
+        reader.save_reading(place.presentation_id, Answer("sat", 2), submit_id=name)
+
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(save, ann, "hangs")
+        assert holds.wait(20)
+        save(ben, "goes on")  # without the limit: StoreBusyError after 30 s
+        wakes.set()
+        with pytest.raises(StoreError):
+            hanging.result()
+    save(ann, "hangs")
+    with engine.connect() as connection:
+        stored = connection.scalars(sa.select(ReadingRow.submit_id).order_by(ReadingRow.sequence)).all()
+    assert stored == ["goes on", "hangs"]
+    assert Repository(engine, OPERATOR).verify_audit().problems == ()
+    engine.dispose()
+
+
+def readers_of_a_study(engine: Engine) -> tuple[Repository, Repository]:
+    """Two readers of an open study."""
+    operator = Repository(engine, OPERATOR)
+    people = [operator.create_person(login, f"Dr {login}", Role.READER) for login in ("ann", "ben")]
+    operator.create_study(STUDY, Protocol(title="T"))
+    operator.import_cases(STUDY, make_cases(4))
+    for person in people:
+        operator.add_reader(STUDY, person.login, cohorts=["internal"])
+    operator.set_state(STUDY, StudyState.OPEN)
+    ann, ben = (repository_of(engine, person) for person in people)
+    return ann, ben
