@@ -78,6 +78,8 @@ SCINTIGRAPHY_SAFE = Augmentation(
 
 #: "mild flip/rotation": the paper's own augmentation stands in its Supplement, which could not be had.
 MILD = Augmentation(rotation_degrees=5.0, flip_probability=0.5)
+#: By the name that ``--set augmentation=`` takes.
+AUGMENTATIONS = {"none": Augmentation(), "mild": MILD, "safe": SCINTIGRAPHY_SAFE}
 
 
 #: Fields of Recipe that came after version 1; 0 means that they change nothing.
@@ -386,7 +388,6 @@ def parse_changes(texts: list[str]) -> dict[str, Any]:
     """
     known = {item.name: item for item in fields(Recipe)}
     optional = {"sgd_from_epoch": int, "gradient_clip": float, "head_dropout": float, "ema_decay": float}
-    augmentations = {"none": Augmentation(), "mild": MILD, "safe": SCINTIGRAPHY_SAFE}
     changes: dict[str, Any] = {}
     for text in texts:
         name, separator, value = text.partition("=")
@@ -394,9 +395,9 @@ def parse_changes(texts: list[str]) -> dict[str, Any]:
         if not separator or name not in known:
             raise TrainingError(f"--set {text}: write name=value with one of: {', '.join(sorted(known))}.")
         if name == "augmentation":
-            if value not in augmentations:
-                raise TrainingError(f"--set {text}: augmentation is one of: {', '.join(augmentations)}.")
-            changes[name] = augmentations[value]
+            if value not in AUGMENTATIONS:
+                raise TrainingError(f"--set {text}: augmentation is one of: {', '.join(AUGMENTATIONS)}.")
+            changes[name] = AUGMENTATIONS[value]
             continue
         if name in optional and value.casefold() == "none":
             changes[name] = None

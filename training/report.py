@@ -18,7 +18,7 @@ from core.report.paper_data import printed_cells
 from training.ceiling import ALL, CEILING, COMPARISON_FILE, FRESH, REFERENCE
 from training.classes import THYROID_KEYS
 from training.cross_validation import mean_and_sd
-from training.recipe import AMBIGUITIES, MODERN, PAPER, RECIPES, Recipe, describe, variants_of
+from training.recipe import AMBIGUITIES, AUGMENTATIONS, MODERN, PAPER, RECIPES, Recipe, describe, variants_of
 from training.run_folder import read_json, write_atomically
 from training.scoring import SCORES_FILE
 
@@ -330,6 +330,9 @@ def _changes(recipe: Recipe) -> str:
         if item.name not in ("architecture", "seed", "augmentation")
         and getattr(recipe, item.name) != getattr(named, item.name)
     ]
+    names = [key for key, augmentation in AUGMENTATIONS.items() if augmentation == recipe.augmentation]
+    if names and recipe.augmentation != named.augmentation:
+        changes.append(f"{names[0]} augmentation")
     return f" with {', '.join(changes)}" if changes else ""
 
 
