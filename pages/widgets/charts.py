@@ -147,11 +147,9 @@ def forest_chart(
                     hovertemplate=f"{_plain(reference)} − {_plain(row.label)}: {_told(gap, factor)}<extra></extra>",
                 )
             )  # fmt: skip
-    for label in names:
-        _write(figure, _told(rows[rows["label"] == label], factor), text_at, label)
-    for label in gap_of.index:
-        _write(figure, _told(gap_of.loc[[label]], factor), 1.01, label)
-    _head(figure, f"{title}{unit} ({100 * _level(rows):g} % interval)", 0.0)
+    texts = [_beside(_told(rows[rows["label"] == label], factor), text_at, label) for label in names]
+    texts += [_beside(_told(gap_of.loc[[label]], factor), 1.01, label) for label in gap_of.index]
+    texts.append(_head(f"{title}{unit} ({100 * _level(rows):g} % interval)", 0.0))
     figure.update_layout(
         xaxis={"domain": list(wide), "title": None, "range": _span(rows, factor)},
         yaxis={
@@ -160,7 +158,7 @@ def forest_chart(
         },
     )  # fmt: skip
     if has_gaps:
-        _head(figure, f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.64)
+        texts.append(_head(f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.64))
         figure.update_layout(xaxis2={"domain": [0.64, 1.0], "anchor": "y", "range": _span(gap_of, factor, zero=True)})
         figure.add_shape(
             type="line",
@@ -172,6 +170,7 @@ def forest_chart(
             y1=1,
             line={"color": MUTED, "dash": "dot", "width": 1},
         )
+    figure.update_layout(annotations=texts)  # at once: one by one, each checks all before it again
     framed = _frame(figure, height=84 + 27 * max(2, len(names)), legend=False)
     longest = max((len(each.text) for each in figure.layout.annotations if (each.x or 0) >= 1), default=22)
     return framed.update_layout(margin={"t": 44, "r": 12 + 7 * longest})  # room for the texts, at any width
@@ -187,19 +186,20 @@ def _told(row: pd.DataFrame, factor: float) -> str:
     return estimate_text(value, lower, upper, PERCENT_DIGITS if factor > 1 else DIGITS)
 
 
-def _write(figure: go.Figure, text: str, x: float, label: str) -> None:
+def _beside(text: str, x: float, label: str) -> dict[str, Any]:
     """A text beside a row."""
-    figure.add_annotation(
-        text=text, x=x, xref="paper", y=label, yref="y", xanchor="left", showarrow=False, font={"size": 12.5}
-    )
+    return {
+        "text": text, "x": x, "xref": "paper", "y": label, "yref": "y", "xanchor": "left", "showarrow": False,
+        "font": {"size": 12.5},
+    }  # fmt: skip
 
 
-def _head(figure: go.Figure, text: str, x: float) -> None:
+def _head(text: str, x: float) -> dict[str, Any]:
     """The title of a column of a forest plot."""
-    figure.add_annotation(
-        text=f"<b>{text}</b>", x=x, xref="paper", y=1, yref="paper", xanchor="left", yanchor="bottom", yshift=6,
-        showarrow=False, font={"size": 13},
-    )  # fmt: skip
+    return {
+        "text": f"<b>{text}</b>", "x": x, "xref": "paper", "y": 1, "yref": "paper", "xanchor": "left",
+        "yanchor": "bottom", "yshift": 6, "showarrow": False, "font": {"size": 13},
+    }  # fmt: skip
 
 
 def _span(rows: pd.DataFrame, factor: float, *, zero: bool = False) -> list[float]:
