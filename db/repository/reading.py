@@ -687,7 +687,7 @@ class ReadingRepository(RepositoryBase):
             sa.select(ReadingRow, PresentationRow)
             .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
             .where(*self._mine(study))
-            .order_by(ReadingRow.sequence.desc())
+            .order_by((ReadingRow.sequence + 0).desc())  # as a sum: no walk backwards over everybody's answers
             .limit(1)
         )
         return self._once(db_session, ("last", study.study_id), lambda: db_session.execute(query).first())
