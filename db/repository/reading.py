@@ -335,7 +335,7 @@ class ReadingRepository(RepositoryBase):
             PresentationEventRow.first_event == revision,
         )
         query = sa.select(PresentationEventRow.draft_id, PresentationEventRow.told_at).where(*of_answer)
-        return dict(db_session.execute(query).tuples().all())
+        return {row.draft_id: row.told_at for row in db_session.execute(query)}
 
     def _began_at(self, db_session: Session, presentation_id: str, revision: int) -> datetime | None:
         """When the time for a case began: when its image was drawn, as the browser said, but soon after it was sent."""
