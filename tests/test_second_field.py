@@ -147,10 +147,12 @@ def stored(operator: Repository) -> dict[str, Any]:
 
 
 def _without_digests(detail: Any) -> Any:
-    """Seals are over random ids, so only what they speak of is the same in two stores."""
+    """Seals are over random ids and salts, so only what they speak of is the same in two stores."""
     if isinstance(detail, dict):
         return {
-            key: _without_digests(value) for key, value in detail.items() if key not in ("sha256", "opened_at", "hash")
+            key: _without_digests(value)
+            for key, value in detail.items()
+            if key not in ("sha256", "opened_at", "hash", "password")
         }
     return detail
 

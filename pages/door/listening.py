@@ -22,7 +22,9 @@ def send_at_once() -> int:
     """
     n_found = 0
     for each in gc.get_objects():
-        if not isinstance(each, socket.socket) or each.family not in (socket.AF_INET, socket.AF_INET6):
+        if not issubclass(type(each), socket.socket):  # isinstance would wake what stands for something else
+            continue
+        if each.family not in (socket.AF_INET, socket.AF_INET6):
             continue
         with suppress(OSError):  # closed, or gone meanwhile
             if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

@@ -64,7 +64,7 @@ def test_live_progress_ends_with_the_sign_in(
 ) -> None:
     """The fragment asks by itself every five seconds; nobody clicks."""
     page = sign_in(own_server, COORDINATOR, f"/study?study={STUDY}")
-    expect(page.get_by_text("Counts and times only, never correctness")).to_be_visible()
+    expect(page.get_by_text("Counts and times only, never correctness")).to_be_visible(timeout=30_000)
     end_every_sign_in(own_server)
     expect_signed_out(page)
     expect(page.get_by_text("Counts and times only")).to_have_count(0)

@@ -52,10 +52,11 @@ def test_probabilities_maps_and_features_are_those_of_the_network(
     with torch.inference_mode():
         expected = explain(loaded.network, normalise(batch))
     assert found.probabilities.std(axis=0).min() > 0.01, "answers that hardly differ prove nothing"
-    assert np.allclose(found.logits, expected.logits.numpy(), atol=1e-4)
-    # Single precision leaves this hastily trained network 8e-5 of its logits' 12 (against double precision).
-    assert np.allclose(found.probabilities, softmax(expected.logits.numpy(), 1.7), atol=3e-5)
-    assert _relative_difference(found.class_maps, expected.class_maps.numpy()) < 1e-4
+    # Single precision leaves this hastily trained network 8e-5 of its logits' 12 (against double precision); processors
+    # differ by as much among themselves.
+    assert np.allclose(found.logits, expected.logits.numpy(), atol=5e-4)
+    assert np.allclose(found.probabilities, softmax(expected.logits.numpy(), 1.7), atol=1e-4)
+    assert _relative_difference(found.class_maps, expected.class_maps.numpy()) < 4e-4
     assert _relative_difference(found.features, expected.features.numpy()) < 1e-4
     assert found.probabilities.dtype == np.float64
     assert np.allclose(found.probabilities.sum(axis=1), 1)
