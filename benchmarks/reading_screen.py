@@ -2,8 +2,9 @@
 
 Parts (all of them unless some are named):
 
-enter    one reader in Chromium: Enter to the next image drawn, and Enter to the receipt, beside a click in a bare
-         Streamlit app of one button (click to the new text on the screen).
+enter    one reader in Chromium, who answers at once (and so overtakes the images that are sent ahead) or looks at each
+         image for a second: Enter to the next image drawn, and Enter to the receipt, beside a click in a bare Streamlit
+         app of one button (click to the new text on the screen).
 server   clients that send what the panel sends, torch loaded in the server: the time from an answer to its receipt, and
          to the end of the frame with the next images, for 1 reader without a pause, 10 with 2 s, 50 with 4 s between
          their answers, beside the rerun of the bare app; and the server's processor time for an answer.
@@ -34,7 +35,7 @@ from typing import Any
 import numpy as np
 import requests
 from argon2.profiles import CHEAPEST
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
@@ -52,6 +53,8 @@ PASSWORD = "a long enough password"  # noqa: S105  # of readers who live as long
 STUDY = "speed"
 N_READERS = 61
 PIXELS = 256
+#: Seconds for which a reader who does not answer at once looks at an image.
+PAUSE_S = 1.0
 #: Streamlit with torch in the process, as after a prediction.
 WITH_TORCH = ("-c", "import sys, torch; from streamlit.web.cli import main; sys.argv[0] = 'streamlit'; main()")
 BARE_APP = """
@@ -184,19 +187,28 @@ def ready_for(page: Page, position: int) -> None:
     expect(page.locator(".room")).to_have_attribute("data-state", re.compile("empty|chosen"), timeout=60_000)
 
 
+def _read_at_once(browser: Browser, url: str, login: str, n_cases: int, pause_s: float) -> list[dict[str, float]]:
+    """What :data:`WATCH` noted of each answer of a reader who looks at each image for so long."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    sign_in(page, url, login)
+    page.evaluate(WATCH)
+    for number in range(n_cases - 1):
+        ready_for(page, number + 1)
+        time.sleep(pause_s)
+        for key in ("2", "e", "Enter"):
+            page.keyboard.press(key)
+    ready_for(page, n_cases)
+    times: list[dict[str, float]] = page.evaluate("times")
+    page.context.close()
+    return times
+
+
 def measure_enter() -> None:
     """Enter to the next image drawn, and to the receipt."""
     n_cases = 80
     with running_app(n_cases) as app, bare_app() as bare, headless_chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        sign_in(page, app.url, "reader-1")
-        page.evaluate(WATCH)
-        for number in range(n_cases - 1):
-            ready_for(page, number + 1)
-            for key in ("2", "e", "Enter"):
-                page.keyboard.press(key)
-        ready_for(page, n_cases)
-        times = page.evaluate("times")
+        times = _read_at_once(browser, app.url, "reader-1", n_cases, 0.0)
+        paused = _read_at_once(browser, app.url, "reader-2", n_cases, PAUSE_S)
         other = browser.new_page(viewport={"width": 1280, "height": 800})
         other.goto(bare)
         other.get_by_text("number 0").wait_for()
@@ -216,10 +228,11 @@ def measure_enter() -> None:
               return found;
             }"""
         )
-    drawn = row("Enter to the next image drawn", [one["drawn"] - one["enter"] for one in times])
-    receipt = row("Enter to the receipt on the screen", [one["receipt"] - one["enter"] for one in times])
     bare_p95 = row("bare Streamlit: click to the new text", reruns)
-    print(f"ratio of p95 to the bare rerun: drawn {drawn / bare_p95:.2f}, receipt {receipt / bare_p95:.2f}", flush=True)
+    for what, found in (("at once", times), (f"after {PAUSE_S:g} s", paused)):
+        drawn = row(f"{what}: Enter to the next image drawn", [one["drawn"] - one["enter"] for one in found])
+        receipt = row(f"{what}: Enter to the receipt", [one["receipt"] - one["enter"] for one in found])
+        print(f"ratio of p95 to the bare rerun: drawn {drawn / bare_p95:.2f}, receipt {receipt / bare_p95:.2f}")
 
 
 # ---- readers who speak the protocol -----------------------------------------------------------------------------
