@@ -62,9 +62,8 @@ class WaysIn:
             return
         if event.action.startswith("invitation."):
             yield from self._wrong_code(event)
-        if (
-            name := said.get("session")
-        ) is not None and event.action != "sign-out":  # one that has expired may end, too
+        name = said.get("session")
+        if name is not None and event.action != "sign-out":  # one that has expired may end, too
             yield from self._wrong_sign_in(event, name)
         login = said.get("login", "")
         if event.action == "sign-out":

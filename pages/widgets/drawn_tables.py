@@ -18,6 +18,7 @@ import streamlit as st
 from actions.export_study import csv_file
 from core.number_text import cell_text
 from core.study_analysis.planned import EXPLORATORY
+from pages.widgets.plain_text import plain
 from pages.widgets.shown import Shown
 
 #: Column of the analysis -> title on screen.
@@ -128,7 +129,7 @@ def draw_table(
     shown = pd.DataFrame({called.get(name, name): _texts(full[name], name, words) for name in kept})
     if len(shown) <= WRAPPED_UP_TO:
         height: Any = "content" if len(shown) <= WHOLE_UP_TO else SCROLLED_HEIGHT
-        st.table(shown.map(_plain).rename(columns=_plain), hide_index=True, border="horizontal", height=height)
+        st.table(shown.map(plain).rename(columns=plain), hide_index=True, border="horizontal", height=height)
     else:
         st.dataframe(shown, hide_index=True, width="stretch")
 
@@ -169,7 +170,7 @@ def draw_stamp(shown: Shown, measure: str) -> None:
 
 def draw_margin(shown: Shown) -> None:
     """What the margin says, under its own stamp; nothing where there is none."""
-    sentences = [_plain(sentence) for sentence in shown.found.margin_answer]
+    sentences = [plain(sentence) for sentence in shown.found.margin_answer]
     if not sentences:
         return
     draw_stamp(shown, "margin")
@@ -258,11 +259,6 @@ def _texts(column: pd.Series, name: str, words: Mapping[str, str]) -> list[str]:
         return text.replace(" ", "\u00a0") if name.startswith("p_") else text  # "< 0.001" stays on one line
 
     return [cell(value) for value in column.tolist()]
-
-
-def _plain(text: str) -> str:
-    """A text that Markdown shows as it is: names of people and models are no markup."""
-    return re.sub(r"([\\`*_{}\[\]$:<>~#|])", r"\\\1", text)
 
 
 def _is_empty(column: pd.Series) -> bool:
