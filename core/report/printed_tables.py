@@ -6,6 +6,7 @@ A :class:`PrintedTable` holds strings only, made by :mod:`core.number_text`; CSV
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -275,7 +276,7 @@ _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#
 def tex_text(text: str) -> str:
     """A text that LaTeX prints as it is; after a line's end ``[`` and ``*`` would be read as its options."""
     told = "".join(_TEX.get(sign, "" if unicodedata.category(sign) == "Cc" else sign) for sign in text)
-    return told.replace("--", "-{}-").replace("''", "'{}'")
+    return re.sub(r"([-',])(?=\1)", r"\1{}", told)  # else a dash, a double quote, in T1 a low one
 
 
 def _latex(table: PrintedTable) -> str:
