@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from core.client_events import ClientEvent, EventName, read_events
 from core.errors import (
@@ -105,10 +105,9 @@ class ReadingRepository(RepositoryBase):
         """How far the reader is in a study."""
         with self._reading() as db_session:
             study = self._study_row(db_session, study_key)
+            saved_at = sa.select(_newest(ReadingRow.saved_at).label("of_case")).where(*self._mine(study)).subquery()
             done, last_saved_at = db_session.execute(
-                sa.select(sa.func.count(sa.distinct(ReadingRow.presentation_id)), sa.func.max(ReadingRow.saved_at))
-                .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
-                .where(*self._mine(study))
+                sa.select(sa.func.count(saved_at.c.of_case), sa.func.max(saved_at.c.of_case))
             ).one()
             return MyProgress(n_done=done, n_total=self._size(db_session, study).count, last_saved_at=last_saved_at)
 
@@ -682,15 +681,20 @@ class ReadingRepository(RepositoryBase):
         )
 
     def _last(self, db_session: Session, study: StudyRow) -> tuple[ReadingRow, PresentationRow] | None:
-        """The current answer of the presentation that was first answered last."""
+        """The answer or correction that was saved last, and its presentation."""
+        of_case = sa.select(_newest(ReadingRow.sequence).label("sequence")).where(*self._mine(study)).subquery()
         query = (
             sa.select(ReadingRow, PresentationRow)
             .join(PresentationRow, PresentationRow.presentation_id == ReadingRow.presentation_id)
-            .where(*self._mine(study))
-            .order_by((ReadingRow.sequence + 0).desc())  # as a sum: no walk backwards over everybody's answers
-            .limit(1)
+            .where(ReadingRow.sequence == sa.select(sa.func.max(of_case.c.sequence)).scalar_subquery())
         )
         return self._once(db_session, ("last", study.study_id), lambda: db_session.execute(query).first())
+
+
+def _newest(column: InstrumentedAttribute[Any]) -> sa.ScalarSelect[Any]:
+    """Largest value among the answers of a presentation; asked case by case, or PostgreSQL reads everybody's answers."""
+    of_case = ReadingRow.presentation_id == PresentationRow.presentation_id
+    return sa.select(sa.func.max(column)).where(of_case).correlate(PresentationRow).scalar_subquery()
 
 
 def _ended_by_time(db_session: Session, presentation: PresentationRow) -> bool:
