@@ -7,9 +7,11 @@ are computed one after the other by :mod:`db.password_worker`, and :data:`MOST_W
 from __future__ import annotations
 
 import atexit
+import base64
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import threading
@@ -167,7 +169,7 @@ class Passwords:
         self._hasher = PasswordHasher.from_parameters(profile)
         names = ("time_cost", "memory_cost", "parallelism", "hash_len", "salt_len")
         self._profile = {name: getattr(profile, name) for name in names}
-        self._nobody: str | None = None
+        self._nobody = _hash_of_nobody(profile)
 
     def hash(self, password: str) -> str:
         """Argon2id hash with its own salt and parameters."""
@@ -175,10 +177,8 @@ class Passwords:
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password fits; without a hash the same work is done for nothing, so time tells nothing."""
-        if password_hash is None:
-            self._fits(self._hash_of_nobody(), password)
-            return False
-        return self._fits(password_hash, password)
+        fits = self._fits(password_hash or self._nobody, password)
+        return fits and password_hash is not None
 
     def needs_new_hash(self, password_hash: str) -> bool:
         """Whether the hash was made under another profile."""
@@ -187,11 +187,14 @@ class Passwords:
     def _fits(self, password_hash: str, password: str) -> bool:
         return WORKER.ask(do="verify", hash=password_hash, password=password, profile=self._profile) is True
 
-    def _hash_of_nobody(self) -> str:
-        """A hash to compare with when there is no such person."""
-        if self._nobody is None:
-            self._nobody = self.hash("the password of nobody")
-        return self._nobody
+
+def _hash_of_nobody(profile: Parameters) -> str:
+    """A hash to compare with when there is no such person; it is drawn, not computed, and no password has it."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(n)).decode().rstrip("=") for n in (profile.salt_len, profile.hash_len)
+    )
+    cost = f"m={profile.memory_cost},t={profile.time_cost},p={profile.parallelism}"
+    return f"$argon2id$v={profile.version}${cost}${salt}${digest}"
 
 
 def check_new_password(password: str, login: str) -> None:

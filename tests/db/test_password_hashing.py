@@ -11,9 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from argon2 import extract_parameters
 from argon2.profiles import CHEAPEST, RFC_9106_LOW_MEMORY
+from sqlalchemy.engine import Engine
 
-from core.errors import InputError, PasswordsBusyError
-from db.password_hashing import ASLEEP_S, MOST_WAITING, PASSWORDS, Passwords, Worker, check_new_password
+from core.errors import AccessError, InputError, PasswordsBusyError
+from core.study import Role
+from db import Repository
+from db.password_hashing import ASLEEP_S, MOST_WAITING, PASSWORDS, WORKER, Passwords, Worker, check_new_password
+from tests.db.conftest import Room
 
 
 def test_the_profile_of_the_product_is_rfc_9106_low_memory() -> None:
@@ -94,6 +98,31 @@ def test_nobody_waits_for_a_turn_without_end() -> None:
     worker = Worker(longest_wait_s=0.1)
     with worker._turn, pytest.raises(PasswordsBusyError, match="try again in a moment"):
         worker.ask(do="hash")
+
+
+def test_whoever_is_asked_for_one_hash_is_computed_known_or_not(
+    room: Room, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: also the first guess of a process at a login that does not exist costs as much as any."""
+    asked: list[str] = []
+    ask = WORKER.ask
+    monkeypatch.setattr(WORKER, "ask", lambda **question: asked.append(question["do"]) or ask(**question))
+    room.operator.create_person("gone", "Gone", Role.READER, is_temporary=False, password="gone but not forgotten")
+    room.operator.set_active("gone", False)
+    room.operator.create_person("without", "Without a password", Role.READER)
+    for number, login in enumerate(("nobody", "ann", "gone", "without", "sim", "")):
+        asked.clear()
+        fresh = Repository(engine, None, passwords=Passwords(CHEAPEST))
+        with pytest.raises(AccessError, match="Check the login and the password"):
+            fresh.authenticate(login, "not the password", f"10.0.0.{number}")
+        assert asked == ["verify"], login
+
+
+def test_the_hash_that_stands_for_nobody_is_one_of_the_profile_and_new_in_each_process() -> None:
+    for profile in (CHEAPEST, RFC_9106_LOW_MEMORY):
+        first, second = Passwords(profile)._nobody, Passwords(profile)._nobody
+        assert extract_parameters(first) == profile
+        assert first != second
 
 
 def _interrupt() -> str:
