@@ -18,7 +18,7 @@ from typing import Any
 #: Name and milliseconds since the image was drawn, on a clock that never goes back; None where no number was sent.
 ClientEvent = tuple[str, float | None]
 
-#: Events kept of one answer: the first ones, and the last.
+#: Events kept of one answer: the first ones, and the last; between them stands that others were left out.
 MOST_EVENTS = 400
 #: No reading of one case takes longer, seconds; a clock that says so is wrong.
 LONGEST_READING_S = 24 * 3600
@@ -48,6 +48,7 @@ class EventName(StrEnum):
     SUBMITTED = "submitted"
     CLAIMED = "claimed"  # by the server: a reading time, seconds, that no reading can have
     UNREADABLE = "unreadable"  # by the server: an entry that is no event
+    LEFT_OUT = "left-out"  # by the server: more were sent than are kept
 
 
 #: What ends a pause, and which.
@@ -56,7 +57,7 @@ _ENDS = {
     EventName.UNCOVERED: EventName.COVERED,
     EventName.ACTIVE: EventName.IDLE,
 }
-_BY_THE_SERVER = (EventName.CLAIMED, EventName.UNREADABLE)
+_BY_THE_SERVER = (EventName.CLAIMED, EventName.UNREADABLE, EventName.LEFT_OUT)
 _ON_NO_CLOCK = (*_BY_THE_SERVER, EventName.DROPPED, EventName.TYPED_AHEAD)
 
 
@@ -82,16 +83,16 @@ def read_events(sent: Any) -> tuple[ClientEvent, ...]:
     Returns
     -------
     tuple of (str, float or None)
-        At most :data:`MOST_EVENTS`: the first ones, the last, and that the time was over.
+        At most :data:`MOST_EVENTS`: the first ones, the last, that the time was over, and that others were left out.
     """
     if sent is None:
         return ()
     if not isinstance(sent, (list, tuple)):
         return ((EventName.UNREADABLE, None),)
     if len(sent) > MOST_EVENTS:
-        first, left_out = sent[: MOST_EVENTS - 2], sent[MOST_EVENTS - 2 : -1]
+        first, left_out = sent[: MOST_EVENTS - 3], sent[MOST_EVENTS - 3 : -1]
         told = next((entry for entry in left_out if _read_event(entry)[0] == EventName.OVER_TIME), left_out[0])
-        sent = [*first, told, sent[-1]]
+        sent = [*first, told, (EventName.LEFT_OUT, None), sent[-1]]
     return tuple(_read_event(entry) for entry in sent)
 
 
@@ -147,6 +148,8 @@ def _read_event(entry: Any, instead: EventName = EventName.UNREADABLE) -> Client
     name, ms = entry
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         return (str(instead), None)
+    if ms is None and name in _BY_THE_SERVER:
+        return (name, None)
     if not isinstance(ms, (int, float)) or isinstance(ms, bool) or not -_MOST_MS <= ms <= _MOST_MS:
         return (str(instead), None)  # NaN lies in no range
     return (name, float(ms))

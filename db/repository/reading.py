@@ -69,6 +69,10 @@ _LONGEST_SUBMIT_ID = 100
 #: Draft ids of the events by which the server notes that an image was drawn, and that it was sent, where a protocol
 #: limits the time for a case.
 _DRAWN, _SENT = "server", "server: sent"
+#: Draft id of the last events of a presentation that are kept: more were told than fit.
+_FULL = "server: full"
+#: What is kept of one presentation beside its answers: so often a browser may tell, and so many characters in all.
+MOST_TOLD, MOST_TOLD_CHARACTERS = 200, 200_000
 _LARGEST_NUMBER = 1_000_000  # events of a draft, revisions of an answer
 _LONGEST_COMMENT = 4000
 _LARGEST_DISPLAY_STATE = 16_384  # characters of JSON
@@ -195,8 +199,14 @@ class ReadingRepository(RepositoryBase):
         )
 
     @allowed(Role.READER)
-    def record_shown(self, presentation_id: str) -> None:
+    def record_shown(self, presentation_id: str, *, is_last_for_now: bool = False) -> None:
         """Write into the audit trail that the image of a presentation was drawn on the reader's screen now.
+
+        Parameters
+        ----------
+        presentation_id : str
+        is_last_for_now : bool
+            Whether it was told so often that the next times are not entered; the trail says so.
 
         Raises
         ------
@@ -208,7 +218,8 @@ class ReadingRepository(RepositoryBase):
         with self._writing() as db_session:
             presentation, study = self._own(db_session, presentation_id)
             self._require_soon(db_session, presentation, study)
-            self._audit(db_session, "case.shown", study.study_key, position=presentation.position)
+            more = {"more": "left out for a while"} if is_last_for_now else {}
+            self._audit(db_session, "case.shown", study.study_key, position=presentation.position, **more)
             if self._protocol(db_session, study).timeout_seconds is not None:
                 self._note_time(db_session, presentation, study, _DRAWN)
 
@@ -256,6 +267,8 @@ class ReadingRepository(RepositoryBase):
     ) -> None:
         """Keep what the browser saw of a presentation that was left without an answer; told twice, it is kept once.
 
+        Of one presentation so much is kept (:data:`MOST_TOLD`), then that there was more, and nothing after that.
+
         Parameters
         ----------
         presentation_id : str
@@ -280,7 +293,7 @@ class ReadingRepository(RepositoryBase):
         """
         if not (1 <= len(draft_id) <= _LONGEST_SUBMIT_ID and min(first_event, revision) >= 0 and events):
             raise InputError("these are no events of a draft", field="draft_id")
-        if draft_id in (_DRAWN, _SENT):
+        if draft_id in (_DRAWN, _SENT, _FULL):
             raise InputError("no draft of a browser has this name", field="draft_id", value=draft_id)
         if max(first_event, revision) > _LARGEST_NUMBER:
             raise InputError("no draft has so many events", field="first_event", value=first_event)
@@ -300,11 +313,26 @@ class ReadingRepository(RepositoryBase):
             )
             if db_session.scalar(sa.select(sa.exists().where(*of_draft))):
                 return
+            characters = sa.func.sum(sa.func.length(PresentationEventRow.client_events, type_=sa.Integer))
+            n_told, n_characters = db_session.execute(
+                sa.select(sa.func.count(), characters).where(PresentationEventRow.presentation_id == presentation_id)
+            ).one()
+            is_full = n_told >= MOST_TOLD or (n_characters or 0) >= MOST_TOLD_CHARACTERS
+            if is_full and self._is_told_full(db_session, presentation_id):
+                return
+            if is_full:
+                draft_id, first_event, events = _FULL, 0, ((EventName.LEFT_OUT, None),)
             row = PresentationEventRow(
                 presentation_id=presentation_id, revision=revision, draft_id=draft_id, first_event=first_event,
                 client_events=[list(event) for event in read_events(events)],
             )  # fmt: skip
             self._add_events(db_session, row, presentation, study)
+
+    @staticmethod
+    def _is_told_full(db_session: Session, presentation_id: str) -> bool:
+        """Whether it was entered that more was told of a presentation than is kept."""
+        full = (PresentationEventRow.presentation_id == presentation_id, PresentationEventRow.draft_id == _FULL)
+        return db_session.scalar(sa.select(sa.exists().where(*full))) is True
 
     def _add_events(
         self, db_session: Session, row: PresentationEventRow, presentation: PresentationRow, study: StudyRow

@@ -67,12 +67,37 @@ def test_an_answer_that_comes_after_all_says_so(room: Room) -> None:
     assert kept.client_events == EVENTS
 
 
+def test_a_browser_that_tells_without_end_is_told_of_once_and_costs_no_reading(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script at a reader's desk fills no disk: neither by many small tellings nor by few large ones."""
+    long = [("shown", 0.0), *(("wheel", float(ms)) for ms in range(390))]
+    monkeypatch.setattr("db.repository.reading.MOST_TOLD", 5)
+    for _ in range(2):
+        for first in range(9):
+            _tell(room, first_event=first)
+    read_next(room.ann)
+    monkeypatch.setattr("db.repository.reading.MOST_TOLD_CHARACTERS", 20_000)
+    monkeypatch.setattr("db.repository.reading.MOST_TOLD", 200)
+    for first in range(9):
+        _tell(room, first_event=400 * first, events=long)
+    read_next(room.ann)
+    for state in (StudyState.CLOSED, StudyState.LOCKED, StudyState.UNSEALED):
+        room.coordinator.set_state(STUDY, state)
+    kept = room.coordinator.presentation_events(STUDY)
+    full = [each for each in kept if each.client_events == (("left-out", None),)]
+    assert [sum(each.position == position for each in kept) for position in (1, 2)] == [6, 5]
+    assert [each.position for each in full] == [1, 2]
+    assert room.operator.verify_audit().problems == ()
+
+
 @pytest.mark.parametrize(
     ("values", "error"),
     [
         ({"draft_id": ""}, InputError),
         ({"draft_id": "d" * 101}, InputError),
         ({"draft_id": "d\x00"}, InputError),
+        ({"draft_id": "server: full"}, InputError),
         ({"first_event": -1}, InputError),
         ({"first_event": 10**30}, InputError),
         ({"revision": 1}, InputError),  # no answer of this case was saved yet
