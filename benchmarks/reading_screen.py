@@ -47,7 +47,7 @@ from core.protocol import THYROID_CLASSES, Protocol
 from core.study import CaseRecord, Role, StudyState
 from db import OPERATOR, Repository, create_store
 from db.password_hashing import Passwords
-from pages.door.security import SESSION_COOKIE
+from pages.door.cookies import SESSION_COOKIE
 
 PASSWORD = "a long enough password"  # noqa: S105  # of readers who live as long as the benchmark
 STUDY = "speed"

@@ -1,4 +1,4 @@
-"""Forms on plain pages: the field with its message, the token that ties a form to its browser, and the cookies."""
+"""Forms on plain pages: the field with its message, and the token that ties a form to its browser."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from html import escape
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse
 
-from core.settings import get_settings
-from pages.door.addresses import address, base_path
+from pages.door.addresses import address
+from pages.door.cookies import FORM_COOKIE, set_cookie
 from pages.door.plain_page import plain_page
 from pages.widgets.resources import signing_key
 
-#: Cookie that ties a form to the browser that fetched it.
-FORM_COOKIE = "reading_room_form"
+#: When somebody who is asked to try again in a moment may do so, seconds.
+_RETRY_AFTER_S = 5
 #: Largest accepted form, in bytes.
 MAX_FORM_BYTES = 8192
 
@@ -54,7 +54,9 @@ def form_page(
         f'<button type="submit">{escape(title)}</button></form>{after}'
     )
     response = plain_page(title, lead, problem=problem, body=body, status=status, script=script)
-    set_cookie(response, FORM_COOKIE, nonce, seconds=3600, same_site="strict")
+    if status == 503:
+        response.headers["retry-after"] = str(_RETRY_AFTER_S)
+    set_cookie(response, request, FORM_COOKIE, nonce, seconds=3600, same_site="strict")
     return response
 
 
@@ -110,22 +112,3 @@ def is_own_form(request: Request, form: dict[str, str]) -> bool:
     """Whether the form was fetched from here by this browser; that it was sent from here the middleware has seen."""
     nonce = request.cookies.get(FORM_COOKIE, "")
     return bool(nonce) and hmac.compare_digest(form.get("form_token", ""), _form_token(nonce))
-
-
-def set_cookie(response: Response, name: str, value: str, *, seconds: int, same_site: str) -> None:
-    """One HttpOnly cookie with the settings' idea of https."""
-    response.set_cookie(
-        name,
-        value,
-        max_age=seconds,
-        path=base_path() or "/",
-        httponly=True,
-        samesite="strict" if same_site == "strict" else "lax",
-        secure=get_settings().is_cookie_secure,
-    )
-
-
-def forget_cookie(response: Response, name: str) -> None:
-    """End a cookie, also one from the time before the base path: it would be sent beside the new one."""
-    for path in {base_path() or "/", "/"}:
-        response.delete_cookie(name, path=path)

@@ -81,7 +81,7 @@ async def use_invitation(request: Request) -> Response:
         return _code_page(request, problem=str(error))
     except StoreError as error:
         return page(problem=not_now(error))
-    return signed_in(address("/"), token)
+    return signed_in(request, address("/"), token)
 
 
 def _accept(request: Request, form: dict[str, str]) -> str:

@@ -20,14 +20,13 @@ from starlette.routing import Route
 from core.errors import AccessError, StoreError
 from core.settings import Settings, get_settings
 from pages.door.addresses import address
-from pages.door.forms import forget_cookie, set_cookie
+from pages.door.cookies import OPENID_COOKIE, forget_cookie, is_https, set_cookie
 from pages.door.security import OPENID_PATH
 from pages.door.sign_in import NO_STORE, refused_sign_in, safe_target, signed_in
 from pages.widgets.resources import repository, signing_key
 
 _log = logging.getLogger("reading_room")
 
-_COOKIE = "reading_room_openid"
 _CALLBACK = f"{OPENID_PATH}/callback"
 _LASTS_S = 600  # from the button to the answer of the provider
 _TIMEOUT_S = 10.0
@@ -56,7 +55,7 @@ async def begin(request: Request) -> Response:
     except Exception:
         _log.exception("the identity provider could not be asked")
         return refused_sign_in(request, _FAILED.format(name=settings.oidc_name), status=502)
-    set_cookie(response, _COOKIE, _sealer().dumps(secret), seconds=_LASTS_S, same_site="lax")
+    set_cookie(response, request, OPENID_COOKIE, _sealer().dumps(secret), seconds=_LASTS_S, same_site="lax")
     return response
 
 
@@ -65,7 +64,7 @@ async def callback(request: Request) -> Response:
     settings, redirect_uri = get_settings(), _redirect_uri(request)
     failed = _FAILED.format(name=settings.oidc_name)
     try:
-        asked = _sealer().loads(request.cookies.get(_COOKIE, ""), max_age=_LASTS_S)
+        asked = _sealer().loads(request.cookies.get(OPENID_COOKIE, ""), max_age=_LASTS_S)
     except BadSignature:
         return refused_sign_in(request, failed, status=400)
     code, state = request.query_params.get("code", ""), request.query_params.get("state", "")
@@ -86,8 +85,8 @@ async def callback(request: Request) -> Response:
         return refused_sign_in(request, str(error), status=403)
     except StoreError:
         return refused_sign_in(request, NO_STORE, status=503)
-    response = signed_in(safe_target(asked["next"]), token)
-    forget_cookie(response, _COOKIE)
+    response = signed_in(request, safe_target(asked["next"]), token)
+    forget_cookie(response, request, OPENID_COOKIE)
     return response
 
 
@@ -143,7 +142,7 @@ def _discovered(session: Any, settings: Settings) -> dict[str, Any]:
 
 def _redirect_uri(request: Request) -> str:
     """Where the provider sends the browser back, as it must be registered there; the host was checked at the door."""
-    scheme = "https" if get_settings().is_cookie_secure else "http"
+    scheme = "https" if is_https(request.scope) else "http"
     return f"{scheme}://{request.headers['host']}{address(_CALLBACK)}"
 
 

@@ -47,7 +47,7 @@ async def change_password(request: Request) -> Response:
         return await _page(request, store, target=target, wrong={"old": str(error)})
     except StoreError as error:
         return await _page(request, store, target=target, problem=not_now(error))
-    return signed_in(target, token)
+    return signed_in(request, target, token)
 
 
 def _store_of(request: Request) -> Repository:

@@ -19,6 +19,7 @@ from core.study import StudyState
 from db import Repository
 from pages.door.addresses import base_path
 from pages.door.answers import read_message, save_answer
+from pages.door.paces import SHOWN_A_SECOND, SHOWN_AT_ONCE, Paces
 from pages.door.security import session_token
 from pages.widgets.resources import repository
 
@@ -31,6 +32,8 @@ _MAX_ID_BYTES = 100
 _MAX_EVENTS_BYTES = 50_000
 _MAX_ANSWER_BYTES = 100_000
 _MAX_KEYS_BYTES = 5_000
+
+_shown_paces = Paces(SHOWN_AT_ONCE, SHOWN_A_SECOND)
 
 
 async def pulse(request: Request) -> Response:
@@ -96,9 +99,12 @@ def _pulse(token: str | None, study_key: str) -> Response:
 
 
 def _shown(token: str | None, presentation_id: str) -> Response:
-    """Tell the store."""
+    """Tell the store, but not without end: each time is an event of the trail."""
     try:
-        _reader(token).record_shown(presentation_id)
+        reader = _reader(token)
+        pace = _shown_paces.of(f"{reader.actor.person_id if reader.actor else ''} {presentation_id}")
+        if pace.delay_s(0.0) == 0.0:
+            reader.record_shown(presentation_id, is_last_for_now=not pace.has_room)
     except InputError:  # characters that no store holds
         return PlainTextResponse("This is no presentation.", status_code=400)
     except (SignedOutError, AccessError, NotFoundError, StoreError) as failure:

@@ -13,13 +13,10 @@ import hashlib
 import logging
 import math
 import re
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,12 +25,12 @@ import anyio.to_thread
 import streamlit
 from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from core.errors import StoreError
-from core.settings import get_settings
 from core.study import Person, Role
 from pages.door.addresses import (
     address,
@@ -44,13 +41,24 @@ from pages.door.addresses import (
     is_host_allowed,
     is_same_origin,
 )
+from pages.door.cookies import SESSION_COOKIE, is_https, with_own_cookies
+from pages.door.paces import (
+    LONGEST_TURN_S,
+    MESSAGES_A_SECOND,
+    MESSAGES_AT_ONCE,
+    REQUESTS_A_SECOND,
+    REQUESTS_AT_ONCE,
+    VISITS_A_SECOND,
+    VISITS_AT_ONCE,
+    Pace,
+    Paces,
+    network_of,
+)
 from pages.door.plain_page import plain_page
 from pages.widgets.resources import repository
 
 _log = logging.getLogger("reading_room")
 
-#: Cookie with the token of a sign-in; HttpOnly, so no script ever sees it.
-SESSION_COOKIE = "reading_room_sign_in"
 #: Header that carries the sign-in to Streamlit (``server.trustedUserHeaders``); never taken from a browser.
 SIGN_IN_HEADER = b"x-reading-room-sign-in"
 #: Tells the reading panel why a request was refused, where its status alone does not.
@@ -95,15 +103,11 @@ RESERVED = frozenset(
 
 #: Websockets that one person may hold at once in this process; each open tab has one. More would slow other readers.
 MOST_SOCKETS = 8
-#: What one person's websockets together may send: so many at once, then so many a second; the rest waits its turn.
-#: A case needs one message, so nobody who reads meets this.
-MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 60, 6.0
 #: What they may ask for; to empty the caches of everybody, for one, is for developers, and is not heard.
 _KINDS = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request"})
-#: The same of what the reading panel sends by requests; an answer needs two or three of them.
-REQUESTS_AT_ONCE, REQUESTS_A_SECOND = 300, 12.0
-#: Longest that such a request waits for its turn; what comes then is refused, and the panel sends it again.
-LONGEST_TURN_S = 5.0
+#: A form of a visitor that is refused is answered at a full second after it was sent: nobody guesses quicker, a flood
+#: of forms is a slow one, and the time tells nothing of whether there is such a login.
+REFUSAL_S = 1.0
 
 _FIXED_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -144,34 +148,8 @@ def content_security_policy() -> str:
 
 
 def session_token(headers: Headers) -> str | None:
-    """Token in the sign-in cookie of a request; None if there is none."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None and morsel.value else None
-
-
-class Pace:
-    """Lets so many through at once, then so many a second, in their order."""
-
-    def __init__(self, at_once: int, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._at_once, self._a_second, self._clock = at_once, a_second, clock
-        self._free_at = clock()  # when everything that was let through would have passed at the steady pace
-
-    def delay_s(self, longest_s: float = math.inf) -> float:
-        """Seconds that the next message waits; counts it, unless that is longer than it may wait."""
-        now = self._clock()
-        free_at = max(self._free_at, now) + 1 / self._a_second
-        delay = max(0.0, free_at - now - self._at_once / self._a_second)
-        if delay <= longest_s:
-            self._free_at = free_at
-        return delay
-
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether a new one would let the same through."""
-        return self._free_at <= self._clock()
+    """Token in the sign-in cookie of a request that came through the middleware; None if there is none."""
+    return cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE) or None
 
 
 class SecurityMiddleware:
@@ -181,13 +159,14 @@ class SecurityMiddleware:
         self.app = app
         self._sockets: Counter[str] = Counter()  # open ones by person_id
         self._paces: dict[str, Pace] = {}  # of those who have one open
-        self._request_paces: dict[str, Pace] = {}  # of those whose panel sent something
+        self._requests = Paces(REQUESTS_AT_ONCE, REQUESTS_A_SECOND)  # of panels, by person_id
+        self._visits = Paces(VISITS_AT_ONCE, VISITS_A_SECOND)  # of visitors, by network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        scope = at_base_path(scope)
+        scope = with_own_cookies(at_base_path(scope))
         is_answered = False
 
         async def noting_send(message: Message) -> None:
@@ -195,7 +174,7 @@ class SecurityMiddleware:
             is_answered = True
             await send(message)
 
-        headed_send = _with_headers(noting_send, inner_path(scope))
+        headed_send = _with_headers(noting_send, scope)
         try:
             await self._answer(scope, receive, headed_send)
         except Exception:
@@ -212,17 +191,24 @@ class SecurityMiddleware:
         token = session_token(headers)
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != SIGN_IN_HEADER]}
         refusal, actor = None, None
-        if path not in FREE_PATHS and not path.startswith(PUBLIC_PREFIXES):
+        is_visit = scope["type"] == "http" and path in PUBLIC_PATHS - FREE_PATHS
+        if is_visit:
+            refusal = await self._visit(scope)
+        if refusal is None and path not in FREE_PATHS and not path.startswith(PUBLIC_PREFIXES):
             refusal = _wrong_address(scope, headers)
         if refusal is None and path not in PUBLIC_PATHS and not path.startswith(PUBLIC_PREFIXES):
             refusal, actor = await _entry(path, token)
             if actor is not None and scope["type"] == "websocket" and self._sockets[actor.person_id] >= MOST_SOCKETS:
                 refusal = Refusal(429, "You have too many windows open. Close some.")
         if refusal is None and actor is not None and scope.get("method") == "POST" and path.startswith(_READING_PREFIX):
-            refusal = await self._turn(actor)
+            refusal = None if await self._requests.turn(actor.person_id) else _TOO_MUCH
         if refusal is not None:
+            if refusal.leads_to == SIGN_IN_PATH:
+                refusal = await self._visit(scope) or refusal
             await _refuse(scope, receive, send, refusal)
             return
+        if is_visit and scope["method"] == "POST":
+            send = _at_full_seconds(send)
         if scope["type"] == "http" and (scope["path"] == base_path() or path == START_PATH):
             # Starlette's own way to the final slash names a scheme, which a proxy may have changed.
             await RedirectResponse(address("/"), status_code=307)(scope, receive, send)
@@ -258,16 +244,12 @@ class SecurityMiddleware:
             if not self._sockets[actor.person_id]:
                 del self._sockets[actor.person_id], self._paces[actor.person_id]
 
-    async def _turn(self, actor: Person) -> Refusal | None:
-        """Wait until what this person's panel sends may pass; refuse what would wait too long."""
-        if actor.person_id not in self._request_paces:
-            self._request_paces = {who: pace for who, pace in self._request_paces.items() if not pace.is_at_rest}
-            self._request_paces[actor.person_id] = Pace(REQUESTS_AT_ONCE, REQUESTS_A_SECOND)
-        delay = self._request_paces[actor.person_id].delay_s(LONGEST_TURN_S)
-        if delay > LONGEST_TURN_S:
-            return Refusal(429, "Too much was sent at once. Try again in a moment.")
-        await anyio.sleep(delay)
-        return None
+    async def _visit(self, scope: Scope) -> Refusal | None:
+        """Wait for the turn of a visitor's address; who would wait too long waits all the same, and is refused."""
+        if await self._visits.turn(network_of(scope)):
+            return None
+        await anyio.sleep(LONGEST_TURN_S)  # else refusing would be what the flood is about
+        return _TOO_MUCH
 
 
 def _kind_of(data: bytes | None) -> str | None:
@@ -289,6 +271,9 @@ class Refusal:
     fix: str = ""
     leads_to: str = ""  # a path of this app where a browser goes instead
     kind: str = ""  # what the reading panel has words for, in the header REFUSAL_HEADER
+
+
+_TOO_MUCH = Refusal(429, "Too much was sent at once. Try again in a moment.")
 
 
 def _wrong_address(scope: Scope, headers: Headers) -> Refusal | None:
@@ -344,6 +329,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) 
         response = RedirectResponse(f"{address(refusal.leads_to)}?next={quote(target, safe='')}", status_code=303)
     elif refusal.fix or (path == SIGN_IN_PATH and refusal.status == 403):
         response = _page_of(refusal)
+    if refusal.status == 429:
+        response.headers["retry-after"] = str(math.ceil(LONGEST_TURN_S))
     if refusal.kind:
         response.headers[REFUSAL_HEADER] = refusal.kind
     await response(scope, receive, send)
@@ -366,8 +353,21 @@ def _page_of(refusal: Refusal) -> HTMLResponse:
     return plain_page("Not here", lead, problem=refusal.text, body=body, status=403)
 
 
-def _with_headers(send: Send, path: str) -> Send:
+def _at_full_seconds(send: Send) -> Send:
+    """``send`` that holds a refusal back until :data:`REFUSAL_S`, or a multiple of it, is over."""
+    asked = anyio.current_time()
+
+    async def send_in_time(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            await anyio.sleep(REFUSAL_S - (anyio.current_time() - asked) % REFUSAL_S)
+        await send(message)
+
+    return send_in_time
+
+
+def _with_headers(send: Send, scope: Scope) -> Send:
     """``send`` that adds the security headers to the start of every answer."""
+    path, is_secure = inner_path(scope), is_https(scope)
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -377,7 +377,7 @@ def _with_headers(send: Send, path: str) -> Send:
             headers.setdefault("content-security-policy", content_security_policy())
             if not path.startswith(PUBLIC_PREFIXES):
                 headers["cache-control"] = "no-store"
-            if get_settings().is_cookie_secure:
+            if is_secure:
                 headers["strict-transport-security"] = "max-age=31536000"
         await send(message)
 

@@ -19,9 +19,10 @@ from starlette.routing import Route
 from core.errors import AccessError, PasswordsBusyError, StoreError
 from core.settings import get_settings
 from pages.door.addresses import address, base_path, is_from_own_page
-from pages.door.forms import FORM_COOKIE, field, forget_cookie, form_page, hidden, is_own_form, posted, set_cookie
+from pages.door.cookies import FORM_COOKIE, SESSION_COOKIE, forget_cookie, set_sign_in
+from pages.door.forms import field, form_page, hidden, is_own_form, posted
 from pages.door.plain_page import plain_page
-from pages.door.security import INVITATION_PATH, OPENID_PATH, SESSION_COOKIE, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
+from pages.door.security import INVITATION_PATH, OPENID_PATH, SIGN_IN_PATH, SIGN_OUT_PATH, session_token
 from pages.widgets.resources import repository
 
 _log = logging.getLogger("reading_room")
@@ -33,9 +34,6 @@ hashing = anyio.CapacityLimiter(2)
 _MOST_WAITING = 32
 #: So long somebody waits; then he or she is asked to try again, too.
 LONGEST_TURN_S = 20.0
-#: A refusal goes out at a full second after it was asked: nobody guesses quicker, a flood of guesses is a slow one, and
-#: the time tells nothing of whether there is such a login.
-_REFUSAL_S = 1.0
 _CROWDED = "Too many people are signing in just now. Please try again in a moment."
 NO_STORE = "The store is not available just now. Please try again in a moment."
 
@@ -80,7 +78,7 @@ async def sign_in(request: Request) -> Response:
     ip = request.client.host if request.client else "unknown"
     if "x-forwarded-for" in request.headers and not get_settings().trusted_proxies:
         _note_undeclared_proxy(ip)
-    login, store, began = form.get("login", "").strip(), repository(None), anyio.current_time()
+    login, store = form.get("login", "").strip(), repository(None)
     if hashing.statistics().tasks_waiting >= _MOST_WAITING:
         return _form_page(request, target=target, login=login, problem=_CROWDED, status=503)
     try:
@@ -89,11 +87,10 @@ async def sign_in(request: Request) -> Response:
         if earlier is not None:
             await anyio.to_thread.run_sync(store.sign_out, earlier)
     except AccessError as error:
-        await anyio.sleep(_REFUSAL_S - (anyio.current_time() - began) % _REFUSAL_S)
         return _form_page(request, target=target, login=login, problem=str(error), status=401)
     except StoreError as error:
         return _form_page(request, target=target, login=login, problem=not_now(error), status=503)
-    return signed_in(target, token)
+    return signed_in(request, target, token)
 
 
 async def in_turn(work: Callable[..., T], *args: object) -> T:
@@ -120,12 +117,11 @@ def not_now(error: StoreError) -> str:
     return str(error) if isinstance(error, PasswordsBusyError) else NO_STORE
 
 
-def signed_in(target: str, token: str) -> Response:
+def signed_in(request: Request, target: str, token: str) -> Response:
     """On to the target, with the cookie of a new sign-in."""
     response = RedirectResponse(target, status_code=303)
-    forget_cookie(response, SESSION_COOKIE)
-    set_cookie(response, SESSION_COOKIE, token, seconds=int(get_settings().session_hours * 3600), same_site="lax")
-    forget_cookie(response, FORM_COOKIE)
+    set_sign_in(response, request, token)
+    forget_cookie(response, request, FORM_COOKIE)
     return response
 
 
@@ -152,7 +148,7 @@ async def _leave(request: Request) -> Response:
     except StoreError:
         return _form_page(request, is_leaving=True, problem=f"You are still signed in. {NO_STORE}", status=503)
     response = RedirectResponse(address(SIGN_IN_PATH), status_code=303)
-    forget_cookie(response, SESSION_COOKIE)
+    forget_cookie(response, request, SESSION_COOKIE)
     response.headers["clear-site-data"] = '"storage"'
     return response
 

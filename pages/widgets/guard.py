@@ -13,7 +13,8 @@ from core.errors import InputError, ReadingRoomError, SignedOutError
 from core.study import Person, Role
 from db import Repository
 from pages.door.addresses import address
-from pages.door.security import SESSION_COOKIE, SIGN_IN_PATH
+from pages.door.cookies import SESSION_COOKIE
+from pages.door.security import SIGN_IN_PATH
 from pages.widgets.resources import repository
 
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ from playwright.sync_api import Playwright
 
 from core.errors import SettingsError
 from core.settings import get_settings
-from pages.door.security import SESSION_COOKIE
+from pages.door.cookies import SESSION_COOKIE
 from tests.pages.conftest import Wire, chromium_or_skip
 from tests.pages.prefix_proxy import prefix_proxy
 from tests.pages.reading_server import PASSWORD, ROOT, ReadingServer

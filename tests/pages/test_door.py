@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from starlette.responses import PlainTextResponse
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -30,22 +31,23 @@ from core.errors import PasswordsBusyError
 from core.study import Role
 from db import OPERATOR, Repository, open_store
 from db.password_hashing import ASLEEP_S
-from pages.door import sign_in
+from pages.door import paces, security, sign_in
+from pages.door.cookies import SESSION_COOKIE
 from pages.door.listening import send_at_once
-from pages.door.security import (
+from pages.door.paces import (
     MESSAGES_A_SECOND,
     MESSAGES_AT_ONCE,
-    MOST_SOCKETS,
     REQUESTS_AT_ONCE,
-    ROLES_OF_PREFIX,
-    SESSION_COOKIE,
-    START_PATH,
+    SHOWN_AT_ONCE,
     Pace,
-    SecurityMiddleware,
+    Paces,
+    network_of,
 )
+from pages.door.security import MOST_SOCKETS, REFUSAL_S, ROLES_OF_PREFIX, START_PATH, SecurityMiddleware
 from pages.door.sign_in import safe_target
 from pages.screens import SCREENS
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ROOT, STUDY, ReadingServer
+from tests.stores import repository_of
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Chromium"}
 
@@ -105,6 +107,37 @@ def test_a_reply_does_not_wait_for_the_acknowledgement_of_its_first_part() -> No
         assert send_at_once() >= 1
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+#: Streamlit, and every second what its listening sockets hand on to the connections that they accept.
+_TELLING = """
+import socket, sys, threading, time
+from streamlit.web.cli import main
+listening, listen = [], socket.socket.listen
+def keep(self, *given):
+    listening.append(self)
+    listen(self, *given)
+def tell():
+    while True:
+        time.sleep(0.2)
+        found = [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in listening]
+        print("at once:", found, flush=True)
+socket.socket.listen = keep
+threading.Thread(target=tell, daemon=True).start()
+sys.argv[0] = "streamlit"
+main()
+"""
+
+
+def test_the_running_server_sends_its_replies_at_once(store_url: str, tmp_path: Path) -> None:
+    server = ReadingServer(tmp_path, store_url, launcher=("-c", _TELLING))
+    server.start()
+    try:
+        time.sleep(0.5)
+        told = [line for line in server.log.read_text().splitlines() if line.startswith("at once:")]
+        assert set(json.loads(told[-1].removeprefix("at once: "))) == {1}
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("path", ["", *(screen.address for screen in SCREENS), "navigation", "screens", "widgets"])
@@ -194,6 +227,95 @@ def test_who_waits_too_long_to_sign_in_is_told_so_and_the_place_is_free_again(mo
 
     with ThreadPoolExecutor(1) as aside:  # a browser of another test has a loop in this thread
         assert aside.submit(asyncio.run, crowded()).result() == "7"
+
+
+def answers_to(
+    app: object, *scopes: dict, middleware: SecurityMiddleware | None = None
+) -> list[tuple[float, int, dict]]:
+    """What requests are answered with that come at the same time: after so many seconds, status, headers."""
+    door = middleware or SecurityMiddleware(app)
+
+    async def ask(scope: dict) -> tuple[float, int, dict]:
+        began, sent = time.monotonic(), []
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        base = {"type": "http", "scheme": "http", "method": "GET", "query_string": b"", "client": ("192.0.2.1", 1)}
+        await door({**base, "headers": [(b"host", b"localhost")], **scope}, None, send)
+        return time.monotonic() - began, sent[0]["status"], dict(sent[0]["headers"])
+
+    async def all_of_them() -> list[tuple[float, int, dict]]:
+        return await asyncio.gather(*map(ask, scopes))
+
+    with ThreadPoolExecutor(1) as own:  # where no loop runs yet: in this thread a browser's may
+        return own.submit(asyncio.run, all_of_them()).result()
+
+
+@pytest.mark.parametrize("status", [303, 400, 401, 403, 503])
+def test_a_form_that_is_refused_is_answered_at_a_full_second_whatever_the_reason(status: int) -> None:
+    """Else who is told to wait asks again at once: 500 forms a second made every save six times as slow."""
+
+    async def app(scope: dict, receive: object, send: Callable) -> None:
+        await asyncio.sleep(0.2)
+        await PlainTextResponse("", status)(scope, receive, send)
+
+    ((took, answered, _),) = answers_to(app, {"path": "/sign-in", "method": "POST"})
+    assert answered == status
+    assert (took < REFUSAL_S) if status < 400 else (REFUSAL_S <= took < REFUSAL_S + 0.15)
+
+
+def test_a_flood_of_visitors_of_one_address_is_held_back_and_of_another_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (paces, security):
+        monkeypatch.setattr(module, "LONGEST_TURN_S", 0.3)
+
+    async def app(scope: dict, receive: object, send: Callable) -> None:
+        await PlainTextResponse("the page")(scope, receive, send)
+
+    door = SecurityMiddleware(app)
+    door._visits = Paces(3, 10.0)
+    page, other = {"path": "/sign-in"}, {"path": "/sign-in", "client": ("192.0.2.2", 1)}
+    found = answers_to(app, *[page] * 9, other, {"path": "/static/x.js"}, middleware=door)
+    assert [status for _, status, _ in found] == [200] * 6 + [429] * 3 + [200] * 2
+    assert all(took >= 0.3 and headers[b"retry-after"] for took, status, headers in found if status == 429)
+    assert found[5][0] >= 0.2
+    assert found[-2][0] < 0.1
+
+
+def test_all_addresses_of_one_subscriber_are_one_visitor() -> None:
+    of = [network_of({"client": (host, 1)}) for host in ("2001:db8:1:2::9", "2001:db8:1:2:ffff::", "2001:db8:1:3::9")]
+    assert of[0] == of[1] != of[2]
+    assert [network_of({"client": (host, 1)}) for host in ("192.0.2.1", "::ffff:192.0.2.1", "unix")] == [
+        "192.0.2.1",
+        "::ffff:192.0.2.1",
+        "unix",
+    ]
+    assert network_of({}) == network_of({"client": None}) == ""
+
+
+def test_the_same_case_drawn_again_and_again_fills_no_trail(
+    server: ReadingServer, signed_in: Callable[[str], requests.Session]
+) -> None:
+    """Each time is an event of the trail: twenty at once stand there, the last of them says that it is the last."""
+    login = "reader-11"
+    reader = signed_in(login)
+    engine = open_store(server.store_url)
+    person = Repository(engine, OPERATOR).person(login)
+    place = repository_of(engine, person).next_presentation(STUDY)
+    statuses = {
+        reader.post(
+            f"{server.url}/reading/shown", data=place.presentation_id, headers={"Origin": server.url}
+        ).status_code
+        for _ in range(SHOWN_AT_ONCE + 9)
+    }
+    trail = Repository(engine, OPERATOR).audit_trail(limit=60)
+    said = [event.detail.get("more") for event in trail if (event.actor, event.action) == (login, "case.shown")]
+    engine.dispose()
+    assert statuses == {204}
+    assert len(said) == SHOWN_AT_ONCE
+    assert [more is not None for more in said] == [False] * (SHOWN_AT_ONCE - 1) + [True]
 
 
 def test_keys_of_ones_own_are_kept_and_nonsense_is_not(
@@ -338,6 +460,7 @@ def test_wrong_name_and_wrong_password_read_the_same_and_are_slowed_down(server:
         session, answer = sign_in_by_form(server, login, "not the password")
         session.close()
         assert answer.status_code == 401
+        assert answer.elapsed.total_seconds() >= REFUSAL_S
         assert SESSION_COOKIE not in answer.cookies
         texts.append(re.search(r'<p class="problem"[^>]*>(.*?)</p>', answer.text)[1])  # type: ignore[index]  # asserted by use
     assert texts[0] == texts[1]

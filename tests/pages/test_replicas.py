@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from core.protocol import THYROID_CLASSES
 from db import OPERATOR, Notary, Repository, open_store
 from db.tables import PersonRow, PresentationRow, ReadingRow
-from pages.door.security import SESSION_COOKIE
+from pages.door.cookies import SESSION_COOKIE
 from tests.pages.reading_server import N_CASES, PASSWORD, ROOT, ReadingServer, build_study
 from tests.pages.test_reading_by_keyboard import CONFIDENCE_KEYS, planned
 from tests.stores import PrivateServer, private_server, why_no_postgresql
@@ -277,7 +277,7 @@ def test_a_reader_reads_through_the_tls_of_each_proxy(name: str, tmp_path: Path,
                 page.keyboard.press(key)
         wait_until_answerable(page, 4)
         cookies = {one["name"]: one["secure"] for one in context.cookies()}
-        assert cookies[SESSION_COOKIE] is True
+        assert cookies[f"__Host-{SESSION_COOKIE}"] is True
     check_stored(store_url, "reader-1", 3)
 
 
