@@ -23,6 +23,7 @@ from typing import Any
 import pandas as pd
 
 from core.errors import NotFoundError
+from core.natural_order import natural_key
 from core.protocol import DiseaseClass
 from core.statistics.validation import check_confidence_level
 from core.study_analysis.arrays import CohortArrays, cohort_arrays
@@ -185,7 +186,7 @@ def analyse(
     if not arrays:
         notes.append("nobody has answered a case yet")
     if data.simulated:
-        names = ", ".join(sorted(data.reader_name(key) for key in data.simulated))
+        names = ", ".join(sorted((data.reader_name(key) for key in data.simulated), key=natural_key))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
     found = [_cohort(one, level, margin, way, steps, data.declared_model) for one in arrays]
     answered = tuple(

@@ -7,6 +7,7 @@ columns ``value``, ``lower`` and ``upper``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -88,12 +89,22 @@ def cell_text(value: Any, column: str) -> str:
     return str(value)
 
 
-def shown_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of an analysis as texts: the estimate with its interval in one column, as on the screen."""
+def shown_table(table: pd.DataFrame, class_names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """A table of an analysis as texts: the estimate with its interval in one column, as on the screen.
+
+    Parameters
+    ----------
+    class_names : mapping, optional
+        Key of a class -> its name, to stand in the columns that hold keys.
+    """
     names = list(table.columns)
     if "estimate" in names:
         names.remove("estimate")
         names[names.index("value")] = "estimate"
         names = [name for name in names if name not in ("lower", "upper")]
     texts = {name: [cell_text(value, str(name)) for value in table[name].tolist()] for name in names}
+    of_classes = ("class", "truth", "answer") if "truth" in texts else ("class",)  # else an answer is right or wrong
+    for name in of_classes if class_names is not None else ():
+        if name in texts:
+            texts[name] = [class_names.get(key, key) for key in texts[name]]
     return pd.DataFrame(texts, dtype=object)

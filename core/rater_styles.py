@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from core.natural_order import rater_place
 from core.study_analysis.results import Identity
 
 PALETTE = ("#0072B2", "#D55E00", "#00805F", "#AA4499", "#8A6A00", "#332288", "#555555")
@@ -33,7 +34,7 @@ class RaterStyle:
 
 
 def rater_styles(raters: Iterable[Identity], declared: str | None = None) -> dict[tuple[str, str], RaterStyle]:
-    """(key, arm) -> style: models first, the declared one before all, then readers by key.
+    """(key, arm) -> style, in the order of :func:`core.natural_order.rater_place`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def rater_styles(raters: Iterable[Identity], declared: str | None = None) -> dic
     declared : str, optional
         Key of the model that the protocol named.
     """
-    unique = sorted(set(raters), key=lambda one: (one.kind != "model", one.key != declared, one.key, one.arm))
+    unique = sorted(set(raters), key=lambda one: rater_place(one, declared))
     place = {key: number for number, key in enumerate(dict.fromkeys((one.kind, one.key) for one in unique))}
     n_models = sum(kind == "model" for kind, _ in place)
     found = {}

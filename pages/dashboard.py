@@ -10,6 +10,7 @@ import streamlit as st
 
 from actions.analyse_study import analyse_study
 from core.errors import ConflictError
+from core.natural_order import natural_key
 from core.number_text import percent_text
 from core.study import Role, Study, StudyState
 from db import Repository
@@ -68,7 +69,7 @@ def render(repository: Repository) -> None:
 
 def _progress(repository: Repository, study: Study) -> int:
     """How far every reader is; returns the answers so far."""
-    rows = repository.progress(study.key)
+    rows = sorted(repository.progress(study.key), key=lambda row: natural_key(row.person.display_name))
     if not rows:
         st.info("No reader takes part yet.")
         return 0
@@ -84,7 +85,7 @@ def _progress(repository: Repository, study: Study) -> int:
         }
     )
     with st.expander("By reader", expanded=not study.is_live and len(rows) <= 12):
-        draw_table(frame, list(frame.columns), {})
+        draw_table(frame, list(frame.columns))
     return n_done
 
 

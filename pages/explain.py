@@ -14,6 +14,7 @@ from actions.map_faithfulness import map_curves
 from core.errors import ReadingRoomError, UndefinedStatisticError
 from core.model.class_maps import enlarge
 from core.model.faithfulness import PerturbationCurve, localise
+from core.natural_order import cohort_place, natural_key
 from core.number_text import number_text, percent_text
 from core.study import Role, Study
 from db import Repository
@@ -66,7 +67,7 @@ def render(repository: Repository) -> None:
     if study is None or is_sealed(study) or is_read_elsewhere(repository, study):
         return
     answers = load_answers(repository, study)
-    cohorts = list(dict.fromkeys(answers.cases["cohort"]))
+    cohorts = sorted(set(answers.cases["cohort"]), key=cohort_place)
     if not cohorts:
         st.info("This study has no case yet.")
         return
@@ -208,7 +209,7 @@ def _models(repository: Repository, study: Study) -> list[ModelVersion]:
     """Models with predictions of this study, the declared one first."""
     known = {count.model_sha256 for count in repository.prediction_counts(study.key) if count.n_predicted}
     found = [model for model in repository.models() if model.sha256 in known]
-    return sorted(found, key=lambda model: not study.is_declared(model.sha256))
+    return sorted(found, key=lambda model: (not study.is_declared(model.sha256), natural_key(model.name)))
 
 
 def _pictures(

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.natural_order import cohort_place, rater_place
 from core.protocol import Arm
 from core.study_analysis.data import FLAGS, FloatArray, IntArray, StudyData
 
@@ -87,11 +88,12 @@ class Repeats:
     arm: str
     name: str
     labels: IntArray  # (n_repeated_cases, n_repeats) class index, -1 where there is no answer
+    kind: str = "reader"
 
 
 @dataclass(frozen=True, eq=False)
 class CohortArrays:
-    """One cohort: analysed cases in the order of their keys, readers by key and arm, then models by key."""
+    """One cohort: analysed cases in the order of their keys, models and readers in that of ``rater_place``."""
 
     cohort: str
     class_keys: tuple[str, ...]
@@ -157,7 +159,7 @@ def cohort_arrays(data: StudyData, cohorts: Sequence[str] | None = None) -> list
     if cohorts is None:
         answered = set(readings["case"]) | set(data.predictions["case"])
         is_answered = data.cases["case"].isin(answered)
-        wanted = sorted(set(data.cases.loc[is_answered, "cohort"]))
+        wanted = sorted(set(data.cases.loc[is_answered, "cohort"]), key=cohort_place)
     else:
         wanted = [cohort for cohort in cohorts if cohort in present]
     return [_one_cohort(data, readings, cohort) for cohort in wanted]
@@ -198,10 +200,11 @@ def _one_cohort(data: StudyData, readings: pd.DataFrame, cohort: str) -> CohortA
             repeats.append(repeated)
     for reader, arm in _silent(data, position, {(one.key, one.arm) for one in participants}):
         participants.append(_reader(data, reader, arm, inside.iloc[:0], position))
-    participants.sort(key=lambda one: (one.key, one.arm))
     place = position.get_indexer(data.predictions["case"])
     for model, rows in data.predictions[place >= 0].assign(_place=place[place >= 0]).groupby("model", sort=True):
         participants.append(_model(data, str(model), rows, len(position)))
+    participants.sort(key=lambda one: rater_place(one, data.declared_model))
+    repeats.sort(key=lambda one: rater_place(one, data.declared_model))
     return CohortArrays(
         cohort,
         keys,

@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from core.natural_order import cohort_place, natural_key
 from core.study_analysis.data import StudyData
 
 #: Row of Table 1 for everybody.
@@ -88,7 +89,7 @@ def describe_cases(data: StudyData) -> CaseDescription:
     Bossuyt et al. (2015), BMJ 351:h5527 (STARD 2015, items 19, 20, 21).
     """
     included = data.cases[~data.cases["is_excluded"]]
-    cohorts = list(dict.fromkeys(included["cohort"]))
+    cohorts = sorted(set(included["cohort"]), key=cohort_place)
     of_cohort = {name: included[included["cohort"] == name] for name in cohorts}
     parts = {**({ALL: included} if len(cohorts) > 1 else {}), **of_cohort}
     return CaseDescription(
@@ -119,13 +120,15 @@ def _flow(data: StudyData, included: pd.DataFrame, of_cohort: Mapping[str, pd.Da
     answered = data.readings[(data.readings["repeat"] == 1) & ~data.readings["is_unreadable"]]["case"]
     rated = () if data.reader_ratings is None else data.reader_ratings["case"]
     read = set(answered) | set(rated)
+    predictions = {str(model): rows for model, rows in data.predictions.groupby("model")}
+    predictions = dict(sorted(predictions.items(), key=lambda item: data.model_place(item[0])))
     for name, cases in of_cohort.items():
         yield _step("cohort", name, "", cases)
         yield _step("read", name, "", cases[cases["case"].isin(read)])
-        for model, rows in data.predictions.groupby("model", sort=True):
+        for model, rows in predictions.items():
             predicted = cases[cases["case"].isin(rows["case"])]
             if len(predicted):
-                yield _step("predicted", name, data.model_name(str(model)), predicted)
+                yield _step("predicted", name, data.model_name(model), predicted)
 
 
 def _baseline(cohort: str, cases: pd.DataFrame, keys: tuple[str, ...], whole: pd.DataFrame) -> Iterator[BaselineRow]:
@@ -156,7 +159,7 @@ def _baseline(cohort: str, cases: pd.DataFrame, keys: tuple[str, ...], whole: pd
 def _counted(column: pd.Series, whole: pd.Series) -> list[tuple[str, int]]:
     """Levels of the whole study and how often each occurs, by name, the unknown last; nothing where none is known."""
     counts, levels = column.value_counts(), set(whole.unique())
-    known = sorted(str(level) for level in levels if level)
+    known = sorted((str(level) for level in levels if level), key=natural_key)
     return [(level, int(counts.get(level, 0))) for level in known + ([""] if known and "" in levels else [])]
 
 
@@ -173,4 +176,4 @@ def _shared(of_cohort: Mapping[str, pd.DataFrame]) -> Iterator[SharedPatients]:
     """Every pair of cohorts with the patients of both."""
     patients = {name: set(cases["patient"]) for name, cases in of_cohort.items()}
     for first, second in combinations(of_cohort, 2):
-        yield SharedPatients(first, second, tuple(sorted(patients[first] & patients[second])))
+        yield SharedPatients(first, second, tuple(sorted(patients[first] & patients[second], key=natural_key)))

@@ -2,7 +2,7 @@
 
 Conventions: keys are text. Only the first reading of a case (``repeat`` 1) is analysed, later ones measure a reader's
 agreement with themselves. Excluded cases and unreadable readings are counted and left out. Cases and participants are
-sorted by key, so that the order of rows never changes a number.
+sorted (:mod:`core.natural_order`), so that the order of rows never changes a number.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.errors import StatisticsInputError
+from core.natural_order import NaturalKey, natural_key
 from core.protocol import DiseaseClass
 
 IntArray = NDArray[np.int64]
@@ -151,6 +152,10 @@ class StudyData:
         """Name on screen; where two share a name each has its key in it."""
         return self._names.get(("model", key), key)
 
+    def model_place(self, key: str) -> tuple[bool, NaturalKey, NaturalKey]:
+        """Sort key of a model: the declared one first, then by name."""
+        return key != self.declared_model, natural_key(self.model_name(key)), natural_key(key)
+
     @cached_property
     def _names(self) -> dict[tuple[str, str], str]:
         """(kind, key) -> a name that no other participant has."""
@@ -249,7 +254,8 @@ def _checked_cases(table: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
     cases["age_years"] = _numbers(cases, "cases", "age_years") if "age_years" in cases.columns else np.nan
     ages = cases["age_years"]
     _refuse(ages < 0, "cases", "age_years", ages, "must be 0 or more", "write the years, or leave them blank")
-    return cases.sort_values("case", kind="stable").reset_index(drop=True)
+    order = sorted(range(len(cases)), key=[natural_key(case) for case in cases["case"]].__getitem__)
+    return cases.iloc[order].reset_index(drop=True)
 
 
 def _checked_ratings(table: pd.DataFrame | None, keys: tuple[str, ...], known: pd.Index) -> pd.DataFrame | None:

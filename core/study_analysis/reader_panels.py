@@ -139,10 +139,10 @@ def _panel(
     absent = set(arms) - set().union(*arms_of.values())
     if absent:
         return NoPanel(figures, f"Nobody has {kind} in arm {', '.join(sorted(absent))}.")
-    kept = sorted(key for key, has in arms_of.items() if has == set(arms))
+    kept = [key for key, has in arms_of.items() if has == set(arms)]  # in the order of the readers
     notes = [HARD_LABEL_NOTE] if kind == "decisions" else []
     if not kept and all(len(has) == 1 for has in arms_of.values()):
-        kept = sorted(arms_of)
+        kept = list(arms_of)
         notes.append(BETWEEN_READERS)
     if not kept:
         return NoPanel(figures, "Nobody read in every arm although some read in several: see the pairs of arms.")
@@ -158,7 +158,7 @@ def _left_out(
     has = {(one.arm, one.key) for one in usable}
     was_there = {(one.arm, one.key) for one in readers}
     reasons: dict[str, list[str]] = {}
-    for one in sorted(readers, key=lambda one: one.key):
+    for one in readers:
         if one.key in kept:
             continue
         for arm in arms:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from core.natural_order import NaturalKey, natural_key
 from core.statistics.result import Estimate, undefined_estimate
 from core.statistics.scope import Scope
 from core.study_analysis.arrays import UNKNOWN, CohortArrays, Participant, band_of
@@ -36,7 +37,7 @@ def subgroup_results(
     found: list[SubgroupResult] = []
     for variable, levels in cohort.groups.items():
         of_case = np.array(levels, dtype=object)
-        for level in sorted(set(levels), key=_first_number):
+        for level in sorted(set(levels), key=_place):
             part = cohort.part(of_case == level)
             for one in part.participants:
                 if one.is_answered.any():
@@ -44,10 +45,9 @@ def subgroup_results(
     return (*found, *_by_experience(cohort, confidence_level, missing))
 
 
-def _first_number(level: str) -> tuple[bool, float, str]:
-    """Bands by their lower end, names by the alphabet, the unknown last."""
-    start = level.rstrip("+").split("-")[0]
-    return level == UNKNOWN, float(start) if start.isdecimal() else 0.0, level
+def _place(level: str) -> tuple[bool, NaturalKey]:
+    """Bands and names in their order, the unknown last."""
+    return level == UNKNOWN, natural_key(level)
 
 
 def _numbers(one: ParticipantAnalysis, variable: str, level: str) -> Iterator[SubgroupResult]:
@@ -78,7 +78,7 @@ def _by_experience(cohort: CohortArrays, level: float, missing: Missing) -> Iter
         if len(band) < 2:  # nobody's years are known, or all are alike
             continue
         who = Identity("panel", f"readers, {arm}", arm, f"readers, {arm}")
-        for name in sorted(band, key=_first_number):
+        for name in sorted(band, key=_place):
             yield from _of_band(cohort, who, name, band[name], level, missing)
 
 

@@ -46,7 +46,7 @@ def draw(shown: Shown) -> None:
             if scope in ("pair", "with_model"):
                 columns.remove("n_readers")
                 columns.remove("statistic")
-            draw_table(of_scope, columns, shown.names)
+            draw_table(of_scope, columns, shown)
     _outcomes(shown)
     draw_files({"agreement": rows, "what became of every case": shown.tables["case_outcomes"]}, shown)
 

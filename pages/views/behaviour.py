@@ -93,7 +93,7 @@ def _ledger(shown: Shown) -> None:
         titles = {"label": "Reader", "experience": "Years", "part": "Cases"} | {
             name: LEDGER[name].split(":")[0].capitalize() for name in lines
         }
-        draw_table(wide, [*keys, *lines], shown.names, titles)
+        draw_table(wide, [*keys, *lines], shown, titles)
     _by_experience(shown)
     st.caption(
         f"{'; '.join(LEDGER.values())}. Each share is of the cases on which it could happen (Wilson). A second look "
@@ -124,7 +124,7 @@ def _by_experience(shown: Shown) -> None:
     titles = {"experience": "Years", "beside": "Answer shown", "part": "Cases"} | {
         name: LEDGER[name].split(":")[0].capitalize() for name in lines
     }
-    draw_table(wide.sort_values(["part", "experience"]), [*keys, *lines], shown.names, titles)
+    draw_table(wide.sort_values(["part", "experience"]), [*keys, *lines], shown, titles)
 
 
 def _shares(rows: pd.DataFrame) -> list[str]:
@@ -141,7 +141,12 @@ def _times(shown: Shown) -> None:
     st.plotly_chart(chart, config=config, theme=None, alt="Median reading time in seconds of right and wrong answers")
     draw_notes(rows)
     columns = ["label", "answer", "row_note", "n", "estimate"]
-    draw_table(rows, columns, {**shown.names, **ANSWERS}, {"label": "Reader", "estimate": "Median seconds (95 %)"})
+    draw_table(
+        rows.assign(answer=rows["answer"].map(ANSWERS)),
+        columns,
+        shown,
+        {"label": "Reader", "estimate": "Median seconds (95 %)"},
+    )
     st.caption("The limits are two of the times, by the binomial distribution: no shape of the times is assumed.")
 
 
@@ -176,7 +181,7 @@ def _confidence(shown: Shown) -> None:
     figure = charts.per_class_chart(named.assign(**{"class": named["step"]}), order, shown.styles, "Right answers")
     config = charts.chart_config(f"confidence_{shown.cohort}")
     st.plotly_chart(figure, config=config, theme=None, alt="Share of right answers at each step of confidence")
-    draw_table(named, ["label", "step", "n", "estimate"], shown.names,
+    draw_table(named, ["label", "step", "n", "estimate"], shown,
                {"label": "Reader", "step": "Confidence", "estimate": "Right answers (95 %)"})  # fmt: skip
     st.caption(
         "A reader whose confidence holds is right more often the surer he or she is. Readers who state probabilities "
@@ -195,7 +200,7 @@ def _deviations(shown: Shown) -> None:
     """Counts of what departs from the plan."""
     rows = shown.of("deviations", kind="reader")
     kept = [name for name in DEVIATIONS if name in ("n_answered", "n_missing", "n_unreadable") or rows[name].sum() > 0]
-    draw_table(rows, ["label", *kept], shown.names, {"label": "Reader", **DEVIATIONS})
+    draw_table(rows, ["label", *kept], shown, {"label": "Reader", **DEVIATIONS})
     st.caption(
         "Missing answers are never taken for wrong; answers typed ahead and over time count in all numbers; times "
         "whose clock is in doubt are left out of times; answers beside a model answer that was wrong on purpose are "

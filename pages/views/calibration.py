@@ -40,7 +40,7 @@ def draw(shown: Shown) -> None:
         st.plotly_chart(charts.decision_chart(decisions), config=config, theme=None, alt=alt)
     wide = side_by_side(rows, ["class"], "quantity")
     quantities = [name for name in ("brier", "ece", "slope", "intercept", "in_the_large") if name in wide.columns]
-    draw_table(wide, ["class", *quantities], shown.names, {name: WORDS[name] for name in quantities})
+    draw_table(wide, ["class", *quantities], shown, {name: WORDS[name] for name in quantities})
     draw_files(
         {
             "calibration": shown.tables["calibration"],

@@ -95,7 +95,7 @@ def _flow(rows: pd.DataFrame) -> str:
 def _baseline(shown: Shown) -> None:
     """Table 1 as the report prints it: one column a cohort."""
     printed = baseline_table(shown.analysis)
-    draw_table(pd.DataFrame(printed.rows, columns=list(printed.columns)), printed.columns, {})
+    draw_table(pd.DataFrame(printed.rows, columns=list(printed.columns)), printed.columns)
     for note in printed.notes:
         st.caption(note)
 
@@ -108,9 +108,9 @@ def _groups(shown: Shown) -> None:
         part = part.assign(level=part["level"].replace("", "not known"))
         if len(shown.labels) > MOST_COLUMNS:
             wide = side_by_side(part, ["class"], "level", "n_cases")
-            draw_table(wide, list(wide.columns), shown.labels)
+            draw_table(wide, list(wide.columns), shown)
         else:
             wide = side_by_side(part, ["level"], "class", "n_cases")
-            draw_table(wide, ["level", *shown.labels], {}, {"level": VARIABLES[str(variable)], **shown.short_labels})
+            draw_table(wide, ["level", *shown.labels], shown, {"level": VARIABLES[str(variable)], **shown.short_labels})
     if len(rows):
         st.caption("A class that comes from one centre or scanner alone can be told from the look of the image.")

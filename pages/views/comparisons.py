@@ -20,7 +20,7 @@ def draw(shown: Shown) -> None:
     )
     draw_notes(rows)
     columns = ["pair", "row_note", "n", "first_only", "second_only", "estimate", "p_exact", "p_clustered", "p_holm"]
-    draw_table(rows, columns, shown.names, {"estimate": "Difference (95 %)"})
+    draw_table(rows, columns, shown, {"estimate": "Difference (95 %)"})
     draw_files(
         {
             "pairs (McNemar, chi-squared)": rows,

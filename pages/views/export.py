@@ -51,8 +51,9 @@ def draw(repository: Repository, study: Study, results: Results) -> None:
     st.subheader("Tables")
     name = st.selectbox("Table", list(results.tables), label_visibility="collapsed")
     table = results.tables[name].drop(columns="label", errors="ignore")
+    names = {each.key: each.label for each in study.protocol.classes}
     has_all_digits = st.toggle("All digits and columns", key="all digits")
-    st.dataframe(table if has_all_digits else shown_table(table), hide_index=True)
+    st.dataframe(table if has_all_digits else shown_table(table, names), hide_index=True)
     for note in results.analysis.notes:
         st.caption(note)
 

@@ -32,6 +32,6 @@ def draw(shown: Shown) -> None:
         titles = {"label": "Reader"} | {
             name: f"{QUANTITIES[name][0].upper()}{QUANTITIES[name][1:]} (95 %)" for name in columns
         }
-        draw_table(wide, ["label", *columns], shown.names, titles)
+        draw_table(wide, ["label", *columns], shown, titles)
         draw_files({"localisation": rows, "LROC curves": points}, shown)
         st.caption(f"{LROC_METHOD} A model makes no mark; where its class maps point stands on the Cases screen.")

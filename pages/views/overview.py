@@ -111,4 +111,4 @@ def _missing(shown: Shown) -> None:
         st.warning(f"{' and '.join(parts)}: left out where they are missing, never taken for wrong.")
     with st.expander("Answers expected, given, missing", expanded=bool(parts)):
         columns = ["name", "arm", "n_expected", "n_answered", "n_missing", "n_unreadable", "n_repeats", "notes"]
-        draw_table(shown.in_order(rows), columns, shown.names)
+        draw_table(shown.in_order(rows), columns, shown)

@@ -124,11 +124,11 @@ def _tables(shown: Shown, metric: str) -> None:
         scopes = " and ".join(dict.fromkeys(WORDS[scope] for scope in leading["scope"]))
         st.markdown(f"{title}: {scopes} (multi-reader multi-case analysis, Obuchowski-Rockette)")
         said += draw_notes(leading, but=said)
-        draw_table(leading, columns, shown.names, {"estimate": estimate})
+        draw_table(leading, columns, shown, {"estimate": estimate})
         with st.expander("The other scopes: whether readers, or cases, are taken as a sample"):
             other = table[~table["is_leading"].astype(bool)]
             draw_notes(other)
-            draw_table(other, ["scope", *columns], shown.names, {"estimate": estimate})
+            draw_table(other, ["scope", *columns], shown, {"estimate": estimate})
 
 
 def _components(shown: Shown, metric: str) -> None:
@@ -146,4 +146,4 @@ def _components(shown: Shown, metric: str) -> None:
         rows = rows.assign(pair=[named.get(key, "") for key in keys], value=1000 * rows["value"])
         wide = side_by_side(rows, ["pair", "class"], "component", "value")
         components = [name for name in COMPONENTS if name in wide.columns]
-        draw_table(wide, ["pair", "class", *components], shown.names, {"pair": "First − second", **COMPONENTS})
+        draw_table(wide, ["pair", "class", *components], shown, {"pair": "First − second", **COMPONENTS})

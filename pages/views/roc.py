@@ -119,7 +119,7 @@ def _areas(shown: Shown, key: str, name: str) -> None:
         estimate_text(row.value, row.lower, row.upper) + ("°" if row.is_hard_label else "") for row in rows.itertuples()
     ])  # fmt: skip
     st.markdown(f"**AUC: {plain(name)}**")
-    draw_table(marked, ["label", "n", "estimate"], shown.names, {"label": "Rater", "estimate": "AUC (95 %)"})
+    draw_table(marked, ["label", "n", "estimate"], shown, {"label": "Rater", "estimate": "AUC (95 %)"})
     if rows["is_hard_label"].any():
         st.caption("° (sensitivity + specificity) / 2 at one point: no area under a curve.")
 
@@ -145,7 +145,7 @@ def _matched(shown: Shown, key: str) -> None:
         "model": "Model's sensitivity there (95 %)", "estimate": "Model − reader (95 %)",
     }  # fmt: skip
     columns = ["reader", *(["first_name"] if rows["first_name"].nunique() > 1 else []), "matched_at", "own", "model"]
-    draw_table(table, [*columns, "estimate", "n", "row_note"], shown.names, titles)
+    draw_table(table, [*columns, "estimate", "n", "row_note"], shown, titles)
 
 
 def _every_area(shown: Shown, keys: list[str]) -> None:
@@ -153,12 +153,12 @@ def _every_area(shown: Shown, keys: list[str]) -> None:
     rows = shown.in_order(shown.tables["auc"])
     with st.expander("AUC of every class, and the averages over the classes by name"):
         if len(keys) > MOST_COLUMNS:
-            draw_table(rows, ["label", "class", "n", "estimate"], shown.names, {"label": "Rater"})
+            draw_table(rows, ["label", "class", "n", "estimate"], shown, {"label": "Rater"})
             return
         wide = side_by_side(rows, ["label"], "class")
         averages = [name for name in (MACRO, "weighted", "micro", "hand_till") if name in wide.columns]
         titles = {"label": "Rater", **shown.short_labels, **{name: WORDS[name] for name in averages}}
-        draw_table(wide, ["label", *keys, *averages], shown.names, titles)
+        draw_table(wide, ["label", *keys, *averages], shown, titles)
 
 
 def _delong(shown: Shown, key: str) -> None:
@@ -169,7 +169,7 @@ def _delong(shown: Shown, key: str) -> None:
     with st.expander("Two areas on the same cases: DeLong's paired test, limits that stay within the possible"):
         draw_notes(rows)
         columns = ["pair", "row_note", "n", "first_auc", "second_auc", "estimate", "p_value", "p_holm"]
-        draw_table(rows, columns, shown.names, {"estimate": "Difference (95 %)"})
+        draw_table(rows, columns, shown, {"estimate": "Difference (95 %)"})
 
 
 def _cutoffs(shown: Shown, key: str) -> None:
@@ -181,7 +181,7 @@ def _cutoffs(shown: Shown, key: str) -> None:
         keys = ["label", "positive_from"]
         wide = side_by_side(shown.in_order(rows), keys, "quantity")
         titles = {"label": "Rater", **{name: f"{charts.QUANTITY_LABELS[name]} (95 %)" for name in CUTOFF_NUMBERS}}
-        draw_table(wide, [*keys, *CUTOFF_NUMBERS], shown.names, titles)
+        draw_table(wide, [*keys, *CUTOFF_NUMBERS], shown, titles)
 
 
 CUTOFF_NUMBERS = ("sensitivity", "specificity", "ppv", "npv")

@@ -45,6 +45,6 @@ def draw(shown: Shown) -> None:
     readers = ["n_readers"] if variable == "reader_years" else []
     order = {level: number for number, level in enumerate(levels)}
     by_level = shown.in_order(rows).sort_values("level", key=lambda each: each.map(order), kind="stable")
-    draw_table(by_level, ["level", "label", "row_note", *readers, "n", "estimate"], shown.names, {"label": "Rater"})
+    draw_table(by_level, ["level", "label", "row_note", *readers, "n", "estimate"], shown, {"label": "Rater"})
     draw_files({"these rows": rows, "all subgroups": shown.tables["subgroups"]}, shown)
     st.caption("Parts are small and were seldom chosen beforehand: read the interval and n, not the point alone.")

@@ -66,7 +66,7 @@ TITLES = {
     "positive_from": "Positive when",
 }
 
-#: Keys of classes' averages, of statistics and of scopes -> words.
+#: Keys of classes' averages, of statistics and of scopes -> words; in the columns of KEYED alone.
 WORDS = {
     "macro": "mean over classes",
     "weighted": "weighted by prevalence",
@@ -97,6 +97,10 @@ WORDS = {
     "RRFC": "random readers, these cases",
 }
 
+#: Columns of keys; what stands in any other is shown as it was typed, also where it looks like a key.
+KEYED = ("scope", "statistic")
+_OF_CLASSES, _OF_RATERS = ("class", "truth"), ("first", "second")
+
 #: Stands in a cell that has nothing to say.
 NOTHING = "–"
 
@@ -110,28 +114,37 @@ MOST_SENTENCES = 6
 def draw_table(
     table: pd.DataFrame,
     columns: Sequence[str],
-    names: Mapping[str, str],
+    shown: Shown | None = None,
     titles: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw some columns of a table, keys replaced by names.
+    """Draw some columns of a table, keys of classes and raters replaced by their names.
 
     Parameters
     ----------
     table : rows of a table of the analysis
     columns : which columns, in this order; "pair" is the names of both, "row_note"
         the note of this row alone; those that the table lacks or that are empty are left out
-    names : class and participant keys -> names
+    shown : what is drawn, for its names
     titles : columns -> what they are called here, where that differs from :data:`TITLES`
     """
     full = _with_joined_columns(table)
     kept = [name for name in columns if name in full.columns and not _is_empty(full[name])]
-    words, called = {**WORDS, **names}, {**TITLES, **(titles or {})}
-    shown = pd.DataFrame({called.get(name, name): _texts(full[name], name, words) for name in kept})
-    if len(shown) <= WRAPPED_UP_TO:
-        height: Any = "content" if len(shown) <= WHOLE_UP_TO else SCROLLED_HEIGHT
-        st.table(shown.map(plain).rename(columns=plain), hide_index=True, border="horizontal", height=height)
+    called = {**TITLES, **(titles or {})}
+    texts = pd.DataFrame({called.get(name, name): _texts(full[name], name, _words(name, shown)) for name in kept})
+    if len(texts) <= WRAPPED_UP_TO:
+        height: Any = "content" if len(texts) <= WHOLE_UP_TO else SCROLLED_HEIGHT
+        st.table(texts.map(plain).rename(columns=plain), hide_index=True, border="horizontal", height=height)
     else:
-        st.dataframe(shown, hide_index=True, width="stretch")
+        st.dataframe(texts, hide_index=True, width="stretch")
+
+
+def _words(column: str, shown: Shown | None) -> Mapping[str, str]:
+    """Key -> name of what stands in a column."""
+    if column in _OF_CLASSES:
+        return WORDS if shown is None else {**WORDS, **shown.labels}
+    if column in _OF_RATERS:
+        return {} if shown is None else shown.names
+    return WORDS if column in KEYED else {}
 
 
 def side_by_side(rows: pd.DataFrame, keys: Sequence[str], column: str, value: str = "estimate") -> pd.DataFrame:

@@ -14,6 +14,7 @@ import streamlit as st
 from actions.analyse_study import analyse_study
 from core.analysis import StudyAnalysis
 from core.model.class_maps import class_tops
+from core.natural_order import natural_key
 from core.rater_styles import RaterStyle, rater_styles
 from core.study import Role, Study, StudyState
 from db import Repository
@@ -133,13 +134,14 @@ def load_answers(repository: Repository, study: Study) -> CaseAnswers:
 def _answers(study_key: str, digest: str, _repository: Repository, _study: Study) -> CaseAnswers:
     """One row a case, one row an answer."""
     truth = {each.case: each.truth for each in _repository.reference_standard(study_key)}
+    truth = dict(sorted(truth.items(), key=lambda item: natural_key(item[0])))
     keys, scale = _study.protocol.class_keys, _study.protocol.scale
     rows: list[tuple[Any, ...]] = []
     unusual = set()
     names = {count.model_sha256: count.model_name for count in _repository.prediction_counts(study_key)}
     shared = Counter(names.values())
     names = {key: f"{name} ({key[:8]})" if shared[name] > 1 else name for key, name in names.items()}
-    names = dict(sorted(names.items(), key=lambda item: (not _study.is_declared(item[0]), item[0])))
+    names = dict(sorted(names.items(), key=lambda item: (not _study.is_declared(item[0]), natural_key(item[1]))))
     for sha256, name in names.items():
         for each in _repository.predictions(study_key, sha256):
             answer, share = keys[int(np.argmax(each.probabilities))], float(np.max(each.probabilities))
@@ -154,7 +156,9 @@ def _answers(study_key: str, digest: str, _repository: Repository, _study: Study
     has_arms = len({each.arm for each in readings}) > 1
     shared = Counter(name for name, _ in {(each.display_name, each.reader) for each in readings})
     readers: dict[str, None] = {}
-    for reading in sorted(readings, key=lambda one: (one.display_name, one.reader, one.arm)):
+    asked = {(each.reader, each.arm): each.display_name for each in readings}
+    places = {(key, arm): (natural_key(name), natural_key(key), str(arm)) for (key, arm), name in asked.items()}
+    for reading in sorted(readings, key=lambda one: places[one.reader, one.arm]):
         login = f" ({reading.reader})" if shared[reading.display_name] > 1 else ""
         name = f"{reading.display_name}{login}{f', {reading.arm}' if has_arms else ''}"
         readers.setdefault(name)

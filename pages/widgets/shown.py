@@ -48,9 +48,8 @@ class Shown:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Class and participant keys -> names."""
-        participants = self.tables["missing"][["participant", "name"]].drop_duplicates()
-        return {**self.labels, **dict(participants.itertuples(index=False))}
+        """Keys of participants -> names."""
+        return dict(self.tables["missing"][["participant", "name"]].drop_duplicates().itertuples(index=False))
 
     @cached_property
     def raters(self) -> list[str]:

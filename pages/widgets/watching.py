@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from core.natural_order import natural_key
 from core.protocol import Design
 from core.study import Study, StudyState
 from db import Repository
@@ -24,7 +25,7 @@ def show_progress(repository: Repository, study: Study) -> None:
     @st.fragment(run_every="5s" if study.state is StudyState.OPEN else None)
     @while_signed_in
     def live() -> None:
-        rows = repository.watch(study.key)
+        rows = sorted(repository.watch(study.key), key=lambda row: natural_key(row.person.display_name))
         if not rows:
             st.info("No reader takes part yet. Add one on the right.")
             return

@@ -482,7 +482,7 @@ def test_simulated_readers_are_named_so(study):
 def test_cohorts_are_analysed_on_their_own():
     study = simulated_study(n_cases=160, cohorts=2)
     analysis = analyse(study)
-    assert [cohort.cohort for cohort in analysis.cohorts] == ["external", "internal"]
+    assert [cohort.cohort for cohort in analysis.cohorts] == ["internal", "external"]
     chosen = analyse(study, cohorts=["internal"])
     assert [cohort.cohort for cohort in chosen.cohorts] == ["internal"]
     one, two = (found.cohort("internal").participant("model-0").quantities for found in (analysis, chosen))

@@ -131,8 +131,8 @@ def test_confidence_level_must_be_a_share(study, level):
 def test_reader_without_a_reading_in_the_cohort_is_not_there(study):
     some = study.readings[study.readings["reader"] == "reader-1"]
     assert [one.key for one in analyse(replace(study, readings=some)).cohorts[0].participants] == [
-        "reader-1",
         "model-0",
+        "reader-1",
     ]
 
 

@@ -25,7 +25,7 @@ def names_script():
 
     from pages.widgets.drawn_tables import draw_table
 
-    draw_table(pd.DataFrame({"name": ["*Dr* [A](http://x) $x$", "net_a_b"]}), ["name"], {})
+    draw_table(pd.DataFrame({"name": ["*Dr* [A](http://x) $x$", "net_a_b"]}), ["name"])
 
 
 def test_names_are_no_markup():
@@ -37,7 +37,7 @@ def notes_script(table):
     from pages.widgets.drawn_tables import draw_notes, draw_table
 
     draw_notes(table)
-    draw_table(table, ["name", "row_note"], {})
+    draw_table(table, ["name", "row_note"])
 
 
 def test_a_note_of_some_rows_has_a_mark_that_they_carry():
