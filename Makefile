@@ -1,7 +1,7 @@
 # One command per deed; the README and .ci/run call the same. Every verb creates .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 2)
 export OMP_WAIT_POLICY ?= PASSIVE
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 
