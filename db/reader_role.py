@@ -47,6 +47,10 @@ _LOCKED_BY = {"study": "created_at", "study_member": "added_at", "sign_in_sessio
 #: Their own, and nothing that decides anything.
 _CHANGE = {"person": "reading_keys"}
 
+#: Whether the program's role could take a right away from everybody.
+_OWNS_DATABASE = "SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = current_database()"
+_OWNS_SCHEMA = "SELECT pg_has_role(nspowner, 'MEMBER') FROM pg_namespace WHERE nspname = current_schema()"
+
 #: A right: table, column, what.
 Right = tuple[str, str, str]
 
@@ -206,6 +210,16 @@ def _statements(connection: Connection, role: str, password: str, *, has_new_pas
     for kind in ("TABLES", "SEQUENCES"):
         yield written(f"REVOKE ALL ON ALL {kind} IN SCHEMA {{schema}} FROM {{role}}", schema=schema, role=role)
     yield written("GRANT USAGE ON SCHEMA {schema} TO {role}", schema=schema, role=role)
+    # What anybody may make hides what is there: a temporary table "reading" would take answers and keep none.
+    database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    if connection.exec_driver_sql(_OWNS_DATABASE).scalar_one():
+        for whom in ("PUBLIC", "{role}"):
+            yield written(
+                f"REVOKE CREATE, TEMPORARY ON DATABASE {{database}} FROM {whom}", database=database, role=role
+            )
+    if connection.exec_driver_sql(_OWNS_SCHEMA).scalar_one():
+        for whom in ("PUBLIC", "{role}"):
+            yield written(f"REVOKE CREATE ON SCHEMA {{schema}} FROM {whom}", schema=schema, role=role)
     wanted: dict[tuple[str, str], list[str]] = {}
     for table, column, right in sorted(rights()):
         wanted.setdefault((table, right), []).append(column)
@@ -228,6 +242,13 @@ def _wrong_rights(connection: Connection, role: str) -> Iterator[str]:
     )
     if connection.execute(is_mighty, who).scalar_one():
         yield "may become a mightier one"
+    makes = sa.text(
+        "SELECT has_database_privilege(:role, current_database(), 'TEMPORARY'), "
+        f"has_schema_privilege(:role, current_schema(), 'CREATE'), ({_OWNS_DATABASE}), ({_OWNS_SCHEMA})"
+    )
+    may_temporary, may_lasting, owns_database, owns_schema = connection.execute(makes, who).one()
+    if (may_temporary and owns_database) or (may_lasting and owns_schema):  # else nobody here could take it away
+        yield "may make tables of its own, which hide those of the store"
     columns = [(table.name, column.name) for table in Base.metadata.sorted_tables for column in table.c]
     asked = sa.text(
         "SELECT t, c, p FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) AS asked(t, c), "

@@ -720,7 +720,7 @@ class ReadingRepository(RepositoryBase):
 
 
 def _newest(column: InstrumentedAttribute[Any]) -> sa.ScalarSelect[Any]:
-    """Largest value among the answers of a presentation; asked case by case, or PostgreSQL reads everybody's answers."""
+    """Largest value among the answers of a presentation; asked by case, or PostgreSQL reads everybody's answers."""
     of_case = ReadingRow.presentation_id == PresentationRow.presentation_id
     return sa.select(sa.func.max(column)).where(of_case).correlate(PresentationRow).scalar_subquery()
 

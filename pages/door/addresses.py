@@ -18,6 +18,8 @@ from streamlit import config
 from core.errors import SettingsError
 from core.settings import Settings
 
+#: Longest message that any browser sends over its websocket, bytes; files are uploaded by requests.
+LONGEST_MESSAGE = 4 * 2**20
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -51,8 +53,9 @@ def configure(settings: Settings, own_paths: frozenset[str]) -> None:
     apply()
     config.on_config_parsed(apply, force_connect=True)  # again whenever the file was touched and is read anew
     for server in gc.get_objects():
-        if type(server) is uvicorn.Config:  # it would believe any forwarded address that comes from this machine
-            server.proxy_headers = False
+        if type(server) is uvicorn.Config:
+            server.proxy_headers = False  # it would believe any forwarded address that comes from this machine
+            server.ws_max_size = LONGEST_MESSAGE  # Streamlit's own option is for what it sends, too: 200 MB
 
 
 def address(path: str) -> str:

@@ -103,6 +103,8 @@ RESERVED = frozenset(
 
 #: Websockets that one person may hold at once in this process; each open tab has one. More would slow other readers.
 MOST_SOCKETS = 8
+#: Longest message of a reader's websocket, bytes: the panel sends a few hundred, answers go by requests.
+LONGEST_OF_READER = 64 * 1024
 #: What they may ask for; to empty the caches of everybody, for one, is for developers, and is not heard.
 _KINDS = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request"})
 #: A form of a visitor that is refused is answered at a full second after it was sent: nobody guesses quicker, a flood
@@ -223,6 +225,7 @@ class SecurityMiddleware:
             return
         self._sockets[actor.person_id] += 1
         pace = self._paces.setdefault(actor.person_id, Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND))
+        is_reader = actor.roles <= {Role.READER}
 
         async def paced_receive() -> Message:
             while True:
@@ -230,10 +233,13 @@ class SecurityMiddleware:
                 if message["type"] != "websocket.receive":
                     return message
                 await anyio.sleep(pace.delay_s())
-                kind = _kind_of(message.get("bytes"))
+                data = message.get("bytes") or b""
+                is_too_long = is_reader and len(data) > LONGEST_OF_READER
+                kind = None if is_too_long else _kind_of(data)
                 if kind is None:
-                    await send({"type": "websocket.close", "code": 1003})
-                    return {"type": "websocket.disconnect", "code": 1003}
+                    code = 1009 if is_too_long else 1003
+                    await send({"type": "websocket.close", "code": code})
+                    return {"type": "websocket.disconnect", "code": code}
                 if kind in _KINDS:
                     return message
 
@@ -252,11 +258,11 @@ class SecurityMiddleware:
         return _TOO_MUCH
 
 
-def _kind_of(data: bytes | None) -> str | None:
+def _kind_of(data: bytes) -> str | None:
     """What a browser asks of Streamlit; None for what is no message of its frontend."""
     message = BackMsg()
     try:
-        message.ParseFromString(data or b"")
+        message.ParseFromString(data)
     except DecodeError:
         return None
     return message.WhichOneof("type")

@@ -136,12 +136,29 @@ ATTACKS = (
     "CREATE VIEW truth AS SELECT * FROM reference_standard",
     "COPY reference_standard TO STDOUT",
     "GRANT SELECT ON reference_standard TO CURRENT_USER",
+    "CREATE TEMPORARY TABLE reading (LIKE reading)",  # answers would go into it, and be gone with the connection
+    "CREATE TEMPORARY VIEW sign_in_session AS SELECT 1",
+    "CREATE TABLE mine (kept text)",
+    "CREATE SCHEMA mine",
+    "CREATE FUNCTION max(text) RETURNS text LANGUAGE sql AS 'SELECT null'",  # called by the program's own role
+    "CREATE TRIGGER mine BEFORE INSERT ON reading EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE RULE mine AS ON INSERT TO reading DO INSTEAD NOTHING",
+    "ALTER TABLE reading OWNER TO CURRENT_USER",
+    "CREATE EXTENSION pgcrypto",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_read_file('postgresql.conf')",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> current_user",
+    "SELECT lo_import('/etc/passwd')",
+    "ALTER ROLE CURRENT_USER SUPERUSER",
+    "ALTER DATABASE {database} SET synchronous_commit = off",
+    "SELECT setval(pg_get_serial_sequence('reading', 'sequence'), 1)",
+    "LOCK TABLE reading IN ACCESS EXCLUSIVE MODE",
 )
 
 
 def test_what_an_attacker_inside_a_readers_request_tries_is_refused_by_the_database(desk: Desk) -> None:
     for attack in ATTACKS:
-        *before, last = attack.split("; ")
+        *before, last = attack.replace("{database}", desk.reader_url.database or "").split("; ")
         with desk.engine.connect() as connection:
             for statement in before:
                 connection.exec_driver_sql(statement)
@@ -154,7 +171,9 @@ def test_a_role_that_may_more_or_less_is_refused_and_put_right(desk: Desk) -> No
 
     def change(statement: str) -> None:
         with owner.begin() as connection:
-            connection.exec_driver_sql(statement.format(role=desk.reader_url.username))
+            connection.exec_driver_sql(
+                statement.format(role=desk.reader_url.username, database=desk.reader_url.database)
+            )
 
     for statement, said in (
         ("GRANT SELECT ON prediction TO {role}", "may SELECT prediction."),
@@ -170,6 +189,16 @@ def test_a_role_that_may_more_or_less_is_refused_and_put_right(desk: Desk) -> No
         open_reader_engine(owner, desk.reader_url).dispose()
     for given, said, back in (  # by an administrator, who takes it back
         ("GRANT SELECT ON prediction TO PUBLIC", "may SELECT", "REVOKE ALL ON prediction FROM PUBLIC"),
+        (
+            "GRANT TEMPORARY ON DATABASE {database} TO PUBLIC",
+            "hide those of the store",
+            "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA public TO PUBLIC",
+            "hide those of the store",
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        ),
         ("GRANT postgres TO {role}", "may become a mightier one", "REVOKE postgres FROM {role}"),
         ("ALTER ROLE {role} SUPERUSER", "may become a mightier one", "ALTER ROLE {role} NOSUPERUSER"),
     ):
