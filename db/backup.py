@@ -26,7 +26,7 @@ from core.errors import ConflictError, NotFoundError, SchemaVersionError, StoreD
 from db.address import shown_address, sqlite_path
 from db.engine import connect_engine, make_sqlite_file, reading, refuse_foreign_file, writing
 from db.engine_failures import translated_failures
-from db.migrate import make_schema, upgrade
+from db.migrate import make_schema, schema_problem, upgrade
 from db.notary import Notary
 from db.records import AuditCheck, AuditHead
 from db.repository import OPERATOR, Repository
@@ -105,7 +105,8 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
     NotFoundError, ConflictError
         No such backup; a store exists and may not be set aside.
     StoreDamagedError
-        If the backup is no store, or fails its check; nothing was changed.
+        If the backup is no store, has other tables or triggers than this program makes, or fails its check; nothing
+        was changed.
     """
     if not backup.is_file():
         raise NotFoundError(f"There is no backup {backup}. Fix: check the path.")
@@ -125,13 +126,16 @@ def restore(backup: Path, url: str | URL, *, notary: Notary, is_replacing: bool 
     sha256 = _sha256(backup)
     with _working_copy(backup, Path(f"{path or backup}.partial")) as copy:
         check = _opened(copy)
+        _refuse_other_schema(copy)
         set_aside = _fill_postgresql(copy, url) if path is None else _take_place(copy, path)
     engine = open_store(url)
+    store = Repository(engine, OPERATOR, notary=notary)
     with notary.restoring():
-        head = Repository(engine, OPERATOR, notary=notary).record_restore(check.head.receipt, sha256)
+        head = store.record_restore(check.head.receipt, sha256)
     notary.replace_head(head)
+    problems = store.verify_audit().problems  # once more, for now it can be held against the key of this data folder
     engine.dispose()
-    return Backup(path or backup, head, sha256, check.problems), set_aside
+    return Backup(path or backup, head, sha256, problems), set_aside
 
 
 @contextmanager
@@ -240,6 +244,17 @@ def _opened(copy: Path) -> AuditCheck:
     engine.dispose()
     _in_one_file(copy)
     return check
+
+
+def _refuse_other_schema(copy: Path) -> None:
+    """Refuse a backup into which somebody put what acts by itself, or from which a check was taken."""
+    engine = open_store(_url_of(copy), check_integrity=False)
+    problem = schema_problem(engine)
+    engine.dispose()
+    _in_one_file(copy)
+    if problem:
+        said = problem.replace("the schema of the store", "The schema of the backup", 1)
+        raise StoreDamagedError(f"{said}. Fix: restore another backup; nothing was changed.")
 
 
 def _in_one_file(path: Path) -> None:

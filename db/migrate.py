@@ -77,7 +77,12 @@ def current_revision(connection: Connection) -> str | None:
     """Schema version of the store; None if it is empty."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    return connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    found = connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all()
+    if len(found) > 1:
+        raise SchemaVersionError(
+            f"The store claims {len(found)} schema versions at once. Fix: restore a backup with `{RESTORE_COMMAND}`."
+        )
+    return found[0] if found else None
 
 
 def upgrade(url: str | URL, *, folder: Path = _FOLDER) -> tuple[str | None, str]:

@@ -160,6 +160,7 @@ def read_trail(
     *,
     is_signed: Callable[[str, str], bool] | None,
     known_heads: Iterable[AuditHead],
+    vouched_until: int = 0,
 ) -> Iterator[str]:
     """Problems of the chain itself, while the ledger takes it in.
 
@@ -169,11 +170,13 @@ def read_trail(
         ``is_signed(hash, signature)``; without it signatures are not looked at.
     known_heads : iterable of AuditHead
         Ends that were seen before: the one kept in the data folder, and receipts.
+    vouched_until : int
+        Number of the last event that a receipt holds: what is not signed before it needs no signature.
     """
     wanted: dict[int, set[str]] = defaultdict(set)
     for head in known_heads:
         wanted[head.n_events].add(head.hash)
-    last, has_signatures, is_broken = 0, False, False
+    last, n_unsigned, has_signatures, is_broken = 0, 0, False, False
     ledger.is_complete = False
     for event, problem in chain_problem(events):
         last = event.sequence
@@ -184,6 +187,15 @@ def read_trail(
             has_signatures = True
             if is_signed is not None and not is_signed(event.hash, event.signature or ""):
                 yield f"event {event.sequence} is not signed with the key of this data folder"
+            elif event.action != "store.restore":
+                n_unsigned = 0  # a signature vouches for all that was before it
+        else:
+            n_unsigned = event.sequence
+        if event.action == "store.restore" and is_signed is not None and n_unsigned > vouched_until:
+            yield (
+                f"event {event.sequence} restored a backup whose events, {n_unsigned} of them, are not signed: "
+                "nothing shows that nobody wrote them anew (a receipt from then would)"
+            )
         if any(event.hash != known for known in wanted.pop(event.sequence, ())):
             yield f"event {event.sequence} is not the one that was seen before: the trail was written anew"
         try:

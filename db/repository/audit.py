@@ -80,6 +80,7 @@ class AuditRepository(PeopleRepository):
             If a receipt is none.
         """
         heads = [_head_of(receipt) for receipt in receipts]
+        vouched = max((head.n_events for head in heads), default=0)
         problems: list[str] = []
         notary = self._notary if self._notary is not None and self._notary.has_key else None
         if notary is not None:  # read before the trail, which may grow meanwhile
@@ -90,7 +91,7 @@ class AuditRepository(PeopleRepository):
         with self._reading() as db_session:
             ledger = Ledger()
             signed = None if notary is None else notary.is_signed
-            trail = read_trail(_events(db_session), ledger, is_signed=signed, known_heads=heads)
+            trail = read_trail(_events(db_session), ledger, is_signed=signed, known_heads=heads, vouched_until=vouched)
             problems += readable(trail, "the events of the trail")
             if ledger.is_complete:
                 mine = self._mine_alone(db_session)

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from core.errors import ConflictError, NotFoundError, StoreDamagedError
+from core.errors import ConflictError, NotFoundError, SchemaVersionError, StoreDamagedError, StoreError
 from core.settings import Settings
-from core.study import StudyState
+from core.study import Role, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store
 from db.backup import back_up, restore
 from db.backup_schedule import BackupSchedule
@@ -50,6 +50,7 @@ def test_a_backup_made_while_readers_read_restores_to_the_store_of_that_moment(
 ) -> None:
     room: Room = repository_on(sqlite_url)
     notary = Notary(tmp_path / "data")
+    Repository(room.operator.engine, OPERATOR, notary=notary).create_person("dora", "Dr Dora", Role.READER)  # signed
     failures: list[BaseException] = []
 
     def read(reader: Repository) -> None:
@@ -130,6 +131,71 @@ def test_what_is_no_backup_or_would_overwrite_is_refused_and_nothing_changes(
         restore(tmp_path / "nowhere", sqlite_url, notary=notary, is_replacing=True)
     now = _dump(_path(sqlite_url))
     assert [line for line in now if "store.backup" not in line] == before
+
+
+#: What somebody may put into a backup before it is restored, in good faith, by another one.
+CRAFTED = {
+    "a trigger that gives a part in every study": (
+        "CREATE TRIGGER more AFTER INSERT ON reading BEGIN UPDATE person SET role = 'administrator'; END"
+    ),
+    "a trigger that swallows readings": "CREATE TRIGGER none BEFORE INSERT ON reading BEGIN SELECT RAISE(IGNORE); END",
+    "a view": "CREATE VIEW truth AS SELECT * FROM reference_standard",
+    "a table of its own": "CREATE TABLE kept (a TEXT)",
+    "an index that lets nobody answer": "CREATE UNIQUE INDEX one ON reading (class_key)",
+    "a guard that does nothing": (
+        "DROP TRIGGER reading_no_delete; "
+        "CREATE TRIGGER reading_no_delete BEFORE DELETE ON reading WHEN 0 BEGIN SELECT 1; END"
+    ),
+    "a guard that is gone": "DROP TRIGGER reading_no_delete",
+    "an older version of newer tables": "UPDATE alembic_version SET version_num = '0003'",
+    "a version that is none": "UPDATE alembic_version SET version_num = '0003; DROP TABLE reading; --'",
+    "two versions": "INSERT INTO alembic_version VALUES ('0001')",
+    "no version": "DELETE FROM alembic_version",
+    "a column fewer": "ALTER TABLE reading DROP COLUMN is_typed_ahead",
+}
+
+
+@pytest.mark.parametrize("what", CRAFTED)
+def test_a_crafted_backup_is_refused_and_the_store_stays(
+    what: str, sqlite_url: str, repository_on, tmp_path: Path
+) -> None:
+    repository_on(sqlite_url).operator.engine.dispose()
+    notary, backup = Notary(tmp_path / "data"), tmp_path / "one.sqlite3"
+    back_up(sqlite_url, backup, notary=notary)
+    before = _dump(_path(sqlite_url))
+    with closing(sqlite3.connect(backup)) as theirs:
+        theirs.executescript(CRAFTED[what])
+        theirs.commit()
+    with pytest.raises((StoreError, SchemaVersionError)):
+        restore(backup, sqlite_url, notary=notary, is_replacing=True)
+    assert _dump(_path(sqlite_url)) == before
+    assert not [*tmp_path.rglob("*partial*"), *_path(sqlite_url).parent.rglob("*replaced*")]
+
+
+def test_a_restored_backup_whose_signatures_were_taken_away_is_told_for_good(sqlite_url: str, tmp_path: Path) -> None:
+    """Whoever edits a backup and computes its chain anew lacks the key: what nobody signed is believed no more."""
+    notary, backup = Notary(tmp_path / "data"), tmp_path / "one.sqlite3"
+    engine = open_store(sqlite_url)
+    Repository(engine, OPERATOR, notary=notary).create_person("dora", "Dr Dora", Role.READER)
+    engine.dispose()
+    back_up(sqlite_url, backup, notary=notary)
+    with closing(sqlite3.connect(backup)) as theirs:
+        triggers = theirs.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            theirs.execute(f"DROP TRIGGER {name}")
+        theirs.execute("UPDATE audit_event SET signature = NULL")
+        for _, sql in triggers:
+            theirs.execute(sql)
+        theirs.commit()
+        last = theirs.execute("SELECT sequence, hash FROM audit_event ORDER BY sequence DESC").fetchone()
+    done, _ = restore(backup, sqlite_url, notary=notary, is_replacing=True)
+    assert "restored a backup whose events" in "".join(done.problems)
+    engine = open_store(sqlite_url)
+    store = Repository(engine, OPERATOR, notary=notary)
+    store.create_person("eve", "Dr Eve", Role.READER)
+    assert "nothing shows that nobody wrote them anew" in "".join(store.verify_audit().problems)
+    assert store.verify_audit([f"{last[0]}:{last[1]}"]).problems == (), "somebody else kept what it was"
+    engine.dispose()
 
 
 def test_a_backup_of_a_store_that_was_touched_says_so(sqlite_url: str, repository_on, tmp_path: Path) -> None:
