@@ -15,6 +15,8 @@ import pandas as pd
 
 from core.analysis import CohortAnalysis, ParticipantAnalysis, StudyAnalysis
 from core.number_text import estimate_text, number_text, shown_table
+from core.report.table_layout import TableLayout, table_layout
+from core.report.table_words import cell_in_words, heading, title
 from core.statistics.result import Estimate
 from core.study_analysis.case_description import ALL, BaselineRow
 
@@ -22,7 +24,10 @@ from core.study_analysis.case_description import ALL, BaselineRow
 CURVES = ("roc_points", "lroc_points", "reader_average_roc", "decision_curves")
 #: Columns that a printed table leaves out; CSV and Excel have them all.
 _NOT_PRINTED = ("kind", "participant", "first_kind", "second_kind", "first_participant", "second_participant",
-                "confidence_level", "standard_error", "state", "covariance", "has_ratings")  # fmt: skip
+                "confidence_level", "standard_error", "state", "covariance", "has_ratings", "wald_lower", "wald_upper",
+                "overall_statistic", "overall_method")  # fmt: skip
+#: What stands below a table once, where every row has the same.
+_SAID_ONCE = ("method", "cohort", "arm", "scope", "analysis", "first_arm", "second_arm")
 _MOST_RATERS = 3  # side by side, as in the paper's Tables 4 and 5
 _LONG = 40  # rows from which a table goes over several pages
 _PERCENT = {"sensitivity": "Recall (%)", "specificity": "Specificity (%)", "ppv": "PPV (%)", "npv": "NPV (%)"}
@@ -224,46 +229,57 @@ def cohort_parts(cohorts: Sequence[CohortAnalysis]) -> dict[str, str]:
 
 
 # ------------------------------------------------------------------------------------------- the tables of an analysis
-def analysis_tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[PrintedTable]:
+def analysis_tables(analysis: StudyAnalysis) -> Iterator[PrintedTable]:
     """Every table that is printed: the strings of the screen, without columns that say nothing."""
-    for name, table in tables.items():
+    for name, table in analysis.to_tables().items():
         if name not in CURVES and len(table):
-            yield printed_table(name, table)
+            yield printed_table(analysis, name, table)
 
 
-def printed_table(name: str, table: pd.DataFrame, columns: Sequence[str] | None = None) -> PrintedTable:
-    """A table of an analysis; notes become footnotes, and what is the same in every row stands below once."""
+def printed_table(
+    analysis: StudyAnalysis, name: str, table: pd.DataFrame, columns: Sequence[str] | None = None
+) -> PrintedTable:
+    """A table of an analysis in words; methods and notes become footnotes, and what is the same in every row stands
+    below once."""
     shown = shown_table(table)
-    kept = [column for column in shown.columns if column not in _NOT_PRINTED] if columns is None else list(columns)
-    footnotes: dict[str, int] = {}
-    if "notes" in shown.columns and "notes" in kept:
-        kept.remove("notes")
-        marks = [[footnotes.setdefault(part, len(footnotes) + 1) for part in cell.split(" | ") if part]
-                 for cell in shown["notes"]]  # fmt: skip
-        shown = shown.assign(note=[" ".join(f"[{number}]" for number in row) for row in marks])
-        kept.append("note")
-    same = []
+    has_names = "first_name" in shown.columns
+    kept = [
+        column for column in shown.columns
+        if column not in _NOT_PRINTED and not (has_names and column in ("first", "second"))
+    ] if columns is None else list(columns)  # fmt: skip
+    same, footnotes = [], {}
     for column in list(kept):
         values = set(shown[column])
         is_same = len(values) == 1 and (len(shown) > 1 or values == {""})
-        if is_same and (values == {""} or column in ("method", "cohort", "arm", "scope", "overall_method")):
+        if is_same and (values == {""} or column in _SAID_ONCE):
             kept.remove(column)
             if values != {""}:
-                same.append(f"{heading(column)}: {values.pop()}.")
-    rows = tuple(tuple(row) for row in shown[kept].itertuples(index=False, name=None))
+                same.append(f"{heading(column)}: {_in_words(analysis, shown[[column]])[column].iloc[0]}.")
+    told = [column for column in ("method", "notes") if column in kept]
+    if told:
+        marks = [_marks(dict(zip(told, cells, strict=True)), footnotes) for cells in shown[told].to_numpy().tolist()]
+        shown = shown.assign(note=marks)
+        kept = [*(column for column in kept if column not in told), "note"]
+    rows = tuple(_in_words(analysis, shown)[kept].itertuples(index=False, name=None))
     notes = (*same, *(f"[{number}] {text}" for text, number in footnotes.items()))
-    return PrintedTable(name, heading(name), tuple(map(heading, kept)), rows, notes=notes)
+    return PrintedTable(name, title(name), tuple(map(heading, kept)), rows, notes=notes)
 
 
-def heading(column: str) -> str:
-    """A column's name as a heading."""
-    names = {"n": "n", "value": "value", "p_value": "p", "p_holm": "p (Holm)", "p_exact": "p (McNemar)",
-             "p_mid": "mid-p", "p_chi_squared": "p (chi-squared)", "p_chi_squared_yates": "p (Yates)",
-             "p_clustered": "p (between patients)", "p_leisenring": "p (Leisenring)", "auc": "AUC", "mrmc": "MRMC",
-             "dbm": "MRMC by Dorfman-Berbaum-Metz", "mcnemar": "Accuracy of pairs", "delong": "AUC of pairs",
-             "first_auc": "AUC of the first", "second_auc": "AUC of the second", "df": "df", "df1": "df1",
-             "df2": "df2", "mrmc_components": "MRMC: components"}  # fmt: skip
-    return names.get(column) or column.replace("_", " ").capitalize()
+def _marks(cells: Mapping[str, str], footnotes: dict[str, int]) -> str:
+    """Numbers of the footnotes of a row, which are found or made."""
+    parts = [cells.get("method", ""), *cells.get("notes", "").split(" | ")]
+    return " ".join(f"[{footnotes.setdefault(part, len(footnotes) + 1)}]" for part in parts if part)
+
+
+def _in_words(analysis: StudyAnalysis, shown: pd.DataFrame) -> pd.DataFrame:
+    """A table of texts with words for keys."""
+    classes = {one.key: one.short_label for one in analysis.classes}
+    people = {one.key: one.name for cohort in analysis.cohorts for one in cohort.participants}
+    rows = [
+        [cell_in_words(cell, column, row, classes, people) for column, cell in row.items()]
+        for row in shown.to_dict("records")
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(shown.columns), dtype=object)
 
 
 # ------------------------------------------------------------------------------------------------------------- LaTeX

@@ -1,0 +1,118 @@
+"""How wide the columns of a printed table are: numbers never break, texts share what is left, and a table that does not
+fit is set smaller or on a turned page.
+
+The same plan serves PDF and LaTeX. A column of its natural width costs nothing where there is room: two short columns
+stand beside each other and not at the two edges of the page.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Widths of a letter in parts of its size.
+_NARROW, _DIGIT, _LOWER, _UPPER, _FULL = 0.29, 0.5, 0.5, 0.7, 1.0
+_THIN = frozenset("ijlt.,;:'|!()[]I ")
+_BOLD = 1.07
+_NUMBER = re.compile(r"[<>=]? ?[−+-]?\d[\d.,]*( [%±]| points)?.{0,30}")
+_LEAST_TEXT = 14  # letters of a line of text in a column that breaks
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """A plan for a table.
+
+    Attributes
+    ----------
+    size : float
+        Of its letters, points.
+    is_turned : bool
+        Whether it needs a page on its side.
+    widths : tuple
+        Points of each column that breaks its lines; None for a column as wide as what stands in it.
+    """
+
+    size: float
+    is_turned: bool
+    widths: tuple[float | None, ...]
+
+
+def table_layout(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: float,
+    turned_width: float,
+    sizes: Sequence[float],
+    gap: float,
+) -> TableLayout:
+    """Plan a table.
+
+    Parameters
+    ----------
+    columns, rows : sequences of str
+    width, turned_width : float
+        Points between the margins of a page, upright and turned.
+    sizes : sequence of float
+        Sizes of letters to try, the wished one first.
+    gap : float
+        Points that stand between two columns.
+    """
+    natural = [max((_width(row[at]) for row in rows), default=0.0) for at in range(len(columns))]
+    natural = [max(wide, _BOLD * _longest_word(name)) for wide, name in zip(natural, columns, strict=True)]
+    least = [max((_least(row[at]) for row in rows), default=0.0) for at in range(len(columns))]
+    least = [
+        max(wide, min(_LEAST_TEXT * _LOWER, whole), _BOLD * _longest_word(name))
+        for wide, whole, name in zip(least, natural, columns, strict=True)
+    ]
+    for is_turned, room in ((False, width), (True, turned_width)):
+        for size in sizes:
+            widths = _shared(natural, least, (room - gap * len(columns)) / size)
+            if widths is not None:
+                return TableLayout(size, is_turned, tuple(None if one is None else one * size for one in widths))
+    size = sizes[-1]  # wider than any page: every column gives way alike
+    room = turned_width - gap * len(columns)
+    return TableLayout(size, True, tuple(room * one / sum(least) for one in least))
+
+
+def _shared(natural: Sequence[float], least: Sequence[float], room: float) -> list[float | None] | None:
+    """Widths of columns that break, None for the others; None where even the least widths do not fit."""
+    if sum(natural) <= room:
+        return [None] * len(natural)
+    if sum(least) > room:
+        return None
+    given = list(least)
+    while True:  # what is left is shared alike, and nobody gets more than all of it
+        hungry = [at for at, wide in enumerate(natural) if given[at] < wide - 1e-9]
+        left = room - sum(given)
+        if not hungry or left < 1e-6:
+            break
+        for at in hungry:
+            given[at] = min(natural[at], given[at] + left / len(hungry))
+    return [None if got >= wide - 1e-6 else got for got, wide in zip(given, natural, strict=True)]
+
+
+def _width(text: str) -> float:
+    """Of a text on one line, in parts of the letters' size."""
+    return sum(map(_letter, text))
+
+
+def _letter(sign: str) -> float:
+    if sign in _THIN:
+        return _NARROW
+    if sign.isdigit():
+        return _DIGIT
+    if unicodedata.east_asian_width(sign) in "WF":
+        return _FULL
+    return _UPPER if sign.isupper() or sign in "mwMW%−±@" else _LOWER
+
+
+def _longest_word(text: str) -> float:
+    return max((_width(word) for word in text.split()), default=0.0)
+
+
+def _least(text: str) -> float:
+    """The narrowest that a cell may be: a number with its interval in one line, a text word by word."""
+    return _width(text) if len(text) <= 32 and _NUMBER.fullmatch(text) else _longest_word(text)
