@@ -15,7 +15,7 @@ LONGEST_TEXT = 20_000
 
 _BREAKS = "\n\r\t"
 #: They turn the direction of what follows, so that a name shows as another one; letters of a script need no such sign.
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def check_line(text: str, field: str, *, longest: int = LONGEST_NAME) -> None:
@@ -48,6 +48,6 @@ def _check(text: str, field: str, longest: int, *, breaks: str) -> None:
             f"longer than {longest:,} characters", field=field, value=f"{len(text):,} characters", fix="shorten it"
         )
     for sign in text:
-        if sign in _TURNS or (unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") and sign not in breaks):
+        if sign in TURNS or (unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") and sign not in breaks):
             name = "a line break" if sign in _BREAKS else f"the sign U+{ord(sign):04X}, which nobody sees"
             raise InputError(f"{name} stands in it", field=field, value=text[:40], fix="type it anew without")

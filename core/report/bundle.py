@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import html
 import io
 import json
 import lzma
@@ -38,7 +37,7 @@ from core.report.dictionary import dictionary_rows
 from core.report.excel_file import archive_bytes, read_sheets, workbook_bytes
 from core.report.file_options import FileOptions
 from core.report.long_file import read_long
-from core.report.printed_tables import PrintedTable, analysis_tables, html_page, paper_tables
+from core.report.printed_tables import PrintedTable, analysis_tables, html_page, html_text, paper_tables
 from core.report.study_record import program_version
 
 FORMAT, VERSION = "reading-room-bundle", 2
@@ -64,7 +63,7 @@ def result_files(analysis: StudyAnalysis, declared: str | None = None) -> dict[s
     """Every table of an analysis in every format, by path in the bundle; ``declared`` is the model that comes first."""
     tables = analysis.to_tables()
     files = {f"tables/csv/{name}.csv": table_csv(table) for name, table in tables.items()}
-    for folder, printed in (("tables", list(analysis_tables(tables))), ("paper", paper_tables(analysis, declared))):
+    for folder, printed in (("tables", list(analysis_tables(analysis))), ("paper", paper_tables(analysis, declared))):
         for table in printed:
             files |= _printed_files(folder, table)
     files["tables/tables.xlsx"] = workbook_bytes({
@@ -77,7 +76,7 @@ def _printed_files(folder: str, table: PrintedTable) -> dict[str, bytes]:
     """A printed table as LaTeX and HTML; the paper's layouts as CSV as well."""
     files = {
         f"{folder}/latex/{table.key}.tex": table.latex().encode(),
-        f"{folder}/html/{table.key}.html": html_page(table.title, table.html()).encode(),
+        f"{folder}/html/{table.key}.html": html_page(table).encode(),
     }
     if folder == "paper":
         files[f"paper/csv/{table.key}.csv"] = csv_bytes(table.flat_columns, table.rows)
@@ -317,8 +316,8 @@ def _report_problems(bundle: Bundle) -> Iterator[str]:
     page = bundle.files[REPORT].decode("utf-8")
     rows = [row for table in paper_tables(bundle.analysis, bundle.data.declared_model, most_beside=0)
             for row in table.rows]  # fmt: skip
-    wanted = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    wanted += [html.escape(text) for cohort in bundle.analysis.cohorts for text in cohort.answer]
+    wanted = ["".join(f"<td>{html_text(cell)}</td>" for cell in row) for row in rows]
+    wanted += [html_text(text) for cohort in bundle.analysis.cohorts for text in cohort.answer]
     if any(text not in page for text in wanted):
         yield f"{REPORT}: its numbers differ from what the readings give"
 

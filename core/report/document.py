@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from pathlib import Path
 import typst
 
 from core.report.letters import FIRST, PACKAGE_FONTS, letters_of
-from core.report.printed_tables import PrintedTable
-
-_WIDE = 11  # columns from which a table stands on a page of its own, turned
+from core.report.printed_tables import PrintedTable, html_text, without_turns
+from core.report.table_layout import breakable, kept_together
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def to_html(title: str, blocks: Sequence[Block]) -> bytes:
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
+        f"<title>{html_text(title)}</title><style>{_STYLE}</style></head><body><h1>{html_text(title)}</h1>",
         *map(_html_block, blocks),
         "</body></html>",
     ]
@@ -85,29 +83,29 @@ def to_html(title: str, blocks: Sequence[Block]) -> bytes:
 def _html_block(block: Block) -> str:
     match block:
         case Heading():
-            stamp = f'<span class="stamp">{html.escape(block.stamp)}</span>' if block.stamp else ""
-            return f"<h{block.level + 1}>{html.escape(block.text)}{stamp}</h{block.level + 1}>"
+            stamp = f'<span class="stamp">{html_text(block.stamp)}</span>' if block.stamp else ""
+            return f"<h{block.level + 1}>{html_text(block.text)}{stamp}</h{block.level + 1}>"
         case Paragraph():
             kind = ' class="warning"' if block.is_warning else ""
-            return f"<p{kind}>{html.escape(block.text)}</p>"
+            return f"<p{kind}>{html_text(block.text)}</p>"
         case Listing():
-            return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in block.items) + "</ul>"
+            return "<ul>" + "".join(f"<li>{html_text(item)}</li>" for item in block.items) + "</ul>"
         case Picture():
             data = base64.b64encode(block.svg).decode()
-            alt = html.escape(block.caption, quote=True)
+            alt = html_text(block.caption)
             return (f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
-                    f"<figcaption>{html.escape(block.caption)}</figcaption></figure>")  # fmt: skip
+                    f"<figcaption>{html_text(block.caption)}</figcaption></figure>")  # fmt: skip
         case PrintedTable():
             return _html_table(block)
 
 
 def _html_table(table: PrintedTable) -> str:
-    spans = "".join(f'<th colspan="{width}">{html.escape(text)}</th>' for text, width in table.spans)
+    spans = "".join(f'<th colspan="{width}">{html_text(text)}</th>' for text, width in table.spans)
     head = (f"<tr>{spans}</tr>" if spans else "") + "<tr>" + "".join(
-        f"<th>{html.escape(name)}</th>" for name in table.columns) + "</tr>"  # fmt: skip
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
-    caption = f"<caption>{html.escape(table.title)}</caption>"
+        f"<th>{html_text(name)}</th>" for name in table.columns) + "</tr>"  # fmt: skip
+    body = "".join("<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    notes = "".join(f'<p class="note">{html_text(note)}</p>' for note in table.notes)
+    caption = f"<caption>{html_text(table.title)}</caption>"
     return f'<div class="wide"><table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table></div>{notes}'
 
 
@@ -168,7 +166,14 @@ def texts_of(title: str, blocks: Sequence[Block]) -> Iterator[str]:
 
 def _string(text: str) -> str:
     """A typst string that holds exactly this text."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "").replace("\t", " ")
+    escaped = (
+        without_turns(text)
+        .replace("\\", "\\\\")
+        .replace('"', '\\"')
+        .replace("\n", "\\n")
+        .replace("\r", "")
+        .replace("\t", " ")
+    )
     return f'"{escaped}"'
 
 
@@ -189,19 +194,24 @@ def _typst_block(block: Block, number: int) -> str:
             return _typst_table(block)
 
 
+_PDF_WIDTH, _PDF_TURNED, _PDF_GAP = 493.0, 739.0, 7.0  # points of A4 between its margins; of both insets of a cell
+_PDF_SIZES = (8.5, 8.0, 7.5, 7.0, 6.5)
+
+
 def _typst_table(table: PrintedTable) -> str:
     """Rules above, below the head and below; a head that repeats on every page."""
-    n, is_wide = len(table.columns), len(table.columns) > _WIDE
-    size = "6.5pt" if n > 11 else "7.5pt" if n > 5 else "8.5pt"
-    longest = [max((len(row[at]) for row in (table.columns, *table.rows)), default=1) for at in range(n)]
-    widths = ", ".join("auto" if length <= 14 else f"{min(length, 60)}fr" for length in longest)
+    plan = table.layout(_PDF_WIDTH, _PDF_TURNED, _PDF_SIZES, _PDF_GAP)
+    widths = ", ".join("auto" if width is None else f"{width:.1f}fr" for width in plan.widths)
     spans = "".join(f"table.cell(colspan: {width})[*#{_string(text)}*], " for text, width in table.spans)
     head = ", ".join(f"[*#{_string(name)}*]" for name in table.columns)
-    cells = "".join(f"[#{_string(cell)}], " for row in table.rows for cell in row)  # none of a table without rows
+    cells = "".join(
+        f"[#{_string(breakable(kept_together(cell)))}], " for row in table.rows for cell in row
+    )  # none of a table without rows
     notes = "".join(f"#text(size: 8pt)[#{_string(note)}]\\\n" for note in table.notes)
     body = (
         f"#block(above: 1em, below: 0.4em, sticky: true)[#strong[#{_string(table.title)}]]\n"
-        f"#text(size: {size})[#table(columns: ({widths},), stroke: none, align: left, inset: (x: 3pt, y: 2.4pt), "
+        f"#text(size: {plan.size}pt)[#table(columns: ({widths},), stroke: none, align: left, "
+        f"inset: (x: 3pt, y: 2.4pt), "
         f"table.header(rule(0.9pt), {spans}{head}, rule(0.5pt)), {cells}rule(0.9pt))]\n{notes}"
     )
-    return f"#page(flipped: true)[{body}]" if is_wide else body
+    return f"#page(flipped: true)[{body}]" if plan.is_turned else body

@@ -15,10 +15,11 @@ import pandas as pd
 
 from core.analysis import CohortAnalysis, ParticipantAnalysis, StudyAnalysis
 from core.number_text import estimate_text, number_text, shown_table
-from core.report.table_layout import TableLayout, table_layout
-from core.report.table_words import cell_in_words, heading, title
+from core.report.table_layout import TableLayout, kept_together, table_layout
+from core.report.table_words import KEY_COLUMNS, PERSON_COLUMNS, cell_in_words, heading, title
 from core.statistics.result import Estimate
 from core.study_analysis.case_description import ALL, BaselineRow
+from core.typed_text import TURNS
 
 #: Tables of points of curves, which are drawn and not printed.
 CURVES = ("roc_points", "lroc_points", "reader_average_roc", "decision_curves")
@@ -52,8 +53,12 @@ class PrintedTable:
         above = [text for text, width in self.spans for _ in range(width)]
         return tuple(f"{one}: {name}" if one else name for one, name in zip(above, self.columns, strict=True))
 
+    def layout(self, width: float, turned_width: float, sizes: Sequence[float], gap: float) -> TableLayout:
+        """How wide its columns are, as :func:`core.report.table_layout.table_layout` plans it."""
+        return table_layout(self.columns, self.rows, width=width, turned_width=turned_width, sizes=sizes, gap=gap)
+
     def latex(self) -> str:
-        """With booktabs; long tables with longtable."""
+        """With booktabs; long tables with longtable, wide ones on a turned page."""
         return _latex(self)
 
     def html(self) -> str:
@@ -65,7 +70,8 @@ class PrintedTable:
 def paper_tables(
     analysis: StudyAnalysis, declared: str | None = None, *, most_beside: int = _MOST_RATERS
 ) -> list[PrintedTable]:
-    """Table 1, and for each cohort Table 2 (models) and Table 4 or 5 (the declared model beside the readers).
+    """Table 1, and for each cohort Table 2 (models) and Table 4 or 5 (the declared model beside the readers; every
+    model where none was declared).
 
     ``most_beside``: more raters than this stand below each other in Tables 4 and 5.
     """
@@ -77,7 +83,8 @@ def paper_tables(
         if models:
             found.append(models_table(analysis, cohort, models))
         if readers:
-            found.append(raters_table(analysis, cohort, [*models[:1], *readers], most_beside))
+            beside = models[:1] if models and models[0].key == declared else models  # which one leads, nobody said
+            found.append(raters_table(analysis, cohort, [*beside, *readers], most_beside))
     return found
 
 
@@ -151,10 +158,9 @@ def raters_table(
     analysis: StudyAnalysis, cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], most_beside: int
 ) -> PrintedTable:
     """The paper's Tables 4 and 5: a model beside the readers, by class, with intervals."""
-    key, title = (
-        f"table4_{cohort_parts(analysis.cohorts)[cohort.cohort]}",
-        f"Performance of the model and the readers, cohort {cohort.cohort}",
-    )
+    n_models = sum(one.kind == "model" for one in raters)
+    key = f"table4_{cohort_parts(analysis.cohorts)[cohort.cohort]}"
+    title = f"Performance of the model{'s' * (n_models > 1)} and the readers, cohort {cohort.cohort}"
     level = f"In brackets: {100 * cohort.confidence_level:g} % intervals."
     labels = [one.short_label for one in analysis.classes]
     names = [one.identity.label if one.arm and _has_arms(raters) else one.name for one in raters]
@@ -247,7 +253,8 @@ def printed_table(
         column for column in shown.columns
         if column not in _NOT_PRINTED and not (has_names and column in ("first", "second"))
     ] if columns is None else list(columns)  # fmt: skip
-    same, footnotes = [], {}
+    same: list[str] = []
+    footnotes: dict[str, int] = {}
     for column in list(kept):
         values = set(shown[column])
         is_same = len(values) == 1 and (len(shown) > 1 or values == {""})
@@ -275,28 +282,53 @@ def _in_words(analysis: StudyAnalysis, shown: pd.DataFrame) -> pd.DataFrame:
     """A table of texts with words for keys."""
     classes = {one.key: one.short_label for one in analysis.classes}
     people = {one.key: one.name for cohort in analysis.cohorts for one in cohort.participants}
-    rows = [
-        [cell_in_words(cell, column, row, classes, people) for column, cell in row.items()]
-        for row in shown.to_dict("records")
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(shown.columns), dtype=object)
+    words = {
+        column: shown[column].map({
+            text: cell_in_words(text, column, classes if column != "answer" or "truth" in shown else {}, people)
+            for text in set(shown[column])
+        })
+        for column in shown.columns if column in KEY_COLUMNS or column in PERSON_COLUMNS
+    }  # fmt: skip
+    if {"variable", "level"} <= set(shown.columns):  # a level is a key where the part is that of a class
+        words["level"] = shown["level"].where(
+            shown["variable"] != "class", shown["level"].map(lambda key: classes.get(key, key))
+        )
+    return shown.assign(**words)
 
 
 # ------------------------------------------------------------------------------------------------------------- LaTeX
 _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": r"\textminus{}", "±": r"\textpm{}",
         "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "*": "{*}",
-        "`": r"\textasciigrave{}", "\n": " ", "\r": " ", "\t": " "}  # fmt: skip
+        "`": r"\textasciigrave{}", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\rightarrow$", "×": r"\texttimes{}",
+        "\u00a0": "~", "\n": " ", "\r": " ", "\t": " "}  # fmt: skip
+
+
+_JOINERS = "\u200c\u200d"  # between the letters of some scripts; pdfLaTeX knows neither them nor these scripts
+
+
+def without_turns(text: str) -> str:
+    """A text as it is printed: no sign in it turns the direction of what follows; CSV keeps them."""
+    return "".join(sign for sign in text if sign not in TURNS)
 
 
 def tex_text(text: str) -> str:
     """A text that LaTeX prints as it is; after a line's end ``[`` and ``*`` would be read as its options."""
-    told = "".join(_TEX.get(sign, "" if unicodedata.category(sign) == "Cc" else sign) for sign in text)
+    kept = "" if _is_latin(text) else _JOINERS
+    told = "".join(
+        _TEX.get(sign, "" if unicodedata.category(sign) in ("Cc", "Cf") and sign not in kept else sign) for sign in text
+    )
     return re.sub(r"([-',])(?=\1)", r"\1{}", told)  # else a dash, a double quote, in T1 a low one
 
 
+#: Points of a class of 10 points, as wide as Computer Modern's letters are, which are the wider the smaller they are.
+_TEX_SIZES = {9.3: r"\small", 8.5: r"\footnotesize", 8.0: r"\scriptsize"}
+_TEX_WIDTH, _TEX_TURNED, _TEX_GAP = 453.0, 680.0, 6.0  # points: 160 mm, 240 mm
+
+
 def _latex(table: PrintedTable) -> str:
-    is_long = len(table.rows) > _LONG
+    plan = table.layout(_TEX_WIDTH, _TEX_TURNED, tuple(_TEX_SIZES), _TEX_GAP)
+    is_long = plan.is_turned or len(table.rows) > _LONG
     heads = []
     if table.spans:
         cells, rules, at = [], [], 1
@@ -306,49 +338,85 @@ def _latex(table: PrintedTable) -> str:
             at += width
         heads = [" & ".join(cells) + r" \\", " ".join(rules)]
     heads.append(" & ".join(map(tex_text, table.columns)) + r" \\")
-    body = [" & ".join(map(tex_text, row)) + r" \\" for row in table.rows]
-    places = "l" * len(table.columns)
+    body = [" & ".join(map(_tex_cell, row)) + r" \\" for row in table.rows]
+    places = "".join("l" if width is None else rf">{{\raggedright\arraybackslash}}p{{{width:.0f}pt}}"
+                     for width in plan.widths)  # fmt: skip
     caption = rf"\caption{{{tex_text(table.title)}}}"
     label = rf"\label{{tab:{table.key}}}"
-    notes = [rf"\par\smallskip\footnotesize {tex_text(' '.join(table.notes))}"] if table.notes else []
+    size = rf"{_TEX_SIZES[plan.size]}\setlength{{\tabcolsep}}{{{_TEX_GAP / 2:.0f}pt}}"
+    notes = [rf"\par\smallskip\footnotesize\raggedright {tex_text(' '.join(table.notes))}\par"] if table.notes else []
+    packages = ["array", "booktabs", *(["longtable"] if is_long else []), *(["pdflscape"] if plan.is_turned else [])]
+    needs = [rf"% needs \usepackage{{{','.join(packages)}}}", *_other_letters(table)]
     if is_long:
-        lines = [r"% needs \usepackage{booktabs,longtable}", rf"\begin{{longtable}}{{{places}}}",
-                 caption + label + r" \\", r"\toprule", *heads, r"\midrule", r"\endhead",
-                 r"\bottomrule", r"\endfoot", *body, r"\end{longtable}", *notes]  # fmt: skip
+        lines = ["{" + size, rf"\begin{{longtable}}{{{places}}}", caption + label + r" \\", r"\toprule", *heads,
+                 r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *body, r"\end{longtable}", *notes,
+                 "}"]  # fmt: skip
+        if plan.is_turned:
+            lines = [r"\begin{landscape}", *lines, r"\end{landscape}"]
     else:
-        lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering", caption, label,
-                 rf"\begin{{tabular}}{{{places}}}", r"\toprule", *heads, r"\midrule", *body, r"\bottomrule",
-                 r"\end{tabular}", *notes, r"\end{table}"]  # fmt: skip
-    return "\n".join(lines) + "\n"
+        lines = [r"\begin{table}", r"\centering", size, caption, label, rf"\begin{{tabular}}{{{places}}}", r"\toprule",
+                 *heads, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"]  # fmt: skip
+    return "\n".join([*needs, *lines]) + "\n"
+
+
+def _tex_cell(text: str) -> str:
+    """A cell that breaks where the plan of the table lets it."""
+    return tex_text(kept_together(text)).replace(r"\_", r"\_\allowbreak{}")
+
+
+def _is_latin(text: str) -> bool:
+    """Whether pdfLaTeX knows every sign of it that is printed."""
+    return all(ord(sign) < 0x180 or sign in _TEX or unicodedata.category(sign) == "Cf" for sign in text)
+
+
+def _other_letters(table: PrintedTable) -> list[str]:
+    """What must be said where letters stand in it that pdfLaTeX does not know without more packages."""
+    texts = [table.title, *table.columns, *table.notes, *(text for text, _ in table.spans)]
+    texts += [cell for row in table.rows for cell in row]
+    return (
+        []
+        if all(map(_is_latin, texts))
+        else ["% has letters beyond Latin: set it with XeLaTeX or LuaLaTeX and a font that has them"]
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- HTML
 _RULE = "border-{side}:1.5pt solid black"
-_CELL = "padding:2pt 6pt;text-align:left;vertical-align:top"
+_CELL = "padding:1pt 4pt;text-align:left;vertical-align:top;font:8pt sans-serif"
+_HEAD = f"{_CELL};font-weight:bold"
+_HTML_SIZE, _HTML_GAP = 8.0, 8.0
 
 
 def _html(table: PrintedTable) -> str:
-    """Inline styles, which survive pasting into a word processor."""
+    """Inline styles on every cell, which survive pasting into a word processor."""
     top, bottom, thin = _RULE.format(side="top"), _RULE.format(side="bottom"), "border-bottom:0.75pt solid black"
-    parts = [f'<table style="border-collapse:collapse;font:8pt sans-serif;{top};{bottom}">',
-             f'<caption style="text-align:left;padding:4pt 6pt"><b>{html.escape(table.title)}</b></caption>',
-             "<thead>"]  # fmt: skip
+    parts = [f'<table style="border-collapse:collapse;{top};{bottom}">',
+             f'<caption style="text-align:left;padding:4pt 4pt;font:bold 8pt sans-serif">{html_text(table.title)}'
+             "</caption>", "<thead>"]  # fmt: skip
     if table.spans:
-        cells = [f'<th colspan="{width}" style="{_CELL};{thin if text else ""}">{html.escape(text)}</th>'
+        cells = [f'<th colspan="{width}" style="{_HEAD};{thin if text else ""}">{html_text(text)}</th>'
                  for text, width in table.spans]  # fmt: skip
         parts.append(f"<tr>{''.join(cells)}</tr>")
-    parts.append("<tr>" + "".join(f'<th style="{_CELL};{thin}">{html.escape(name)}</th>' for name in table.columns))
+    parts.append("<tr>" + "".join(f'<th style="{_HEAD};{thin}">{html_text(name)}</th>' for name in table.columns))
     parts.append("</tr></thead><tbody>")
-    parts += ["<tr>" + "".join(f'<td style="{_CELL}">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+    parts += ["<tr>" + "".join(f'<td style="{_CELL}">{html_text(cell)}</td>' for cell in row) + "</tr>"
               for row in table.rows]  # fmt: skip
     parts.append("</tbody></table>")
-    parts += [f'<p style="font:8pt sans-serif;margin:2pt 6pt">{html.escape(note)}</p>' for note in table.notes]
+    parts += [f'<p style="font:8pt sans-serif;margin:2pt 4pt">{html_text(note)}</p>' for note in table.notes]
     return "\n".join(parts) + "\n"
 
 
-def html_page(title: str, body: str) -> str:
-    """A page of its own around tables."""
+def html_text(text: str) -> str:
+    """A text that a browser shows as it is."""
+    return html.escape(without_turns(text))
+
+
+def html_page(table: PrintedTable) -> str:
+    """A page of its own around a table, on its side where the table is wide."""
+    plan = table.layout(_TEX_WIDTH, _TEX_TURNED, (_HTML_SIZE,), _HTML_GAP)
+    side = "@page { size: A4 landscape; margin: 20mm }" if plan.is_turned else "@page { size: A4; margin: 20mm }"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title></head>\n'
-        f'<body style="background:white;color:black">\n{body}</body></html>\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html_text(table.title)}</title>'
+        f"<style>{side}</style></head>\n"
+        f'<body style="background:white;color:black">\n{table.html()}</body></html>\n'
     )

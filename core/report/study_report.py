@@ -21,7 +21,7 @@ from core.report.figures import FigurePlan, figure_plans, figure_texts, render
 from core.report.letters import letters_of
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, readers_of, versions
-from core.study_analysis.localisation import LROC_METHOD, QUANTITIES
+from core.study_analysis.localisation import LROC_METHOD
 from core.study_analysis.planned import stamp_of
 
 WIDTH_MM = 174
@@ -181,13 +181,13 @@ def _cohort(
     yield from (Paragraph(text) for text in cohort.answer)
     yield from (Paragraph(f"Note: {note}") for note in cohort.notes)
     yield from _pictures(plans, "forest", cohort.cohort)
-    yield from _pairs(tables["mcnemar"])
+    yield from _pairs(record, tables["mcnemar"])
     if len(tables["margins"]):
         yield Heading(f"Cohort {cohort.cohort}: against the margin", 2, _stamp(record, "margin", cohort.cohort))
         yield from (Paragraph(text) for text in cohort.margin_answer)
         columns = ["metric", "class", "scope", "first_name", "second_name", "goal", "margin", "n", "estimate",
                    "p_value", "is_shown", "notes"]  # fmt: skip
-        yield _short(printed_table("margins", tables["margins"], columns))
+        yield _short(printed_table(record.analysis, "margins", tables["margins"], columns))
     yield Heading(f"Cohort {cohort.cohort}: classes", 2, _stamp(record, "class", cohort.cohort))
     yield from (printed[key] for key in (f"table2_{name}", f"table4_{name}") if key in printed)
     yield from _pictures(plans, "confusion", cohort.cohort)
@@ -197,12 +197,17 @@ def _cohort(
     if len(leading):
         columns = ["metric", "class", "scope", "first_name", "second_name", "n_readers", "n", "estimate", "p_value",
                    "p_holm", "notes"]  # fmt: skip
-        yield _short(printed_table("mrmc", leading, columns))
+        yield _short(printed_table(record.analysis, "mrmc", leading, columns))
     if len(tables["localisation"]):
         yield Heading(f"Cohort {cohort.cohort}: localisation", 2, _stamp(record, "localisation", cohort.cohort))
-        found = tables["localisation"]
-        named = found.assign(quantity=found["quantity"].map(QUANTITIES))
-        yield _short(printed_table("localisation", named, ["name", "arm", "quantity", "n", "estimate", "notes"]))
+        yield _short(
+            printed_table(
+                record.analysis,
+                "localisation",
+                tables["localisation"],
+                ["name", "arm", "quantity", "n", "estimate", "notes"],
+            )
+        )
         yield Paragraph(LROC_METHOD)
     if len(tables["agreement"]):
         yield Heading(f"Cohort {cohort.cohort}: agreement", 2, _stamp(record, "agreement", cohort.cohort))
@@ -213,14 +218,14 @@ def _cohort(
         )
         yield from _pictures(plans, "calibration", cohort.cohort)
         columns = ["name", "class", "quantity", "n", "estimate", "p_value", "notes"]
-        yield _short(printed_table("calibration", tables["calibration"], columns))
+        yield _short(printed_table(record.analysis, "calibration", tables["calibration"], columns))
     if len(tables["reading_times"]):
         yield Heading(f"Cohort {cohort.cohort}: reading time, seconds", 2, _stamp(record, "time", cohort.cohort))
         columns = ["name", "arm", "answer", "n", "estimate", "notes"]
-        yield _short(printed_table("reading_times", tables["reading_times"], columns))
+        yield _short(printed_table(record.analysis, "reading_times", tables["reading_times"], columns))
 
 
-def _pairs(table: pd.DataFrame) -> Iterator[Block]:
+def _pairs(record: StudyRecord, table: pd.DataFrame) -> Iterator[Block]:
     """Differences in accuracy, of models and readers by name and arm."""
     if not len(table):
         return
@@ -230,7 +235,7 @@ def _pairs(table: pd.DataFrame) -> Iterator[Block]:
         named = zip(table[f"{side}_name"], table[f"{side}_arm"], strict=True)
         sides[side] = [f"{name}, {arm}" if arm and has_arms else name for name, arm in named]
     columns = [name for name in _PAIR_COLUMNS if name in (*table.columns, *sides)]
-    yield _short(printed_table("mcnemar", table.assign(**sides), columns))
+    yield _short(printed_table(record.analysis, "mcnemar", table.assign(**sides), columns))
 
 
 def _short(table: PrintedTable) -> PrintedTable:
@@ -349,4 +354,4 @@ def _checklists(record: StudyRecord) -> Iterator[Block]:
         rows = tuple((one.item, one.section, one.must_report, one.answer) for one in items)
         note = f"{len(items) - n_open} of {len(items)} items are answered; {n_open} are left to the author."
         columns = ("Item", "Section", "Report", "Answer")
-        yield PrintedTable(f"checklist_{_file_part(name)}", name, columns, rows, notes=(note,))
+        yield PrintedTable(f"checklist_{_file_part(name)}", f"Items of {name}", columns, rows, notes=(note,))

@@ -11,12 +11,15 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Widths of a letter in parts of its size.
 _NARROW, _DIGIT, _LOWER, _UPPER, _FULL = 0.29, 0.5, 0.5, 0.7, 1.0
 _THIN = frozenset("ijlt.,;:'|!()[]I ")
 _BOLD = 1.07
 _NUMBER = re.compile(r"[<>=]? ?[−+-]?\d[\d.,]*( [%±]| points)?.{0,30}")
+_BREAK = re.compile(r"\s+|(?<=_)(?=\w)")
+_UNDERSCORE = re.compile(r"_(?=\w)")
 _LEAST_TEXT = 14  # letters of a line of text in a column that breaks
 
 
@@ -60,18 +63,18 @@ def table_layout(
     gap : float
         Points that stand between two columns.
     """
-    natural = [max((_width(row[at]) for row in rows), default=0.0) for at in range(len(columns))]
-    natural = [max(wide, _BOLD * _longest_word(name)) for wide, name in zip(natural, columns, strict=True)]
-    least = [max((_least(row[at]) for row in rows), default=0.0) for at in range(len(columns))]
-    least = [
-        max(wide, min(_LEAST_TEXT * _LOWER, whole), _BOLD * _longest_word(name))
-        for wide, whole, name in zip(least, natural, columns, strict=True)
-    ]
+    cells = [set(column) for column in zip(*rows, strict=True)] if rows else [set[str]() for _ in columns]
+    natural = [max(map(_width, column), default=0.0) for column in cells]
+    natural = [max(wide, _BOLD * _width(name)) for wide, name in zip(natural, columns, strict=True)]
+    heads = [_BOLD * _longest_word(name) for name in columns]
     for is_turned, room in ((False, width), (True, turned_width)):
-        for size in sizes:
-            widths = _shared(natural, least, (room - gap * len(columns)) / size)
-            if widths is not None:
-                return TableLayout(size, is_turned, tuple(None if one is None else one * size for one in widths))
+        for least_of in (_least, _least_in_two):
+            least = [max((*map(least_of, column), head)) for column, head in zip(cells, heads, strict=True)]
+            least = [max(one, min(_LEAST_TEXT * _LOWER, whole)) for one, whole in zip(least, natural, strict=True)]
+            for size in sizes:
+                widths = _shared(natural, least, (room - gap * len(columns)) / size)
+                if widths is not None:
+                    return TableLayout(size, is_turned, tuple(None if one is None else one * size for one in widths))
     size = sizes[-1]  # wider than any page: every column gives way alike
     room = turned_width - gap * len(columns)
     return TableLayout(size, True, tuple(room * one / sum(least) for one in least))
@@ -94,6 +97,7 @@ def _shared(natural: Sequence[float], least: Sequence[float], room: float) -> li
     return [None if got >= wide - 1e-6 else got for got, wide in zip(given, natural, strict=True)]
 
 
+@lru_cache(maxsize=4096)
 def _width(text: str) -> float:
     """Of a text on one line, in parts of the letters' size."""
     return sum(map(_letter, text))
@@ -110,9 +114,31 @@ def _letter(sign: str) -> float:
 
 
 def _longest_word(text: str) -> float:
-    return max((_width(word) for word in text.split()), default=0.0)
+    return max(map(_width, _BREAK.split(text)), default=0.0)
 
 
 def _least(text: str) -> float:
     """The narrowest that a cell may be: a number with its interval in one line, a text word by word."""
-    return _width(text) if len(text) <= 32 and _NUMBER.fullmatch(text) else _longest_word(text)
+    return _width(text) if _is_number(text) else _longest_word(text)
+
+
+def _least_in_two(text: str) -> float:
+    """The same where an interval may stand below its number."""
+    return max(map(_width, text.split(" ("))) + _NARROW if _is_number(text) else _longest_word(text)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= 32 and _NUMBER.fullmatch(text) is not None
+
+
+def kept_together(text: str, blank: str = "\N{NO-BREAK SPACE}") -> str:
+    """A cell whose interval does not break, but may stand below its number."""
+    if not _is_number(text):
+        return text
+    number, bracket, interval = text.partition(" (")
+    return number.replace(" ", blank) + bracket + interval.replace(" ", blank)
+
+
+def breakable(text: str, here: str = "\N{ZERO WIDTH SPACE}") -> str:
+    """A text that may also break behind an underscore, as long names of files and models do."""
+    return _UNDERSCORE.sub(lambda found: found[0] + here, text)

@@ -94,7 +94,7 @@ HEADINGS = {
 
 #: Columns whose cells are keys of this program, never names that somebody gave.
 KEY_COLUMNS = frozenset({
-    "analysis", "answer", "class", "component", "goal", "level", "match", "metric", "outcome", "quantity", "scope",
+    "analysis", "answer", "class", "component", "goal", "match", "metric", "outcome", "quantity", "scope",
     "shown", "statistic", "step", "truth", "variable",
 })  # fmt: skip
 _CLASS_COLUMNS = ("class", "truth", "answer")
@@ -166,9 +166,7 @@ def in_words(key: str) -> str:
     return " ".join(_SHORT.get(part, part) for part in key.split("_"))
 
 
-def cell_in_words(
-    text: str, column: str, row: Mapping[str, str], classes: Mapping[str, str], people: Mapping[str, str]
-) -> str:
+def cell_in_words(text: str, column: str, classes: Mapping[str, str], people: Mapping[str, str]) -> str:
     """A cell as it is printed: keys in words; names and numbers as they are.
 
     Parameters
@@ -176,8 +174,6 @@ def cell_in_words(
     text : str
     column : str
         Of the table.
-    row : mapping
-        The whole row, because a level is a key only of the program's own parts.
     classes, people : mapping
         Key of a class -> its label; key of a reader or model -> its name.
     """
@@ -185,7 +181,4 @@ def cell_in_words(
         return people.get(text, text)
     if column not in KEY_COLUMNS:
         return text
-    is_class = column in _CLASS_COLUMNS or (column == "level" and row.get("variable") == "class")
-    if is_class and text in classes:
-        return classes[text]
-    return text if column == "level" else in_words(text)
+    return classes[text] if column in _CLASS_COLUMNS and text in classes else in_words(text)
