@@ -104,7 +104,9 @@ def shown_table(table: pd.DataFrame, class_names: Mapping[str, str] | None = Non
         names = [name for name in names if name not in ("lower", "upper")]
     texts = {name: [cell_text(value, str(name)) for value in table[name].tolist()] for name in names}
     if class_names is not None:
-        of_classes = ("class", "truth", "answer") if "truth" in texts else ("class",)  # else an answer is right or wrong
+        of_classes = (
+            ("class", "truth", "answer") if "truth" in texts else ("class",)
+        )  # else an answer is right or wrong
         for name in [each for each in of_classes if each in texts]:
             texts[name] = [class_names.get(key, key) for key in texts[name]]
     return pd.DataFrame(texts, dtype=object)

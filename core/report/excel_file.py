@@ -12,12 +12,15 @@ from typing import Any
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.properties import PageSetupProperties
 
 #: Every file of an archive and every workbook says that it was made then.
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _HOUR = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _NAME_LENGTH = 31  # of a worksheet
 _LONGEST_TEXT = 32_767  # of a cell
+_NARROWEST, _WIDEST = 8, 60  # columns, in letters
 
 #: Rows of values by name of the worksheet.
 Sheets = dict[str, list[tuple[Any, ...]]]
@@ -33,18 +36,19 @@ def read_sheets(source: Path | io.BytesIO) -> Sheets | None:
 
 
 def workbook_bytes(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]]) -> bytes:
-    """A workbook of named sheets, each a header and its rows.
+    """A workbook of named sheets, each a header that stays in sight, and its rows.
 
     Parameters
     ----------
     sheets : mapping
-        Name (at most 31 signs) -> columns, rows. Numbers are stored with all their digits, texts as texts: nothing in
-        them is computed.
+        Name (at most 31 signs) -> columns, rows. Numbers are stored with all their digits and shown with three, p
+        values as they are printed; texts are texts: nothing in them is computed.
     """
     book = Workbook(write_only=False)
     book.remove(book.active)
     for name, (columns, rows) in sheets.items():
         sheet = book.create_sheet(name[:_NAME_LENGTH])
+        longest = [len(column) + 3 for column in columns]  # room for the filter's arrow
         for at, row in enumerate((columns, *rows), start=1):
             for column, value in enumerate(row, start=1):
                 if value is None:
@@ -53,12 +57,29 @@ def workbook_bytes(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[A
                 cell = sheet.cell(at, column, _storable(value) if is_text else value)
                 if is_text:
                     cell.data_type = "s"  # a text that begins with = is no formula
+                    longest[column - 1] = max(longest[column - 1], len(value))
+                elif isinstance(value, float):
+                    cell.number_format = _number_format(value, columns[column - 1])
         for cell in sheet[1]:
             cell.font = Font(bold=True)
+        for column, length in enumerate(longest, start=1):
+            sheet.column_dimensions[get_column_letter(column)].width = min(max(length + 1, _NARROWEST), _WIDEST)
         sheet.freeze_panes = "A2"
+        sheet.auto_filter.ref = sheet.dimensions
+        sheet.page_setup.orientation, sheet.page_setup.paperSize = "landscape", sheet.PAPERSIZE_A4
+        sheet.page_setup.fitToHeight = 0  # as many pages as it takes, each as wide as the table
+        sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+        sheet.print_title_rows = "1:1"
     stream = io.BytesIO()
     book.save(stream)
     return _without_time(stream.getvalue())
+
+
+def _number_format(value: float, column: str) -> str:
+    """How a number is shown; all its digits stay in the cell."""
+    if column.startswith("p_"):
+        return '[<0.001]"< 0.001";0.000'
+    return "0.000" if column != "value" or abs(value) >= 0.1 or value == 0 else "0.0#####"
 
 
 def _storable(text: str) -> str:

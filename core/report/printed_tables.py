@@ -248,11 +248,7 @@ def printed_table(
     """A table of an analysis in words; methods and notes become footnotes, and what is the same in every row stands
     below once."""
     shown = shown_table(table)
-    has_names = "first_name" in shown.columns
-    kept = [
-        column for column in shown.columns
-        if column not in _NOT_PRINTED and not (has_names and column in ("first", "second"))
-    ] if columns is None else list(columns)  # fmt: skip
+    kept = _printed_columns(list(map(str, shown.columns))) if columns is None else list(columns)
     same: list[str] = []
     footnotes: dict[str, int] = {}
     for column in list(kept):
@@ -270,6 +266,15 @@ def printed_table(
     rows = tuple(_in_words(analysis, shown)[kept].itertuples(index=False, name=None))
     notes = (*same, *(f"[{number}] {text}" for text, number in footnotes.items()))
     return PrintedTable(name, title(name), tuple(map(heading, kept)), rows, notes=notes)
+
+
+def _printed_columns(columns: Sequence[str]) -> list[str]:
+    """Columns of a table in print: names instead of keys, in the place of the keys."""
+    kept = [column for column in columns if column not in _NOT_PRINTED]
+    if {"first", "first_name"} <= set(kept):
+        kept = [column for column in kept if column not in ("first_name", "second_name")]
+        kept = [f"{column}_name" if column in ("first", "second") else column for column in kept]
+    return kept
 
 
 def _marks(cells: Mapping[str, str], footnotes: dict[str, int]) -> str:

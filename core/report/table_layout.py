@@ -66,6 +66,9 @@ def table_layout(
     cells = [set(column) for column in zip(*rows, strict=True)] if rows else [set[str]() for _ in columns]
     natural = [max(map(_width, column), default=0.0) for column in cells]
     natural = [max(wide, _BOLD * _width(name)) for wide, name in zip(natural, columns, strict=True)]
+    for size in sizes:  # rather smaller letters than names in two lines
+        if sum(natural) * size + gap * len(columns) <= width:
+            return TableLayout(size, False, (None,) * len(columns))
     heads = [_BOLD * _longest_word(name) for name in columns]
     for is_turned, room in ((False, width), (True, turned_width)):
         for least_of in (_least, _least_in_two):
