@@ -6,6 +6,7 @@ import math
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -56,6 +57,17 @@ _KEEP_ATTEMPTS = timedelta(days=1)
 _REFUSED = "Sign-in failed. Check the login and the password."
 
 
+def subscriber_of(ip: str) -> str:
+    """The address by which attempts are counted: of IPv6 the first half, for one subscriber has all of the second."""
+    try:
+        found = ip_address(ip)
+    except ValueError:
+        return ip
+    if not isinstance(found, IPv6Address):
+        return ip
+    return str(found.ipv4_mapped or IPv6Network((int(found) >> 64 << 64, 64)))
+
+
 class SignInRepository(RepositoryBase):
     """In and out again, for everybody."""
 
@@ -82,11 +94,12 @@ class SignInRepository(RepositoryBase):
             seconds to wait, after too many attempts.
         """
         login, ip = storable(folded_login(login))[:200], storable(ip)[:100]
+        place = subscriber_of(ip)
         with self._reading() as db_session:
-            self._refuse_early(db_session, login, ip)
+            self._refuse_early(db_session, login, place)
         with self._writing() as db_session:
             # The attempt is counted before the password is looked at: a hundred guesses at once are a hundred.
-            counted = self._count_attempts(db_session, login, ip)
+            counted = self._count_attempts(db_session, login, place)
             row = db_session.execute(
                 sa.select(PersonRow.person_id, PersonRow.password_hash, PersonRow.is_active).where(
                     PersonRow.login == login
@@ -218,10 +231,11 @@ class SignInRepository(RepositoryBase):
     def _limits(self, db_session: Session, login: str, ip: str) -> dict[tuple[str, str], Limit]:
         """What holds for an attempt."""
         limits = {(login, ip): OF_LOGIN_AND_ADDRESS}
-        is_known_here = sa.exists().where(
-            SignInSessionRow.person_id == PersonRow.person_id, PersonRow.login == login, SignInSessionRow.ip == ip
+        signed_in_from = sa.select(SignInSessionRow.ip).join(
+            PersonRow, PersonRow.person_id == SignInSessionRow.person_id
         )
-        if not db_session.scalar(sa.select(is_known_here)):
+        known = db_session.scalars(signed_in_from.where(PersonRow.login == login).distinct())
+        if ip not in map(subscriber_of, known):
             limits |= {(_ANY, ip): OF_ADDRESS, (login, _ANY): OF_LOGIN}
         return limits
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 
 import anyio
 from starlette.types import Scope
 
+from db.repository.sign_in import subscriber_of
+
 #: What one person's websockets together may send: so many at once, then so many a second; the rest waits its turn.
-#: A case needs one message, so nobody who reads meets this.
+#: A case needs one message, so nobody who reads meets this. To open a window counts as one.
 MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 60, 6.0
-#: The same of what the reading panel sends by requests; an answer needs two or three of them.
+#: The same of all requests of a reader, and of what any panel sends; an answer needs two or three of them.
 REQUESTS_AT_ONCE, REQUESTS_A_SECOND = 300, 12.0
 #: The same of all visitors of one address who have not signed in: their pages and forms, and what is refused to them.
 #: Sixty readers behind one router who come to the sign-in page at the same time do not meet this.
@@ -72,11 +73,6 @@ class Paces:
         return delay <= LONGEST_TURN_S
 
 
-def network_of(scope: Scope) -> str:
-    """Address of a visitor; of IPv6 the first half, for each subscriber has all of the second."""
-    host = str(scope["client"][0]) if scope.get("client") else ""
-    try:
-        found = ip_address(host)
-    except ValueError:
-        return host
-    return str(ip_network((int(found) >> 64 << 64, 64))) if found.version == 6 and found.ipv4_mapped is None else host
+def visitor_of(scope: Scope) -> str:
+    """Who a visitor is, as far as that is known before the sign-in."""
+    return subscriber_of(str(scope["client"][0])) if scope.get("client") else ""

@@ -50,9 +50,8 @@ from pages.door.paces import (
     REQUESTS_AT_ONCE,
     VISITS_A_SECOND,
     VISITS_AT_ONCE,
-    Pace,
     Paces,
-    network_of,
+    visitor_of,
 )
 from pages.door.plain_page import plain_page
 from pages.widgets.resources import repository
@@ -160,8 +159,8 @@ class SecurityMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._sockets: Counter[str] = Counter()  # open ones by person_id
-        self._paces: dict[str, Pace] = {}  # of those who have one open
-        self._requests = Paces(REQUESTS_AT_ONCE, REQUESTS_A_SECOND)  # of panels, by person_id
+        self._messages = Paces(MESSAGES_AT_ONCE, MESSAGES_A_SECOND)  # of websockets, by person_id
+        self._requests = Paces(REQUESTS_AT_ONCE, REQUESTS_A_SECOND)  # of readers and panels, by person_id
         self._visits = Paces(VISITS_AT_ONCE, VISITS_A_SECOND)  # of visitors, by network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,10 +199,8 @@ class SecurityMiddleware:
             refusal = _wrong_address(scope, headers)
         if refusal is None and path not in PUBLIC_PATHS and not path.startswith(PUBLIC_PREFIXES):
             refusal, actor = await _entry(path, token)
-            if actor is not None and scope["type"] == "websocket" and self._sockets[actor.person_id] >= MOST_SOCKETS:
-                refusal = Refusal(429, "You have too many windows open. Close some.")
-        if refusal is None and actor is not None and scope.get("method") == "POST" and path.startswith(_READING_PREFIX):
-            refusal = None if await self._requests.turn(actor.person_id) else _TOO_MUCH
+        if refusal is None and actor is not None:
+            refusal = await self._turn(scope, actor)
         if refusal is not None:
             if refusal.leads_to == SIGN_IN_PATH:
                 refusal = await self._visit(scope) or refusal
@@ -224,15 +221,14 @@ class SecurityMiddleware:
             await self.app(scope, receive, send)
             return
         self._sockets[actor.person_id] += 1
-        pace = self._paces.setdefault(actor.person_id, Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND))
-        is_reader = actor.roles <= {Role.READER}
+        messages, who, is_reader = self._messages, actor.person_id, _only_reads(actor)
 
         async def paced_receive() -> Message:
             while True:
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     return message
-                await anyio.sleep(pace.delay_s())
+                await anyio.sleep(messages.of(who).delay_s())
                 data = message.get("bytes") or b""
                 is_too_long = is_reader and len(data) > LONGEST_OF_READER
                 kind = None if is_too_long else _kind_of(data)
@@ -248,14 +244,31 @@ class SecurityMiddleware:
         finally:
             self._sockets[actor.person_id] -= 1
             if not self._sockets[actor.person_id]:
-                del self._sockets[actor.person_id], self._paces[actor.person_id]
+                del self._sockets[actor.person_id]
+
+    async def _turn(self, scope: Scope, actor: Person) -> Refusal | None:
+        """Wait for the turn of a person's request, or of a new window of his or hers; say why not."""
+        if scope["type"] == "websocket":
+            is_in_turn = await self._messages.turn(actor.person_id)  # else closing a window would buy more messages
+            if self._sockets[actor.person_id] >= MOST_SOCKETS:
+                return Refusal(429, "You have too many windows open. Close some.")
+        elif _only_reads(actor) or (scope["method"] == "POST" and inner_path(scope).startswith(_READING_PREFIX)):
+            is_in_turn = await self._requests.turn(actor.person_id)
+        else:
+            is_in_turn = True  # a coordinator may send a folder of images, a request each
+        return None if is_in_turn else _TOO_MUCH
 
     async def _visit(self, scope: Scope) -> Refusal | None:
         """Wait for the turn of a visitor's address; who would wait too long waits all the same, and is refused."""
-        if await self._visits.turn(network_of(scope)):
+        if await self._visits.turn(visitor_of(scope)):
             return None
         await anyio.sleep(LONGEST_TURN_S)  # else refusing would be what the flood is about
         return _TOO_MUCH
+
+
+def _only_reads(actor: Person) -> bool:
+    """Whether somebody has no other part than that of a reader."""
+    return actor.roles <= {Role.READER}
 
 
 def _kind_of(data: bytes) -> str | None:

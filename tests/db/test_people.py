@@ -14,7 +14,7 @@ from core.protocol import Protocol
 from core.study import Role, StudyState
 from db import OPERATOR, Repository
 from db.engine import writing
-from db.repository.sign_in import OF_ADDRESS, OF_LOGIN_AND_ADDRESS
+from db.repository.sign_in import OF_ADDRESS, OF_LOGIN_AND_ADDRESS, subscriber_of
 from db.tables import PasswordSetRow, PersonRow, SignInSessionRow, StudyRow
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 
@@ -221,6 +221,23 @@ def test_an_address_that_tries_many_logins_has_to_wait(room: Room, nobody: Repos
     assert "Wait 1 seconds" in answers[-1]
     assert "Wait" in _fail(nobody, "ann", "6.6.6.6")
     assert "Check the login" in _fail(nobody, "ann", "7.7.7.7")
+
+
+def test_a_new_address_of_the_same_subscriber_is_no_new_start(room: Room, repository) -> None:
+    """With IPv6 one line has more addresses than anybody could block: they count as one."""
+    plain, mapped, six, link, none = map(
+        subscriber_of, ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8:1:2:a::9", "fe80::1%eth0", "x")
+    )
+    assert (plain, mapped, six, link, none) == ("192.0.2.1", "192.0.2.1", "2001:db8:1:2::/64", "fe80::/64", "x")
+    refused = ""
+    for number in range(OF_ADDRESS.free + 2):
+        with pytest.raises(AccessError) as error:
+            repository(None).authenticate(f"login-{number}", "wrong", f"2001:db8:1:2::{number:x}")
+        refused = str(error.value)
+    assert "Wait" in refused
+    assert repository(None).authenticate("ann", "ann reads at night", "2001:db8:1:3::1")
+    with pytest.raises(AccessError, match="Wait"):
+        repository(None).authenticate("ben", "ben reads by day", "2001:db8:1:2:ffff::1")
 
 
 def test_a_login_that_is_tried_from_many_addresses_has_to_wait(room: Room, nobody: Repository) -> None:

@@ -28,7 +28,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from core.errors import PasswordsBusyError
-from core.study import Role
+from core.study import Person, Role
 from db import OPERATOR, Repository, open_store
 from db.password_hashing import ASLEEP_S
 from pages.door import paces, security, sign_in
@@ -41,7 +41,7 @@ from pages.door.paces import (
     SHOWN_AT_ONCE,
     Pace,
     Paces,
-    network_of,
+    visitor_of,
 )
 from pages.door.security import MOST_SOCKETS, REFUSAL_S, ROLES_OF_PREFIX, START_PATH, SecurityMiddleware
 from pages.door.sign_in import safe_target
@@ -229,6 +229,16 @@ def test_who_waits_too_long_to_sign_in_is_told_so_and_the_place_is_free_again(mo
         assert aside.submit(asyncio.run, crowded()).result() == "7"
 
 
+def somebody(role: Role) -> Callable:
+    """In the place of the look at the sign-in: everybody is this person."""
+    person = Person("p", "somebody", "Somebody", role, roles=frozenset({role}))
+
+    async def entry(path: str, token: str | None) -> tuple[None, Person]:
+        return None, person
+
+    return entry
+
+
 def answers_to(
     app: object, *scopes: dict, middleware: SecurityMiddleware | None = None
 ) -> list[tuple[float, int, dict]]:
@@ -284,15 +294,54 @@ def test_a_flood_of_visitors_of_one_address_is_held_back_and_of_another_one_is_n
     assert found[-2][0] < 0.1
 
 
+@pytest.mark.parametrize(("role", "is_held_back"), [(Role.READER, True), (Role.COORDINATOR, False)])
+def test_what_a_reader_asks_for_without_end_is_held_back_whatever_it_is(
+    role: Role, is_held_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking is as dear as sending: each look asks the store. A coordinator may send a folder, a request a file."""
+    monkeypatch.setattr(paces, "LONGEST_TURN_S", 0.2)
+    monkeypatch.setattr(security, "_entry", somebody(role))
+
+    async def app(scope: dict, receive: object, send: Callable) -> None:
+        await PlainTextResponse("open")(scope, receive, send)
+
+    door = SecurityMiddleware(app)
+    door._requests = Paces(3, 10.0)
+    found = answers_to(app, *[{"path": "/reading/pulse/demo"}] * 9, middleware=door)
+    assert [status for _, status, _ in found].count(429) == (4 if is_held_back else 0)
+
+
+def test_closing_a_window_and_opening_another_buys_no_more_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "_entry", somebody(Role.READER))
+    heard = []
+
+    async def app(scope: dict, receive: Callable, send: object) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            heard.append(time.monotonic())
+
+    async def windows() -> None:
+        door = SecurityMiddleware(app)
+        door._messages = Paces(3, 10.0)
+        alive = BackMsg(app_heartbeat=True).SerializeToString()
+        scope = {"type": "websocket", "path": "/_stcore/stream", "headers": [(b"host", b"localhost")]}
+        for _ in range(4):
+            messages = iter([{"type": "websocket.receive", "bytes": alive}, {"type": "websocket.disconnect"}])
+
+            async def receive(messages: object = messages) -> dict:
+                return next(messages)
+
+            await door(scope, receive, None)
+
+    with ThreadPoolExecutor(1) as own:  # where no loop runs yet: in this thread a browser's may
+        own.submit(asyncio.run, windows()).result()
+    assert len(heard) == 4
+    assert heard[-1] - heard[0] >= 0.4  # four windows and four messages, three of them at once
+
+
 def test_all_addresses_of_one_subscriber_are_one_visitor() -> None:
-    of = [network_of({"client": (host, 1)}) for host in ("2001:db8:1:2::9", "2001:db8:1:2:ffff::", "2001:db8:1:3::9")]
+    of = [visitor_of({"client": (host, 1)}) for host in ("2001:db8:1:2::9", "2001:db8:1:2:ffff::", "2001:db8:1:3::9")]
     assert of[0] == of[1] != of[2]
-    assert [network_of({"client": (host, 1)}) for host in ("192.0.2.1", "::ffff:192.0.2.1", "unix")] == [
-        "192.0.2.1",
-        "::ffff:192.0.2.1",
-        "unix",
-    ]
-    assert network_of({}) == network_of({"client": None}) == ""
+    assert visitor_of({}) == visitor_of({"client": None}) == ""
 
 
 def test_the_same_case_drawn_again_and_again_fills_no_trail(
