@@ -746,7 +746,8 @@ def reading_row(presentation_id: str, answer: Answer, *, submit_id: str, revisio
         confidence=answer.confidence,
         comment=answer.comment,
         is_unreadable=answer.is_unreadable,
-        reading_seconds=answer.reading_seconds,
+        # Without the sign of a zero, which SQLite forgets: a reading is sealed as it will be read again.
+        reading_seconds=None if answer.reading_seconds is None else answer.reading_seconds + 0.0,
         display_state=dict(answer.display_state),
         client_events=[list(event) for event in read_events(answer.events)],
         probabilities=None if answer.probabilities is None else [float(value) for value in answer.probabilities],

@@ -155,7 +155,7 @@ def read_message(value: Any) -> PanelMessage:
         frozenset(() if kind == "images" else have),  # who asks for images has lost them
         is_training=value.get("is_training") is True,
         is_open=kind != "look" and value.get("is_open") is not False,
-        unsaved=unsaved if unsaved in REFUSALS else "",
+        unsaved=unsaved if isinstance(unsaved, str) and unsaved in REFUSALS else "",
         number=number if type(number) is int else 0,
     )
 

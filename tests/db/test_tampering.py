@@ -28,7 +28,7 @@ from db.records import ReadElsewhere
 from db.tables import Base
 from db.types import Flag, Json, UtcDateTime
 from tests.core.analysis_studies import simulated_study
-from tests.db.conftest import CHEAP, Clock, Room, make_cases, read_next
+from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 from tests.stores import repository_of
 
 KEY = "sealed"
@@ -652,6 +652,34 @@ def test_the_head_never_goes_back_and_gives_way_only_to_a_trail_that_holds_it(tm
     assert Notary(tmp_path).kept_head() == heads[5]
     Notary(tmp_path).keep_head(heads[8], lambda n: heads[n].hash)
     assert Notary(tmp_path).kept_head() == heads[8]
+
+
+#: Odd and allowed, whoever sends it: numbers at the edges of their kind, and letters that programs like to change.
+ODD_ANSWERS = (
+    {"reading_seconds": -0.0},
+    {"reading_seconds": 5e-324},
+    {"reading_seconds": 0.1 + 0.2},
+    {"reading_seconds": 86_400},
+    {"comment": "e\u0301 \u00e9 \ufeff \u2028 \u202e \x7f \U0001d54f \ufffe \t\n\r "},
+    {"display_state": {"zero": -0.0, "large": 1e22, "whole": 1e16, "most": 2**63 - 1, "é": [None, True, 5e-324]}},
+    {"events": (("shown", -0.0), ("wheel", 1e300), ("wheel", -1e300), ("submitted", 5e-324))},
+    {"unreadable_reason": " \u00a0x\u3000 ", "is_unreadable": True, "class_key": None, "confidence": None},
+)
+
+
+def test_no_answer_that_a_browser_may_send_looks_touched_afterwards(room: Room) -> None:
+    """Else any reader could have a study called tampered with, and keep it from being unsealed."""
+    for number, odd in enumerate(ODD_ANSWERS):
+        place = room.ann.next_presentation(STUDY)
+        answer = replace(Answer("sat", 3), **odd)
+        room.ann.save_reading(place.presentation_id, answer, submit_id=f"odd-{number}")
+        room.ben.record_events(
+            room.ben.next_presentation(STUDY).presentation_id,
+            answer.events or (("shown", -0.0),),
+            draft_id=answer.comment or "d",
+            first_event=number,
+        )
+    assert room.operator.verify_audit().problems == ()
 
 
 def test_simulated_and_corrected_readings_are_sealed_too(room: Room, engine: Engine) -> None:

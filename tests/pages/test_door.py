@@ -400,6 +400,8 @@ def test_what_a_panel_never_sends_is_refused_and_logs_no_failure(
     answer = {"kind": "answer", "submit_id": "s", "presentation_id": "p", "comment": "", "is_unreadable": False}
     answer |= {"display_state": {}, "expected_revision": True}
     assert told("answer", json.dumps(answer)) == 400
+    for unsaved in ([], {}, [[]], 7):
+        assert told("answer", json.dumps({**answer, "expected_revision": 0, "unsaved": unsaved})) == 200
 
     def heard(*messages: bytes | str) -> tuple[list[str | None], int]:
         """What is answered to these within two seconds, and how the socket was closed."""

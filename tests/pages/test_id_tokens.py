@@ -126,6 +126,19 @@ FAULTS: dict[str, Callable[[Provider], str]] = {
     "changed after it was signed": lambda p: ".".join(
         [*token(p).split(".")[:1], token(p, email="chief@b.org").split(".")[1], *token(p).split(".")[2:]]
     ),
+    "signed by a key that it brings along": lambda p: token(
+        p, FOREIGN, {"alg": "RS256", "kid": "k1", "jwk": FOREIGN.as_dict(private=False)}
+    ),
+    "signed by a key that it says where to find": lambda p: token(
+        p, FOREIGN, {"alg": "RS256", "jku": f"{p.url}/theirs", "x5u": f"{p.url}/theirs"}
+    ),
+    "of an algorithm that the key is not for": lambda p: token(p).replace(
+        token(p).split(".")[0], part({"alg": "ES256", "kid": "k1"})
+    ),
+    "with a header that must be understood": lambda p: ".".join(
+        [part({"alg": "RS256", "kid": "k1", "crit": ["b64"], "b64": False}), *token(p).split(".")[1:]]
+    ),
+    "two tokens in one": lambda p: f"{token(p)}.{token(p)}",
     "no token": lambda _: "no token",
 }
 
