@@ -65,7 +65,7 @@ def serve(
         errors.print(NO_READER_ROLE, markup=False, highlight=False, soft_wrap=True)
     first = first_invitation(store())  # a missing or damaged store is told here, in words, before the server starts
     base, hosts = get_settings().base_path, get_settings().allowed_hosts
-    shown = f"[{address}]" if is_ipv6 else address
+    shown = "localhost" if address in ("0.0.0.0", "::") else f"[{address}]" if is_ipv6 else address  # noqa: S104
     say(f"Reading Room: open [bold]http://{escape(shown)}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
     if first is not None:
         say("Nobody has an account yet. The first coordinator chooses a password here (one day, one time):")

@@ -106,6 +106,8 @@ def test_the_commands_and_the_app_with_somebody_signed_in_are_silent(door: str, 
     visit = [sys.executable, str(ROOT / "tests" / "offline_visitor.py"), "demo-coordinator", *command]
     traces = run_isolated(visit, tmp_path, VISITOR_PASSWORD=password)
     assert "the screen was shown" in traces.output
+    if door.startswith("manage.py"):  # an address that answers, also where it listens on all
+        assert re.search(r"open http://(127\.0\.0\.1|localhost):8501/ ", traces.output), traces.output
     assert_silent(traces, connections=traces.connections)
 
 
