@@ -190,7 +190,11 @@ def analyse(
         notes.append(f"answers drawn by a program, not given by humans: {names}")
     found = [_cohort(one, level, margin, way, steps, data.declared_model) for one in arrays]
     answered = tuple(
-        replace(one, answer=headline(one, declared=data.declared_model), margin_answer=margin_sentences(one))
+        replace(
+            one,
+            answer=headline(one, declared=data.declared_model),
+            margin_answer=margin_sentences(one, declared=data.declared_model),
+        )
         for one in found
     )
     description = describe_cases(data)

@@ -18,7 +18,7 @@ from pages.views import classes, roc
 from pages.views.overview import forest_rows
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import draw_table
+from pages.widgets.drawn_tables import draw_files, draw_table
 from pages.widgets.elsewhere import is_read_elsewhere
 from pages.widgets.guard import requires, while_signed_in
 from pages.widgets.movement import go_to
@@ -150,6 +150,9 @@ def _answers(shown: Shown, look: Look) -> None:
     figure = charts.forest_chart(rows, gaps, shown.styles, reference, "Right so far")
     config = charts.chart_config(f"live_{shown.study.key}")
     st.plotly_chart(figure, config=config, theme=None, alt="Right answers of every rater so far", key="live forest")
+    draw_files(
+        {"right answers": shown.of("summary", quantity="accuracy"), "differences": shown.tables["mcnemar"]}, shown
+    )
     changes = []
     for row in rows.itertuples():
         old = look.before.get(f"{shown.cohort} {row.label}")

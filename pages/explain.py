@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, cast
 
@@ -54,6 +54,7 @@ _STYLE = """<style>
 .room-answers th, .room-answers td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid #343a41;
   vertical-align: top; overflow-wrap: anywhere; }
 .room-answers th, .room-answers small { color: #b3bac2; font-weight: 500; }
+.room-answers th, .room-answers .seconds { white-space: nowrap; overflow-wrap: normal; }
 .room-answers .right { color: #6ee7b7; font-weight: 700; } .room-answers .wrong { color: #fca5a5; font-weight: 700; }
 </style>"""
 
@@ -149,9 +150,15 @@ def _draw_many(repository: Repository, study: Study, answers: CaseAnswers, keep:
     if small:
         draw_gallery(small, study.protocol.display, _open)
         st.caption(
-            "✓ right, ✗ wrong: M the model, R the readers in the order of their names (beyond six, how many were "
-            "right). The images are in the display that readers had. A click opens a case."
+            f"✓ right, ✗ wrong: M {_listed(answers.models, 'the models')}; R {_listed(answers.readers, 'the readers')} "
+            "(beyond six readers, how many were right). The images are in the display that readers had. A click opens "
+            "a case."
         )
+
+
+def _listed(names: Sequence[str], together: str) -> str:
+    """Who the marks are of, in their order."""
+    return ", ".join(map(plain, names)) if 0 < len(names) <= 6 else f"{together} in the order of their names"
 
 
 def _marks(own: pd.DataFrame, answers: CaseAnswers) -> str:
@@ -336,31 +343,41 @@ def _answers(study: Study, answers: CaseAnswers, case: str, truth: str) -> None:
     own = answers.given[answers.given["case"] == case]
     order = {name: place for place, name in enumerate(answers.raters)}
     own = own.sort_values("rater", key=lambda column: column.map(order), kind="stable")
-    lines = [_line(study, row) for row in own.to_dict("records")]
-    head = "".join(f"<th>{title}</th>" for title in ("", "Rater", "Answer", "Seconds"))
+    is_timed = bool(own["seconds"].notna().any())
+    lines = [_line(study, row, is_timed=is_timed) for row in own.to_dict("records")]
+    titles = ("", "Rater", "Answer", *(("Seconds",) if is_timed else ()))
+    head = "".join(f"<th>{title}</th>" for title in titles)
     st.html(f'{_STYLE}<table class="room-answers"><tr>{head}</tr>{"".join(lines)}</table>')
     if own.empty:
         st.caption("Nobody has answered this case.")
     st.markdown(f"★ reference standard: **{plain(study.protocol.label(truth))}**")
 
 
-def _line(study: Study, row: Mapping[str, Any]) -> str:
+def _line(study: Study, row: Mapping[str, Any], *, is_timed: bool) -> str:
     """One rater's answer as a row."""
     mark = {True: '<td class="right">✓</td>', False: '<td class="wrong">✗</td>'}.get(row["is_right"], "<td>–</td>")
     answer = "not readable" if row["is_unreadable"] else study.protocol.label(row["answer"])
     seconds = "" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}"
+    last = f'<td class="seconds">{seconds}</td>' if is_timed else ""
     told = escape(answer) + (f" <small>{escape(row['confidence'])}</small>" if row["confidence"] else "")
     comment = f"<br><small>{escape(row['comment'])}</small>" if row["comment"] else ""
-    return f"<tr>{mark}<td>{escape(row['rater'])}</td><td>{told}{comment}</td><td>{seconds}</td></tr>"
+    return f"<tr>{mark}<td>{escape(row['rater'])}</td><td>{told}{comment}</td>{last}</tr>"
 
 
 def _about(prediction: CasePrediction, model: ModelVersion, scale: str) -> None:
     """What must not be forgotten about the maps."""
-    unusual = "**flagged as unlike the training images**" if prediction.is_out_of_distribution else "not flagged"
+    unusual = "**flagged as unlike the training images**"
+    if not prediction.is_out_of_distribution:
+        unusual = "not flagged as unlike the training images"
+    maps = ""
+    if prediction.class_maps is not None:
+        maps = (
+            f" Grad-CAM from the last convolutional layer. {SCALES[scale]} It shows where the model looked, not "
+            f"whether it is right.{TAUGHT if _was_taught(model) else ''}"
+        )
     st.caption(
-        f"{model.name} {model.sha256[:12]} on {prediction.device}, {prediction.precision}; entropy "
-        f"{prediction.entropy:.2f} bits; {unusual}. Grad-CAM from the last convolutional layer. {SCALES[scale]} It "
-        f"shows where the model looked, not whether it is right.{TAUGHT if _was_taught(model) else ''}"
+        f"{plain(model.name)} {model.sha256[:12]} on {prediction.device}, {prediction.precision}; entropy "
+        f"{prediction.entropy:.2f} bits; {unusual}.{maps}"
     )
 
 

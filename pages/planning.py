@@ -94,17 +94,19 @@ def _of_study(repository: Repository, compared: Compared, study: Study) -> tuple
         need = "two arms" if compared is Compared.ARMS else "a model and two readers of one arm"
         st.info(f"This study has no such comparison: it needs {need}.")
         return None, ()
-    labels = {each.key: each.label for each in study.protocol.classes} | {"macro": "mean over classes", "all": "all"}
+    labels = {"macro": "mean over classes", "all": "all classes"}
+    labels |= {each.key: each.label for each in study.protocol.classes}
     figures = [name for name in FIGURES if name in set(rows["metric"])]
     figure = str(st.selectbox("Figure", figures, format_func=FIGURES.__getitem__))
     rows = rows[rows["metric"] == figure]
-    places = rows[["cohort", "class", "first_name", "second_name", "arm"]].drop_duplicates().to_dict("records")
+    places = rows[["cohort", "first_name", "second_name", "arm"]].drop_duplicates().to_dict("records")
     place = st.selectbox(
-        "Comparison", places,
-        format_func=lambda row: f"{row['cohort']}: {row['first_name']} − {row['second_name']}, {labels[row['class']]}",
-    )  # fmt: skip
+        "Comparison", places, format_func=lambda row: f"{row['cohort']}: {row['first_name']} − {row['second_name']}"
+    )
+    of_place = rows[(rows[list(place)] == pd.Series(place)).all(axis=1)]
+    key = st.selectbox("Class", list(dict.fromkeys(of_place["class"])), format_func=labels.__getitem__)
     second = place["arm"] or place["second_name"]
-    chosen = (place["cohort"], place["class"], place["first_name"], second)
+    chosen = (place["cohort"], str(key), place["first_name"], second)
     return analysis_components(compared, results.analysis, study.protocol.title, figure=figure, chosen=chosen)
 
 

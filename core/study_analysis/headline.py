@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.number_text import p_words, percent_text, points_text
+from core.number_text import estimate_text, p_words, percent_text, points_text
+from core.statistics.auc_interval import HARD_LABEL_NOTE
+from core.statistics.reader_study import Figure
 from core.statistics.result import Estimate
 from core.statistics.scope import Scope
-from core.study_analysis.results import CohortAnalysis, MrmcResult, PairComparison, ParticipantAnalysis
+from core.study_analysis.results import CohortAnalysis, MarginResult, MrmcResult, PairComparison, ParticipantAnalysis
 
 #: So many readers of an arm are told one by one.
 MOST_BY_NAME = 3
@@ -128,10 +130,10 @@ def _on_fewer(row: MrmcResult | None, model: ParticipantAnalysis, readers: Seque
     return f" (of {row.n_readers} readers on {row.n_cases} cases: not all answered all)"
 
 
-def _with_p(text: str, p: float | None) -> str:
-    """A difference with its p value inside the brackets of its interval."""
+def _with_p(text: str, p: float | None, kind: str = "") -> str:
+    """A difference with its p value, and what kind of one it is, inside the brackets of its interval."""
     words = p_words(p)
-    return f"{text[:-1]}; {words})" if words and text.endswith(")") else text
+    return f"{text[:-1]}; {kind}{words})" if words and text.endswith(")") else text
 
 
 def _between_arms(cohort: CohortAnalysis, arms: Sequence[str]) -> Iterator[str]:
@@ -179,30 +181,43 @@ def _sentence(parts: Sequence[str]) -> str:
     return f"{text if is_name else text[:1].upper() + text[1:]}."
 
 
-def margin_sentences(cohort: CohortAnalysis) -> tuple[str, ...]:
-    """Of every comparison with a margin, whether it was met: the panel in the scope that leads, then each reader."""
+def margin_sentences(cohort: CohortAnalysis, *, declared: str | None = None) -> tuple[str, ...]:
+    """Whether the margin was met: against the panel in the scope that leads, then against each reader.
+
+    Parameters
+    ----------
+    cohort : CohortAnalysis
+        One cohort of a study.
+    declared : str, optional
+        As of :func:`headline`: the margin was set for that model, so it alone is told where it is there.
+    """
     leading = {
         (row.class_key, row.metric, row.scope, row.arm, row.first)
         for row in cohort.mrmc
         if row.is_leading and row.first
     }
     has_arms = len({one.arm for one in cohort.participants if one.arm}) > 1
+    margins = [one for one in cohort.margins if one.first == declared] or list(cohort.margins)
     found = []
-    for one in sorted(cohort.margins, key=lambda each: not each.scope):
+    for one in sorted(margins, key=lambda each: not each.scope):
         place = (one.class_key, one.metric, one.scope, one.arm, one.first)
         is_average = one.class_key in ("all", "macro") or len(cohort.class_counts) == 2
         if one.verdict.goal != "non-inferiority" or not is_average or (one.scope and place not in leading):
             continue
-        verdict = {True: "non-inferior", False: "not shown to be non-inferior", None: "cannot be tested"}
-        gap = one.verdict.difference
         arm = f", {one.arm}" if has_arms and not one.scope else ""  # a panel's name has it
-        text = _with_p(points_text(gap.value, gap.lower, gap.upper), one.verdict.p_value)
-        found.append(
-            f"{one.first_name} against {one.second_name}{arm}, {_METRICS.get(one.metric, one.metric)}: "
-            f"{verdict[one.verdict.is_shown]} at the margin of {100 * one.verdict.margin:g} points "
-            f"(difference {text})."
-        )
+        found.append(f"{one.first_name} against {one.second_name}{arm}, {_of_margin(one)}.")
     return tuple(found)
 
 
-_METRICS = {"auc": "AUC"}
+def _of_margin(one: MarginResult) -> str:
+    """AUC: non-inferior at the margin of 0.05; difference 0.109 (0.089 to 0.129; one-sided p < 0.001) for ..."""
+    verdict = {True: "non-inferior", False: "not shown to be non-inferior", None: "cannot be tested"}
+    gap, is_auc = one.verdict.difference, one.metric == Figure.AUC
+    margin = f"{one.verdict.margin:g}" if is_auc else f"{100 * one.verdict.margin:g} points"
+    text = (estimate_text if is_auc else points_text)(gap.value, gap.lower, gap.upper)
+    told = f"difference {_with_p(text, one.verdict.p_value, 'one-sided ')}"
+    if one.scope:
+        told += f" {_POPULATION[one.scope]}"
+    if HARD_LABEL_NOTE in one.notes:
+        told += "; the readers gave labels without ratings, whose AUC is lower by construction"
+    return f"{'AUC' if is_auc else one.metric}: {verdict[one.verdict.is_shown]} at the margin of {margin}; {told}"

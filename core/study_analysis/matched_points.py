@@ -50,7 +50,7 @@ def _opponents(
                 kept = [panel.answers[arm, panel.readers[place]].labels for place in chosen.readers]
                 labels = np.stack([np.where(row >= 0, row, np.nan) for row in kept])
                 who = Identity("panel", f"readers, {arm}", arm, f"readers, {arm}")
-                yield who, labels, (*chosen.notes, "readers are fixed: it speaks of these readers")
+                yield who, labels, (*chosen.notes, "the readers are fixed: the interval speaks of these readers alone")
 
 
 def _of_class(

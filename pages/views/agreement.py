@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from pages.widgets.address_choice import choose_from_address
 from pages.widgets.drawn_tables import draw_files, draw_notes, draw_stamp, draw_table
 from pages.widgets.movement import go_to
 from pages.widgets.plain_text import plain
@@ -23,6 +24,9 @@ OUTCOMES = {
     "only_readers_wrong": "All readers wrong, the model right",
     "readers_split": "Readers split",
 }
+#: Scope -> what the two who are compared are called.
+SIDES = {"within": {"first": "Reader"}, "with_model": {"first": "Reader", "second": "Model"},
+         "pair": {"first": "One reader", "second": "The other"}}  # fmt: skip
 MOST_BUTTONS = 48
 
 
@@ -46,7 +50,7 @@ def draw(shown: Shown) -> None:
             if scope in ("pair", "with_model"):
                 columns.remove("n_readers")
                 columns.remove("statistic")
-            draw_table(of_scope, columns, shown)
+            draw_table(of_scope, columns, shown, SIDES.get(scope))
     _outcomes(shown)
     draw_files({"agreement": rows, "what became of every case": shown.tables["case_outcomes"]}, shown)
 
@@ -59,17 +63,15 @@ def _outcomes(shown: Shown) -> None:
     arms = list(dict.fromkeys(rows["arm"]))
     opens = "" if shown.study.is_read_elsewhere else "; a click opens the case"
     st.markdown(f"**Cases on which raters fail**{opens}")
-    arm = st.segmented_control("Arm", arms, default=arms[0], required=True) if len(arms) > 1 else arms[0]
+    arm = choose_from_address("arm", "Arm", arms, arms[0]) if len(arms) > 1 else arms[0]
     rows = rows[rows["arm"] == arm]
     counts = rows["outcome"].value_counts()
     kinds = [name for name in OUTCOMES if counts.get(name)]
     if not kinds:
         st.caption("Every case was answered right by all.")
         return
-    kind = st.segmented_control(
-        "Kind", kinds, default=kinds[0], required=True, label_visibility="collapsed", key="outcome",
-        format_func=lambda name: f"{OUTCOMES[name]} · {counts[name]}",
-    )  # fmt: skip
+    titles = {name: f"{OUTCOMES[name]} · {counts[name]}" for name in kinds}
+    kind = choose_from_address("outcome", "What became of the cases", kinds, kinds[0], names=titles)
     _links(shown, rows[rows["outcome"] == kind])
 
 

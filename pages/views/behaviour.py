@@ -167,7 +167,10 @@ def _order(shown: Shown) -> None:
             st.plotly_chart(
                 figure, config=config, theme=None, alt=f"{title} in each quarter of the order", key=quantity
             )
-    st.caption("Quarters of each reader's own order: falling to the right is fatigue, rising is learning.")
+    st.caption(
+        "Quarters of each reader's own order. A fall to the right may be fatigue, a rise learning; each quarter has "
+        "other cases, so look at the intervals."
+    )
 
 
 def _confidence(shown: Shown) -> None:

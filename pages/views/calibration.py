@@ -20,7 +20,7 @@ def draw(shown: Shown) -> None:
     keys = [key for key in shown.labels if key in set(rows["class"])]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         models = [name for name in shown.models if name in set(rows["label"])]
-        model = models[0] if len(models) == 1 else st.selectbox("Model", models)
+        model = models[0] if len(models) == 1 else choose_from_address("model", "Model", models, models[0])
         key = choose_from_address("class", "Class against the rest", keys, shown.first_class(keys), names=shown.labels)
     rows = rows[rows["label"] == model]
     bins, decisions = (

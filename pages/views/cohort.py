@@ -38,7 +38,7 @@ VARIABLES = {"centre": "Centre", "scanner": "Scanner"}
 def draw(shown: Shown) -> None:
     """Draw the view; it is of the whole study, whatever cohort is chosen."""
     tables = shown.whole
-    _shared(tables["shared_patients"])
+    _shared(shown)
     st.markdown("**Flow of cases**")
     st.html(_STYLE + _flow(tables["flow"]))
     st.markdown("**Baseline characteristics**")
@@ -48,14 +48,17 @@ def draw(shown: Shown) -> None:
                                                                   "shared_patients")}, shown)  # fmt: skip
 
 
-def _shared(rows: pd.DataFrame) -> None:
-    """Whether a patient is in two cohorts."""
+def _shared(shown: Shown) -> None:
+    """Whether a patient is in two cohorts; of training only where its cases are here."""
+    rows = shown.whole["shared_patients"]
     both = rows[rows["n_patients"] > 0]
     if len(both):
         parts = [f"{row.n_patients} in {row.first} and {row.second}" for row in both.itertuples()]
         st.error(f"Patients have cases in two cohorts: {'; '.join(parts)}. The CSV names them.")
     elif len(rows):
-        st.success("No patient has cases in two cohorts: training and test do not overlap.", icon=":material/check:")
+        has_training = "training" in {*rows["first"], *rows["second"]}
+        more = ": training and test do not overlap." if has_training else ". Training cases are not in this study."
+        st.success(f"No patient has cases in two cohorts{more}", icon=":material/check:")
 
 
 def _said(row: pd.Series) -> str:

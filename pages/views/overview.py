@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 import pandas as pd
@@ -16,12 +17,13 @@ _STYLE = """<style>
 .room-answer { font-size: 1.18rem; line-height: 1.5; max-width: 75rem; border-left: 4px solid #2b74c0;
   padding: 2px 0 2px 14px; margin: 2px 0 4px; }
 .room-answer p { margin: 0 0 6px; }
+.room-answer .whole { white-space: nowrap; }
 </style>"""
 
 
 def draw(shown: Shown) -> None:
     """Draw the overview."""
-    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown.found.answer)
+    sentences = "".join(f"<p>{unbroken(escape(sentence))}</p>" for sentence in shown.found.answer)
     st.html(f'{_STYLE}<div class="room-answer">{sentences}</div>')
     draw_stamp(shown, "accuracy")
     _declared(shown)
@@ -50,6 +52,11 @@ def draw(shown: Shown) -> None:
     _missing(shown)
 
 
+def unbroken(text: str) -> str:
+    """HTML in which no line ends between a number and its unit or sign."""
+    return re.sub(r"p (=|&lt;) [\d.]+|[\d.]+ (%|points|cases)", r'<span class="whole">\g<0></span>', text)
+
+
 def forest_rows(shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Right answers of every rater, the readers' mean last in each arm; differences of the first model from each.
 
@@ -71,7 +78,7 @@ def forest_rows(shown: Shown) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     means, mrmc = shown.tables["panel_means"], shown.tables["mrmc"]
     means, mrmc = (table[(table["metric"] == "accuracy") & table["is_leading"].astype(bool)] for table in (means, mrmc))
     for arm, mean in means.groupby("arm", sort=True):
-        name = f"Mean of {mean['n_readers'].iloc[0]} readers" + (f", {arm}" if means["arm"].nunique() > 1 else "")
+        name = shown.mean_label(mean)
         gap = mrmc[(mrmc["analysis"] == "model_vs_panel") & (mrmc["first"] == key) & (mrmc["arm"] == arm)]
         rows = pd.concat([rows, mean.assign(label=name)], ignore_index=True)
         gaps = pd.concat([gaps, gap.assign(label=name)], ignore_index=True)

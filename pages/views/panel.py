@@ -104,7 +104,7 @@ def _forest_rows(shown: Shown, metric: str) -> tuple[pd.DataFrame, pd.DataFrame,
     means, mrmc = (table[table["is_leading"].astype(bool)] for table in (means, mrmc))
     gaps = pd.DataFrame(columns=["label", "value", "lower", "upper"])
     for arm, mean in means.groupby("arm", sort=True):
-        name = f"Mean of {mean['n_readers'].iloc[0]} readers" + (f", {arm}" if means["arm"].nunique() > 1 else "")
+        name = shown.mean_label(mean)
         rows = pd.concat([rows, mean.assign(label=name)], ignore_index=True)
         gap = mrmc[(mrmc["analysis"] == "model_vs_panel") & (mrmc["first"] == key) & (mrmc["arm"] == arm)]
         gaps = gap.assign(label=name) if gaps.empty else pd.concat([gaps, gap.assign(label=name)], ignore_index=True)

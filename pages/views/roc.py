@@ -46,7 +46,7 @@ def draw(shown: Shown) -> None:
             shown,
         )
         st.caption(
-            "Shaded: at each threshold, the box that holds the model's sensitivity and specificity at once with "
+            f"Shaded: at each threshold, the box that holds {_of_band(shown)} sensitivity and specificity at once with "
             f"{100 * shown.analysis.confidence_level:g} %. White-rimmed marks: the chosen class. A reader's rating of "
             "a class is +confidence when it was chosen and −confidence otherwise, or the probability that was given; a "
             "label alone is one point, never a curve."
@@ -55,6 +55,11 @@ def draw(shown: Shown) -> None:
     _every_area(shown, keys)
     _delong(shown, key)
     _cutoffs(shown, key)
+
+
+def _of_band(shown: Shown) -> str:
+    """Whose the band is."""
+    return "the model's" if len(shown.models) < 2 else f"{plain(shown.models[0])}'s"
 
 
 def _operating(shown: Shown, key: str, points: pd.DataFrame) -> pd.DataFrame:

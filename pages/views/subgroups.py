@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.widgets import charts
+from pages.widgets.address_choice import choose_from_address
 from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_table
 from pages.widgets.shown import Shown
 
@@ -23,23 +24,21 @@ def draw(shown: Shown) -> None:
     variables = [name for name in VARIABLES if name in set(rows["variable"])]
     words = {**WORDS, **shown.labels}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        variable = st.segmented_control(
-            "Parts", variables, default=variables[0], required=True, format_func=VARIABLES.__getitem__, key="variable"
-        )
+        variable = choose_from_address("parts", "Parts", variables, variables[0], names=VARIABLES)
         rows = rows[rows["variable"] == variable]
-        kinds = list(rows[["quantity", "class"]].drop_duplicates().itertuples(index=False, name=None))
-        quantity, key = st.selectbox(
-            "Number", kinds, key="subgroup number",
-            format_func=lambda kind: ", ".join(
-                [words.get(kind[0], kind[0].capitalize()), *([] if kind[1] == "all" else [words.get(kind[1], kind[1])])]
-            ),
-        )  # fmt: skip
+        quantities = list(dict.fromkeys(rows["quantity"]))
+        titles = {name: words.get(name, name.capitalize()) for name in quantities}
+        quantity = choose_from_address("number", "Number", quantities, quantities[0], names=titles)
+        keys = list(dict.fromkeys(rows.loc[rows["quantity"] == quantity, "class"]))
+        key = keys[0]
+        if len(keys) > 1:
+            key = choose_from_address("class", "Class against the rest", keys, shown.first_class(keys), names=words)
     rows = rows[(rows["quantity"] == quantity) & (rows["class"] == key)].reset_index(drop=True)
     levels = {level: level for level in dict.fromkeys(rows["level"])}
     title = words.get(quantity, str(quantity).capitalize())
     chart = charts.per_class_chart(rows.assign(**{"class": rows["level"]}), levels, shown.styles, title)
     name = f"subgroups_{variable}_{quantity}_{key}"
-    alt = f"{title} by {VARIABLES[str(variable)].lower()}"
+    alt = f"{title} by {VARIABLES[variable].lower()}"
     st.plotly_chart(chart, config=charts.chart_config(name), theme=None, alt=alt)
     draw_notes(rows)
     readers = ["n_readers"] if variable == "reader_years" else []

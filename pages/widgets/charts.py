@@ -6,7 +6,7 @@ Colours and marks are those of :mod:`core.rater_styles`. Intervals are drawn whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,14 @@ def _frame(figure: go.Figure, *, height: int, legend: bool = True) -> go.Figure:
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0},
     )
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "linecolor": MUTED, "ticks": "outside"}
+    axis = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        "linecolor": MUTED,
+        "ticks": "outside",
+        "title_font_size": 13,
+    }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return figure
@@ -123,73 +130,75 @@ def forest_chart(
     """
     factor, unit = (100.0, ", %") if is_percent else (1.0, "")
     names = rows["label"].tolist()
-    gap_of = differences.set_index("label")
-    has_gaps = len(gap_of) > 0
-    wide, text_at = ((0.0, 0.36), 0.37) if has_gaps else ((0.0, 1.0), 1.01)
-    figure = go.Figure()
-    for row in rows.itertuples(index=False):
-        style, one = styles.get(row.label), rows[rows["label"] == row.label]
+    own = [_Interval(factor, *row) for row in rows[["value", "lower", "upper"]].itertuples(index=False, name=None)]
+    gaps = {
+        label: _Interval(factor, *limits)
+        for label, *limits in differences[["label", "value", "lower", "upper"]].itertuples(index=False, name=None)
+    }
+    wide, text_at = ((0.0, 0.36), 0.37) if gaps else ((0.0, 1.0), 1.01)
+    traces: list[dict[str, Any]] = []
+    texts = [_head(f"{title}{unit} ({100 * _level(rows):g} % interval)", 0.0)]
+    for place, (name, interval, n) in enumerate(zip(names, own, rows["n"].tolist(), strict=True)):
+        style = styles.get(name)
         mark = _mark(style) if style else {"color": INK, "symbol": "diamond-wide", "size": 13}
         colour = style.colour if style else INK
-        hover = f"{_told(one, factor)}, n = {row.n}<extra>{_plain(row.label)}</extra>"
-        bars = {**_interval(one, factor), "color": colour}
-        figure.add_trace(
-            go.Scatter(
-                x=factor * one["value"], y=[row.label], error_x=bars, mode="markers", marker=mark, hovertemplate=hover
-            )
-        )
-        if row.label in gap_of.index:
-            gap = gap_of.loc[[row.label]]
-            of_gap = {**_interval(gap, factor), "color": colour}
-            figure.add_trace(
-                go.Scatter(
-                    x=factor * gap["value"], y=[row.label], error_x=of_gap, mode="markers", marker=mark, xaxis="x2",
-                    hovertemplate=f"{_plain(reference)} − {_plain(row.label)}: {_told(gap, factor)}<extra></extra>",
-                )
-            )  # fmt: skip
-    texts = [_beside(_told(rows[rows["label"] == label], factor), text_at, label) for label in names]
-    texts += [_beside(_told(gap_of.loc[[label]], factor), 1.01, label) for label in gap_of.index]
-    texts.append(_head(f"{title}{unit} ({100 * _level(rows):g} % interval)", 0.0))
-    figure.update_layout(
-        xaxis={"domain": list(wide), "title": None, "range": _span(rows, factor)},
-        yaxis={
-            "categoryorder": "array", "categoryarray": names[::-1], "tickvals": names,
-            "ticktext": [_shortened(name) for name in names], "title": None,
+        told = f"{interval.told}, n = {n}<extra>{_plain(name)}</extra>"
+        traces.append(_row_of_forest(name, place, interval, mark, colour, told))
+        texts.append(_beside(interval.told, text_at, place))
+        if name in gaps:
+            told = f"{_plain(reference)} − {_plain(name)}: {gaps[name].told}<extra></extra>"
+            traces.append(_row_of_forest(name, place, gaps[name], mark, colour, told) | {"xaxis": "x2"})
+            texts.append(_beside(gaps[name].told, 1.01, place))
+    layout: dict[str, Any] = {
+        "xaxis": {"domain": list(wide), "range": _span(own, factor)},
+        "yaxis": {  # by place: names that are numbers are no numbers here
+            "range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))),
+            "ticktext": [_shortened(name) for name in names],
         },
-    )  # fmt: skip
-    if has_gaps:
+    }  # fmt: skip
+    if gaps:
         texts.append(_head(f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.64))
-        figure.update_layout(xaxis2={"domain": [0.64, 1.0], "anchor": "y", "range": _span(gap_of, factor, zero=True)})
-        figure.add_shape(
-            type="line",
-            xref="x2",
-            yref="paper",
-            x0=0,
-            x1=0,
-            y0=0,
-            y1=1,
-            line={"color": MUTED, "dash": "dot", "width": 1},
-        )
-    figure.update_layout(annotations=texts)  # at once: one by one, each checks all before it again
-    framed = _frame(figure, height=84 + 27 * max(2, len(names)), legend=False)
-    longest = max((len(each.text) for each in figure.layout.annotations if (each.x or 0) >= 1), default=22)
+        layout["xaxis2"] = {"domain": [0.64, 1.0], "anchor": "y", "range": _span(gaps.values(), factor, zero=True)}
+        layout["shapes"] = [
+            {"type": "line", "xref": "x2", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1,
+             "line": {"color": MUTED, "dash": "dot", "width": 1}}
+        ]  # fmt: skip
+    layout["annotations"] = texts  # at once: one by one, each checks all before it again
+    framed = _frame(go.Figure(traces, layout), height=84 + 27 * max(2, len(names)), legend=False)
+    longest = max((len(each["text"]) for each in texts if each["x"] >= 1), default=22)
     return framed.update_layout(margin={"t": 44, "r": 12 + 7 * longest})  # room for the texts, at any width
+
+
+class _Interval:
+    """A number with its limits, in the unit of the chart."""
+
+    def __init__(self, factor: float, value: float, lower: float, upper: float) -> None:
+        self.value, self.lower, self.upper = (factor * float(each) for each in (value, lower, upper))
+        #: 94.4 (92.1 to 96.1), or 0.944 (0.921 to 0.961): the unit stands above the column
+        self.told = estimate_text(self.value, self.lower, self.upper, PERCENT_DIGITS if factor > 1 else DIGITS)
+
+
+def _row_of_forest(
+    name: str, place: int, interval: _Interval, mark: Mapping[str, Any], colour: str, told: str
+) -> dict[str, Any]:
+    """A mark with its interval."""
+    sides = (interval.upper - interval.value, interval.value - interval.lower)
+    above, below = ([0.0 if np.isnan(side) else side] for side in sides)
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.6, "width": 4}
+    return {
+        "type": "scatter", "x": [interval.value], "y": [place], "error_x": {**bars, "color": colour}, "mode": "markers",
+        "marker": mark, "hovertemplate": told, "name": name,
+    }  # fmt: skip
 
 
 def _level(rows: pd.DataFrame) -> float:
     return float(rows["confidence_level"].iloc[0]) if "confidence_level" in rows.columns and len(rows) else 0.95
 
 
-def _told(row: pd.DataFrame, factor: float) -> str:
-    """94.4 (92.1 to 96.1), or 0.944 (0.921 to 0.961): the unit stands above the column."""
-    value, lower, upper = (factor * float(each) for each in row[["value", "lower", "upper"]].iloc[0])
-    return estimate_text(value, lower, upper, PERCENT_DIGITS if factor > 1 else DIGITS)
-
-
-def _beside(text: str, x: float, label: str) -> dict[str, Any]:
+def _beside(text: str, x: float, place: int) -> dict[str, Any]:
     """A text beside a row."""
     return {
-        "text": text, "x": x, "xref": "paper", "y": label, "yref": "y", "xanchor": "left", "showarrow": False,
+        "text": text, "x": x, "xref": "paper", "y": place, "yref": "y", "xanchor": "left", "showarrow": False,
         "font": {"size": 12.5},
     }  # fmt: skip
 
@@ -202,9 +211,9 @@ def _head(text: str, x: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _span(rows: pd.DataFrame, factor: float, *, zero: bool = False) -> list[float]:
+def _span(intervals: Iterable[_Interval], factor: float, *, zero: bool = False) -> list[float]:
     """Range of an axis that holds all limits."""
-    values = factor * rows[["value", "lower", "upper"]].to_numpy(float)
+    values = np.array([[one.value, one.lower, one.upper] for one in intervals]).ravel()
     values = np.append(values[~np.isnan(values)], [0.0] if zero else [])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, factor)
     room = 0.06 * max(high - low, 0.01 * factor)
@@ -259,7 +268,7 @@ def roc_chart(
 
     Parameters
     ----------
-    points : rows of ``roc_points`` for one cohort and class; models with the limits of their band
+    points : rows of ``roc_points`` for one cohort and class; the band is that of the first model
     operating : table with label, false_positive_rate, sensitivity, told: where each rater's chosen class puts it, and
         what the pointer says there
     average : rows of ``reader_average_roc`` for the same; one heavy line for each arm
@@ -271,11 +280,12 @@ def roc_chart(
     figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, showlegend=False, hoverinfo="skip"))
     curves = points[~points["is_hard_label"].astype(bool)]
     kinds = dict(points[["label", "kind"]].itertuples(index=False))
+    with_band = next((name for name in styles if kinds.get(name) == "model" and name in set(curves["label"])), None)
     is_crowded = sum(kinds[name] == "reader" for name in dict.fromkeys(curves["label"])) > MOST_CURVES
     for name in [name for name in styles if name in set(curves["label"])]:
         group, style = curves[curves["label"] == name], styles[name]
         is_faint = is_crowded and kinds[name] == "reader"
-        if kinds[name] == "model":
+        if name == with_band:
             figure.add_trace(_band(group, style.colour, name))
         figure.add_trace(
             go.Scatter(
@@ -450,7 +460,8 @@ def decision_chart(rows: pd.DataFrame) -> go.Figure:
     highest = float(np.nanmax(model["upper"].to_numpy(float), initial=0.1))
     figure.update_xaxes(title="Threshold", range=[0, 1])
     figure.update_yaxes(title="Net benefit", range=[-0.12, 1.1 * highest])
-    return _frame(figure, height=380).update_layout(legend={"y": -0.27})  # below the name of the axis
+    below_axis = {"y": -0.27, "traceorder": "normal"}
+    return _frame(figure, height=380).update_layout(legend=below_axis)
 
 
 def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.Figure:

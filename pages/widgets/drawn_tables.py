@@ -123,12 +123,15 @@ def draw_table(
     ----------
     table : rows of a table of the analysis
     columns : which columns, in this order; "pair" is the names of both, "row_note"
-        the note of this row alone; those that the table lacks or that are empty are left out
+        the note of this row alone; those that the table lacks or that are empty are left out, and the arm where there
+        is one
     shown : what is drawn, for its names
     titles : columns -> what they are called here, where that differs from :data:`TITLES`
     """
     full = _with_joined_columns(table)
-    kept = [name for name in columns if name in full.columns and not _is_empty(full[name])]
+    has_arms = shown is None or shown.has_arms
+    columns = [name for name in columns if name in full.columns and (name != "arm" or has_arms)]
+    kept = [name for name in columns if not _is_empty(full[name])]
     called = {**TITLES, **(titles or {})}
     texts = pd.DataFrame({called.get(name, name): _texts(full[name], name, _words(name, shown)) for name in kept})
     if len(texts) <= WRAPPED_UP_TO:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,11 @@ class Results:
     tables: Tables  # those of participants with a column ``label``
     styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn, on every screen
     raters: Mapping[tuple[str, str], RaterStyle]  # the same by key and arm
+
+    @property
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Label -> key and arm, in the order of all screens."""
+        return dict(zip(self.styles, self.raters, strict=True))
 
 
 def pick_study(repository: Repository, label: str = "Study", *, part: Role | None = None) -> Study | None:
@@ -138,11 +142,13 @@ def _answers(study_key: str, digest: str, _repository: Repository, _study: Study
     keys, scale = _study.protocol.class_keys, _study.protocol.scale
     rows: list[tuple[Any, ...]] = []
     unusual = set()
-    names = {count.model_sha256: count.model_name for count in _repository.prediction_counts(study_key)}
-    shared = Counter(names.values())
-    names = {key: f"{name} ({key[:8]})" if shared[name] > 1 else name for key, name in names.items()}
-    names = dict(sorted(names.items(), key=lambda item: (not _study.is_declared(item[0]), natural_key(item[1]))))
-    for sha256, name in names.items():
+    results = load_results(_repository, _study)
+    labels = {place: label for label, place in results.places.items()}  # in the order of all screens
+    predicted = {count.model_sha256: count.model_name for count in _repository.prediction_counts(study_key)}
+    models = {key: labels.get((key, ""), name) for key, name in predicted.items()}
+    order = {place: number for number, place in enumerate(labels)}
+    models = dict(sorted(models.items(), key=lambda item: order.get((item[0], ""), len(order))))
+    for sha256, name in models.items():
         for each in _repository.predictions(study_key, sha256):
             answer, share = keys[int(np.argmax(each.probabilities))], float(np.max(each.probabilities))
             rows.append((each.case, name, sha256, answer, f"{100 * share:.0f} %", np.nan, "", False, (), ""))
@@ -153,14 +159,9 @@ def _answers(study_key: str, digest: str, _repository: Repository, _study: Study
         for each in _repository.readings(study_key, only_current=True)
         if each.case in truth and each.repeat == 1 and not each.is_training
     ]
-    has_arms = len({each.arm for each in readings}) > 1
-    shared = Counter(name for name, _ in {(each.display_name, each.reader) for each in readings})
     readers: dict[str, None] = {}
-    asked = {(each.reader, each.arm): each.display_name for each in readings}
-    places = {(key, arm): (natural_key(name), natural_key(key), str(arm)) for (key, arm), name in asked.items()}
-    for reading in sorted(readings, key=lambda one: places[one.reader, one.arm]):
-        login = f" ({reading.reader})" if shared[reading.display_name] > 1 else ""
-        name = f"{reading.display_name}{login}{f', {reading.arm}' if has_arms else ''}"
+    for reading in sorted(readings, key=lambda one: order.get((one.reader, str(one.arm)), len(order))):
+        name = labels.get((reading.reader, str(reading.arm)), f"{reading.display_name}, {reading.arm}")
         readers.setdefault(name)
         confidence = scale.word(reading.confidence) or ("" if reading.confidence is None else f"{reading.confidence} %")
         if reading.probabilities is not None:
@@ -191,7 +192,7 @@ def _answers(study_key: str, digest: str, _repository: Repository, _study: Study
         [(case, cohort[case], key, case in unusual) for case, key in truth.items()],
         columns=["case", "cohort", "truth", "is_unusual"],
     )
-    return CaseAnswers(cases, given, (*names.values(), *readers), tuple(names.values()))
+    return CaseAnswers(cases, given, (*models.values(), *readers), tuple(models.values()))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading class maps ...")

@@ -64,6 +64,24 @@ class Shown:
         kinds = dict(self.tables["missing"][["label", "kind"]].itertuples(index=False))
         return [label for label in self.raters if kinds[label] == "model"]
 
+    @cached_property
+    def has_arms(self) -> bool:
+        """Whether readers read in several arms."""
+        return self.whole["missing"].loc[self.whole["missing"]["arm"] != "", "arm"].nunique() > 1
+
+    def mean_label(self, mean: pd.DataFrame) -> str:
+        """What the readers' mean of an arm is called: of how many, in which arm, on how many cases where not on all.
+
+        Parameters
+        ----------
+        mean : one row of ``panel_means``
+        """
+        row = mean.iloc[0]
+        most = self.of("missing", kind="reader", arm=row["arm"])["n_answered"].max()
+        arm = f", {row['arm']}" if self.has_arms else ""
+        cases = "" if pd.isna(row["n"]) or row["n"] == most else f", n = {row['n']}"
+        return f"Mean of {row['n_readers']} readers{arm}{cases}"
+
     def stamp(self, measure: str) -> str:
         """Whether what is shown was planned, as the report says it."""
         is_declared = self.analysis.declared_model is not None or not (self.whole["missing"]["kind"] == "model").any()

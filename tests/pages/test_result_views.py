@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from importlib import import_module
 
 import pandas as pd
@@ -61,7 +62,8 @@ def test_the_table_of_classes_prints_what_the_paper_printed():
 def test_the_answer_stands_first_on_the_overview():
     shown = shown_study(paper_study())
     html = drawn("Overview", shown).get("html")[0].proto.body
-    assert shown.found.answer[0] in html.replace("&lt;", "<").replace("&#x27;", "'")
+    assert shown.found.answer[0] in unescape(re.sub("<[^>]*>", "", html))
+    assert '<span class="whole">p &lt; 0.001</span>' in html, "no line ends between a sign and its number"
 
 
 def test_the_forest_plot_has_every_rater_and_the_mean_with_the_differences_of_the_analysis():
@@ -73,7 +75,7 @@ def test_the_forest_plot_has_every_rater_and_the_mean_with_the_differences_of_th
         if pair.first.key == "model-0":
             assert gaps.set_index("label").loc[pair.second.label.split(",")[0], "value"] == pair.difference.value
     figure = charts.forest_chart(rows, gaps, shown.styles, reference)
-    values = {trace.y[0]: trace.x[0] / 100 for trace in figure.data if trace.xaxis != "x2"}
+    values = {trace.name: trace.x[0] / 100 for trace in figure.data if trace.xaxis != "x2"}
     assert values == pytest.approx(dict(zip(rows["label"], rows["value"], strict=True)))
 
 
