@@ -82,7 +82,7 @@ def _was_right(
     if accuracy is None:
         return f"{one.name} gave ratings without a choice of class on {one.n_cases} cases"
     share = _share(accuracy, level=cohort.confidence_level if is_first else None)
-    cases = "" if n_said == accuracy.n else f" of {accuracy.n} cases"
+    cases = "" if n_said == accuracy.n else f" of {accuracy.n} case{'' if accuracy.n == 1 else 's'}"
     return f"{one.name} {'was right ' if is_first else ''}in {share}{cases}"
 
 
@@ -219,5 +219,5 @@ def _of_margin(one: MarginResult) -> str:
     if one.scope:
         told += f" {_POPULATION[one.scope]}"
     if HARD_LABEL_NOTE in one.notes:
-        told += "; the readers gave labels without ratings, whose AUC is lower by construction"
+        told += "; the readers' AUC is of hard labels, which is lower by construction"
     return f"{'AUC' if is_auc else one.metric}: {verdict[one.verdict.is_shown]} at the margin of {margin}; {told}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from core.statistics.median import median_estimate
@@ -27,6 +29,8 @@ def reading_times(cohort: CohortArrays, confidence_level: float) -> tuple[Readin
             parts |= {"right": measured & is_right, "wrong": measured & ~is_right}
         for answer, chosen in parts.items():
             estimate = median_estimate(one.seconds[chosen], confidence_level=confidence_level)
+            if not chosen.any():
+                estimate = replace(estimate, reason="No such answer was timed.")
             if cohort.is_clustered:
                 estimate = estimate.with_note(CLUSTER_NOTE)
             found.append(ReadingTimeResult(identity_of(one), answer, estimate))

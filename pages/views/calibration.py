@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
-from pages.widgets.drawn_tables import WORDS, draw_files, draw_stamp, draw_table, side_by_side
+from pages.widgets.drawn_tables import WORDS, draw_files, draw_notes, draw_stamp, draw_table, side_by_side
 from pages.widgets.plain_text import plain
 from pages.widgets.shown import Shown
 
@@ -38,6 +38,7 @@ def draw(shown: Shown) -> None:
         config = charts.chart_config(f"net_benefit_{key}_{shown.cohort}")
         alt = f"Net benefit of {model} for {shown.labels[key]} over thresholds"
         st.plotly_chart(charts.decision_chart(decisions), config=config, theme=None, alt=alt)
+    draw_notes(rows[rows["value"].isna()])
     wide = side_by_side(rows, ["class"], "quantity")
     quantities = [name for name in ("brier", "ece", "slope", "intercept", "in_the_large") if name in wide.columns]
     draw_table(wide, ["class", *quantities], shown, {name: WORDS[name] for name in quantities})

@@ -22,6 +22,7 @@ ROWS = {
     "auc": "AUC",
     "f1": "F1",
 }
+BETWEEN = "; between patients, who have several cases"
 #: So many raters are shown before somebody chooses others.
 FIRST_RATERS = 3
 
@@ -60,8 +61,8 @@ def draw(shown: Shown) -> None:
     )
     st.caption(
         f"Each number with its {100 * shown.analysis.confidence_level:g} % interval (proportions: Wilson; AUC: DeLong "
-        "on the logit scale). Predictive values depend on how common each class is in this study. ° a hard label: "
-        "(sensitivity + specificity) / 2 at one point, no area under a curve."
+        f"on the logit scale{BETWEEN if shown.is_clustered else ''}). Predictive values depend on how common each "
+        "class is in this study. ° a hard label: (sensitivity + specificity) / 2 at one point, no area under a curve."
     )
     _confusion(shown, raters)
 
@@ -136,7 +137,8 @@ def _overall(shown: Shown, rater: str) -> str:
 def _confusion(shown: Shown, raters: list[str]) -> None:
     """A matrix for every shown rater."""
     st.markdown("**Confusion**: cases, and their share of the row (of the class by the reference standard)")
-    n_columns = 3 if len(shown.labels) <= 5 else 2 if len(shown.labels) <= 8 else 1
+    size = len(shown.labels) * max(3, *(min(len(label), 16) for label in shown.short_labels.values()))
+    n_columns = 3 if size <= 40 else 2 if size <= 64 else 1  # letters across the matrix
     rows = shown.tables["confusion"]
     for start in range(0, len(raters), n_columns):
         places = st.columns(n_columns, gap="medium")

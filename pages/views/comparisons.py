@@ -15,9 +15,10 @@ def draw(shown: Shown) -> None:
         st.info("Two raters must have answered the same cases.")
         return
     draw_stamp(shown, "accuracy")
-    st.markdown(
-        "**Right answers on the same cases**: difference (first − second) with Tango's interval; exact McNemar test"
-    )
+    how = "Tango's interval; exact McNemar test"
+    if shown.is_clustered:
+        how = "the interval between patients; exact McNemar test, and Obuchowski's between patients"
+    st.markdown(f"**Right answers on the same cases**: difference (first − second) with {how}")
     draw_notes(rows)
     columns = ["pair", "row_note", "n", "first_only", "second_only", "estimate", "p_exact", "p_clustered", "p_holm"]
     draw_table(rows, columns, shown, {"estimate": "Difference (95 %)"})

@@ -45,10 +45,15 @@ def draw(shown: Shown) -> None:
         },
         shown,
     )
+    one, two = "Wilson", "Tango"
+    if shown.is_clustered:
+        one, two = "Wilson, on the number of cases that patients with several are worth", "between patients"
     st.caption(
-        "Intervals of one rater: Wilson. Differences: on the cases that both answered, Tango. The mean of the readers: "
+        f"Intervals of one rater: {one}. Differences: on the cases that both answered, {two}. The mean of the readers: "
         "Obuchowski-Rockette, in the scope that fits their number."
     )
+    for note in (*shown.found.notes, *shown.analysis.notes):
+        st.caption(f":material/info: {plain(note[:1].upper() + note[1:])}.")
     _missing(shown)
 
 

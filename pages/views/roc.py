@@ -27,6 +27,8 @@ def draw(shown: Shown) -> None:
     points = shown.of("roc_points", **{"class": key})
     average = shown.of("reader_average_roc", **{"class": key})
     with left:
+        if points.empty:
+            st.info(f"No curve: there is no case of {plain(names[key])}, or of the rest, that was answered here.")
         figure = charts.roc_chart(points, _operating(shown, key, points), average, shown.styles)
         name = f"roc_{key}_{shown.cohort}"
         alt = f"ROC: {names[key]} against the rest"
@@ -121,11 +123,13 @@ def _areas(shown: Shown, key: str, name: str) -> None:
     """The areas of the class that is drawn."""
     rows = shown.in_order(shown.of("auc", **{"class": key}))
     marked = rows.assign(estimate=[
-        estimate_text(row.value, row.lower, row.upper) + ("°" if row.is_hard_label else "") for row in rows.itertuples()
+        estimate_text(row.value, row.lower, row.upper) + ("°" if row.is_hard_label and pd.notna(row.value) else "")
+        for row in rows.itertuples()
     ])  # fmt: skip
     st.markdown(f"**AUC: {plain(name)}**")
     draw_table(marked, ["label", "n", "estimate"], shown, {"label": "Rater", "estimate": "AUC (95 %)"})
-    if rows["is_hard_label"].any():
+    draw_notes(rows[rows["value"].isna()])
+    if (rows["is_hard_label"] & rows["value"].notna()).any():
         st.caption("° (sensitivity + specificity) / 2 at one point: no area under a curve.")
 
 

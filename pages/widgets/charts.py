@@ -7,6 +7,8 @@ Colours and marks are those of :mod:`core.rater_styles`. Intervals are drawn whe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import ceil, floor, log10
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.model.faithfulness import PerturbationCurve
-from core.number_text import DIGITS, PERCENT_DIGITS, estimate_text
+from core.number_text import DIGITS, PERCENT_DIGITS, estimate_text, number_text
 from core.rater_styles import PALETTE, RaterStyle
 
 INK, GRID, MUTED = "#16191d", "#e3e6ea", "#5a626b"
@@ -97,6 +99,14 @@ def _shortened(name: str, most: int = 34) -> str:
     return _plain(name if len(name) <= most else f"{name[: most - 1]}…")
 
 
+def _in_lines(name: str, width: int = 16, most: int = 2) -> str:
+    """A name in short lines; the pointer shows it whole."""
+    lines = wrap(name, width)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"{lines[most - 1][: width - 1]}…"]
+    return "<br>".join(map(_plain, lines))
+
+
 def _plain(name: str) -> str:
     """A name that the chart shows as it is: what looks like markup is none."""
     return name.replace("&", "&amp;").replace("<", "&lt;")
@@ -150,7 +160,7 @@ def forest_chart(
             traces.append(_row_of_forest(name, place, gaps[name], mark, colour, told) | {"xaxis": "x2"})
             texts.append(_beside(gaps[name].told, 1.01, place))
     layout: dict[str, Any] = {
-        "xaxis": {"domain": list(wide), "range": _span(own, factor)},
+        "xaxis": {"domain": list(wide), **_span(own, factor)},
         "yaxis": {  # by place: names that are numbers are no numbers here
             "range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))),
             "ticktext": [_shortened(name) for name in names],
@@ -158,7 +168,7 @@ def forest_chart(
     }  # fmt: skip
     if gaps:
         texts.append(_head(f"{_shortened(reference, 24)} minus rater{', points' if is_percent else ''}", 0.64))
-        layout["xaxis2"] = {"domain": [0.64, 1.0], "anchor": "y", "range": _span(gaps.values(), factor, zero=True)}
+        layout["xaxis2"] = {"domain": [0.64, 1.0], "anchor": "y", **_span(gaps.values(), factor, zero=True)}
         layout["shapes"] = [
             {"type": "line", "xref": "x2", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1,
              "line": {"color": MUTED, "dash": "dot", "width": 1}}
@@ -187,7 +197,7 @@ def _row_of_forest(
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.6, "width": 4}
     return {
         "type": "scatter", "x": [interval.value], "y": [place], "error_x": {**bars, "color": colour}, "mode": "markers",
-        "marker": mark, "hovertemplate": told, "name": name,
+        "marker": mark, "hovertemplate": told, "name": name, "cliponaxis": False,
     }  # fmt: skip
 
 
@@ -211,13 +221,19 @@ def _head(text: str, x: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _span(intervals: Iterable[_Interval], factor: float, *, zero: bool = False) -> list[float]:
-    """Range of an axis that holds all limits."""
+def _span(intervals: Iterable[_Interval], factor: float, *, zero: bool = False) -> dict[str, Any]:
+    """An axis that holds all limits: its range, and ticks without a minus before 0 or letters for powers of ten."""
     values = np.array([[one.value, one.lower, one.upper] for one in intervals]).ravel()
     values = np.append(values[~np.isnan(values)], [0.0] if zero else [])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, factor)
-    room = 0.06 * max(high - low, 0.01 * factor)
-    return [low - room, high + room if zero else min(high + room, 1.01 * factor)]
+    room = max(0.06 * (high - low), 0.005 * factor)
+    low, high = low - room, high + room if zero else min(high + room, 1.01 * factor)
+    step = 10.0 ** floor(log10((high - low) / 2))
+    step *= next(times for times in (5, 2, 1) if (high - low) / (times * step) >= 2 or times == 1)
+    ticks = step * np.arange(ceil(low / step), floor(high / step) + 1)
+    digits = max(0, -floor(log10(step)))
+    texts = [number_text(tick, digits) for tick in ticks.tolist()]
+    return {"range": [low, high], "tickvals": ticks.tolist(), "ticktext": texts}
 
 
 def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[Any, str], styles: Styles, title: str) -> go.Figure:
@@ -471,7 +487,9 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.F
     ----------
     rows : rows of ``confusion`` for one cohort and rater
     """
-    keys, labels = list(class_labels), [_shortened(label) for label in class_labels.values()]
+    keys = list(class_labels)
+    is_many = len(keys) > MANY_CLASSES  # then a cell without a case stays empty
+    labels = [(_shortened if is_many else _in_lines)(label) for label in class_labels.values()]
     count = rows.pivot_table(index="truth", columns="answer", values="count", aggfunc="sum").reindex(keys, columns=keys)
     count = count.fillna(0).astype(int)
     n = count.sum(axis=1)
@@ -491,7 +509,6 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.F
         )
     )  # fmt: skip
     size = 13 if len(keys) <= 6 else 10
-    is_many = len(keys) > MANY_CLASSES  # then a cell without a case stays empty
     cells = [(row, column, share.iat[row, column]) for row in places for column in places
              if count.iat[row, column] or not is_many]  # fmt: skip
     for is_dark, colour in ((False, INK), (True, "#ffffff")):  # two traces: an annotation a cell takes minutes to draw

@@ -107,6 +107,8 @@ NOTHING = "–"
 #: Up to so many rows a table is drawn whole, up to so many it scrolls; beyond, texts no longer wrap.
 WHOLE_UP_TO, WRAPPED_UP_TO = 40, 400
 SCROLLED_HEIGHT = 560
+#: A note of one row with more letters than this stands above the table, where there are not more marks than that.
+LONG_NOTE, MOST_MARKS = 40, 12
 #: So many comparisons with a margin are told at once, the panel before single readers.
 MOST_SENTENCES = 6
 
@@ -169,11 +171,16 @@ def draw_notes(table: pd.DataFrame, *, but: Collection[str] = ()) -> list[str]:
     list of str
         The lines, drawn or not.
     """
-    lines = [f"{mark} {note}".strip() for note, mark in _shared_notes(table).items()]
+    lines = [f"{mark} {_with_titles(note)}".strip() for note, mark in _shared_notes(table).items()]
     drawn = [line for line in lines if line not in but]
     if drawn:
         st.warning(drawn[0] if len(drawn) == 1 else "\n".join(f"- {line}" for line in drawn), icon=":material/info:")
     return lines
+
+
+def _with_titles(note: str) -> str:
+    """A note that names columns as the screen does."""
+    return re.sub(r"\bp_\w+", lambda found: TITLES.get(found[0], found[0]), note)
 
 
 def draw_stamp(shown: Shown, measure: str) -> None:
@@ -257,9 +264,12 @@ def _split(notes: str) -> list[str]:
 
 
 def _shared_notes(table: pd.DataFrame) -> dict[str, str]:
-    """Notes of several rows, with the mark of those that do not hold for all; of a table of one row, all."""
+    """Notes of several rows, and long ones of a single row, with the mark of those that do not hold for all."""
     counts = Counter(note for cell in table["notes"] for note in _split(cell))
     of_some = [note for note, count in counts.items() if 1 < count < len(table)]
+    of_one = [note for note, count in counts.items() if count == 1 < len(table) and len(note) > LONG_NOTE]
+    if len(of_some) + len(of_one) <= MOST_MARKS:
+        of_some = [note for note in counts if note in {*of_some, *of_one}]
     return {note: "" for note, count in counts.items() if count == len(table)} | {
         note: f"[{number}]" for number, note in enumerate(of_some, start=1)
     }
@@ -269,12 +279,14 @@ def _texts(column: pd.Series, name: str, words: Mapping[str, str]) -> list[str]:
     """Cells as texts."""
 
     def cell(value: Any) -> str:
-        if isinstance(value, str):
-            return words.get(value, value) or NOTHING
-        text = cell_text(value, name) or NOTHING
-        return text.replace(" ", "\u00a0") if name.startswith("p_") else text  # "< 0.001" stays on one line
+        text = (words.get(value, value) if isinstance(value, str) else cell_text(value, name)) or NOTHING
+        return text.replace(" ", "\u00a0") if _ESTIMATE.fullmatch(text) else text  # stays on one line
 
     return [cell(value) for value in column.tolist()]
+
+
+#: An estimate with its interval, or a small p value.
+_ESTIMATE = re.compile(r"−?[\d.]+ \(−?[\d.]+ to −?[\d.]+\)°?|< [\d.]+")
 
 
 def _is_empty(column: pd.Series) -> bool:

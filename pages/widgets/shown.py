@@ -69,6 +69,11 @@ class Shown:
         """Whether readers read in several arms."""
         return self.whole["missing"].loc[self.whole["missing"]["arm"] != "", "arm"].nunique() > 1
 
+    @property
+    def is_clustered(self) -> bool:
+        """Whether a patient has several cases."""
+        return self.found.n_patients < self.found.n_cases
+
     def mean_label(self, mean: pd.DataFrame) -> str:
         """What the readers' mean of an arm is called: of how many, in which arm, on how many cases where not on all.
 
