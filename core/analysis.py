@@ -15,7 +15,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -188,7 +188,8 @@ def analyse(
     if data.simulated:
         names = ", ".join(sorted((data.reader_name(key) for key in data.simulated), key=natural_key))
         notes.append(f"answers drawn by a program, not given by humans: {names}")
-    found = [_cohort(one, level, margin, way, steps, data.declared_model) for one in arrays]
+    labels = {one.key: one.label for one in data.classes}
+    found = [_cohort(one, level, margin, way, steps, data.declared_model, labels) for one in arrays]
     answered = tuple(
         replace(
             one,
@@ -216,6 +217,7 @@ def _cohort(
     missing: Missing,
     cutoffs: tuple[float, ...] | None,
     declared: str | None,
+    labels: Mapping[str, str],
 ) -> CohortAnalysis:
     """Everything about one cohort."""
     k = len(cohort.class_keys)
@@ -226,7 +228,9 @@ def _cohort(
             f"{len(cohort.cases)} cases come from {cohort.n_patients} patients: intervals and tests are between "
             "patients where a note or a method's name says so, the others take cases as independent"
         )
-    notes += [f"no case of class {key}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0]
+    notes += [
+        f"no case of class {labels[key]}" for key, size in zip(cohort.class_keys, sizes, strict=True) if size == 0
+    ]
     if cohort.cohort == "training" and any(one.kind == "model" for one in cohort.participants):
         notes.append("a model that learned from these cases is too good on them")
     comparisons, mrmc = pair_comparisons(cohort, level), multireader_results(cohort, level, missing)

@@ -10,10 +10,11 @@ import streamlit as st
 
 from actions.analyse_study import analyse_study
 from core.errors import ConflictError
-from core.natural_order import natural_key
+from core.natural_order import NaturalKey, cohort_place, natural_key
 from core.number_text import percent_text
 from core.study import Role, Study, StudyState
 from db import Repository
+from db.records import ReaderProgress
 from pages.views import classes, roc
 from pages.views.overview import forest_rows
 from pages.widgets import charts
@@ -67,9 +68,14 @@ def render(repository: Repository) -> None:
         )
 
 
+def _place(row: ReaderProgress) -> tuple[NaturalKey, tuple[int, NaturalKey], str]:
+    """By name, cohort and arm."""
+    return natural_key(row.person.display_name), cohort_place(row.cohort), str(row.arm)
+
+
 def _progress(repository: Repository, study: Study) -> int:
     """How far every reader is; returns the answers so far."""
-    rows = sorted(repository.progress(study.key), key=lambda row: natural_key(row.person.display_name))
+    rows = sorted(repository.progress(study.key), key=_place)
     if not rows:
         st.info("No reader takes part yet.")
         return 0

@@ -76,6 +76,8 @@ def render(repository: Repository) -> None:
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
     keep = _filtered(answers, study, cohort)
     case = st.query_params.get("case")
+    if case and case not in set(answers.cases["case"]):
+        st.info(f"This study has no case {plain(case)}.")
     if case in set(answers.cases.loc[answers.cases["cohort"] == cohort, "case"]):
         _draw_one(repository, study, answers, keep, str(case))
     else:
@@ -149,16 +151,18 @@ def _draw_many(repository: Repository, study: Study, answers: CaseAnswers, keep:
         small.append(SmallCase(row.case, labels[row.truth], _marks(own, answers), pixels))
     if small:
         draw_gallery(small, study.protocol.display, _open)
-        st.caption(
-            f"✓ right, ✗ wrong: M {_listed(answers.models, 'the models')}; R {_listed(answers.readers, 'the readers')} "
-            "(beyond six readers, how many were right). The images are in the display that readers had. A click opens "
-            "a case."
-        )
+        who = [
+            f"{letter} {_listed(names, together)}"
+            for letter, names, together in (("M", answers.models, "the models"), ("R", answers.readers, "the readers"))
+            if names
+        ]
+        signs = f"✓ right, ✗ wrong: {'; '.join(who)} (beyond six readers, how many were right). " if who else ""
+        st.caption(f"{signs}The images are in the display that readers had. A click opens a case.")
 
 
 def _listed(names: Sequence[str], together: str) -> str:
     """Who the marks are of, in their order."""
-    return ", ".join(map(plain, names)) if 0 < len(names) <= 6 else f"{together} in the order of their names"
+    return ", ".join(map(plain, names)) if len(names) <= 6 else f"{together} in the order of their names"
 
 
 def _marks(own: pd.DataFrame, answers: CaseAnswers) -> str:

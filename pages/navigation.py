@@ -8,7 +8,7 @@ from core.errors import StoreError
 from core.study import Role
 from pages.screens import screens_of
 from pages.widgets.frame import draw_frame
-from pages.widgets.guard import cookie_token, show_signed_out, signed_in_person
+from pages.widgets.guard import OUTAGE, cookie_token, show_signed_out, signed_in_person
 from pages.widgets.movement import remember_pages
 from pages.widgets.resources import repository
 from pages.widgets.study_choice import remembered_study_key
@@ -18,7 +18,6 @@ st.set_page_config(page_title="Reading Room", page_icon="🩻", layout="wide")
 
 _PERSON = "person"  # who was here in the last run, for the bar while the store is out of reach
 _IS_SYNTHETIC = "is_synthetic"
-_OUTAGE = "The store is not available just now. Nothing that was saved is lost; please try again in a moment."
 
 try:
     person = st.session_state[_PERSON] = signed_in_person()
@@ -26,7 +25,7 @@ except StoreError:
     person = st.session_state.get(_PERSON)
     if person is None:
         draw_frame(None)
-        st.error(_OUTAGE)
+        st.error(OUTAGE)
         st.stop()
 
 if person is None:
@@ -58,4 +57,4 @@ else:
 try:
     page.run()
 except StoreError:
-    st.error(_OUTAGE)
+    st.error(OUTAGE)

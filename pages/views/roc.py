@@ -47,21 +47,27 @@ def draw(shown: Shown) -> None:
             },
             shown,
         )
-        st.caption(
-            f"Shaded: at each threshold, the box that holds {_of_band(shown)} sensitivity and specificity at once with "
-            f"{100 * shown.analysis.confidence_level:g} %. White-rimmed marks: the chosen class. A reader's rating of "
-            "a class is +confidence when it was chosen and −confidence otherwise, or the probability that was given; a "
-            "label alone is one point, never a curve."
-        )
+        st.caption(_legend(shown))
     _matched(shown, key)
     _every_area(shown, keys)
     _delong(shown, key)
     _cutoffs(shown, key)
 
 
-def _of_band(shown: Shown) -> str:
-    """Whose the band is."""
-    return "the model's" if len(shown.models) < 2 else f"{plain(shown.models[0])}'s"
+def _legend(shown: Shown) -> str:
+    """What the parts of the chart are."""
+    whose = "the model's" if len(shown.models) < 2 else f"{plain(shown.models[0])}'s"
+    told = [
+        f"Shaded: at each threshold, the box that holds {whose} sensitivity and specificity at once with "
+        f"{100 * shown.analysis.confidence_level:g} %."
+    ] * bool(shown.models)
+    told.append("White-rimmed marks: the chosen class.")
+    if len(shown.raters) > len(shown.models):
+        told.append(
+            "A reader's rating of a class is +confidence when it was chosen and −confidence otherwise, or the "
+            "probability that was given; a label alone is one point, never a curve."
+        )
+    return " ".join(told)
 
 
 def _operating(shown: Shown, key: str, points: pd.DataFrame) -> pd.DataFrame:

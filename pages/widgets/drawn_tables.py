@@ -193,7 +193,7 @@ def draw_stamp(shown: Shown, measure: str) -> None:
 
 def draw_margin(shown: Shown) -> None:
     """What the margin says, under its own stamp; nothing where there is none."""
-    sentences = [plain(sentence) for sentence in shown.found.margin_answer]
+    sentences = [plain(re.sub(r"p (=|<) (?=\d)", "p\u00a0\\1\u00a0", one)) for one in shown.found.margin_answer]
     if not sentences:
         return
     draw_stamp(shown, "margin")

@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import streamlit as st
 
-from core.errors import InputError, ReadingRoomError, SignedOutError
+from core.errors import InputError, ReadingRoomError, SignedOutError, StoreError
 from core.study import Person, Role
 from db import Repository
 from pages.door.addresses import address
@@ -19,6 +19,7 @@ from pages.widgets.resources import repository
 
 P = ParamSpec("P")
 
+OUTAGE = "The store is not available just now. Nothing that was saved is lost; please try again in a moment."
 #: In the session state: what to tell a reader whose last answer was not saved.
 UNSAVED_NOTE = "unsaved_note"
 
@@ -61,7 +62,8 @@ def requires(*roles: Role) -> Callable[[Callable[[Repository], None]], Callable[
 
 
 def while_signed_in(draw: Callable[P, None]) -> Callable[P, None]:
-    """Decorator for a screen, a dialog or a fragment: where the sign-in has ended, the app runs again and says so.
+    """Decorator for a screen, a dialog or a fragment: where the sign-in has ended, the app runs again and says so;
+    where the store is out of reach, that is said.
 
     A dialog or a fragment runs without the guard of its screen, so the store is what notices.
     """
@@ -72,6 +74,8 @@ def while_signed_in(draw: Callable[P, None]) -> Callable[P, None]:
             draw(*args, **kwargs)
         except SignedOutError:
             st.rerun()
+        except StoreError:
+            st.error(OUTAGE)
 
     return guarded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.protocol import Comparison, Protocol
 from core.study import Answer, CaseRecord, StudyState
 from db import Repository
+from pages.widgets.guard import OUTAGE
 from tests.pages.reading_server import COORDINATOR, phantom_pixels
 from tests.pages.test_coordinator_deeds import open_screen, store  # noqa: F401
 from tests.stores import repository_of
@@ -64,3 +65,16 @@ def test_a_live_study_is_compared_on_what_was_read_and_every_look_is_logged(stor
     page.run()
     looks = [look.n_readings for look in store.live_looks("pilot")]
     assert looks[2:] == [{"reader-1": 7}], "a correction leaves the number of answers as it is, and changes the shares"
+
+
+def test_an_outage_of_the_store_is_said_on_a_part_that_refreshes_by_itself(store: Repository) -> None:  # noqa: F811
+    page = open_screen("dashboard")
+    with store.engine.begin() as connection:  # as a disk that is gone: the table is not there for a moment
+        connection.exec_driver_sql("ALTER TABLE presentation RENAME TO gone")
+    page.run()
+    assert not page.exception
+    assert [text.value for text in page.error] == [OUTAGE]
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE gone RENAME TO presentation")
+    page.run()
+    assert not page.error
