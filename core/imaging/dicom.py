@@ -20,6 +20,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -149,6 +150,11 @@ def decode(data: bytes, frame: int | None = None) -> Decoded:
 
 def _parse(data: bytes, notes: list[str]) -> Dataset:
     """The data set, with a transfer syntax also where the file header is lost."""
+    if DeflatedExplicitVRLittleEndian.encode() in data:  # pydicom would unpack all of it: two megabytes can be two GB
+        raise ImageError(
+            "the file is packed as a whole, to whatever size", field="TransferSyntaxUID",
+            value=DeflatedExplicitVRLittleEndian.name, fix="export the file uncompressed (Explicit VR Little Endian)",
+        )  # fmt: skip
     if data[128:132] == b"DICM":
         return pydicom.dcmread(io.BytesIO(data))
     lost = {b"DI": bytes(128), b"\x02\x00": bytes(128) + b"DICM"}.get(data[:2])

@@ -36,6 +36,8 @@ SUM_TOLERANCE = 2e-3
 PIXELS, ANSWERS = ("0-1", "0-255", "imagenet"), ("logits", "probabilities")
 #: Sides in pixels that are taken: below, nothing can be seen; above, a trial alone would fill the memory.
 SMALLEST_SIDE, LARGEST_SIDE = 8, 4096
+#: Longest that a graph may take for one image, seconds: one of 400 bytes can go round in itself for ever.
+LONGEST_S = 300.0
 #: First bytes of files that are taken for a graph by mistake.
 _OTHER_FILES = (
     (b"PK\x03\x04", "a zip file: a PyTorch checkpoint (.pt), a Keras model or an Excel workbook"),
@@ -286,14 +288,25 @@ class ForeignModel:
         if self._channel_place == 3:
             images = images.transpose(0, 2, 3, 1)
         feed = {self._input_name: np.ascontiguousarray(images.astype(self._type))}
+        options = onnxruntime.RunOptions()
+        end = threading.Timer(LONGEST_S * len(prepared), setattr, (options, "terminate", True))
+        end.daemon = True
         try:
             with self._lock:
-                return [np.asarray(part) for part in self._session.run(names, feed)]
+                end.start()
+                return [np.asarray(part) for part in self._session.run(names, feed, options)]
         except (ort_errors.RuntimeException, ort_errors.Fail, ort_errors.InvalidArgument, MemoryError) as error:
+            if options.terminate:
+                raise ModelError(
+                    f"the graph does not come to an end: {LONGEST_S:g} s for an image were not enough. Fix: try it "
+                    "there with onnxruntime, and export a smaller model."
+                ) from error
             raise ModelError(
                 f"ONNX Runtime failed at the graph: {_plain(error)}. Fix: try it there with onnxruntime on images of "
                 f"{self.size} x {self.size} pixels, and export it again."
             ) from error
+        finally:
+            end.cancel()
 
 
 def _open(content: bytes, threads: int | None) -> onnxruntime.InferenceSession:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     MPEG2MPML,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -490,6 +491,13 @@ def test_transfer_syntax_without_decoder_is_refused_saying_which_is_missing(tmp_
     data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     with pytest.raises(ImageError, match="pip install python-gdcm"):
         load(tmp_path, data)
+
+
+def test_a_file_that_is_packed_as_a_whole_is_refused_before_it_swells(tmp_path, data):
+    """Two megabytes of it took three gigabytes of the server's memory."""
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    problem, field = refusal(tmp_path, data)
+    assert (problem, field) == ("the file is packed as a whole, to whatever size", "TransferSyntaxUID")
 
 
 def test_damaged_compressed_pixels_are_refused(tmp_path, data):

@@ -264,3 +264,38 @@ def test_colour_is_taken_by_channel_and_grey_is_refused(is_last: bool) -> None:
     assert "is_colour" not in grey.declared.to_dict(), "a grey model keeps the hash that it had"
     with pytest.raises(ImageError, match="in colour and the model was trained on grey"):
         grey.predict(images)
+
+
+def test_a_graph_that_goes_round_for_ever_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """413 bytes that would keep a thread, and a core of the machine, until the server is started anew."""
+    monkeypatch.setattr("core.model.foreign.LONGEST_S", 0.5)
+
+    def value(name: str, kind: int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, kind, [])
+
+    def constant(name: str, what: object) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.asarray(what), name)
+
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["on_out"]), helper.make_node("Add", ["sum", "one"], ["sum_out"])],
+        "body",
+        [value("i", TensorProto.INT64), value("on", TensorProto.BOOL), value("sum", TensorProto.FLOAT)],
+        [value("on_out", TensorProto.BOOL), value("sum_out", TensorProto.FLOAT)],
+        [constant("one", np.float32(1))],
+    )
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Loop", ["times", "yes", "zero"], ["last"], body=body),
+        helper.make_node("Mul", ["last", "zero"], ["nothing"]),
+        helper.make_node("Concat", ["flat", "flat"], ["both"], axis=1),
+        helper.make_node("Add", ["both", "nothing"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, 16, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [constant("times", np.int64(10**12)), constant("yes", np.bool_(True)), constant("zero", np.float32(0))],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match="does not come to an end"):
+        ForeignModel(model.SerializeToString(), Declaration(("a", "b"), "0-1", "logits", 16), 1)
