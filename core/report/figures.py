@@ -7,7 +7,7 @@ the colour, mark and dash of the screens (:mod:`core.rater_styles`). The same an
 from __future__ import annotations
 
 import io
-import textwrap
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from core.analysis import CohortAnalysis, StudyAnalysis
 from core.number_text import cell_text, estimate_text
@@ -51,9 +52,9 @@ _LOOK: Any = {
 _MACRO = "macro"  # the panel of the mean over classes
 _LOCK = threading.Lock()  # matplotlib's settings are the process's
 _GREY = "#767676"
-_LINE_MM = 4.4  # of one row of text
-_MOST_ROWS = 44  # of a forest on one page
+_PARTS = re.compile(r"\s*[^\s_./-]*(?:[_./-]+|\s+|$)")
 _LONGEST_ON_AXIS = 16  # letters of a class beside a confusion matrix
+_TICK_MM = 11  # from one number at an axis to the next
 _MOST_PAIRS = 20  # of readers, in the figure of agreement
 
 
@@ -143,44 +144,62 @@ def _cohort_plans(
     raters = palette.in_order(cohort)
     level = f"{100 * cohort.confidence_level:g} %"
     rated = [one for one in raters if any(each.roc is not None for each in one.classes)]
-    if rated:
+    for key, panels in _named(f"roc_{name}", _pages(*_roc_panels(cohort, rated, palette))):
         yield FigurePlan(
-            f"roc_{name}",
+            key,
             f"ROC of each class against the rest, cohort {cohort.cohort}. Lines: ratings and probabilities; marks: the "
             "classes that were chosen; shaded: at each threshold of a model, the box that holds its sensitivity and "
             f"specificity at once with {level}; heavy: the mean curve of the readers.",
-            lambda width: roc_figure(cohort, rated, palette, width),
+            lambda width, panels=panels: roc_figure(cohort, rated, palette, width, panels),  # type: ignore[misc]
         )
     forest = _forest_rows(cohort, raters, palette)
-    for number, part in enumerate(_parts(forest, _MOST_ROWS), start=1):
+    for key, rows in _named(f"forest_{name}", _pages(forest, _forest_mm)):
         yield FigurePlan(
-            f"forest_{name}" + (f"_page-{number}" if len(forest) > _MOST_ROWS else ""),
-            f"Accuracy of each rater and differences, with {level} intervals, cohort {cohort.cohort}.",
-            lambda width, part=part: forest_figure(part, width),  # type: ignore[misc]
-        )
-    judged = [one for one in raters if one.confusion is not None]
-    if judged:
-        yield from _confusion_plans(cohort, judged, palette, name)
-    agreement = _agreement_rows(tables["agreement"], {one.key: one.name for one in cohort.participants})
-    if agreement:
-        yield FigurePlan(
-            f"agreement_{name}", f"Agreement among the readers with {level} intervals, cohort {cohort.cohort}.",
-            lambda width: forest_figure(agreement, width),
+            key, f"Accuracy of each rater and differences, with {level} intervals, cohort {cohort.cohort}.",
+            lambda width, rows=rows: forest_figure(rows, width),  # type: ignore[misc]
         )  # fmt: skip
-    if len(tables["reliability_bins"]):
+    judged = [one for one in raters if one.confusion is not None]
+    for key, page in _named(
+        f"confusion_{name}", _pages(judged, lambda of, width: _matrices(of, palette, width).height)
+    ):
         yield FigurePlan(
-            f"calibration_{name}",
+            key,
+            f"Confusion matrices, cohort {cohort.cohort}: cases, and their share of the row in percent, as far as they "
+            "can be read at this width; all stand in the table confusion.",
+            lambda width, page=page: confusion_figure(page, palette, width),  # type: ignore[misc]
+        )
+    agreement = _agreement_rows(tables["agreement"], {one.key: one.name for one in cohort.participants})
+    for key, rows in _named(f"agreement_{name}", _pages(agreement, _forest_mm)):
+        yield FigurePlan(
+            key, f"Agreement among the readers with {level} intervals, cohort {cohort.cohort}.",
+            lambda width, rows=rows: forest_figure(rows, width),  # type: ignore[misc]
+        )  # fmt: skip
+    bins = tables["reliability_bins"]
+    for key, panels in _named(f"calibration_{name}", _pages(*_calibration_panels(bins, palette))):
+        yield FigurePlan(
+            key,
             f"Observed share of each class by the probability that the model gave it, with {level} intervals, cohort "
             f"{cohort.cohort}.",
-            lambda width: calibration_figure(tables["reliability_bins"], palette, width),
+            lambda width, panels=panels: calibration_figure(  # type: ignore[misc]
+                bins[bins["class"].isin(panels)], palette, width
+            ),
         )
 
 
-def _parts(rows: Sequence[Any], most: int) -> list[Sequence[Any]]:
-    """Rows in pages of equal length."""
-    n = -(-len(rows) // most) if rows else 0
-    size = -(-len(rows) // n) if n else 1
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def _pages(items: Sequence[Any], height_mm: Callable[[Sequence[Any], float], float]) -> list[Sequence[Any]]:
+    """Items in as few equal pages as are no taller than a journal's at any width; at worst each has its own."""
+    for n in range(1, len(items) + 1):
+        size = -(-len(items) // n)
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
+        if size == 1 or all(height_mm(part, width) <= TALLEST_MM for part in parts for width in WIDTHS_MM):
+            return parts
+    return []
+
+
+def _named(name: str, pages: Sequence[Sequence[Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Pages of a figure with their names; the only one has none of its own."""
+    for number, page in enumerate(pages, start=1):
+        yield (name if len(pages) == 1 else f"{name}_page-{number}"), page
 
 
 def _grid(n: int, most_columns: int) -> tuple[int, int]:
@@ -194,26 +213,91 @@ def _new_figure(width_mm: float, height_mm: float) -> Figure:
 
 
 def _wrapped(text: str, width_mm: float) -> str:
-    """A text in lines that fit a width at 8 points."""
-    return "\n".join(textwrap.wrap(text, max(8, int(width_mm / 1.55)))) or text
+    """A text in lines that fit a width at 8 points; long names break behind an underscore, a point or a stroke."""
+    most = max(8, int(width_mm / 1.55))
+    lines = [""]
+    for part in _PARTS.findall(text):
+        while len(part.rstrip()) > most:
+            lines.append(part[:most])
+            part = part[most:]
+        if len(lines[-1]) + len(part.rstrip()) > most:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.strip() for line in lines if line.strip()) or text
+
+
+# ---------------------------------------------------------------------------------------------- squares side by side
+@dataclass(frozen=True)
+class _Squares:
+    """Places of square panels with one scale, and of the legend below them."""
+
+    rows: int
+    columns: int
+    side: float  # of a panel with what belongs to it, millimetres
+    height: float
+    names: tuple[str, ...]  # of the legend, in lines
+    legend_columns: int
+
+
+def _squares(titles: Sequence[str], names: Sequence[str], width_mm: float) -> _Squares:
+    """Plan squares under their titles."""
+    rows, columns = _grid(len(titles), round(width_mm / 43))
+    side = (width_mm - 12 - 3 * (columns - 1)) / columns
+    title_mm = 3.4 * max(_wrapped(title, side).count("\n") + 1 for title in titles) + 2
+    labels = tuple(_wrapped(name, width_mm - 18) for name in names)
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=1)
+    legend_columns = max(1, int(width_mm / (14 + 1.6 * longest)))
+    lines = [label.count("\n") + 1 for label in labels]
+    legend_mm = 3.9 * max((sum(lines[at::legend_columns]) for at in range(legend_columns)), default=0) + 4
+    uneven_mm = 9 if len(titles) % columns else 0  # numbers and name of an axis above an empty place
+    return _Squares(rows, columns, side, rows * (side + title_mm + 1.5) + 9 + uneven_mm + legend_mm, labels,
+                    legend_columns)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------- ROC
+def _roc_names(
+    cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette, keys: Sequence[str]
+) -> list[str]:
+    """Who has a curve or a point in one of these panels, and the means of the readers."""
+    drawn = [one for one in raters if any(_is_in_panel(one, key) for key in keys)]
+    means = {one.arm for one in cohort.reader_average_roc if one.class_key in keys}
+    return [*map(palette.label, drawn), *(_mean_name(cohort, arm) for arm in sorted(means))]
+
+
+def _is_in_panel(one: ParticipantAnalysis, key: str) -> bool:
+    return (one.macro_roc if key == _MACRO else one.of_class(key).roc) is not None
+
+
+def _roc_panels(
+    cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette
+) -> tuple[list[str], Callable[[Sequence[str], float], float]]:
+    """Classes that have curves and their mean, and how tall some of them are."""
+    keys = [key for key in (*cohort.class_counts, _MACRO) if any(_is_in_panel(one, key) for one in raters)]
+    return (
+        keys,
+        lambda of, width: (
+            _squares([_panel_title(palette, key) for key in of], _roc_names(cohort, raters, palette, of), width).height
+        ),
+    )
+
+
+def _panel_title(palette: Palette, key: str) -> str:
+    return "Mean over classes" if key == _MACRO else palette.class_labels[key]
+
+
 def roc_figure(
-    cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float
+    cohort: CohortAnalysis,
+    raters: Sequence[ParticipantAnalysis],
+    palette: Palette,
+    width_mm: float,
+    keys: Sequence[str],
 ) -> Figure:
     """One square for each class that has curves and one for their mean; bands of models, mean of readers."""
-    keys = [key for key in cohort.class_counts if any(one.of_class(key).roc is not None for one in raters)]
-    keys += [_MACRO] if any(one.macro_roc is not None for one in raters) else []
-    titles = {**palette.class_labels, _MACRO: "Mean over classes"}
-    rows, columns = _grid(len(keys), round(width_mm / 43))
+    titles = [_panel_title(palette, key) for key in keys]
+    plan = _squares(titles, _roc_names(cohort, raters, palette, keys), width_mm)
     means = {one.arm: _mean_name(cohort, one.arm) for one in cohort.reader_average_roc}
-    names = [*(palette.label(one) for one in raters), *means.values()]
-    legend_columns = max(1, int(width_mm / (14 + 1.6 * max(map(len, names)))))
-    legend_mm = _LINE_MM * -(-len(names) // legend_columns) + 4
-    side = width_mm / columns
-    uneven_mm = 11 if len(keys) % columns else 0  # numbers and name of an axis above an empty place
-    figure = _new_figure(width_mm, rows * (side + 2) + legend_mm + 6 + uneven_mm)
+    rows, columns, side = plan.rows, plan.columns, plan.side
+    figure = _new_figure(width_mm, plan.height)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     handles: dict[str, Any] = {}
     for place, axes in enumerate(grid.ravel()):
@@ -231,10 +315,17 @@ def roc_figure(
             (line,) = axes.plot(mean.curve.false_positive_rate, mean.curve.sensitivity, color="black", linewidth=1.7,
                                 linestyle="--" if mean.arm == "aided" else "-")  # fmt: skip
             handles.setdefault(means[mean.arm], line)
-        _frame_square(axes, titles[keys[place]], side, is_lowest=place + columns >= len(keys))
+        _frame_square(axes, titles[place], side, is_lowest=place + columns >= len(keys))
         _name_axes(axes, "1 − specificity", "Sensitivity", place, columns, len(keys))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=legend_columns, handlelength=3)
+    _legend(figure, handles, plan, width_mm)
     return figure
+
+
+def _legend(figure: Figure, handles: Mapping[str, Any], plan: _Squares, width_mm: float) -> None:
+    """Who is drawn how, below the panels."""
+    labels = [_wrapped(name, width_mm - 18) for name in handles]
+    figure.legend(handles.values(), labels, loc="outside lower center", ncols=plan.legend_columns, handlelength=3,
+                  labelspacing=0.3)  # fmt: skip
 
 
 def _mean_name(cohort: CohortAnalysis, arm: str) -> str:
@@ -357,23 +448,38 @@ def _agreement_rows(table: pd.DataFrame, people: Mapping[str, str]) -> list[Fore
     return rows
 
 
-def forest_figure(rows: Sequence[ForestRow], width_mm: float) -> Figure:
-    """Points with intervals, one panel for each group, the numbers at the right as the tables print them."""
-    groups = {name: [row for row in rows if row.group == name] for name in dict.fromkeys(row.group for row in rows)}
+def _forest_lines(rows: Sequence[ForestRow], width_mm: float) -> tuple[dict[str, list[str]], float, float]:
+    """Names in lines by group, and millimetres for names and numbers."""
     numbers_mm = 1.6 * max(len(row.shown) for row in rows)
     names_mm = min(1.6 * max(len(row.text) for row in rows), max(26.0, width_mm - numbers_mm - 20))
-    texts = {name: [_wrapped(row.text, names_mm) for row in of] for name, of in groups.items()}
-    lines = {name: sum(text.count("\n") + 1 + 0.35 for text in of) for name, of in texts.items()}
-    height = sum(lines.values()) * 3.6 + 13 * len(groups) + 4
-    figure = _new_figure(width_mm, height)
-    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[lines[name] + 1 for name in groups])
-    n_ticks = max(1, min(4, int((width_mm - names_mm - numbers_mm) / 11)))
-    for axes, (name, of) in zip(panels.ravel(), groups.items(), strict=True):
-        _draw_forest(axes, name, of, texts[name], n_ticks)
+    groups = dict.fromkeys(row.group for row in rows)
+    return (
+        {name: [_wrapped(row.text, names_mm) for row in rows if row.group == name] for name in groups},
+        names_mm,
+        numbers_mm,
+    )
+
+
+def _forest_mm(rows: Sequence[ForestRow], width_mm: float) -> float:
+    """Height of a forest plot."""
+    texts, _, _ = _forest_lines(rows, width_mm)
+    lines = sum(text.count("\n") + 1.35 for of in texts.values() for text in of)
+    return lines * 3.6 + 13 * len(texts) + 4
+
+
+def forest_figure(rows: Sequence[ForestRow], width_mm: float) -> Figure:
+    """Points with intervals, one panel for each group, the numbers at the right as the tables print them."""
+    texts, names_mm, numbers_mm = _forest_lines(rows, width_mm)
+    lines = [sum(text.count("\n") + 1.35 for text in of) for of in texts.values()]
+    figure = _new_figure(width_mm, _forest_mm(rows, width_mm))
+    panels = figure.subplots(len(texts), 1, squeeze=False, height_ratios=[of + 1 for of in lines])
+    plot_mm = width_mm - names_mm - numbers_mm - 6
+    for axes, (name, of) in zip(panels.ravel(), texts.items(), strict=True):
+        _draw_forest(axes, name, [row for row in rows if row.group == name], of, plot_mm)
     return figure
 
 
-def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Sequence[str], n_ticks: int) -> None:
+def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Sequence[str], plot_mm: float) -> None:
     """One panel; rows with two lines of text take their room."""
     heights = [name.count("\n") + 1.35 for name in names]
     places = -(np.cumsum(heights) - np.asarray(heights) / 2)
@@ -391,12 +497,27 @@ def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Seque
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(title)
-    axes.locator_params(axis="x", nbins=n_ticks)
+    axes.set_xticks(_ticks(*axes.get_xlim(), plot_mm))
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
     right.set_yticks(places, [row.shown for row in rows])
     right.tick_params(axis="y", length=0)
     right.spines[:].set_visible(False)
+
+
+def _ticks(lower: float, upper: float, plot_mm: float) -> list[float]:
+    """Round numbers between two limits, as many as do not touch."""
+    found: list[float] = []
+    for most in (4, 3, 2, 1):
+        found = [float(tick) for tick in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(lower, upper)
+                 if lower <= tick <= upper]  # fmt: skip
+        if len(found) < 2 or (found[1] - found[0]) / (upper - lower) * plot_mm >= _TICK_MM:
+            return found
+    return (
+        found[:: max(1, len(found) - 1)]
+        if (found[-1] - found[0]) / (upper - lower) * plot_mm >= _TICK_MM
+        else found[:1]
+    )
 
 
 def _limits(row: ForestRow) -> tuple[float, float]:
@@ -407,22 +528,6 @@ def _limits(row: ForestRow) -> tuple[float, float]:
 
 
 # ------------------------------------------------------------------------------------------------------- confusion
-def _confusion_plans(
-    cohort: CohortAnalysis, raters: Sequence[ParticipantAnalysis], palette: Palette, name: str
-) -> Iterator[FigurePlan]:
-    """Confusion matrices, as many on a page as fit at the narrowest width."""
-    per_page = max(1, int((TALLEST_MM - 10) // (WIDTHS_MM[0] * 0.92)) * 2)
-    if key := _class_key(palette, WIDTHS_MM[0]):
-        per_page = max(1, int((TALLEST_MM - 10 - _key_mm(key)) // 80))
-    pages = _parts(raters, per_page)
-    for number, page in enumerate(pages, start=1):
-        yield FigurePlan(
-            f"confusion_{name}" + (f"_page-{number}" if len(pages) > 1 else ""),
-            f"Confusion matrices, cohort {cohort.cohort}: cases, and their share of the row in percent.",
-            lambda width, page=page: confusion_figure(page, palette, width),  # type: ignore[misc]
-        )
-
-
 def _class_key(palette: Palette, width_mm: float) -> list[str]:
     """Number and name of each class, where a name is too long for an axis; else none."""
     labels = list(palette.short_labels.values())
@@ -436,22 +541,48 @@ def _key_mm(key: Sequence[str]) -> float:
     return 3.55 * sum(text.count("\n") + 1 for text in key) + (10 if key else 0)
 
 
+@dataclass(frozen=True)
+class _Matrices:
+    """Places of confusion matrices."""
+
+    rows: int
+    columns: int
+    cell: float  # side of a cell, millimetres
+    height: float
+    labels: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+def _matrices(raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float) -> _Matrices:
+    """Plan matrices: cells with room for two numbers where the width has it, smaller ones of many classes."""
+    key = tuple(_class_key(palette, width_mm))
+    k = len(palette.short_labels)
+    labels = tuple(str(number) for number in range(1, k + 1)) if key else tuple(palette.short_labels.values())
+    label_mm = 1.7 * max(map(len, labels)) + 5
+    wished = 9.5 * k + label_mm + 2
+    rows, columns = _grid(len(raters), max(1, int(width_mm // max(38.0, wished))))
+    side = min(width_mm / columns, max(78.0, wished))
+    cell = (side - label_mm - 2) / k
+    below_mm = 5.0 if key or cell >= 1.7 * max(map(len, labels)) + 1 else 1 + 1.7 * max(map(len, labels))
+    titles = max(_wrapped(palette.label(one), k * cell).count("\n") + 1 for one in raters)
+    height = rows * (k * cell + below_mm + 3.4 * titles + 3) + 5 + _key_mm(key)
+    return _Matrices(rows, columns, cell, height, labels, key)
+
+
 def confusion_figure(raters: Sequence[ParticipantAnalysis], palette: Palette, width_mm: float) -> Figure:
     """Rows: reference standard; columns: answer; colour and percent: share of the row.
 
-    Classes whose names are too long for an axis have numbers there, and a key below.
+    Classes whose names are too long for an axis have numbers there, and a key below. Numbers that a cell has no room
+    for are left out: none is smaller than the other letters.
     """
-    labels = list(palette.short_labels.values())
-    k, key = len(labels), _class_key(palette, width_mm)
-    if key:
-        labels = [str(number) for number in range(1, k + 1)]
-    least_mm = max(38.0, 9.5 * k + 1.6 * max(map(len, labels)) + 6)
-    rows, columns = _grid(len(raters), int(width_mm // least_mm))
-    side = width_mm / columns
-    figure = _new_figure(width_mm, rows * min(side + 6, 80) + 4 + _key_mm(key))
+    plan = _matrices(raters, palette, width_mm)
+    k, key, labels, rows, columns = len(plan.labels), plan.key, plan.labels, plan.rows, plan.columns
+    figure = _new_figure(width_mm, plan.height)
     if key:
         figure.legend([Line2D([], [], linestyle="none")] * k, key, loc="outside lower left", handlelength=0,
                       handletextpad=0, labelspacing=0.2)  # fmt: skip
+    most = max(int(np.max(one.confusion)) for one in raters if one.confusion is not None)
+    has_counts = plan.cell >= max(3.2, 1.8 * len(str(most)) + 0.4)
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
         if place >= len(raters):
             axes.axis("off")
@@ -460,39 +591,57 @@ def confusion_figure(raters: Sequence[ParticipantAnalysis], palette: Palette, wi
         totals = counts.sum(axis=1, keepdims=True)
         share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        cell_mm = (min(side, 80) - 1.6 * max(map(len, labels)) - 8) / k
-        for row, column in np.ndindex(k, k):
+        for row, column in np.ndindex(k, k) if has_counts else ():
             text = f"{counts[row, column]}"
-            if cell_mm >= 9 and totals[row, 0]:
+            if plan.cell >= 9 and totals[row, 0]:
                 text += f"\n{100 * share[row, column]:.1f}"
             colour = "white" if share[row, column] > 0.55 else "black"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if cell_mm >= 7 else 5)
-        is_tilted = not key and cell_mm < 1.6 * max(map(len, labels)) + 1.0
-        axes.set_xticks(range(k), labels, rotation=35 if is_tilted else 0, ha="right" if is_tilted else "center",
-                        rotation_mode="anchor" if is_tilted else None)  # fmt: skip
-        axes.set_yticks(range(k), labels)
-        axes.tick_params(length=0, labelsize=5 if key and cell_mm < 5 else 8)
-        axes.set_title(_wrapped(palette.label(raters[place]), side - 8))
+            axes.text(column, row, text, ha="center", va="center", color=colour)
+        _name_classes(axes, labels, plan.cell)
+        axes.set_title(_wrapped(palette.label(raters[place]), k * plan.cell))
         axes.spines[:].set_visible(False)
-    if key:  # beside the matrices, not beside the key
-        for place, axes in enumerate(figure.axes[: len(raters)]):
-            axes.set_xlabel("Answer" if place + columns >= len(raters) else "")
-            axes.set_ylabel("Reference standard" if place % columns == 0 else "")
-    else:
-        figure.supxlabel("Answer", fontsize=8)
-        figure.supylabel("Reference standard", fontsize=8)
+    for place, axes in enumerate(figure.axes[: len(raters)]):  # beside the matrices, not beside the key
+        axes.set_xlabel("Answer" if place + columns >= len(raters) else "")
+        axes.set_ylabel("Reference standard" if place % columns == 0 else "")
     return figure
 
 
+def _name_classes(axes: Axes, labels: Sequence[str], cell_mm: float) -> None:
+    """Names at both axes of a matrix, turned where they would touch; of very many only every second, third, ..."""
+    step = max(1, int(np.ceil(3.2 / cell_mm)))
+    places = range(0, len(labels), step)
+    longest_mm = 1.7 * max(map(len, labels)) + 1
+    turn = 0 if step * cell_mm >= longest_mm else 35 if step * cell_mm >= 5.5 and longest_mm > 6 else 90
+    shown = [labels[at] for at in places]
+    axes.set_xticks(places, shown, rotation=turn, ha="center" if turn != 35 else "right",
+                    rotation_mode="anchor" if turn == 35 else None)  # fmt: skip
+    axes.set_yticks(places, shown)
+    axes.tick_params(length=0)
+
+
 # ----------------------------------------------------------------------------------------------------- calibration
+def _calibration_panels(
+    bins: pd.DataFrame, palette: Palette
+) -> tuple[list[str], Callable[[Sequence[str], float], float]]:
+    """Classes that have bins, and how tall some of them are."""
+    models = list(bins["name"].drop_duplicates())
+    return list(
+        bins["class"].drop_duplicates()
+    ), lambda of, width: _squares([_bins_title(palette, key) for key in of], models, width).height
+
+
+def _bins_title(palette: Palette, key: str) -> str:
+    return {**palette.class_labels, "top_label": "Most probable class", "all": "All classes"}.get(key, key)
+
+
 def calibration_figure(bins: pd.DataFrame, palette: Palette, width_mm: float) -> Figure:
     """One square for each class, every model in it."""
-    keys = [key for key in bins["class"].drop_duplicates() if (bins["class"] == key).any()]
-    names = {**palette.class_labels, "top_label": "Most probable class", "all": "All classes"}
-    rows, columns = _grid(len(keys), round(width_mm / 43))
+    keys = list(bins["class"].drop_duplicates())
     models = bins[["participant", "name"]].drop_duplicates()
-    side = width_mm / columns
-    figure = _new_figure(width_mm, rows * (side + 1) + 8 + _LINE_MM * len(models))
+    titles = [_bins_title(palette, key) for key in keys]
+    plan = _squares(titles, list(models["name"]), width_mm)
+    rows, columns, side = plan.rows, plan.columns, plan.side
+    figure = _new_figure(width_mm, plan.height)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     handles: dict[str, Any] = {}
     for place, axes in enumerate(grid.ravel()):
@@ -513,11 +662,12 @@ def calibration_figure(bins: pd.DataFrame, palette: Palette, width_mm: float) ->
                 yerr=error,
                 linestyle=_DASHES[style.dash],
                 elinewidth=0.7,
+                clip_on=False,
                 **_look(style),
             )
-        _frame_square(axes, names.get(keys[place], keys[place]), side, is_lowest=place + columns >= len(keys))
+        _frame_square(axes, titles[place], side, is_lowest=place + columns >= len(keys))
         _name_axes(axes, "Mean probability", "Observed share", place, columns, len(keys))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=1, handlelength=3)
+    _legend(figure, handles, plan, width_mm)
     return figure
 
 
@@ -526,7 +676,7 @@ def flow_figure(flow: pd.DataFrame, width_mm: float) -> Figure:
     """Boxes from what was imported to what was read and predicted (STARD 2015, item 19)."""
     cohorts = list(flow.loc[flow["step"] == "cohort", "cohort"])
     per_row = max(1, min(len(cohorts), int(width_mm // 40)))
-    box_mm = width_mm / per_row - 3
+    box_mm = width_mm / per_row - (3 if len(cohorts) <= per_row else 6)
     excluded = flow[flow["step"] == "excluded"]
     reasons = [_wrapped(f"{_counted(row)}: {row.what}", width_mm * 0.4) for row in excluded.itertuples(index=False)]
     side_text = "\n".join(["Excluded", *reasons]) if reasons else ""
@@ -551,14 +701,19 @@ def flow_figure(flow: pd.DataFrame, width_mm: float) -> Figure:
         _arrow(axes, (left, middle), (width_mm * 0.53, middle))
         _box(axes, width_mm * 0.53, middle, side_text, align="left")
     _box(axes, left, second_y, f"Included\n{_counted(included)}")
+    trunk_x = 1.5  # beside the boxes, where there is more than one row of them
     for number, name in enumerate(cohorts):
         row, column = divmod(number, per_row)
-        x = (column + 0.5) * width_mm / per_row
+        x = (column + 0.5) * width_mm / per_row + (trunk_x if rows > 1 else 0.0)
         y = second_y - top_mm / 2 - 7 - row * (end_mm + 7) - end_mm / 2
+        bend = y + end_mm / 2 + 3.5
+        top = y + _box_mm(ends[name].count("\n") + 1) / 2
         if row == 0:
-            bend = y + end_mm / 2 + 3.5
             axes.plot([left, left, x], [second_y - top_mm / 2, bend, bend], color="black", linewidth=0.6)
-            _arrow(axes, (x, bend), (x, y + _box_mm(ends[name].count("\n") + 1) / 2))
+        else:
+            above = bend + end_mm + 7
+            axes.plot([x, trunk_x, trunk_x, x], [above, above, bend, bend], color="black", linewidth=0.6)
+        _arrow(axes, (x, bend), (x, top))
         _box(axes, x, y, ends[name])
     return figure
 
