@@ -33,7 +33,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain dict here
         str: PlainText(),
         int: sa.Integer(),
-        float: Real,
+        float: Real(),
         bool: Flag(),
         datetime: UtcDateTime(),
         bytes: sa.LargeBinary(),

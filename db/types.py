@@ -14,8 +14,24 @@ from core.errors import InputError
 
 #: 64-bit whole number that SQLite may still use as an alias of its rowid.
 BigNumber: TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-#: 64-bit float on both engines (REAL has 32 bits on PostgreSQL and 64 on SQLite).
-Real: TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
+
+
+class Real(TypeDecorator[float]):
+    """64-bit float on both engines (REAL has 32 bits on PostgreSQL and 64 on SQLite), and one zero.
+
+    SQLite forgets the sign of a zero: with it, a row of PostgreSQL could not be copied into a backup unchanged.
+    """
+
+    impl = sa.Double
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Give the type that the engine at hand stores."""
+        return dialect.type_descriptor(sa.Double() if dialect.name == "postgresql" else sa.REAL())
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        """Store 0.0 for -0.0."""
+        return None if value is None else value + 0.0
 
 
 class PlainText(TypeDecorator[str]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from core.errors import ConflictError, NotFoundError, SchemaVersionError, StoreDamagedError, StoreError
+from core.protocol import Protocol
 from core.settings import Settings
 from core.study import Role, StudyState
 from db import OPERATOR, Notary, Repository, create_store, open_store
@@ -22,7 +24,8 @@ from db.engine import connect_engine, make_sqlite_file, writing
 from db.migrate import _config
 from db.row_copy import copy_rows, table_seals
 from db.watch import StoreWatch
-from tests.db.conftest import STUDY, Room, read_next
+from tests.db.conftest import STUDY, Room, make_cases, read_next
+from tests.db.test_tampering import MODEL, prediction
 
 
 def _path(url: str) -> Path:
@@ -266,6 +269,21 @@ def test_postgresql_is_backed_up_while_readers_read_and_restored_to_either_engin
 
 
 @pytest.mark.postgresql
+def test_a_zero_with_a_sign_stops_no_backup(own_store_url: str, tmp_path: Path) -> None:
+    """PostgreSQL keeps it and SQLite does not: one such number, and no copy would ever be as the store."""
+    engine = open_store(own_store_url)
+    operator = Repository(engine, OPERATOR)
+    operator.create_study(STUDY, Protocol(title="Zero"), is_synthetic=True)
+    operator.import_cases(STUDY, [replace(case, age_years=-0.0) for case in make_cases(3)])
+    operator.register_model(sha256=MODEL, name="m", architecture="a", path="p", metadata={})
+    operator.save_predictions(STUDY, MODEL, [replace(prediction("case-0000", 1), entropy=-0.0)])
+    operator.create_person("ann", "Dr Ann", Role.READER, years_of_experience=-0.0)
+    operator.add_reader(STUDY, "ann", cohorts=["internal"])
+    operator.set_state(STUDY, StudyState.OPEN)
+    engine.dispose()
+    assert back_up(own_store_url, tmp_path / "one.sqlite3", notary=Notary(tmp_path / "data")).problems == ()
+
+
 def test_a_sqlite_store_moves_to_postgresql_by_backup_and_restore(
     postgresql, sqlite_url: str, repository_on, tmp_path: Path
 ) -> None:
