@@ -13,7 +13,7 @@ from rich.markup import escape
 from commands.store import store, store_or_new
 from commands.terminal import errors, progress_bar, say
 from core.errors import ReadingRoomError
-from core.settings import PROJECT_FOLDER, get_settings
+from core.settings import PROJECT_FOLDER, Settings, get_settings
 from core.study import StudyState
 from db import store_url
 
@@ -40,6 +40,15 @@ def demo(
         say(f"  {account.role:<12} {account.login:<18} [bold]{account.password}[/]")
 
 
+def address_to_open(address: str, port: int, settings: Settings) -> str:
+    """What a person types to reach a server that listens there; behind TLS the first of the allowed names."""
+    names = [name for name in settings.allowed_hosts if "*" not in name and ":" not in name]
+    if settings.is_cookie_secure and names:
+        return f"https://{names[0]}{settings.base_path}"
+    name = "localhost" if address in ("0.0.0.0", "::") else f"[{address}]" if ":" in address else address  # noqa: S104
+    return f"http://{name}:{port}{settings.base_path}"
+
+
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 8501,
     address: Annotated[
@@ -64,12 +73,11 @@ def serve(
         errors.print("[bold yellow]Warning[/]: readers' requests run as a role that may read the truth. ", end="")
         errors.print(NO_READER_ROLE, markup=False, highlight=False, soft_wrap=True)
     first = first_invitation(store())  # a missing or damaged store is told here, in words, before the server starts
-    base, hosts = get_settings().base_path, get_settings().allowed_hosts
-    shown = "localhost" if address in ("0.0.0.0", "::") else f"[{address}]" if is_ipv6 else address  # noqa: S104
-    say(f"Reading Room: open [bold]http://{escape(shown)}:{port}{base}/[/] (Ctrl+C stops it). Research use only.")
+    hosts, root = get_settings().allowed_hosts, address_to_open(address, port, get_settings())
+    say(f"Reading Room: open [bold]{escape(root)}/[/] (Ctrl+C stops it). Research use only.")
     if first is not None:
         say("Nobody has an account yet. The first coordinator chooses a password here (one day, one time):")
-        say(f"  http://{shown}:{port}{base}/invitation#{first.token}", markup=False)
+        say(f"  {root}/invitation#{first.token}", markup=False)
     if address not in ("127.0.0.1", "localhost", *hosts):
         names = ", ".join(("localhost", "127.0.0.1", *hosts))
         say(f"It answers under the names {names} only; READING_ROOM_ALLOWED_HOSTS adds others.")

@@ -12,14 +12,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 import typer
 
 import manage
+from commands.server import address_to_open
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
-from core.settings import get_settings
+from core.settings import Settings, get_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -300,6 +302,21 @@ def _commands(app: typer.Typer, prefix: str = "") -> list[str]:
         if group.typer_instance is not None:
             names += _commands(group.typer_instance, f"{prefix}{group.name} ")
     return names
+
+
+@pytest.mark.parametrize(
+    ("address", "settings", "shown"),
+    [
+        ("127.0.0.1", {}, "http://127.0.0.1:8501"),
+        ("::", {"base_path": "/rr"}, "http://localhost:8501/rr"),
+        ("::", {}, "http://localhost:8501"),
+        ("::1", {}, "http://[::1]:8501"),
+        ("::", {"is_cookie_secure": True, "allowed_hosts": "*.hospital,::1,rr.hospital"}, "https://rr.hospital"),
+        ("::", {"is_cookie_secure": True, "allowed_hosts": "*"}, "http://localhost:8501"),
+    ],
+)
+def test_the_address_that_serve_prints_is_one_to_open(address: str, settings: dict[str, Any], shown: str) -> None:
+    assert address_to_open(address, 8501, Settings(**settings)) == shown
 
 
 def test_every_command_stands_in_the_documentation() -> None:

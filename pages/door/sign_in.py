@@ -76,7 +76,8 @@ async def sign_in(request: Request) -> Response:
     if not is_own_form(request, form):
         return _form_page(request, target=target, problem="This form was too old. Please try again.", status=403)
     ip = request.client.host if request.client else "unknown"
-    if "x-forwarded-for" in request.headers and not get_settings().trusted_proxies:
+    forwarded = request.headers.get("x-forwarded-for")
+    if forwarded and ip not in [each.strip() for each in forwarded.split(",")]:  # a declared proxy's is the address
         _note_undeclared_proxy(ip)
     login, store = form.get("login", "").strip(), repository(None)
     if hashing.statistics().tasks_waiting >= _MOST_WAITING:
@@ -198,7 +199,7 @@ def _note_undeclared_proxy(ip: str) -> None:
     """Tell the operator once that everybody behind this proxy counts as one address."""
     _log.warning(
         "a sign-in came from %s with a forwarded address, which does not count: if that is your proxy, set "
-        "READING_ROOM_TRUSTED_PROXIES=%s, or all its visitors share one limit of failed sign-ins",
+        "READING_ROOM_TRUSTED_PROXIES=%s (or its network), or all its visitors share one limit of failed sign-ins",
         ip,
         ip,
     )

@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from playwright.sync_api import Playwright
+from requests.adapters import HTTPAdapter
 
 from core.errors import SettingsError
 from core.settings import get_settings
@@ -144,10 +146,18 @@ def test_a_proxy_that_swallows_the_port_is_told_so_where_the_password_was_sent(s
 # --- forwarded addresses ----------------------------------------------------------------------------------------------
 
 
-def address_of_a_failure(server: ReadingServer, base: str, forwarded: str) -> str:
+class FromAddress(HTTPAdapter):
+    """Connections that begin at another address of this machine."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, source_address=("127.0.0.2", 0), **options)
+
+
+def address_of_a_failure(server: ReadingServer, base: str, forwarded: str, adapter: HTTPAdapter | None = None) -> str:
     """Where the store says that a wrong password came from, which was sent with this ``X-Forwarded-For``."""
-    login = f"nobody-{forwarded}"
+    login = f"nobody-{forwarded}-{adapter is None}"
     with requests.Session() as session:
+        session.mount("http://", adapter or HTTPAdapter())
         session.headers["X-Forwarded-For"] = forwarded
         page = session.get(f"{server.url}{base}/sign-in", timeout=10)
         token = re.search(r'name="form_token" value="([0-9a-f]{64})"', page.text)
@@ -167,6 +177,13 @@ def test_a_forwarded_address_of_an_undeclared_sender_never_counts(server: Readin
 def test_of_a_declared_proxy_the_last_address_that_is_no_proxy_counts(named_server: ReadingServer) -> None:
     for forwarded in ("203.0.113.9", "198.51.100.1, 203.0.113.9", "198.51.100.1, 203.0.113.9, 10.1.2.3"):
         assert address_of_a_failure(named_server, BASE, forwarded) == "203.0.113.9", forwarded
+    assert "forwarded address, which does not count" not in named_server.log.read_text()
+
+
+def test_a_proxy_beside_the_declared_ones_does_not_count_and_is_told(named_server: ReadingServer) -> None:
+    for _ in range(2):
+        assert address_of_a_failure(named_server, BASE, "203.0.113.9", FromAddress()) == "127.0.0.2"
+    assert named_server.log.read_text().count("READING_ROOM_TRUSTED_PROXIES=127.0.0.2") == 1
 
 
 # --- a path before the app --------------------------------------------------------------------------------------------
