@@ -15,6 +15,7 @@ Conventions
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -125,7 +126,7 @@ class StudyAnalysis:
 
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame]:
-        return tables(self.cohorts, self.description)
+        return _with_class_names(tables(self.cohorts, self.description), self.classes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe object with all digits; keys in ``docs/statistics.md``."""
@@ -272,6 +273,18 @@ def _cohort(
         aid_ledger_averages=ledger_averages(ledger),
         margins=() if margin is None else margin_results(comparisons, mrmc, margin, level),
     )
+
+
+def _with_class_names(found: dict[str, pd.DataFrame], classes: Sequence[DiseaseClass]) -> dict[str, pd.DataFrame]:
+    """Notes that name classes as people do; the statistics know their keys alone."""
+    labels = {one.key: one.label for one in classes}
+    keys = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
+    named = re.compile(rf"(?<=\bclass )({keys})(?![\w-])")
+    for name, table in found.items():
+        if "notes" in table.columns and len(table):
+            texts = {note: named.sub(lambda key: labels[key[0]], note) for note in table["notes"].unique()}
+            found[name] = table.assign(notes=table["notes"].map(texts))
+    return found
 
 
 def _class_patients(cohort: CohortArrays) -> dict[str, int]:

@@ -21,7 +21,7 @@ from core.report.layout import Layout
 from core.study import Role, Study, StudyState
 from db import Repository
 from db.records import ReadElsewhere
-from pages.results import STYLE, VIEWS, of_cohort
+from pages.results import EXPORT, STYLE, VIEWS, of_cohort, views_of
 from pages.views.export import warn_of_letters
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.elsewhere import warn_not_blinded
@@ -117,8 +117,8 @@ def _show(repository: Repository, result: FileAnalysis, results: Results, source
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(name)}**")
         cohort = choose_from_address("cohort", "Cohort", cohorts, cohorts[0])
-    view = choose_from_address("view", "View", [*VIEWS, "Export"], "Overview")
-    if view == "Export":
+    view = choose_from_address("view", "View", [*views_of(results), EXPORT], "Overview")
+    if view == EXPORT:
         _ways_out(result)
         return
     protocol = result.protocol or Protocol(title=name, classes=tuple(result.data.classes))

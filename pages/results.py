@@ -28,7 +28,7 @@ from pages.views import (
 from pages.widgets.address_choice import choose_from_address
 from pages.widgets.elsewhere import warn_not_blinded
 from pages.widgets.guard import requires
-from pages.widgets.results_data import is_sealed, load_results, pick_study
+from pages.widgets.results_data import Results, is_sealed, load_results, pick_study
 from pages.widgets.shown import Shown
 
 #: Title of a view in the address and on the screen -> what draws it.
@@ -73,8 +73,7 @@ def render(repository: Repository) -> None:
         cohort = choose_from_address("cohort", "Cohort", cohorts, "internal" if "internal" in cohorts else cohorts[0])
     if study.is_read_elsewhere:
         warn_not_blinded()
-    views = [name for name in VIEWS if name not in _ONLY_WITH or len(results.tables[_ONLY_WITH[name]])]
-    view = choose_from_address("view", "View", [*views, EXPORT], "Overview")
+    view = choose_from_address("view", "View", [*views_of(results), EXPORT], "Overview")
     if view == EXPORT:
         export.draw(repository, study, results)
         return
@@ -90,6 +89,11 @@ def render(repository: Repository) -> None:
             repository.model_declarations(study.key),
         )
     )
+
+
+def views_of(results: Results) -> list[str]:
+    """The views that have something to show."""
+    return [name for name in VIEWS if name not in _ONLY_WITH or len(results.tables[_ONLY_WITH[name]])]
 
 
 def of_cohort(table: pd.DataFrame, cohort: str) -> pd.DataFrame:

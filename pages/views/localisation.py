@@ -15,8 +15,8 @@ def draw(shown: Shown) -> None:
     rows, points = shown.tables["localisation"], shown.tables["lroc_points"]
     if rows.empty:
         st.info(
-            "No reader marked lesions in this cohort, or no mask says where they are. The protocol asks for marks "
-            "(has_location_mark), the manifest names the masks."
+            "No reader marked lesions in this cohort, or no mask says where they are. The protocol asks for marks, the "
+            "manifest names the masks."
         )
         return
     draw_stamp(shown, "localisation")
