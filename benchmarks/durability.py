@@ -32,7 +32,7 @@ from db import OPERATOR, Notary, Repository, create_store, open_store
 from db.engine import PRAGMAS
 from db.tables import ReadingRow
 from tests.db.conftest import make_cases
-from tests.stores import postgresql_stores, repository_of, why_no_postgresql
+from tests.stores import postgresql_stores, why_no_postgresql
 
 STUDY = "durable"
 
@@ -41,14 +41,15 @@ Step = tuple[str, tuple[Any, ...] | None, str]
 
 
 def _room(engine: Engine, folder: Path, n_cases: int) -> Repository:
-    """The desk of the reader of an open study."""
-    operator = Repository(engine, OPERATOR, notary=Notary(folder))
-    person = operator.create_person("ann", "Dr Ann", Role.READER)
+    """The desk of the reader of an open study, who has signed in."""
+    operator, password = Repository(engine, OPERATOR, notary=Notary(folder)), uuid.uuid4().hex
+    person = operator.create_person("ann", "Dr Ann", Role.READER, is_temporary=False, password=password)
     operator.create_study(STUDY, Protocol(title="Durable"))
     operator.import_cases(STUDY, make_cases(n_cases))
     operator.add_reader(STUDY, person.login, cohorts=["internal"])
     operator.set_state(STUDY, StudyState.OPEN)
-    return repository_of(engine, person, notary=Notary(folder))
+    token = Repository(engine, None, notary=Notary(folder)).authenticate(person.login, password, "127.0.0.1")
+    return Repository(engine, person, token=token, notary=Notary(folder))
 
 
 @contextmanager
@@ -285,7 +286,8 @@ def races(trials: int) -> bool:
                         sa.select(ReadingRow.presentation_id, sa.func.count()).group_by(ReadingRow.presentation_id)
                     ).all()
                 problems = Repository(engine, OPERATOR, notary=Notary(Path(place))).verify_audit().problems
-                print(f"{name}: {len(per_case)} cases answered, {sum(n for _, n in per_case)} readings, {problems}")
+                said = f"the trail has {len(problems)} faults{': ' * bool(problems)}{'; '.join(problems[:3])}"
+                print(f"{name}: {len(per_case)} cases answered, {sum(n for _, n in per_case)} readings, {said}")
                 is_whole &= len(per_case) == 3 * trials == sum(n for _, n in per_case) and not problems
                 engine.dispose()
     return is_whole
