@@ -258,7 +258,7 @@ def _pictures(
             pointing = _pointing(study, np.asarray(each.class_maps, dtype=float), lesion, truth)
             st.caption(f"{plain(model.name)}: {pointing}" if len(with_maps) > 1 else pointing)
     if with_maps:
-        _faithfulness(study, taken, with_maps)
+        _faithfulness(study, repository.results_digest(study.key), taken, with_maps)
 
 
 def _marks_of(
@@ -277,7 +277,7 @@ def _marks_of(
     )
 
 
-def _faithfulness(study: Study, image: CaseImage, seen: list[tuple[ModelVersion, CasePrediction]]) -> None:
+def _faithfulness(study: Study, digest: str, image: CaseImage, seen: list[tuple[ModelVersion, CasePrediction]]) -> None:
     """Deletion and insertion of the map of the class that each model chose, when somebody asks: it takes seconds."""
     if not st.toggle("Does the answer hang on what the map points at? (deletion and insertion)", key="faithfulness"):
         return
@@ -286,7 +286,9 @@ def _faithfulness(study: Study, image: CaseImage, seen: list[tuple[ModelVersion,
         with place:
             label = study.protocol.classes[index].label
             try:
-                deleted, inserted = _curves(model.sha256, image.case, index, model, image, prediction)
+                deleted, inserted = _curves(
+                    study.key, digest, model.sha256, image.case, index, model, image, prediction
+                )
             except ReadingRoomError as error:
                 st.info(f"{plain(model.name)}: {plain(error)}")
                 continue
@@ -304,9 +306,16 @@ def _faithfulness(study: Study, image: CaseImage, seen: list[tuple[ModelVersion,
 
 @st.cache_data(max_entries=200, show_spinner="The model answers 84 altered images ...")
 def _curves(
-    sha256: str, case: str, index: int, _model: ModelVersion, _image: CaseImage, _prediction: CasePrediction
+    study_key: str,
+    digest: str,
+    sha256: str,
+    case: str,
+    index: int,
+    _model: ModelVersion,
+    _image: CaseImage,
+    _prediction: CasePrediction,
 ) -> tuple[PerturbationCurve, PerturbationCurve]:
-    """Of one model, case and class; once for everybody."""
+    """Of one model, case and class of a study; once for everybody who may see it."""
     maps = np.asarray(_prediction.class_maps, dtype=float)
     return map_curves(_model, _image, maps[index], index)
 

@@ -161,3 +161,24 @@ import onnxruntime
 """
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)
+
+
+def kept_for_all(text: str) -> dict[str, set[str]]:
+    """Functions whose answers Streamlit keeps for every visitor, with the names of their arguments."""
+    return {
+        node.name: {argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and any("st.cache_" in ast.unparse(each) for each in node.decorator_list)
+    }
+
+
+def test_what_is_kept_for_everybody_is_kept_by_study() -> None:
+    """An argument that begins with _ is no part of the key: two studies with a case of one name shared an answer."""
+    kept = {
+        f"{path.relative_to(ROOT)}: {name}": arguments
+        for path in (ROOT / "pages").rglob("*.py")
+        for name, arguments in kept_for_all(path.read_text(encoding="utf-8")).items()
+    }
+    assert len(kept) >= 4
+    for name, arguments in kept.items():
+        assert {"study_key", "digest"} <= arguments or not any(each.startswith("_") for each in arguments), name
