@@ -155,7 +155,7 @@ class FromAddress(HTTPAdapter):
 
 def address_of_a_failure(server: ReadingServer, base: str, forwarded: str, adapter: HTTPAdapter | None = None) -> str:
     """Where the store says that a wrong password came from, which was sent with this ``X-Forwarded-For``."""
-    login = f"nobody-{forwarded}-{adapter is None}"
+    login = f"nobody-{forwarded}{'' if adapter is None else '-elsewhere'}"
     with requests.Session() as session:
         session.mount("http://", adapter or HTTPAdapter())
         session.headers["X-Forwarded-For"] = forwarded
