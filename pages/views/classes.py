@@ -138,7 +138,7 @@ def _confusion(shown: Shown, raters: list[str]) -> None:
     """A matrix for every shown rater."""
     st.markdown("**Confusion**: cases, and their share of the row (of the class by the reference standard)")
     size = len(shown.labels) * max(3, *(min(len(label), 16) for label in shown.short_labels.values()))
-    n_columns = 3 if size <= 40 else 2 if size <= 64 else 1  # letters across the matrix
+    n_columns = 3 if size <= 40 else 2 if size <= 56 else 1  # letters across the matrix
     rows = shown.tables["confusion"]
     for start in range(0, len(raters), n_columns):
         places = st.columns(n_columns, gap="medium")

@@ -529,4 +529,5 @@ def confusion_chart(rows: pd.DataFrame, class_labels: Mapping[str, str]) -> go.F
         constrain="domain", constraintoward="top",
         ticktext=[f"{label}<br>n = {n[key]}" for label, key in zip(labels, keys, strict=True)],
     )  # fmt: skip
-    return _frame(figure, height=max(350, 80 + 52 * len(keys)), legend=False).update_layout(margin={"t": 30})
+    per_class = 72 if any("<br>" in label for label in labels) else 52
+    return _frame(figure, height=max(350, 80 + per_class * len(keys)), legend=False).update_layout(margin={"t": 30})

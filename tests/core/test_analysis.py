@@ -444,7 +444,7 @@ def test_absent_class_and_perfect_model_are_named_states():
     assert one.of_class("normal").auc.state is State.UNDEFINED
     assert one.of_class("normal").quantities["sensitivity"].value is None
     assert one.auc_averages["macro"].value is None
-    assert "no case of class normal" in analysis.cohort("small").notes
+    assert "no case of class Normal" in analysis.cohort("small").notes
     text = json.dumps(analysis.to_dict(), allow_nan=False)
     assert '"value": null' in text
 
