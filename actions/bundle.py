@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actions.study_record import study_record
 from core.analysis import StudyAnalysis
-from core.errors import ConflictError, InputError, UndefinedStatisticError
+from core.errors import ConflictError
 from core.progress import OnProgress
 from core.protocol_file import write_protocol
 from core.protocol_text import methods_text
@@ -16,7 +16,7 @@ from core.report.bundle import PROTOCOL, about_analysis, result_files, table_csv
 from core.report.document import to_html, to_pdf
 from core.report.figures import FORMATS, WIDTHS_MM, figure_plans, render
 from core.report.layout import Layout
-from core.report.readings_file import readings_files
+from core.report.readings_file import files_and_reasons, readings_files
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord
 from core.report.study_report import WIDTH_MM, report_blocks, undrawn_warning
 from db import Repository
@@ -72,14 +72,14 @@ def bundle_of(
 
 
 def _files_for_others(record: StudyRecord) -> dict[str, bytes]:
-    """Files of other programs; what a layout cannot hold is said in a file in its place."""
-    files = {}
+    """Files of other programs; which of them cannot be and why is said in a file beside them."""
+    files: dict[str, bytes] = {}
     for layout in (Layout.IMRMC, Layout.RJAFROC, Layout.MRMCAOV, Layout.PROC):
-        try:
-            for name, content in readings_files(record.data, layout).items():
-                files[f"others/{layout}/{name}"] = content
-        except (InputError, UndefinedStatisticError) as error:
-            files[f"others/{layout}/why-not.txt"] = f"{error}\n".encode()
+        made, reasons = files_and_reasons(record.data, layout)
+        files |= {f"others/{layout}/{name}": content for name, content in made.items()}
+        if reasons:
+            told = [f"{name}: {error}" for name, error in reasons.items()]
+            files[f"others/{layout}/why-not.txt"] = ("\n".join(told) + "\n").encode()
     return files
 
 

@@ -33,7 +33,7 @@ from core.errors import ManifestError, ReadingRoomError
 from core.protocol import DiseaseClass, Protocol
 from core.protocol_file import read_protocol
 from core.report.dictionary import COLUMNS as DICTIONARY_COLUMNS
-from core.report.dictionary import dictionary_rows
+from core.report.dictionary import dictionary_rows, others
 from core.report.excel_file import archive_bytes, read_sheets, workbook_bytes
 from core.report.file_options import FileOptions
 from core.report.long_file import read_long
@@ -90,9 +90,10 @@ def _excel_rows(table: pd.DataFrame) -> Iterator[list[Any]]:
 
 
 def with_dictionary(files: Mapping[str, bytes], classes: Sequence[DiseaseClass]) -> dict[str, bytes]:
-    """The files and the dictionary of every column of the CSV files among them that have one row a thing."""
-    told = {name: _columns_of(content) for name, content in files.items()
-            if name.endswith(".csv") and name.startswith(("data/", "tables/csv/", "audit/"))}  # fmt: skip
+    """The files and the dictionary of every column of the tables among them."""
+    told: dict[str, Sequence[str]] = {name: _columns_of(content) for name, content in files.items()
+            if name.endswith(".csv") and not name.startswith("others/")}  # fmt: skip
+    told |= others(files)
     told[DICTIONARY] = list(DICTIONARY_COLUMNS)
     rows = dictionary_rows(told, {one.key: one.label for one in classes})
     return {**files, DICTIONARY: csv_bytes(DICTIONARY_COLUMNS, rows)}

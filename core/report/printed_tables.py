@@ -15,6 +15,7 @@ import pandas as pd
 
 from core.analysis import CohortAnalysis, ParticipantAnalysis, StudyAnalysis
 from core.number_text import estimate_text, number_text, shown_table
+from core.report.file_names import file_parts
 from core.report.table_layout import TableLayout, kept_together, table_layout
 from core.report.table_words import KEY_COLUMNS, PERSON_COLUMNS, cell_in_words, heading, title
 from core.statistics.result import Estimate
@@ -222,16 +223,8 @@ def _with_limits(estimate: Estimate) -> str:
 
 
 def cohort_parts(cohorts: Sequence[CohortAnalysis]) -> dict[str, str]:
-    """Cohort -> its part of a file's name, no two alike: "a b" and "a-b" are two files, also where case is nothing."""
-    found: dict[str, str] = {}
-    for one in cohorts:
-        part = plain = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in one.cohort)
-        number = 1
-        while part.casefold() in {other.casefold() for other in found.values()}:
-            number += 1
-            part = f"{plain}-{number}"
-        found[one.cohort] = part
-    return found
+    """Cohort -> its part of a file's name."""
+    return file_parts(one.cohort for one in cohorts)
 
 
 # ------------------------------------------------------------------------------------------- the tables of an analysis

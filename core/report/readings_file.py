@@ -9,6 +9,7 @@ from pathlib import Path
 from core.csv_file import Columns, named_columns, read_lines
 from core.errors import InputError, ManifestError, UndefinedStatisticError
 from core.report import imrmc_file, long_file, mrmcaov_file, proc_file, rjafroc_file
+from core.report.file_names import file_parts
 from core.report.file_options import FileOptions, columns_for
 from core.report.layout import Layout
 from core.report.study_rows import ReadingsFile
@@ -143,24 +144,42 @@ def readings_files(data: StudyData, layout: Layout | str, *, cohorts: Sequence[s
     InputError
         If the layout cannot hold a name.
     """
+    files, reasons = files_and_reasons(data, layout, cohorts=cohorts)
+    for error in reasons.values():
+        raise error
+    return files
+
+
+def files_and_reasons(
+    data: StudyData, layout: Layout | str, *, cohorts: Sequence[str] | None = None
+) -> tuple[dict[str, bytes], dict[str, InputError | UndefinedStatisticError]]:
+    """The files of a layout as :func:`readings_files` gives them, and why each of the others cannot be, by its name."""
     chosen = _layout(layout)
     if chosen is Layout.LONG:
-        return {"analysis.csv": long_file.write_long(data)}
+        return {"analysis.csv": long_file.write_long(data)}, {}
     files: dict[str, bytes] = {}
-    used: list[str] = []
-    for cohort in cohort_arrays(data, cohorts):
+    reasons: dict[str, InputError | UndefinedStatisticError] = {}
+    arrays = cohort_arrays(data, cohorts)
+    cohort_names, class_names = file_parts(one.cohort for one in arrays), file_parts(data.class_keys)
+    for cohort in arrays:
         for index in cohort.curve_classes:
-            n, key = int((cohort.truth == index).sum()), cohort.class_keys[index]
-            if min(n, len(cohort.cases) - n) < 2:
-                raise UndefinedStatisticError(
-                    f"Cohort {cohort.cohort!r} has {n} of {len(cohort.cases)} cases of class {key!r}; the layout "
-                    f"{chosen.value} needs two on either side."
-                )
-            stem = f"{chosen.value}_{_file_part(cohort.cohort)}_{_file_part(key)}"
-            used.append(stem)
-            stem += f"-{used.count(stem)}" if used.count(stem) > 1 else ""  # "a b" and "a-b" would be one file
-            files |= {stem + ending: content for ending, content in _written(chosen, cohort, index).items()}
-    return files
+            stem = f"{chosen.value}_{cohort_names[cohort.cohort]}_{class_names[cohort.class_keys[index]]}"
+            try:
+                _check_sides(cohort, index, chosen)
+                files |= {stem + ending: content for ending, content in _written(chosen, cohort, index).items()}
+            except (InputError, UndefinedStatisticError) as error:
+                reasons[stem] = error
+    return files, reasons
+
+
+def _check_sides(cohort: CohortArrays, index: int, layout: Layout) -> None:
+    """Refuse a class that the other programs cannot take."""
+    n, key = int((cohort.truth == index).sum()), cohort.class_keys[index]
+    if min(n, len(cohort.cases) - n) < 2:
+        raise UndefinedStatisticError(
+            f"Cohort {cohort.cohort!r} has {n} of {len(cohort.cases)} cases of class {key!r}; the layout "
+            f"{layout.value} needs two on either side."
+        )
 
 
 def _written(layout: Layout, cohort: CohortArrays, index: int) -> dict[str, bytes]:
@@ -174,8 +193,3 @@ def _written(layout: Layout, cohort: CohortArrays, index: int) -> dict[str, byte
             return {".csv": proc_file.write_proc(cohort, index)}
         case _:
             return rjafroc_file.write_rjafroc(cohort, index)
-
-
-def _file_part(name: str) -> str:
-    """A cohort's or class's name as part of a file name."""
-    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)

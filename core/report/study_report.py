@@ -18,6 +18,7 @@ from core.protocol_text import methods_text
 from core.report.checklists import checklists
 from core.report.document import Block, Heading, Listing, Paragraph, Picture, texts_of
 from core.report.figures import FigurePlan, figure_plans, figure_texts, render
+from core.report.file_names import file_part
 from core.report.letters import letters_of
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
 from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, readers_of, versions
@@ -160,6 +161,8 @@ def _results(record: StudyRecord, plans: Sequence[FigurePlan]) -> Iterator[Block
     yield Heading("Results")
     tables = record.analysis.to_tables()
     printed = {table.key: table for table in paper_tables(record.analysis, record.data.declared_model, most_beside=0)}
+    if not any(one.n_cases for cohort in record.analysis.cohorts for one in cohort.participants):
+        yield Paragraph("Nobody has answered a case and no model has predicted one: there is no result to tell.")
     for cohort in record.analysis.cohorts:
         if not any(one.n_cases for one in cohort.participants):
             continue
@@ -180,7 +183,7 @@ def _cohort(
     yield Heading(f"Cohort {cohort.cohort}: accuracy", 2, _stamp(record, "accuracy", cohort.cohort))
     yield from (Paragraph(text) for text in cohort.answer)
     yield from (Paragraph(f"Note: {note}") for note in cohort.notes)
-    yield from _pictures(plans, "forest", cohort.cohort)
+    yield from _or_why(_pictures(plans, "forest", cohort.cohort), "No accuracy can be stated: nobody chose a class.")
     yield from _pairs(record, tables["mcnemar"])
     if len(tables["margins"]):
         yield Heading(f"Cohort {cohort.cohort}: against the margin", 2, _stamp(record, "margin", cohort.cohort))
@@ -190,9 +193,12 @@ def _cohort(
         yield _short(printed_table(record.analysis, "margins", tables["margins"], columns))
     yield Heading(f"Cohort {cohort.cohort}: classes", 2, _stamp(record, "class", cohort.cohort))
     yield from (printed[key] for key in (f"table2_{name}", f"table4_{name}") if key in printed)
-    yield from _pictures(plans, "confusion", cohort.cohort)
+    yield from _or_why(_pictures(plans, "confusion", cohort.cohort), "No confusion matrix: nobody chose a class.")
     yield Heading(f"Cohort {cohort.cohort}: ROC and several readers", 2, _stamp(record, "auc", cohort.cohort))
-    yield from _pictures(plans, "roc", cohort.cohort)
+    yield from _or_why(
+        _pictures(plans, "roc", cohort.cohort),
+        "No ROC curve: it needs answers to cases of a class and to cases of the others.",
+    )
     leading = tables["mrmc"][tables["mrmc"]["is_leading"].fillna(False).astype(bool)]
     if len(leading):
         columns = ["metric", "class", "scope", "first_name", "second_name", "n_readers", "n", "estimate", "p_value",
@@ -211,18 +217,28 @@ def _cohort(
         yield Paragraph(LROC_METHOD)
     if len(tables["agreement"]):
         yield Heading(f"Cohort {cohort.cohort}: agreement", 2, _stamp(record, "agreement", cohort.cohort))
-        yield from _pictures(plans, "agreement", cohort.cohort)
+        yield from _or_why(
+            _pictures(plans, "agreement", cohort.cohort),
+            "No agreement can be stated: too few cases were answered by two.",
+        )
     if len(tables["calibration"]):
         yield Heading(
             f"Cohort {cohort.cohort}: calibration of probabilities", 2, _stamp(record, "calibration", cohort.cohort)
         )
-        yield from _pictures(plans, "calibration", cohort.cohort)
+        yield from _or_why(_pictures(plans, "calibration", cohort.cohort), "No bin holds a case.")
         columns = ["name", "class", "quantity", "n", "estimate", "p_value", "notes"]
         yield _short(printed_table(record.analysis, "calibration", tables["calibration"], columns))
     if len(tables["reading_times"]):
         yield Heading(f"Cohort {cohort.cohort}: reading time, seconds", 2, _stamp(record, "time", cohort.cohort))
         columns = ["name", "arm", "answer", "n", "estimate", "notes"]
         yield _short(printed_table(record.analysis, "reading_times", tables["reading_times"], columns))
+
+
+def _or_why(blocks: Iterator[Block], why: str) -> Iterator[Block]:
+    """Blocks, or in their place why there are none."""
+    first = next(blocks, None)
+    yield Paragraph(why) if first is None else first
+    yield from blocks
 
 
 def _pairs(record: StudyRecord, table: pd.DataFrame) -> Iterator[Block]:
@@ -246,10 +262,6 @@ def _short(table: PrintedTable) -> PrintedTable:
     return PrintedTable(
         table.key, table.title, table.columns, table.rows[:_MOST_ROWS], table.spans, (*table.notes, more)
     )
-
-
-def _file_part(name: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
 
 
 # --------------------------------------------------------------------------------------- what did not go to plan
@@ -336,7 +348,7 @@ def _provenance(record: StudyRecord) -> Iterator[Block]:
     rows = (
         *(("Seed", f"{name}: {seed}") for name, seed in record.seeds.items()),
         *(("Version", f"{name} {number}") for name, number in versions().items()),
-        *(("Option of the analysis", f"{name}: {value}") for name, value in options.items()),
+        *(("Option of the analysis", f"{name.replace('_', ' ')}: {value}") for name, value in options.items()),
     )
     yield PrintedTable("provenance", "With what the numbers were made", ("What", "Value"), rows)
     yield Paragraph("The analysis draws no random number: the same readings give the same numbers.")
@@ -354,4 +366,4 @@ def _checklists(record: StudyRecord) -> Iterator[Block]:
         rows = tuple((one.item, one.section, one.must_report, one.answer) for one in items)
         note = f"{len(items) - n_open} of {len(items)} items are answered; {n_open} are left to the author."
         columns = ("Item", "Section", "Report", "Answer")
-        yield PrintedTable(f"checklist_{_file_part(name)}", f"Items of {name}", columns, rows, notes=(note,))
+        yield PrintedTable(f"checklist_{file_part(name)}", f"Items of {name}", columns, rows, notes=(note,))

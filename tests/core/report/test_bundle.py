@@ -1,11 +1,13 @@
 """A bundle proves itself: whole, unchanged, and its tables follow from its readings; anything else is named."""
 
+import csv
 import hashlib
 import io
 import json
 import re
 import zipfile
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pandas as pd
 import pytest
@@ -29,7 +31,7 @@ from core.report.bundle import (
     write_bundle,
 )
 from core.report.dictionary import dictionary_rows
-from core.report.excel_file import archive_bytes
+from core.report.excel_file import archive_bytes, read_sheets
 from core.report.figures import figure_plans, render
 from core.report.file_analysis import analyse_file
 from core.report.layout import Layout
@@ -193,12 +195,34 @@ def test_what_is_no_bundle_is_refused(tmp_path, content):
 
 
 def test_every_column_of_every_file_has_a_meaning(bundle, record):
+    """Whatever file is added to a bundle: its columns stand in the dictionary, or this fails."""
     files = read_bundle(bundle).files
     rows = list(pd.read_csv(io.BytesIO(files["data/dictionary.csv"]), keep_default_na=False).itertuples(index=False))
     assert not [row for row in rows if not row.meaning]
-    told = dictionary_rows({f"tables/csv/{name}.csv": columns for name, columns in COLUMNS.items()}, {})
-    assert not [row for row in told if not row[2]]
-    assert {row.file for row in rows} >= {"data/analysis.csv", *(f"tables/csv/{name}.csv" for name in COLUMNS)}
+    told = {}
+    for row in rows:
+        told.setdefault(row.file, set()).add(row.column)
+    raters = re.compile(r"[^.]+\.(aided|unaided|model)")
+    checked = 0
+    for name, content in files.items():
+        pattern = next((one for one in told if fnmatchcase(name, one)), None)
+        columns = []
+        if name.endswith(".csv"):
+            columns = next(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+        elif name.startswith("others/") and name.endswith(".xlsx"):
+            columns = [cell for sheet in read_sheets(io.BytesIO(content)).values() for cell in sheet[0]]
+        elif name.endswith((".xlsx", ".imrmc")):
+            assert pattern is not None, name
+        for column in columns:
+            assert column in told[pattern] or raters.fullmatch(column), (name, column)
+            checked += 1
+    assert checked > 600
+    told_tables = dictionary_rows({f"tables/csv/{name}.csv": columns for name, columns in COLUMNS.items()}, {})
+    assert not [row for row in told_tables if not row[2]]
+    assert {row.file for row in rows} >= {
+        "data/analysis.csv", "paper/csv/table1.csv", "others/proc/*.csv",
+        *(f"tables/csv/{name}.csv" for name in COLUMNS),
+    }  # fmt: skip
 
 
 def test_every_table_is_the_same_strings_in_csv_excel_latex_and_html(record):

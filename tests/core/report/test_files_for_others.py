@@ -11,9 +11,10 @@ from openpyxl import load_workbook
 from core.analysis import analyse
 from core.errors import ManifestError, UndefinedStatisticError
 from core.report.excel_file import workbook_bytes
+from core.report.file_names import file_parts
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
-from core.report.readings_file import read_readings_file, readings_files
+from core.report.readings_file import files_and_reasons, read_readings_file, readings_files
 from tests.core.analysis_studies import KEYS, simulated_study
 
 ENDING = {"mrmcaov": "csv", "imrmc": "imrmc", "proc": "csv", "rjafroc": "xlsx"}
@@ -131,6 +132,32 @@ def test_a_reader_of_one_arm_of_two_is_left_out_of_rjafroc_with_a_word():
     assert list(key.loc[key["kind"] == "left out", "name"]) == ["reader reader-1, who did not rate in every modality"]
     of_both = key[(key["kind"] == "reader") & (key["file"] == ".xlsx")]
     assert list(of_both["name"]) == ["reader-0", "reader-2"]
+
+
+@pytest.mark.parametrize("layout", ENDING)
+def test_a_class_that_no_case_has_keeps_no_other_class_from_its_file(layout):
+    """A cohort without a tumor still has its files of Graves' disease; why tumor has none is said."""
+    study = simulated_study(n_cases=40, readers=2, models=1)
+    kept = study.cases["truth"] != "tumor"
+    names = set(study.cases.loc[kept, "case"])
+    part = replace(study, cases=study.cases[kept], readings=study.readings[study.readings["case"].isin(names)],
+                   predictions=study.predictions[study.predictions["case"].isin(names)])  # fmt: skip
+    files, reasons = files_and_reasons(part, layout)
+    for key in KEYS:
+        is_there = any(name.startswith(f"{layout}_internal_{key}") for name in files)
+        assert is_there == (key != "tumor")
+    assert list(reasons) == [f"{layout}_internal_tumor"]
+    assert "0 of" in str(reasons[f"{layout}_internal_tumor"])
+    with pytest.raises(UndefinedStatisticError, match="class 'tumor'"):
+        readings_files(part, layout)
+
+
+def test_long_names_make_names_of_files_that_every_disk_takes():
+    names = ["患" * 100, "患" * 99 + "x", "a b", "A-B"]
+    parts = file_parts(names)
+    assert len({part.casefold() for part in parts.values()}) == 4
+    assert all(len(part.encode()) <= 62 for part in parts.values())
+    assert parts["a b"] == "a-b"
 
 
 def test_a_workbook_is_the_same_bytes_whenever_it_is_made():

@@ -184,3 +184,41 @@ def test_html_and_pdf_hold_any_text_and_are_the_same_bytes_every_time(record, bl
 def test_a_table_without_rows_is_printed() -> None:
     """As in the report of a study that was unsealed although nobody had read."""
     assert to_pdf("T", [PrintedTable("empty", "Empty", ("reader", "cases"), ())]).startswith(b"%PDF")
+
+
+def without_answers(study):
+    """Everybody was asked and nobody answered."""
+    asked = study.readings[["reader", "case", "arm"]]
+    return replace(study, readings=study.readings[:0], assignments=asked)
+
+
+def unreadable(study):
+    """Every case was called not readable."""
+    return replace(study, readings=study.readings.assign(label="", confidence=None, is_unreadable=True))
+
+
+def one_case(study):
+    """A single case."""
+    first = study.cases["case"].iloc[:1]
+    return replace(study, cases=study.cases[:1], readings=study.readings[study.readings["case"].isin(first)],
+                   predictions=study.predictions[study.predictions["case"].isin(first)])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "models", "said"),
+    [
+        (without_answers, 0, "there is no result to tell"),
+        (unreadable, 0, "there is no result to tell"),
+        (one_case, 1, "No ROC curve: it needs answers to cases of a class and to cases of the others."),
+    ],
+)
+def test_what_cannot_be_told_says_why_and_no_number_is_a_nan(change, models, said):
+    data = change(simulated_study(n_cases=12, readers=2, models=models))
+    record = StudyRecord("s", "A study", data, analyse(data, **OPTIONS), OPTIONS, source="a file")
+    blocks = report_blocks(record)
+    told = list(texts(blocks))
+    assert any(said in text for text in told)
+    assert not [text for text in told if re.search(r"\b(nan|NaN|NaT|inf)\b", text)]
+    headings = [at for at, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2]
+    assert not [blocks[at].text for at in headings if at + 1 in headings], "a heading with nothing below"
+    assert to_pdf("T", blocks).startswith(b"%PDF")
