@@ -15,11 +15,14 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.properties import PageSetupProperties
 
+from core.errors import ManifestError
+
 #: Every file of an archive and every workbook says that it was made then.
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _HOUR = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _NAME_LENGTH = 31  # of a worksheet
 _LONGEST_TEXT = 32_767  # of a cell
+_MOST_CELLS = 20_000_000  # that are read, empty ones too
 _NARROWEST, _WIDEST = 8, 60  # columns, in letters
 
 #: Rows of values by name of the worksheet.
@@ -27,12 +30,33 @@ Sheets = dict[str, list[tuple[Any, ...]]]
 
 
 def read_sheets(source: Path | io.BytesIO) -> Sheets | None:
-    """Rows of values of every worksheet, by name; None for what is no workbook."""
+    """Rows of values of every worksheet, by name; None for what is no workbook.
+
+    Raises
+    ------
+    ManifestError
+        If it has more cells than any table of readings: a file of a few hundred kilobytes can fill the memory with
+        empty ones.
+    """
+    n_cells = 0
+    sheets: Sheets = {}
     try:
         book = load_workbook(source, read_only=True, data_only=True)
-        return {name: list(book[name].iter_rows(values_only=True)) for name in book.sheetnames}
+        for name in book.sheetnames:
+            sheets[name] = []
+            for row in book[name].iter_rows(values_only=True):
+                n_cells += len(row) + 1
+                if n_cells > _MOST_CELLS:
+                    raise OverflowError
+                sheets[name].append(row)
+    except OverflowError:
+        file = source if isinstance(source, Path) else "the workbook"
+        raise ManifestError(
+            f"has more than {_MOST_CELLS:,} cells", file=file, fix="delete empty rows and columns, or save it as CSV"
+        ) from None
     except Exception:  # openpyxl has no error of its own for what is no workbook
         return None
+    return sheets
 
 
 def workbook_bytes(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]]) -> bytes:

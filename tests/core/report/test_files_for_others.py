@@ -2,15 +2,16 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 
 from core.analysis import analyse
 from core.errors import ManifestError, UndefinedStatisticError
-from core.report.excel_file import workbook_bytes
+from core.report.excel_file import read_sheets, workbook_bytes
 from core.report.file_names import file_parts
 from core.report.file_options import FileOptions
 from core.report.layout import Layout
@@ -206,3 +207,20 @@ def test_a_reader_who_is_listed_and_did_not_rate_has_a_missing_answer(tmp_path):
     path.write_bytes(workbook_bytes({"truth": (T, TRUTH), "nl": (F, FP), "tp": (P, TP[:-1])}))
     missing = analyse(read_readings_file(path).data).to_tables()["missing"].set_index("participant")["n_missing"]
     assert dict(missing) == {"1": 0, "2": 1}
+
+
+@pytest.mark.parametrize("cell", ["A2000", "BZ40"])
+def test_a_workbook_that_swells_is_refused_before_it_fills_the_memory(
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cell far away stands for a million empty ones before it, and every row for sixteen thousand."""
+    monkeypatch.setattr("core.report.excel_file._MOST_CELLS", 1000)
+    book = Workbook()
+    for row in range(1, 41):
+        book.active[f"{cell.rstrip('0123456789')}{row}"] = 1
+    book.active[cell] = 1
+    book.save(tmp_path / "wide.xlsx")
+    with pytest.raises(ManifestError, match=r"wide\.xlsx: has more than 1,000 cells"):
+        read_sheets(tmp_path / "wide.xlsx")
+    monkeypatch.setattr("core.report.excel_file._MOST_CELLS", 10_000)
+    assert read_sheets(tmp_path / "wide.xlsx") is not None
