@@ -122,9 +122,10 @@ def _show(repository: Repository, result: FileAnalysis, results: Results, source
         _ways_out(result)
         return
     protocol = result.protocol or Protocol(title=name, classes=tuple(result.data.classes))
-    study = Study("files", protocol, 1, StudyState.UNSEALED, False, datetime.now(UTC))
+    is_elsewhere = result.protocol is None
+    study = Study("files", protocol, 1, StudyState.UNSEALED, False, datetime.now(UTC), is_read_elsewhere=is_elsewhere)
     tables = {key: of_cohort(table, cohort) for key, table in results.tables.items()}
-    VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables))
+    VIEWS[view](Shown(study, results.analysis, cohort, tables, results.styles, results.tables, has_pictures=False))
 
 
 def _offer_to_keep(repository: Repository, result: FileAnalysis, source: ReadElsewhere) -> None:

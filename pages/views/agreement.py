@@ -61,7 +61,7 @@ def _outcomes(shown: Shown) -> None:
     if rows.empty:
         return
     arms = list(dict.fromkeys(rows["arm"]))
-    opens = "" if shown.study.is_read_elsewhere else "; a click opens the case"
+    opens = "; a click opens the case" if shown.can_open_cases else ""
     st.markdown(f"**Cases on which raters fail**{opens}")
     arm = choose_from_address("arm", "Arm", arms, arms[0]) if len(arms) > 1 else arms[0]
     rows = rows[rows["arm"] == arm]
@@ -80,10 +80,11 @@ def _links(shown: Shown, rows: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         for row in rows.head(MOST_BUTTONS).itertuples(index=False):
             label = f"{plain(row.case)} · {plain(shown.short_labels[row.truth])} · {row.n_right} of {row.n_readers}"
-            if shown.study.is_read_elsewhere:  # no image of it is here to open
+            if not shown.can_open_cases:
                 st.text(label)
             elif st.button(label, key=f"open {row.case}", type="tertiary", icon=":material/frame_inspect:"):
                 go_to("explain", shown.study.key, cohort=shown.cohort, case=row.case)
     if len(rows) > MOST_BUTTONS:
-        st.caption(f"{len(rows) - MOST_BUTTONS} more in the CSV and on the Explain screen.")
+        more = " and on the Explain screen" if shown.can_open_cases else ""
+        st.caption(f"{len(rows) - MOST_BUTTONS} more in the CSV{more}.")
     st.caption("Case · reference standard · readers who were right, of those who answered.")

@@ -92,7 +92,7 @@ def _flow(rows: pd.DataFrame) -> str:
             f"<small>{_said(pd.Series(cohort))}</small>{lines}</div></div>"
         )
     parts.append(f'<div class="row">{"".join(boxes)}</div>')
-    return f'<div class="room-flow" role="img" aria-label="Flow of cases">{"".join(parts)}</div>'
+    return f'<div class="room-flow" role="group" aria-label="Flow of cases">{"".join(parts)}</div>'
 
 
 def _baseline(shown: Shown) -> None:

@@ -95,15 +95,18 @@ def _interval(rows: pd.DataFrame, factor: float = 1.0) -> dict[str, object]:
 
 
 def _shortened(name: str, most: int = 34) -> str:
-    """A name that fits an axis; the pointer shows it whole."""
-    return _plain(name if len(name) <= most else f"{name[: most - 1]}…")
+    """A name that fits an axis, with its beginning and its end, where names differ; the pointer shows it whole."""
+    if len(name) <= most:
+        return _plain(name)
+    n_end = most // 3
+    return _plain(f"{name[: most - n_end - 1].rstrip()}…{name[-n_end:].lstrip()}")
 
 
 def _in_lines(name: str, width: int = 16, most: int = 2) -> str:
-    """A name in short lines; the pointer shows it whole."""
+    """A name in short lines, cut before its end, where names differ; the pointer shows it whole."""
     lines = wrap(name, width)
     if len(lines) > most:
-        lines = [*lines[: most - 1], f"{lines[most - 1][: width - 1]}…"]
+        lines = [*lines[: most - 1], f"…{name[1 - width :].lstrip()}"]
     return "<br>".join(map(_plain, lines))
 
 

@@ -30,6 +30,12 @@ class Shown:
     styles: Mapping[str, RaterStyle]  # label -> how this rater is drawn
     whole: Mapping[str, pd.DataFrame]  # the tables of all cohorts
     declarations: Mapping[str, str] = field(default_factory=dict)  # of each model: was it there before anybody read?
+    has_pictures: bool = True  # of cases, in the store; never where the readings were made elsewhere
+
+    @property
+    def can_open_cases(self) -> bool:
+        """Whether the Explain screen has the cases."""
+        return self.has_pictures and not self.study.is_read_elsewhere
 
     @property
     def found(self) -> CohortAnalysis:

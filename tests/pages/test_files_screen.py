@@ -41,6 +41,7 @@ def test_files_of_another_platform_are_shown_like_a_study_and_marked(
     expect(page.get_by_text("Not blinded here.")).to_be_visible(timeout=60_000)
     for sentence in analyse(study).cohort("internal").answer:
         expect(page.locator(".room-answer")).to_contain_text(sentence)
+    expect(page.get_by_text("no protocol stood here before the readings")).to_be_visible()
     page.get_by_text("Keep as a study").first.click()
     page.get_by_label("Key", exact=True).fill("Far Away")
     keep = page.get_by_role("button", name="Keep as a study")

@@ -214,8 +214,10 @@ def test_views_of_a_scale_from_0_to_100_show_no_101():
 def test_cases_of_readings_made_elsewhere_are_named_and_no_button_leads_to_a_picture_that_is_not_here():
     shown = shown_study(simulated_study(n_cases=12, readers=2, models=1))
     assert len(drawn("Agreement", shown).button) > 0
-    page = drawn("Agreement", replace(shown, study=replace(shown.study, is_read_elsewhere=True)))
-    assert not len(page.button)
+    elsewhere = replace(shown.study, is_read_elsewhere=True)
+    for without in (replace(shown, study=elsewhere), replace(shown, has_pictures=False)):  # the second: of a bundle
+        page = drawn("Agreement", without)
+        assert not len(page.button)
     assert any("case-" in str(text.value) for text in page.text)
 
 
@@ -225,3 +227,11 @@ def test_a_forest_plot_has_room_for_its_longest_interval():
     styles = rater_styles([Identity("model", "a", "", "a"), Identity("reader", "b", "", "b")], None)
     figure = charts.forest_chart(rows, gaps, {"a": styles["a", ""], "b": styles["b", ""]}, "a", "AUC", is_percent=False)
     assert figure.layout.margin.r >= 7 * len("−0.077 (−0.125 to −0.028)")
+
+
+def test_long_names_that_begin_alike_stay_apart_on_an_axis():
+    names = [f"A diagnosis with a name that a committee has agreed on, number {number}" for number in range(4)]
+    for shorten in (charts._shortened, charts._in_lines):
+        short = [shorten(name) for name in names]
+        assert len(set(short)) == 4
+        assert all(len(line) <= 34 for text in short for line in text.split("<br>"))
