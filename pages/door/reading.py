@@ -18,7 +18,7 @@ from core.errors import AccessError, InputError, NotFoundError, OutsideDatesErro
 from core.study import StudyState
 from db import Repository
 from pages.door.addresses import base_path
-from pages.door.answers import read_message, save_answer
+from pages.door.answers import NOT_OPEN, NOT_TODAY, read_message, save_answer
 from pages.door.paces import SHOWN_A_SECOND, SHOWN_AT_ONCE, Paces
 from pages.door.security import session_token
 from pages.widgets.resources import repository
@@ -37,7 +37,7 @@ _shown_paces = Paces(SHOWN_AT_ONCE, SHOWN_A_SECOND)
 
 
 async def pulse(request: Request) -> Response:
-    """Whether the reader can go on: 200 yes, 401 signed out, 410 the study is not open for this reader."""
+    """Whether the reader can go on: 200 yes, 401 signed out, 410 not, and why the answer on the screen is not saved."""
     return await anyio.to_thread.run_sync(_pulse, session_token(request.headers), request.path_params["study"])
 
 
@@ -92,10 +92,10 @@ def _pulse(token: str | None, study_key: str) -> Response:
             if is_open and found is not None and found.protocol.has_dates:
                 moment.next_presentation(study_key)
     except OutsideDatesError:
-        return PlainTextResponse("not open", status_code=410)
+        return PlainTextResponse(NOT_TODAY, status_code=410)
     except (SignedOutError, AccessError, StoreError) as failure:
         return _refusal(failure)
-    return PlainTextResponse("open" if is_open else "not open", status_code=200 if is_open else 410)
+    return PlainTextResponse("open") if is_open else PlainTextResponse(NOT_OPEN, status_code=410)
 
 
 def _shown(token: str | None, presentation_id: str) -> Response:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, expect
 
 from core.client_events import reading_times
-from core.protocol import Arm, Design, ModelShown, Protocol, Scale, ScaleKind
+from core.protocol import Arm, Design, ModelShown, Protocol, ReadingConditions, Scale, ScaleKind
 from core.study import Answer, Presentation
 from db.records import ReadingView
 from pages.door import answers
@@ -51,7 +51,10 @@ def test_each_refusal_at_the_door_has_its_own_words_and_the_answer_stays_a_draft
     bench.page.evaluate("([status, kind]) => refuse(status, kind)", [status, kind])
     bench.wait("refused")
     said = REFUSED_AT_THE_DOOR[status, kind]
-    assert bench.page.locator("[data-part=status]").inner_text() == said
+    shown = said.replace(
+        "Not saved: ", "Your answer to case 2 is not saved: "
+    )  # the next case may be on the screen by then
+    assert bench.page.locator("[data-part=status]").inner_text() == shown
     assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
     asked = bench.page.evaluate("asks.at(-1)")
     assert read_message(asked).unsaved == said  # a screen without the panel says the same
@@ -259,16 +262,87 @@ def test_a_table_beside_the_preview_keeps_its_keys(context: BrowserContext) -> N
     assert bench.seen()["answer"] == '[["class 1"],""]'
 
 
-def test_a_bounced_enter_does_not_end_the_feedback(context: BrowserContext) -> None:
-    bench = Bench(context, Protocol("P"), is_sending_again=False)
-    bench.feed(2, place=training)
-    bench.wait("empty")
-    bench.press("2", "e", "Enter")
-    bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
+@pytest.mark.parametrize("state", ["feedback", "card"])
+def test_a_bounced_enter_ends_neither_the_feedback_nor_a_card(state: str, context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", instructions="Judge."), is_sending_again=False, bounce_ms=400)
+    if state == "card":
+        bench.feed(1)
+    else:
+        bench.feed(2, place=training)
+        bench.wait("empty")
+        bench.press("2", "e", "Enter")
+        bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
     bench.page.evaluate("room.panel.press('Enter', room.panel.coveredAt + 399)")
-    assert bench.state() == "feedback"
+    assert bench.state() == state
     bench.page.evaluate("room.panel.press('Enter', room.panel.coveredAt + 400)")
     bench.wait("empty")
+
+
+def test_what_is_typed_before_the_grey_ramp_is_on_the_screen_ticks_no_square(context: BrowserContext) -> None:
+    bench = Bench(context, Protocol("P", conditions=ReadingConditions(has_grey_ramp=True)), bounce_ms=400)
+    bench.feed(1)
+    bench.page.evaluate("room.panel.press('class 1', room.panel.coveredAt + 399)")
+    assert hint(bench) == "Not taken: Enter goes on."
+    bench.page.evaluate("room.panel.press('class 2', room.panel.coveredAt + 400)")
+    assert bench.page.evaluate("room.panel.cards.ramp") == {"dark": False, "light": True}
+
+
+def test_a_sign_in_that_ended_while_offline_is_told_by_the_panel_and_the_draft_is_kept(context: BrowserContext) -> None:
+    """No websocket opens without a sign-in, so no page is drawn that would say it."""
+    bench = Bench(context, Protocol("P"), burst_ms=0)
+    bench.page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', "
+        "'<div data-testid=stApp data-test-connection-state=CONNECTED></div>')"
+    )
+    bench.feed(2, n_ahead=2)
+    bench.wait("empty")
+    bench.press("2", "e")
+    context.set_offline(True)
+    bench.page.evaluate("document.querySelector('[data-testid=stApp]').dataset.testConnectionState = 'PINGING_SERVER'")
+    bench.wait("offline")
+    bench.press("Enter")
+    bench.wait("late")
+    bench.page.route("**/reading/pulse/panel", lambda route: route.fulfill(status=401))
+    context.set_offline(False)
+    bench.page.evaluate("room.panel.transmit()")
+    bench.page.evaluate("refuse(401)")
+    bench.wait("card")
+    assert bench.page.locator("[data-part=card-title]").inner_text() == "You are signed out"
+    said = bench.page.locator("[data-part=card-text]").inner_text()
+    assert said.startswith("Case 2 was not saved: your sign-in has ended. Your answer is kept in this browser tab;")
+    assert bench.page.evaluate("[room.panel.images.size, room.panel.viewer.image]") == [0, None]
+    bench.press("4", "t")
+    assert bench.state() == "card"
+    leads_to = bench.page.evaluate("room.panel.cards.open.leadsTo")
+    assert leads_to == "/sign-in?next=%2Fpanel"
+    bench.page.evaluate("document.querySelector('[data-testid=stApp]').dataset.testConnectionState = 'CONNECTED'")
+    bench.feed(2, n_ahead=2)  # signed in again, in another tab
+    bench.wait("chosen")
+    assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
+
+
+@pytest.mark.parametrize(("status", "why"), [(401, answers.SIGNED_OUT), (410, answers.NOT_TODAY)])
+def test_an_answer_in_the_making_is_told_as_unsaved_when_the_pulse_finds_that_reading_is_over(
+    status: int, why: str, context: BrowserContext
+) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("2")
+    bench.page.route("**/reading/pulse/panel", lambda route: route.fulfill(status=status, body=why))
+    bench.page.evaluate("window.dispatchEvent(new Event('online'))")  # the pulse is felt at once
+    bench.page.wait_for_function("sent.length === 1")
+    message = read_message(bench.sent()[-1])
+    assert (message.kind, message.unsaved, message.number) == ("look", why, 2)
+
+
+def test_a_next_image_that_lets_wait_is_announced(context: BrowserContext) -> None:
+    bench = started(context, Protocol("P"))
+    bench.press("2", "e", "Enter")
+    saved = PanelReceipt(bench.sent()[-1]["submit_id"], ReceiptState.SAVED, "", "7F3A", "2026-01-02T03:04:05+00:00")
+    bench.page.evaluate("receipt => reply(receipt)", asdict(saved))
+    expect(bench.page.locator("[data-part=hint]")).to_have_text("The next image is on its way …")
+    assert "Case 2 saved, receipt 7F3A" in bench.page.locator("[data-part=status]").inner_text()
+    bench.press("4")
+    assert hint(bench).startswith("Typed before this image: not taken.")
 
 
 def test_a_break_of_one_study_never_stands_before_another(context: BrowserContext) -> None:

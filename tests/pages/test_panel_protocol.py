@@ -31,7 +31,7 @@ from pages.door.answers import ReceiptState, read_message
 from pages.widgets.reading_panel import PanelCase, PanelModel, pack_frame
 from tests.pages.panel_bench import STARTED, Bench
 from tests.pages.reading_server import phantom_pixels
-from tests.pages.test_panel_states import BOUNCE_MS, training
+from tests.pages.test_panel_states import training
 from tests.pages.test_panel_view import faults
 
 pytestmark = pytest.mark.browser
@@ -468,7 +468,6 @@ def test_a_training_case_tells_the_right_answer_after_the_receipt_and_goes_on_wi
     assert bench.state() == "sending"  # the next image waits
     bench.feed(3, ReceiptState.SAVED, place=training, feedback="sat")
     bench.wait("feedback")
-    bench.page.wait_for_timeout(BOUNCE_MS)
     assert bench.page.locator("[data-part=model-text]").inner_text() == "Reference standard: Subacute thyroiditis"
     assert bench.seen()["answer"] == '[["class 2","step 3"],""]'
     bench.press("3", "Enter")
@@ -478,7 +477,6 @@ def test_a_training_case_tells_the_right_answer_after_the_receipt_and_goes_on_wi
     bench.press("3", "e", "Enter")
     bench.feed(4, ReceiptState.SAVED, feedback="sat")
     bench.wait("feedback")
-    bench.page.wait_for_timeout(BOUNCE_MS)
     assert bench.page.locator("[data-part=model-text]").inner_text() == "Right: Subacute thyroiditis"
     bench.press("Enter")
     bench.wait("card")
@@ -566,6 +564,8 @@ def test_an_empty_screen_comes_before_an_image_and_takes_no_key(context: Browser
     bench = started(context, Protocol("P", blank_seconds=0.8), n_ahead=1)
     bench.press("2", "e", "Enter")
     assert bench.page.evaluate("room.panel.viewer.image") is None
+    for part in (".scale-bar", ".colours", ".view-bar"):  # of the image before
+        assert not bench.page.locator(part).is_visible()
     bench.press("1")
     assert "ot taken" in hint(bench)
     bench.feed(3, ReceiptState.SAVED)

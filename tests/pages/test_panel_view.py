@@ -421,8 +421,10 @@ def _key(bench: Bench, code: str, key: str, **more: bool) -> None:
         ([("Digit2", "2"), ("KeyE", "E")], '[["class 2","step 3"],""]'),  # Caps Lock is on
         ([("Digit2", "é"), ("KeyQ", "a")], '[["class 2","step 1"],""]'),  # AZERTY
         ([("Digit2", "2"), ("KeyQ", "й")], '[["class 2","step 1"],""]'),  # Cyrillic
+        ([("Digit2", "2"), ("KeyT", "y")], '[["class 2","step 5"],""]'),  # Dvorak
+        ([("Digit2", "2"), ("KeyQ", "'")], '[["class 2","step 1"],""]'),  # Dvorak
     ],
-    ids=["keypad", "keypad without Num Lock", "Caps Lock", "AZERTY", "Cyrillic"],
+    ids=["keypad", "keypad without Num Lock", "Caps Lock", "AZERTY", "Cyrillic", "Dvorak", "Dvorak, a sign"],
 )
 def test_a_choice_is_the_same_place_on_every_keyboard_in_every_state(
     keys: list[tuple[str, str]], answer: str, context: BrowserContext
@@ -434,6 +436,80 @@ def test_a_choice_is_the_same_place_on_every_keyboard_in_every_state(
     for code, key in keys:
         _key(bench, code, key)
     assert (bench.seen()["answer"], bench.seen()["view"]) == (answer, view)
+
+
+def test_the_sheet_prints_the_signs_of_the_keyboard_in_use(context: BrowserContext) -> None:
+    bench = Bench(context)
+    bench.feed(2)
+    bench.wait("empty")
+    bench.press("?")
+    caps = bench.page.locator("[data-part=keys] dt")
+    on_the_sheet = lambda: [text.split() for text in caps.all_inner_texts()]  # noqa: E731
+    assert {("[", "]"), ("⇧[", "⇧]"), ("wheel", "+", "−")} <= {tuple(one) for one in on_the_sheet()}
+    bench.press("Escape")
+    for code, key in (("BracketLeft", "ü"), ("BracketRight", "+"), ("Equal", "´"), ("Minus", "ß"), ("Slash", "-")):
+        _key(bench, code, key)  # a German keyboard
+    bench.press("?")
+    assert {("Ü", "+"), ("⇧Ü", "⇧+"), ("wheel", "´", "ß")} <= {tuple(one) for one in on_the_sheet()}
+    bench.press("Escape")
+    table = bench.page.locator("[data-part=table]").inner_text()
+    _key(bench, "KeyM", ",")  # of AZERTY, where M lies elsewhere: a sign is no command
+    assert bench.page.locator("[data-part=table]").inner_text() == table
+
+
+def test_the_wheel_zooms_about_the_pointer_and_the_count_under_it_is_read_out(context: BrowserContext) -> None:
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    bench = Bench(context)
+    bench.feed(2, pixels=pixels)
+    bench.wait("empty")
+    box = bench.page.locator("canvas").bounding_box()
+    assert box is not None
+    bench.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
+    read_out = bench.page.locator("[data-part=read-out]")
+    at = read_out.inner_text()
+    column, row = int(at.split()[1]), int(at.split()[3])
+    assert at == f"x {column}  y {row}  {pixels[row, column]} counts"
+    for _ in range(4):
+        bench.page.mouse.wheel(0, -200)
+    assert bench.page.evaluate("room.panel.viewer.state().zoom") > 4
+    assert read_out.inner_text() == at
+    bench.page.mouse.move(box["x"] + 2, box["y"] - 10)
+    assert read_out.inner_text() == ""
+
+
+def test_the_colour_bar_shows_what_each_count_looks_like(context: BrowserContext) -> None:
+    pixels = np.arange(201, dtype=np.uint16).reshape(3, 67)
+    bench = Bench(context)
+    bench.feed(2, pixels=pixels)
+    bench.wait("empty")
+    for name in ("inverse grey", "grey", "hot iron", "inferno", "rainbow"):
+        bench.page.evaluate("room.panel.viewer.one.setThreshold('lower', 50)")
+        stops = bench.page.evaluate(
+            """() => [...room.panel.viewer.gradient().matchAll(/rgb\\((\\d+) (\\d+) (\\d+)\\) ([\\d.]+)%/g)]
+              .map((one) => one.slice(1).map(Number))"""
+        )
+        colours = colours_by_numpy(name)
+        upper = bench.page.evaluate("room.panel.viewer.thresholds().upper")
+        assert len(stops) > 30
+        for *colour, percent in stops:
+            level = np.clip((2 * percent - 50) / (upper - 50) * 255, 0, 255)
+            near = colours[[int(np.floor(level)), int(np.ceil(level))]]
+            assert np.abs(near - colour).min(axis=0).max() <= 1, (name, percent)
+        bench.press("m")
+
+
+def test_the_form_grows_with_the_window(context: BrowserContext) -> None:
+    bench = Bench(context)
+    sizes = {}
+    for width, height in ((1280, 720), (1920, 1080), (2560, 1440)):
+        bench.page.set_viewport_size({"width": width, "height": height})
+        bench.feed(2)
+        bench.wait("empty")
+        look = "(one) => [parseFloat(getComputedStyle(one).fontSize), one.getBoundingClientRect().height]"
+        sizes[height] = bench.page.locator("[data-key='class 1']").evaluate(look)
+    for height in (1080, 1440):
+        for now, first in zip(sizes[height], sizes[720], strict=True):
+            assert now / first > 0.75 * height / 720
 
 
 def test_a_drag_whose_end_nobody_saw_is_over(context: BrowserContext) -> None:

@@ -546,6 +546,68 @@ def test_when_the_sign_in_ends_in_mid_case_the_reader_is_told_and_the_draft_is_b
     check_answers(stored_readings(server.store_url, reader), 2)
 
 
+def test_a_sign_in_that_ends_while_offline_is_told_when_the_network_is_back_and_the_draft_comes_back(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    type_answers(page, range(1))
+    wait_for_case(page, 2)
+    wait_for_frame(page, 1)
+    context.set_offline(True)
+    for key in (*planned(1), "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-part=status]")).to_have_text(
+        "Not saved yet: no connection to the server. It goes out by itself when the connection is back."
+    )
+    context.clear_cookies()
+    context.set_offline(False)
+    told = page.get_by_text("You are signed out").or_(page.locator("[data-part=card-title]:visible"))
+    expect(told.first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Case 2 was not saved: your sign-in has ended.")).to_be_visible()
+    page.wait_for_timeout(450)
+    page.get_by_text("Sign in again").click()
+    page.get_by_label("Login").fill(reader)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector(".room-foot .who")
+    page.goto(server.url + "/read")
+    wait_for_case(page, 2)
+    expect(page.get_by_role("radio", checked=True)).to_have_count(2)
+    assert len(stored_readings(server.store_url, reader)) == 1
+    page.keyboard.press("Enter")
+    wait_for_case(page, 3)
+    check_answers(stored_readings(server.store_url, reader), 2)
+
+
+def test_an_answer_whose_receipt_a_reload_cut_off_is_sent_on_and_told(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    context.route("**/reading/answer", lambda route: route.abort())
+    for key in (*planned(0), "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-part=status]")).to_contain_text("Not saved yet", timeout=10_000)
+    page.reload()
+    expect(page.locator(".room")).to_have_attribute("data-state", re.compile("sending|late"), timeout=15_000)
+    page.keyboard.press("4")
+    expect(page.locator("[data-part=hint]")).to_have_text("Not taken: the answer is being saved as it stands here.")
+    context.unroute("**/reading/answer")
+    wait_for_case(page, 2)
+    expect(page.locator("[data-part=status]")).to_have_text(receipt_of("Case 1 saved", server, reader, stored_readings))
+    check_answers(stored_readings(server.store_url, reader), 1)
+    context.route("**/reading/answer", lambda route: route.abort())
+    for key in (*planned(1), "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("[data-part=status]")).to_contain_text("Not saved yet", timeout=10_000)
+    page.get_by_role("link", name=re.compile("Home|Reading Room")).first.click()
+    note = page.locator("[data-reading-outcome]")
+    expect(note).to_have_text("Case 2 is not saved yet.")
+    context.unroute("**/reading/answer")
+    expect(note).to_contain_text("Case 2 saved, receipt ", timeout=15_000)
+    check_answers(stored_readings(server.store_url, reader), 2)
+
+
 def test_the_back_button_saves_nothing_and_keeps_the_draft(
     server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
 ) -> None:

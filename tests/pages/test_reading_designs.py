@@ -80,6 +80,12 @@ def wait_for(page: Page, state: str, position: str = "") -> None:
         expect(page.locator("[data-part=position]")).to_have_text(position)
 
 
+def go_on(page: Page) -> None:
+    """From a card or the feedback; an Enter that came sooner might be one that bounced."""
+    page.wait_for_timeout(450)
+    page.keyboard.press("Enter")
+
+
 def answer(page: Page, *keys: str) -> None:
     for key in (*keys, "Enter"):
         page.keyboard.press(key)
@@ -93,7 +99,7 @@ def test_a_sequential_study_with_training_breaks_marks_and_corrections_is_read_t
     card = page.locator("[data-part=card-title]")
     wait_for(page, "card")
     expect(card).to_have_text("Before you begin")
-    page.keyboard.press("Enter")
+    go_on(page)
     wait_for(page, "empty", "Training case 1 of 5")
     expect(model).to_have_text("The right answer follows yours.")
     answer(page, "2", "r")
@@ -101,12 +107,11 @@ def test_a_sequential_study_with_training_breaks_marks_and_corrections_is_read_t
     expect(model).to_have_text("ThyroidNet: Graves' disease")
     answer(page, "1", "r")
     wait_for(page, "feedback")
-    page.wait_for_timeout(450)  # an Enter that bounced would not end it
     expect(model).to_have_text("Right: Graves' disease")
-    page.keyboard.press("Enter")
+    go_on(page)
     wait_for(page, "card")
     expect(card).to_have_text("The training cases are over")
-    page.keyboard.press("Enter")
+    go_on(page)
     for number in range(2, 6):
         wait_for(page, "empty", f"Case {number} of 5")
         assert page.evaluate("() => document.body.innerText.includes('ThyroidNet')") is False
@@ -121,7 +126,7 @@ def test_a_sequential_study_with_training_breaks_marks_and_corrections_is_read_t
         if number in (3,):
             wait_for(page, "card")
             expect(card).to_have_text(re.compile("Part . of . is done"))
-            page.keyboard.press("Enter")
+            go_on(page)
     page.get_by_role("button", name="Correct my last answer").click()
     wait_for(page, "correcting")
     page.keyboard.press("u")

@@ -30,10 +30,11 @@ from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
 from pages.door.answers import PanelReceipt
 from pages.door.reading import ANSWER_PATH, EVENTS_PATH, KEYS_PATH, PULSE_PATH, SHOWN_PATH
+from pages.door.security import SIGN_IN_PATH
 
 _FOLDER = Path(__file__).parent
 #: In the order in which they are put together.
-SCRIPTS = ("viewer.js", "views.js", "states.js", "keys.js", "clock.js", "form.js", "cards.js", "panel.js")
+SCRIPTS = ("viewer.js", "views.js", "states.js", "keys.js", "clock.js", "form.js", "cards.js", "sent.js", "panel.js")
 #: Key of the component in the session state.
 PANEL_KEY = "reading_panel"
 _VIEW_HEADER_BYTES = 500
@@ -132,6 +133,7 @@ def pack_frame(
         "events_address": address(EVENTS_PATH),
         "answer_address": "" if case.is_preview else address(ANSWER_PATH),
         "keys_address": "" if case.is_preview else address(KEYS_PATH),
+        "sign_in_address": address(SIGN_IN_PATH),
     }
     about = [
         {"presentation_id": name, "views": [_view_header(view, study.protocol.display) for view in image.views]}

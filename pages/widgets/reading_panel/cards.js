@@ -42,12 +42,18 @@ class Cards {
     if (header.mode !== "read") return false;
     const card = this.instructions(header) || this.check(header) || this.pause(header, last);
     if (!card) return false;
-    this.open = card;
     if (!this.panel.header) this.panel.header = header;
+    this.show(card);
+    return true;
+  }
+
+  // `card`: title, text, and what else it has; `leadsTo` is where Enter goes from the last card of a page.
+  show(card) {
+    this.open = card;
     this.panel.isDrawn = false;
+    this.panel.coveredAt = performance.now();
     this.write();
     this.panel.parts.card.querySelector(".save").focus();
-    return true;
   }
 
   instructions(header) {
@@ -92,6 +98,7 @@ class Cards {
     parts.card.hidden = !this.isOpen;
     if (!this.isOpen) return;
     parts["card-title"].textContent = this.open.title;
+    parts["card-go"].textContent = this.open.leadsTo ? "Sign in again" : "Go on";
     const { isCheck } = this.open;
     parts["card-text"].textContent = isCheck ? this.screenText(waiting.conditions) : this.open.text;
     parts.ramp2.hidden = !isCheck || !waiting.conditions.has_grey_ramp;

@@ -233,7 +233,8 @@ class Form {
     parts.confidence.hidden = !isOrdinal || draft.is_unreadable;
     parts.percent.hidden = scale.kind !== "percent" || draft.is_unreadable;
     parts.shares.hidden = scale.kind !== "probabilities" || draft.is_unreadable;
-    parts["reason-box"].hidden = !draft.is_unreadable;
+    const isNone = draft.is_over_time && draft.unreadable_reason === header.no_answer_in_time; // nobody called it unreadable
+    parts["reason-box"].hidden = !draft.is_unreadable || isNone;
     parts.legend.hidden = draft.is_unreadable || scale.kind === "label" || scale.kind === "probabilities";
     parts.classes.classList.toggle("is-off", draft.is_unreadable);
     if (isOrdinal) {
@@ -248,7 +249,7 @@ class Form {
       parts.sum.dataset.tone = left === 0 ? "saved" : "alert";
     }
     parts.flag.hidden = !header.may_mark_unreadable;
-    parts.flag.setAttribute("aria-checked", String(draft.is_unreadable));
+    parts.flag.setAttribute("aria-checked", String(draft.is_unreadable && !isNone));
     parts["comment-box"].hidden = !header.may_comment;
     parts.comment.readOnly = parts.reason.readOnly = !isOpen;
     if (parts.reason.value !== draft.unreadable_reason) parts.reason.value = draft.unreadable_reason;
@@ -257,6 +258,7 @@ class Form {
     this.isReasonWanted = false;
     parts.marks.hidden = !header.has_location_mark;
     parts.marks.firstElementChild.textContent = this.marksText();
+    parts.marks.lastElementChild.disabled = !draft.marks.length;
     const by = scale.kind === "percent" ? 10 : 1;
     const isRated = draft.marks.length > 0 && (isOrdinal || scale.kind === "percent");
     parts["rate-down"].dataset.key = `rate -${by}`;

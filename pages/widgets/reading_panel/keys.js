@@ -4,6 +4,8 @@
 
 const STEP_CODES = ["KeyQ", "KeyW", "KeyE", "KeyR", "KeyT", "KeyA", "KeyS", "KeyD", "KeyF", "KeyG"];
 const COMMANDS = "UIMNOPXCLVJB";
+// What is printed on these keys of an English keyboard, until the one in use says otherwise.
+const SIGNS = { BracketLeft: "[", BracketRight: "]", Comma: ",", Period: ".", Equal: "+", Minus: "−" };
 // Keys that a reader cannot give away: they mean the same on every screen.
 const FIXED = /^(Enter|NumpadEnter|Space|Escape|Tab|Arrow.*|Shift.*|Control.*|Alt.*|Meta.*|Home|F[0-9]+)$/;
 
@@ -57,7 +59,8 @@ class Keys {
   }
 
   learn(code, key) {
-    const cap = (key || "").toUpperCase();
+    const capital = (key || "").toUpperCase();
+    const cap = capital.length === 1 ? capital : key || ""; // "ß" has none of one letter
     if (cap.length !== 1 || cap === this.capOf(code) || /^(Digit|Numpad)/.test(code)) return;
     this.caps.set(code, cap);
     this.onLayout();
@@ -65,7 +68,9 @@ class Keys {
 
   // What is printed on a key.
   capOf(code) {
-    return this.caps.get(code) || code.replace(/^(Key|Digit)/, "").replace(/^Numpad/, "Num ");
+    const sign = this.caps.get(code);
+    if (SIGNS[code] && (!sign || sign === { Equal: "=", Minus: "-" }[code])) return SIGNS[code];
+    return sign || code.replace(/^(Key|Digit)/, "").replace(/^Numpad/, "Num ");
   }
 
   // Cap of a class (0 ... 19); classes 11 to 20 are typed with Shift. Empty: it has no key.
@@ -146,7 +151,7 @@ class Keys {
     if (code === "Backspace" || code === "Delete") return "unmark";
     if (/^(Equal|NumpadAdd)$/.test(code) || key === "+") return "+";
     if (/^(Minus|NumpadSubtract)$/.test(code) || key === "-") return "-";
-    const letter = /^[a-z]$/i.test(key) ? key.toUpperCase() : code.replace(/^Key/, "");
+    const letter = /^[a-z]$/i.test(key) ? key.toUpperCase() : /^\p{L}$/u.test(key) ? code.replace(/^Key/, "") : "";
     return letter.length === 1 && COMMANDS.includes(letter) ? letter : null;
   }
 
@@ -155,6 +160,7 @@ class Keys {
     const { classes: { length: classes }, scale, model } = header;
     const choices = (count, capOf, what, how) => Array.from({ length: count }, (_, index) => (
       [[capOf.call(this, index)].filter(Boolean), how(index), `${what} ${index + 1}`]));
+    const caps = (shift, ...codes) => codes.map((code) => `${shift}${this.capOf(code)}`);
     const own = (letter, meaning) => [[this.capOfCommand(letter, scale)].filter(Boolean), meaning, letter];
     return [
       ...choices(classes, this.capOfClass, "class", (index) => header.classes[index].label),
@@ -170,11 +176,12 @@ class Keys {
       ...(header.has_location_mark ? [own("L", "mark under the pointer; click does too"), [["⌫"], "last mark away"]] : []),
       ...(header.has_location_mark && /ordinal|percent/.test(scale.kind) ? [[["⇧", this.capOfStep(0), "…"], "rate the last mark"]] : []),
       ...(model?.has_map ? [own("V", "class map on, off"), own("B", "map of the next class; ⇧ the one before"),
-        [[",", "."], "its opacity"], [["⇧,", "⇧."], "its threshold"]] : []),
+        [caps("", "Comma", "Period"), "its opacity"], [caps("⇧", "Comma", "Period"), "its threshold"]] : []),
       ...(nViews > 1 ? [own("J", "views joined or apart")] : []),
-      [["[", "]"], "upper threshold down, up"], [["⇧[", "⇧]"], "lower threshold down, up"],
+      [caps("", "BracketLeft", "BracketRight"), "upper threshold down, up"],
+      [caps("⇧", "BracketLeft", "BracketRight"), "lower threshold down, up"],
       [["right drag"], "window and level"],
-      [["drag", "arrows"], "move the image"], [["wheel", "+", "−"], "zoom"],
+      [["drag", "arrows"], "move the image"], [["wheel", ...caps("", "Equal", "Minus")], "zoom"],
       own("O", "one pixel on one pixel"), [[classes < 10 ? "0" : "Home", "double click"], "view as at first"],
       own("I", "light for dark"), own("M", "next colour table"), own("N", "pixels or smooth"),
       [["?"], "show or hide this sheet"],

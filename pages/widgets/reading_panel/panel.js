@@ -1,6 +1,6 @@
 // The reading panel: the conversation with the server. The views stand in viewer.js and views.js, the answer form in
-// form.js, the keys in keys.js, the clock in clock.js, the cards that cover the image in cards.js, and what a key or
-// click does in which state in states.js.
+// form.js, the keys in keys.js, the clock in clock.js, the cards that cover the image in cards.js, answers that outlive a
+// page in sent.js, and what a key or click does in which state in states.js.
 //
 // Every run of the script hands over one byte string (a frame): the length of a JSON header (uint32, little endian), the
 // header, and the pixels of this case and the next ones, as far as they are not here yet. Every answer goes out as one
@@ -16,10 +16,16 @@ const LONGEST_AGAIN_MS = 6000;
 const BOUNCE_MS = 400; // an Enter so soon after the feedback came is one that bounced, or was held down
 const BURST_MS = 600; // keys that follow each other faster belong together: typed ahead, they are dropped together
 const TELL_AGAIN_MS = 700; // so long after it was not heard, "shown" is told again; a time is in doubt from 2 s on
+const SHORT_S = 5; // so many seconds before the protocol's time for a case is over, the reader is told
+const WAIT_MS = 1000; // so long without an image to judge, the reader is told that it is on its way
 const UNTOLD_MS = 60000; // events of a case that waits so long for its answer are told before it
-const PULSE_MS = 5000; // how often the server is asked whether it is there
+const PULSE_MS = 2500; // so long after it was heard last, the server is asked whether it is there
+const SLOW_MS = 1500; // a reply that lets wait for so long: the connection may be broken
+const LONGEST_PULSE_MS = 4500; // and after so long it is
 const GRACE_MS = 2000; // so long a broken connection is one that comes again by itself, as when another server takes over
 const NO_CONNECTION = "no connection to the server";
+const ON_ITS_WAY = "The next image is on its way …";
+const DRAFT_IS_BACK = "Not saved yet: your draft of this case is back. Check it, then Enter.";
 // What is said of an answer that the server did not look at, in the words of pages/door/answers.py.
 const REFUSED = "refused";
 const SIGNED_OUT = "Not saved: your sign-in has ended.";
@@ -66,6 +72,7 @@ class Panel {
     root.querySelectorAll("[data-part]").forEach((part) => {
       this.parts[part.dataset.part] = part;
     });
+    this.sent = new Sent(this);
     this.pending = null; // what was sent and is not yet acknowledged; while it stands, the answer is locked
     this.asked = null; // id of the frame that was asked for after an answer
     this.held = null; // the case whose answer is on its way while the next image is on the screen already
@@ -85,6 +92,8 @@ class Panel {
     this.savedMeanwhile = ""; // the receipt that came while it was
     this.isOffline = false; // and does not come again by itself
     this.isReachable = true; // what the last pulse said
+    this.isSlow = false; // its reply lets wait
+    this.heardAt = performance.now(); // when the server was heard last
     this.isDialogOpen = false; // a dialog of the page lies over the panel
     this.isClosed = false;
     this.draft = null;
@@ -92,7 +101,7 @@ class Panel {
     this.earlyAt = null; // when the first of them was made
     this.clock = new Clock(() => this.isInSight());
     this.typedAhead = []; // keys that wait for the next image, where the protocol lets readers type ahead
-    this.coveredAt = -Infinity; // since when the feedback is on the screen
+    this.coveredAt = -Infinity; // since when a card or the feedback is on the screen
     this.feedback = null; // key of the right class of the training case on the screen
     this.viewer = new Views(this.parts.frames, this.parts["read-out"], () => this.tellView());
     this.viewer.onPlace = (view, x, y) => this.place(view, x, y);
@@ -110,6 +119,10 @@ class Panel {
     this.trigger = send;
     const { header, images } = unpack(bytes);
     images.forEach((image) => this.images.set(image.presentation_id, image));
+    if (this.cards.open?.leadsTo) { // signed in again, in another tab
+      this.cards.open = null;
+      this.release();
+    }
     const id = header.receipt?.submit_id;
     if (this.asked === id) this.stopAsking();
     if (this.pending?.kind === "answer" && this.pending.submit_id !== id) return this.refill(header);
@@ -147,6 +160,15 @@ class Panel {
       wait = Math.min(2 * wait, LONGEST_AGAIN_MS);
     };
     ask();
+    this.awaitImage();
+  }
+
+  // The next image is not here yet: after a moment the reader is told.
+  awaitImage() {
+    clearTimeout(this.awaited);
+    this.awaited = setTimeout(() => {
+      if (!this.draft && !this.isClosed && !this.cards.isOpen) this.hint(ON_ITS_WAY);
+    }, WAIT_MS);
   }
 
   stopAsking() {
@@ -188,8 +210,9 @@ class Panel {
 
   // On from feedback or a card.
   goOn() {
+    if (this.madeAt - this.coveredAt < BOUNCE_MS) return; // typed for what was on the screen before
+    if (this.cards.open?.leadsTo) return window.location.assign(this.cards.open.leadsTo);
     if (this.feedback !== null) {
-      if (this.madeAt - this.coveredAt < BOUNCE_MS) return; // typed for what was on the screen before
       this.feedback = null;
       this.draft = null;
     } else this.cards.close();
@@ -205,7 +228,7 @@ class Panel {
     if (receipt.state === "try-again") return this.beLate(receipt.message);
     const { mode, number } = (this.held || this).header;
     const isSaved = receipt.state === "saved";
-    const isQuiet = receipt.state === "done" && /^(images|model)$/.test(this.pending.kind) && !this.pending.isLate;
+    const isQuiet = receipt.state === "done" && /^(images|model|look)$/.test(this.pending.kind) && !this.pending.isLate;
     if (isSaved && receipt.feedback) {
       this.feedback = receipt.feedback;
       this.coveredAt = performance.now();
@@ -222,6 +245,9 @@ class Panel {
     if (isSaved) {
       const what = `${mode === "read" ? "Case" : "Correction of case"} ${number} saved`;
       this.say(`${what}, receipt ${receipt.code}, ${new Date(receipt.saved_at).toLocaleTimeString()}.`, "saved");
+    } else if (this.isRefused) {
+      const what = mode === "read" ? "answer to" : "correction of"; // another case may be on the screen soon
+      this.say(receipt.message.replace(/^Not saved: /, `Your ${what} case ${number} is not saved: `), "alert");
     } else if (!isQuiet) {
       this.say(receipt.message, receipt.state === "refused" ? "alert" : "");
     }
@@ -232,23 +258,27 @@ class Panel {
   show() {
     const { header } = this;
     const kept = this.recall(header.draft_key);
+    if (this.parts.hint.textContent === DRAFT_IS_BACK) this.hint(""); // of the case before
     this.clock.end("hidden");
     this.draft = kept || { ...emptyDraft(), ...(header.previous || {}) };
     this.isRefused = false;
     this.isDrawn = false;
     this.drawnAt = Infinity;
     clearTimeout(this.overTime);
+    clearTimeout(this.shortTime);
+    this.isShort = false;
     this.parts.comment.value = this.draft.comment;
     const [inside, outside] = [this.root.getRootNode().activeElement, document.activeElement];
     if (inside && inside.matches("textarea, input")) inside.blur(); // what is typed now is no part of the last answer
     if (outside && /^(A|BUTTON)$/.test(outside.tagName)) outside.blur(); // the link that led here must not take Enter
-    const isHere = () => this.header.draft_key === header.draft_key && !this.isDrawn && !this.isClosed;
+    const isHere = () => this.header.draft_key === header.draft_key && this.draft && !this.isDrawn && !this.isClosed;
     const paint = () => {
       this.viewer.show(this.images.get(header.presentation_id).views);
       this.showModel();
       // The second frame begins when the first, with the image, is done; a hidden tab draws none and takes no key.
       requestAnimationFrame(() => requestAnimationFrame(() => isHere() && this.beDrawn(kept)));
     };
+    this.sent.goOn();
     if (kept || !header.blank_ms || header.mode !== "read") return paint();
     this.viewer.blank();
     setTimeout(() => isHere() && paint(), header.blank_ms);
@@ -270,24 +300,31 @@ class Panel {
     const { header, draft } = this;
     this.isDrawn = true;
     this.hasReceipt = false;
+    clearTimeout(this.awaited);
+    if (this.parts.hint.textContent === ON_ITS_WAY) this.hint("");
     this.drawnAt = performance.now();
     draft.dropped += this.dropped;
     this.clock.begin(draft, this.drawnAt, this.dropped ? this.earlyAt : null);
     if (this.isCovered()) this.clock.cover(true);
     const isJustNow = this.drawnAt - this.lastAt < PATIENCE_MS; // what was typed long before was told then
     if (this.dropped && isJustNow) this.hint("Typed before this image: not taken. Wait a moment, then answer.");
-    else if (!this.pending && kept && this.form.hasAnything()) {
-      this.hint("Not saved yet: your draft of this case is back. Check it, then Enter.");
-    }
+    else if (!this.pending && !this.isRefused && kept && this.form.hasAnything()) this.hint(DRAFT_IS_BACK);
     this.dropped = 0;
     this.report(header.presentation_id);
     if (header.timeout_s && !draft.is_over_time) {
       // left_s: by the server's clock, where this case was on a screen before, perhaps in another tab.
       const left = Math.min(header.timeout_s - draft.seconds, header.left_s ?? Infinity);
       this.overTime = setTimeout(() => this.beOverTime(), Math.max(0, 1000 * left));
+      this.shortTime = setTimeout(() => this.beShort(), Math.max(0, 1000 * (left - SHORT_S)));
     }
     this.write();
     this.playAhead();
+  }
+
+  // The last seconds of the protocol's time for a case.
+  beShort() {
+    this.isShort = true;
+    this.write();
   }
 
   // The protocol's time for a case is over: the image is covered, and the answer is sent as it stands, or as none.
@@ -401,7 +438,7 @@ class Panel {
     const body = JSON.stringify({ presentation_id, revision, draft_id: draft.draft_id, first_event, events });
     const options = { method: "POST", body, keepalive: true };
     const isTold = await fetch(header.events_address, options).then((answer) => answer.ok, () => false);
-    if (!isTold && this.telling.draft === draft) this.telling = null;
+    if (!isTold && this.telling?.draft === draft) this.telling = null;
     const kept = isTold && this.recall(header.draft_key);
     if (!kept || kept.draft_id !== draft.draft_id) return;
     draft.n_told = Math.max(draft.n_told, end);
@@ -574,12 +611,12 @@ class Panel {
   }
 
   tick(name) {
-    if (!this.cards.tick(name)) this.hint("Not taken: Enter goes on.");
+    if (this.madeAt - this.coveredAt < BOUNCE_MS || !this.cards.tick(name)) this.hint("Not taken: Enter goes on.");
   }
 
   drop(name) {
     if (this.isTypedAhead(name)) return;
-    this.loseKey(this.isDrawn);
+    this.loseKey(this.isDrawn && this.draft !== null);
     this.hint("Typed before this image: not taken. Wait a moment, then answer.");
   }
 
@@ -777,6 +814,7 @@ class Panel {
     const { header, draft } = this;
     if (draft.over_message) return draft.over_message;
     clearTimeout(this.overTime);
+    clearTimeout(this.shortTime);
     this.clock.end("submitted");
     this.remember();
     this.dropped = 0;
@@ -796,19 +834,21 @@ class Panel {
     };
   }
 
-  request(kind) {
+  request(kind, more = {}) {
     this.stopAsking();
     this.stopClock();
     this.dropped = 0;
-    this.pending = { kind, submit_id: newSubmitId(), presentation_id: this.header.presentation_id };
+    this.pending = { kind, submit_id: newSubmitId(), presentation_id: this.header.presentation_id, ...more };
     this.sendPending();
+    if (/^(images|model)$/.test(kind)) this.awaitImage();
   }
 
   sendPending() {
     clearTimeout(this.timer);
     if (this.pending.isLate) this.say("Trying again …", "");
-    else if (!/^(images|model)$/.test(this.pending.kind)) this.say(this.pending.kind === "answer" ? "Saving …" : "", "");
+    else if (!/^(images|model|look)$/.test(this.pending.kind)) this.say(this.pending.kind === "answer" ? "Saving …" : "", "");
     this.pending.isLate = false;
+    if (this.pending.kind === "answer" && this.header.answer_address) this.sent.remember(this.pending, (this.held || this).header);
     this.againMs = AGAIN_MS;
     if (this.isOffline) return this.beLate(NO_CONNECTION);
     this.timer = setTimeout(() => this.beLate(), PATIENCE_MS);
@@ -825,11 +865,11 @@ class Panel {
     this.transmitLater();
   }
 
-  // An answer to the server, and its receipt. It goes out even if the page is left in this moment.
-  async post(message) {
+  // The server's reply to an answer; null: none. It goes out even if the page is left in this moment.
+  deliver(message) {
     const text = JSON.stringify(message);
     const options = { method: "POST", body: text, keepalive: text.length < 60000 };
-    const reply = await fetch(this.header.answer_address, options).then(async (answer) => {
+    return fetch(this.header.answer_address, options).then(async (answer) => {
       if (answer.ok) return await answer.json();
       const atTheDoor = REFUSED_AT_THE_DOOR[answer.headers.get("x-reading-room-refusal")];
       const why = {
@@ -839,10 +879,19 @@ class Panel {
       const [state, said] = why[answer.status] || [];
       return state && { submit_id: message.submit_id, state, message: said };
     }).catch(() => null);
+  }
+
+  // An answer to the server, and its receipt.
+  async post(message) {
+    const reply = await this.deliver(message);
+    if (reply) this.heardAt = performance.now();
     if (!reply || this.isClosed || this.pending?.submit_id !== reply.submit_id) return; // it is sent again by itself
+    if (reply.state !== "try-again") this.sent.forget(reply.submit_id);
     const { queued } = this;
     this.settle(reply);
     if (this.pending) return;
+    this.hasLooked = reply.message === SIGNED_OUT;
+    if (this.hasLooked && this.isLost) return this.beSignedOut();
     this.askNext(reply.state === "refused" ? { unsaved: reply.message } : {});
     if (queued && reply.state === "saved") {
       this.queued = null;
@@ -867,7 +916,9 @@ class Panel {
     this.typedAhead = [];
     if (this.held) this.bringBack();
     const what = this.pending.kind === "answer" ? "Not saved yet" : "No answer from the server yet";
-    this.say(`${what}${reason && `: ${reason.replace(/\.$/, "")}`}. Press Enter to try again.`, "alert");
+    const then = reason === NO_CONNECTION && this.pending.kind === "answer" ? "It goes out by itself when the connection is back."
+      : "Press Enter to try again.";
+    this.say(`${what}${reason && `: ${reason.replace(/\.$/, "")}`}. ${then}`, "alert");
     if (reason) this.transmitLater();
     this.write();
   }
@@ -887,18 +938,28 @@ class Panel {
       }
       if (wasOpen !== this.isDialogOpen) this.clock.cover(this.isCovered());
       const isCut = !navigator.onLine || !this.isReachable;
-      this.tellConnection(isCut || !isConnected(), isCut);
+      this.tellConnection(isCut || this.isSlow || !isConnected(), isCut);
       if (this.header) this.write();
     };
     const feelPulse = async () => {
-      if (!this.header) return;
-      const options = { cache: "no-store", signal: AbortSignal.timeout(PULSE_MS - 500) };
-      const status = await fetch(this.header.pulse_address, options).then((answer) => answer.status, () => 0);
+      if (!this.header || this.isFeeling) return;
+      this.isFeeling = true;
+      const slow = setTimeout(() => {
+        this.isSlow = true;
+        look();
+      }, SLOW_MS);
+      const options = { cache: "no-store", signal: AbortSignal.timeout(LONGEST_PULSE_MS) };
+      const [status, reason] = await fetch(this.header.pulse_address, options)
+        .then(async (answer) => [answer.status, await answer.text()]).catch(() => [0, ""]);
+      clearTimeout(slow);
       if (this.isClosed) return;
-      this.isReachable = status !== 0;
+      this.heardAt = performance.now();
+      [this.isFeeling, this.isSlow, this.isReachable] = [false, false, status !== 0];
       look();
-      if (status === 401 || status === 410) this.lookAgain();
+      if (status === 401 || status === 410) this.lookAgain(status === 401 ? SIGNED_OUT : reason);
       else if (status === 200) {
+        this.hasLooked = false;
+        if (this.cards.open?.leadsTo) this.beSignedIn();
         this.unreported.forEach((id) => this.report(id, false));
         if (this.hasOldEvents()) this.tellEvents();
       }
@@ -909,7 +970,7 @@ class Panel {
     });
     observer.observe(document.body, { childList: true });
     if (app) observer.observe(app, { attributeFilter: ["data-test-connection-state"] });
-    const pulse = setInterval(feelPulse, PULSE_MS);
+    const pulse = setInterval(() => performance.now() - this.heardAt >= PULSE_MS && feelPulse(), PULSE_MS / 5);
     window.addEventListener("online", feelPulse);
     window.addEventListener("offline", look);
     this.unlisten.push(() => {
@@ -921,9 +982,51 @@ class Panel {
     look();
   }
 
-  // The sign-in has ended, or the study is not open any more: the page says so when it is drawn anew.
-  lookAgain() {
-    if (!this.pending) this.request("look");
+  // The sign-in has ended, or the study is not open any more: the page says so when it is drawn anew, and what was not
+  // saved. The panel says it itself where the connection is broken (without a sign-in it does not come again), or where
+  // the page stays although the server goes on saying so (its connection was opened with a cookie that is gone).
+  lookAgain(why) {
+    if (this.cards.open?.leadsTo || this.pending?.kind === "answer") return; // whose reply says it
+    if (why === SIGNED_OUT && (this.isLost || this.hasLooked)) return this.beSignedOut();
+    this.hasLooked = why === SIGNED_OUT;
+    if (!this.pending) this.request("look", this.unsaved(why));
+  }
+
+  // What is to be told of the case on the screen when it cannot be saved any more.
+  unsaved(why) {
+    const isBegun = this.draft && this.header.mode === "read" && this.feedback === null && this.form.hasAnything();
+    return isBegun ? { unsaved: why, number: this.header.number } : {};
+  }
+
+  // The last card of this page. Nothing of a case stays under it but the draft in this tab.
+  beSignedOut() {
+    const { header } = this;
+    const isBegun = this.draft && (this.isRefused || this.unsaved(SIGNED_OUT).unsaved);
+    const what = header.mode === "read" ? `Case ${header.number}` : `The correction of case ${header.number}`;
+    const text = isBegun ? `${what} was not saved: your sign-in has ended. Your answer is kept in this browser tab; if the `
+      + "case can be answered again, it comes back here as a draft.\n\n" : "";
+    this.stopAsking();
+    this.leave();
+    clearTimeout(this.timer);
+    clearTimeout(this.again);
+    [this.pending, this.held, this.queued, this.draft, this.feedback] = [null, null, null, null, null];
+    this.images.clear();
+    this.viewer.blank();
+    const next = encodeURIComponent(window.location.pathname + window.location.search);
+    this.cards.show({
+      title: "You are signed out", text: `${text}Everything that was saved is safe.`,
+      leadsTo: `${header.sign_in_address}?next=${next}`,
+    });
+    this.hint("");
+    this.write();
+  }
+
+  // In another tab: this one goes on.
+  beSignedIn() {
+    this.cards.open = null;
+    this.release();
+    this.request("images");
+    this.write();
   }
 
   // Said at once: quietly while another server may take over, then in words that stay. Nothing is green meanwhile.
@@ -933,6 +1036,8 @@ class Panel {
       clearTimeout(this.grace);
       if (!isLost) this.beBack();
       else if (!isCut) {
+        const { textContent: text, dataset: { tone } } = this.parts.status;
+        this.before = { text, tone };
         this.say(this.pending?.kind === "answer" ? "Not saved yet: connecting again …" : "Connecting again …", "");
         this.grace = setTimeout(() => this.beOffline(), GRACE_MS);
       }
@@ -943,6 +1048,7 @@ class Panel {
   beOffline() {
     clearTimeout(this.grace);
     this.isOffline = true;
+    this.before = null;
     if (this.pending) this.beLate(NO_CONNECTION);
     else this.say("No connection to the server. Nothing is saved now; your choices stay here.", "alert");
     if (this.header) this.write();
@@ -950,10 +1056,14 @@ class Panel {
 
   beBack() {
     const receipt = this.savedMeanwhile;
+    const { before } = this;
     this.isOffline = false;
     this.savedMeanwhile = "";
+    this.before = null;
     if (this.pending) this.sendPending();
-    else this.say(receipt || "The connection is back.", receipt && "saved");
+    else if (receipt) this.say(receipt, "saved");
+    else if (before) this.say(before.text, before.tone); // it was a moment
+    else this.say("The connection is back.", "");
   }
 
   // ---- what is written on the panel -------------------------------------------------------------------------------
@@ -961,6 +1071,7 @@ class Panel {
   // A word about a key or click that did nothing; gone with the next one that does.
   hint(text) {
     this.parts.hint.textContent = text;
+    this.parts["sheet-hint"].textContent = text || "A click on a key gives its meaning another one.";
   }
 
   say(text, tone) {
@@ -982,7 +1093,10 @@ class Panel {
     const isOpen = ["empty", "chosen", "refused", "correcting", "offline", "ahead"].includes(this.root.dataset.state);
     parts.classes.setAttribute("aria-readonly", String(isLocked));
     parts.confidence.setAttribute("aria-readonly", String(isLocked));
-    parts.position.textContent = `${header.is_training ? "Training case" : "Case"} ${header.number} of ${header.total}`;
+    const isShort = this.isShort && !draft.is_over_time;
+    parts.position.textContent = `${header.is_training ? "Training case" : "Case"} ${header.number} of ${header.total}`
+      + (isShort ? `: the last ${SHORT_S} s` : "");
+    parts.position.classList.toggle("is-short", isShort);
     parts.position.classList.toggle("is-training", header.is_training);
     parts.bar.max = header.count;
     parts.bar.value = header.done;
@@ -992,7 +1106,7 @@ class Panel {
     parts.position.hidden = header.mode === "correct";
     const isFeedback = this.feedback !== null;
     parts.save.textContent = isFeedback ? "Go on" : header.mode === "correct" ? "Save correction" : "Save and next";
-    parts.correct.disabled = !this.mayCorrect();
+    parts.correct.disabled = !this.mayCorrect() || this.feedback !== null;
     parts.correct.hidden = !header.may_go_back || (header.mode === "correct" && !header.may_go_back_further);
     parts.cancel.hidden = header.mode !== "correct";
     this.root.querySelectorAll("[data-cap]").forEach((cap) => {
@@ -1055,7 +1169,7 @@ class Panel {
 
   writeSheet() {
     const rows = this.keys.sheet(this.header, this.viewer.viewers.length);
-    const text = JSON.stringify([rows, this.newKeyOf, this.header.instructions]);
+    const text = JSON.stringify([rows, this.newKeyOf, this.header.instructions, window.innerWidth > 1000]);
     if (text === this.sheetText) return;
     this.sheetText = text;
     this.parts.instructions.textContent = this.header.instructions;
@@ -1070,7 +1184,7 @@ class Panel {
       });
       if (name) {
         const button = document.createElement("button");
-        Object.assign(button, { type: "button", className: "own-key", title: "Give it another key" });
+        Object.assign(button, { type: "button", className: `own-key${isAsked ? " is-asked" : ""}`, title: "Give it another key" });
         button.dataset.own = name;
         button.setAttribute("aria-label", `${caps[0] || "no key"}: ${meaning}. Give it another key`);
         button.append(...keys);
@@ -1081,11 +1195,14 @@ class Panel {
       line.append(term, description);
       return line;
     }));
-    this.parts.keys.style.setProperty("--lines", Math.ceil(rows.length / 3));
+    const isWide = rows.length > 36;
+    this.parts.sheet.classList.toggle("is-wide", isWide);
+    this.parts.keys.style.setProperty("--lines", Math.ceil(rows.length / (isWide && window.innerWidth > 1000 ? 4 : 3)));
   }
 
   askForKey(name) {
     this.newKeyOf = this.newKeyOf === name ? null : name;
+    this.hint(this.newKeyOf ? "Press the new key. Esc leaves it as it is." : "");
     this.parts.sheet.querySelector("[data-key=Escape]").focus();
     this.write();
   }
@@ -1120,8 +1237,8 @@ class Panel {
 
   tellView() {
     const { viewer, parts } = this;
-    if (!viewer || !viewer.one?.image) return;
-    this.root.querySelector(".stage").classList.remove("is-unseen");
+    this.root.querySelector(".stage").classList.toggle("is-unseen", !viewer?.one?.image);
+    if (!viewer?.one?.image) return;
     const isColour = viewer.one.image.channels === 3;
     parts.colours.hidden = isColour;
     parts.joined.hidden = viewer.viewers.length < 2;
@@ -1206,9 +1323,14 @@ class Panel {
   }
 
   close() {
-    [this.timer, this.again, this.askAgain, this.overTime, this.grace].forEach(clearTimeout);
+    [this.timer, this.again, this.askAgain, this.overTime, this.shortTime, this.grace, this.awaited].forEach(clearTimeout);
+    const { pending, header } = { ...this, ...this.held };
     this.leave();
     this.isClosed = true;
+    if (pending?.kind === "answer" && header.answer_address) {
+      const { isLate, ...message } = pending;
+      this.sent.tellOutcome({ message, ...header });
+    }
     this.unlisten.forEach((undo) => undo());
     this.viewer.close();
     this.images.clear(); // nothing of a case stays in a page that the reader has left
@@ -1221,6 +1343,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (!panel) {
     panel = new Panel(root);
     root.panel = panel;
+    forgetOnPage();
   }
   panel.update(data, setTriggerValue);
   return () => {

@@ -247,7 +247,8 @@ class Viewer {
     const { spacing } = this.image;
     if (!spacing) return null;
     const perMm = this.placement().scale / spacing / (window.devicePixelRatio || 1);
-    const length = [100, 50, 20, 10, 5, 2, 1].find((one) => one * perMm <= 140) || 1;
+    const most = Math.max(140, this.canvas.clientWidth / 6);
+    const length = [100, 50, 20, 10, 5, 2, 1].find((one) => one * perMm <= most) || 1;
     return { length_mm: length, pixels: length * perMm };
   }
 
@@ -362,7 +363,7 @@ class Viewer {
   // Rings with a dark and a light line, to be seen on every colour.
   drawMarks(context, left, upper, scale) {
     const ratio = window.devicePixelRatio || 1;
-    context.font = `600 ${14 * ratio}px sans-serif`;
+    context.font = `600 ${Math.max(14, this.canvas.clientHeight / 60) * ratio}px sans-serif`;
     this.marks.forEach(({ x, y, text }) => {
       const [at, down] = [left + x * scale, upper + y * scale];
       for (const [width, colour] of [[5, "#000"], [2, "#ffd166"]]) {
