@@ -98,10 +98,12 @@ class Bench:
     def __init__(
         self, context: BrowserContext, protocol: Protocol | None = None, *, is_sending_again: bool = True,
         is_patient: bool | None = None, burst_ms: int = 600, bounce_ms: int = 0,
+        is_pulsing: bool = False,
     ) -> None:  # fmt: skip
         """``is_patient``: no answer is late by itself, however slow this machine is (so where none is sent again).
 
         ``bounce_ms``: so soon after it came, no Enter ends a card or the feedback; a reader's panel waits for 400.
+        ``is_pulsing``: the server is asked for its pulse by itself, not only when the browser is online again.
         """
         self.protocol = protocol or protocol_of()
         script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -113,6 +115,8 @@ class Bench:
             script = script.replace("PATIENCE_MS = 3000", "PATIENCE_MS = 600000")
         script = script.replace("BURST_MS = 600", f"BURST_MS = {burst_ms}")
         script = script.replace("BOUNCE_MS = 400", f"BOUNCE_MS = {bounce_ms}")
+        if not is_pulsing:
+            script = script.replace("const PULSE_MS = 2500", "const PULSE_MS = 600000")
         page = _PAGE.format(
             css=(FOLDER / "panel.css").read_text(encoding="utf-8"),
             html=(FOLDER / "panel.html").read_text(encoding="utf-8"),

@@ -347,7 +347,7 @@ def test_a_broken_connection_is_said_at_once_and_quietly_while_another_server_ma
 
 
 def test_a_line_cut_without_a_word_is_found_by_the_pulse(context: BrowserContext) -> None:
-    bench = Bench(context)
+    bench = Bench(context, is_pulsing=True)
     bench.page.clock.install()
     bench.feed(2)
     bench.wait("empty")
@@ -362,7 +362,7 @@ def test_a_line_cut_without_a_word_is_found_by_the_pulse(context: BrowserContext
 def test_a_line_that_swallows_everything_is_told_within_five_seconds_and_nothing_is_green_meanwhile(
     context: BrowserContext,
 ) -> None:
-    bench = Bench(context, burst_ms=0)
+    bench = Bench(context, burst_ms=0, is_pulsing=True)
     bench.page.clock.install()
     _sent(bench)
     bench.feed(3, ReceiptState.SAVED)
@@ -531,7 +531,7 @@ def test_an_image_that_is_missing_in_the_browser_is_asked_for(context: BrowserCo
 
 
 def test_an_image_counts_as_seen_when_it_is_drawn_and_is_told_until_the_server_knows(context: BrowserContext) -> None:
-    bench = Bench(context, is_sending_again=False)
+    bench = Bench(context, is_sending_again=False, is_pulsing=True)
     told: list[str] = []
     statuses = [503, 503, 204, 204, 204]
 
@@ -560,13 +560,13 @@ def test_an_image_counts_as_seen_when_it_is_drawn_and_is_told_until_the_server_k
 
 @pytest.mark.parametrize("status", [401, 410])
 def test_an_idle_tab_looks_again_when_the_pulse_says_that_reading_is_over(status: int, context: BrowserContext) -> None:
-    bench = Bench(context)
+    bench = Bench(context, is_pulsing=True)
     bench.page.clock.install()
     bench.feed(2)
     bench.page.clock.run_for(100)
     bench.wait("empty")
     bench.page.route("**/reading/pulse/panel", lambda route: route.fulfill(status=status))
-    bench.page.clock.run_for(5100)
+    bench.page.clock.run_for(2600)
     bench.page.wait_for_timeout(200)
     assert [one["kind"] for one in bench.sent()] == ["look"]
 

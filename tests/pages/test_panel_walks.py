@@ -24,7 +24,7 @@ N_CASES = 8
 
 def walking(context: BrowserContext, protocol: Protocol) -> Bench:
     """A panel whose page has ``walk(seed, steps)``."""
-    bench = Bench(context, protocol)
+    bench = Bench(context, protocol, is_pulsing=True)
     study = Study("panel", protocol, 1, StudyState.OPEN, True, STARTED)
     frames = []
     for position in range(1, N_CASES + 1):

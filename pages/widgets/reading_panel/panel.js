@@ -901,6 +901,7 @@ class Panel {
     }
     this.write();
     this.playAhead();
+    if (this.isSlow || !this.isReachable) this.beReached(); // the receipt came, so the line is not cut
   }
 
   transmitLater() {
@@ -940,6 +941,10 @@ class Panel {
       const isCut = !navigator.onLine || !this.isReachable;
       this.tellConnection(isCut || this.isSlow || !isConnected(), isCut);
       if (this.header) this.write();
+    };
+    this.beReached = () => {
+      [this.isSlow, this.isReachable] = [false, true];
+      look();
     };
     const feelPulse = async () => {
       if (!this.header || this.isFeeling) return;
