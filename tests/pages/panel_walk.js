@@ -109,7 +109,8 @@ function walks(templates, pictures) {
     const after = last ? open : open.slice(1);
     header = { ...header, done: store.size, can_correct: store.size > 0, ahead: after.slice(0, 2),
       receipt: submitId && { submit_id: submitId, state: "done", message: "", code: "", saved_at: "", feedback: "" } };
-    const wanted = [header, ...header.ahead].map((one) => one.presentation_id).filter((id) => !have.includes(id));
+    const places = have === null ? [] : have.length ? [header, ...header.ahead] : [header];
+    const wanted = places.map((one) => one.presentation_id).filter((id) => !have.includes(id));
     const images = wanted.map((id) => pictures[number(id) - 1][0]);
     const about = images.map(({ presentation_id, views }) => ({ presentation_id, views: views.map(({ pixels, ...view }) => view) }));
     const text = new TextEncoder().encode(JSON.stringify({ ...header, images: about }));
@@ -185,14 +186,14 @@ function walks(templates, pictures) {
       one.resolve({ ok: true, status: 200, json: async () => one.reply });
     } else if (one.kind === "ask") {
       if (isLost || server.isDead) return undefined;
-      const { kind, submit_id, have, presentation_id: id } = one.value;
+      const { kind, submit_id, have, is_again: isAgain, presentation_id: id } = one.value;
       if (one.value.unsaved) tellOf(`Case ${one.value.number} was not saved`); // by the page, where the panel goes
       if (/next|cancel|correct/.test(kind)) server.correcting = null;
       if (kind === "correct") {
         const earlier = [...store.keys()].filter((name) => name !== id);
         server.correcting = earlier.at(-1) ?? null;
       }
-      line.push({ kind: "frame", bytes: frame(submit_id, kind === "images" ? [] : have) });
+      line.push({ kind: "frame", bytes: frame(submit_id, isAgain ? null : kind === "images" ? [] : have) });
     } else if (!isLost) draw(one.bytes);
     return undefined;
   }

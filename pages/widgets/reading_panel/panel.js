@@ -154,12 +154,12 @@ class Panel {
     this.asked = newSubmitId();
     const message = { kind: "next", submit_id: this.asked, presentation_id, number, is_open: !isCovered, ...what };
     let wait = AGAIN_MS;
-    const ask = () => {
-      this.trigger("sent", { ...message, have: [...this.images.keys()] });
-      this.askAgain = setTimeout(ask, wait);
+    const ask = (is_again) => {
+      this.trigger("sent", { ...message, have: [...this.images.keys()], is_again });
+      this.askAgain = setTimeout(() => ask(true), wait);
       wait = Math.min(2 * wait, LONGEST_AGAIN_MS);
     };
-    ask();
+    ask(false);
     this.awaitImage();
   }
 
@@ -187,6 +187,7 @@ class Panel {
     if (this.unkeptKeys) this.keepKeys(this.unkeptKeys);
     if (this.feedback !== null || this.cards.isOpen) return this.write();
     if (this.cards.comesBefore(header, this.header)) return this.write();
+    this.hasSaved = false;
     const isSame = this.draft && this.header.draft_key === header.draft_key;
     if (isSame && !header.model) header.model = this.header.model;
     if (!isSame) this.leave();
@@ -238,6 +239,7 @@ class Panel {
     this.held = null;
     if (!isSaved) this.typedAhead = [];
     this.hasReceipt = isSaved && !(this.isDrawn && this.draft);
+    this.hasSaved = isSaved; // until the next frame
     this.isRefused = receipt.state === "refused" && this.pending.kind === "answer";
     this.pending = null;
     if (this.isRefused && this.isDrawn) this.clock.begin(this.draft, performance.now());
@@ -311,6 +313,8 @@ class Panel {
     else if (!this.pending && !this.isRefused && kept && this.form.hasAnything()) this.hint(DRAFT_IS_BACK);
     this.dropped = 0;
     this.report(header.presentation_id);
+    const isMissing = header.ahead.some((one) => !this.images.has(one.presentation_id));
+    if (isMissing && header.mode === "read" && !this.asked && !this.pending) this.askNext({ is_open: false }); // the next images
     if (header.timeout_s && !draft.is_over_time) {
       // left_s: by the server's clock, where this case was on a screen before, perhaps in another tab.
       const left = Math.min(header.timeout_s - draft.seconds, header.left_s ?? Infinity);
@@ -688,7 +692,7 @@ class Panel {
   // Between a receipt and the next frame only the server knows: the frame here is older than the answer just saved.
   mayCorrect() {
     const { header } = this;
-    return header.can_correct || (this.asked !== null && header.may_go_back && header.mode === "read");
+    return header.can_correct || (this.hasSaved && header.may_go_back && header.mode === "read");
   }
 
   cancel() {
@@ -839,6 +843,7 @@ class Panel {
     this.stopClock();
     this.dropped = 0;
     this.pending = { kind, submit_id: newSubmitId(), presentation_id: this.header.presentation_id, ...more };
+    this.isAgain = false;
     this.sendPending();
     if (/^(images|model)$/.test(kind)) this.awaitImage();
   }
@@ -861,7 +866,10 @@ class Panel {
   transmit() {
     const { isLate, ...message } = this.pending;
     if (message.kind === "answer" && this.header.answer_address) this.post(message);
-    else this.trigger("sent", { ...message, have: [...this.images.keys()] });
+    else {
+      this.trigger("sent", { ...message, have: [...this.images.keys()], is_again: this.isAgain });
+      this.isAgain = true; // what it asks for is on its way, and must not come twice on a slow line
+    }
     this.transmitLater();
   }
 
