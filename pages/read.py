@@ -29,7 +29,8 @@ from pages.widgets.study_choice import choose_study, chosen_study
 _RECEIPT = "reading_receipt"
 _CORRECTING = "reading_correction_of"
 _SHOWN = "reading_shown"  # what the panel on the screen was drawn with
-_HAVE = "reading_have"  # presentations whose images the browser holds, as its last message says; None: send none
+_HAVE = "reading_have"  # presentations whose images the browser holds, as its last message says
+_SENT = "reading_sent"  # presentations whose images were sent to this panel, and may still be on their way
 _IS_OPEN = "reading_is_open"  # nothing stands before the next case, so that the model's answer may be shown
 _FOLLOWED = "reading_followed"  # submit_id of the last message that was followed
 
@@ -62,6 +63,8 @@ def render() -> None:
 
 @requires(Role.READER)
 def _render(repository: Repository) -> None:
+    if _HAVE not in st.session_state:  # a new panel
+        st.session_state.pop(_SENT, None)
     have = st.session_state.pop(_HAVE, frozenset())  # true for this run only
     is_open = st.session_state.pop(_IS_OPEN, False)
     try:
@@ -77,7 +80,7 @@ def _render(repository: Repository) -> None:
         _tell_unsaved()
 
 
-def _show_study(repository: Repository, have: frozenset[str] | None, is_open: bool) -> None:
+def _show_study(repository: Repository, have: frozenset[str], is_open: bool) -> None:
     """The next case of the study that was chosen, or why there is none; the store is asked in one transaction."""
     with repository.one_moment() as moment:
         studies = [study for study in moment.my_studies() if study.state is StudyState.OPEN]
@@ -105,21 +108,22 @@ def _show_study(repository: Repository, have: frozenset[str] | None, is_open: bo
         st.error("The model's answer to this case is missing. Please tell the coordinator; nothing was lost.")
 
 
-def _names_to_send(study: Study, case: PanelCase, have: frozenset[str] | None, is_open: bool) -> list[str]:
+def _names_to_send(study: Study, case: PanelCase, have: frozenset[str], is_open: bool) -> list[str]:
     """Presentations whose images the browser gets now: those that it does not hold.
 
     A browser that holds none gets the one to be shown, and asks for the next ones when that is drawn: on a slow line
-    nobody waits for five. Where a message came again, its images are on their way already.
+    nobody waits for five. What was sent to this panel before is on its way, and not sent twice.
 
     Where the protocol limits the time for a case, its own image alone and when nothing stands before it: the time
     begins when the image is sent.
     """
     if study.protocol.timeout_seconds is not None and not is_open:
         return []
-    if have is None:
-        return []
     wanted = (case.presentation, *case.ahead) if have else (case.presentation,)
-    return [each.presentation_id for each in wanted if each.presentation_id not in have]
+    sent: set[str] = st.session_state.setdefault(_SENT, set())
+    names = [each.presentation_id for each in wanted if each.presentation_id not in have | sent]
+    sent.update(names)
+    return names
 
 
 def _draw_panel(
@@ -237,12 +241,15 @@ def _on_message(repository: Repository, study: Study, value: Any) -> None:
     """Follow what the panel asks, and leave the reply for the run that comes now."""
     if value is None:
         return
-    st.session_state[_FOLLOWED] = value.get("submit_id") if isinstance(value, dict) else None
+    followed = value.get("submit_id") if isinstance(value, dict) else None
+    is_new, st.session_state[_FOLLOWED] = followed != st.session_state.get(_FOLLOWED), followed
     try:
         message = read_message(value)
     except InputError:
         return
-    st.session_state[_HAVE], st.session_state[_IS_OPEN] = None if message.is_again else message.have, message.is_open
+    st.session_state[_HAVE], st.session_state[_IS_OPEN] = message.have, message.is_open
+    if is_new and message.kind in ("images", "correct", "cancel"):
+        st.session_state.pop(_SENT, None)  # an image that was lost, or that the browser let go
     if message.unsaved:
         st.session_state[UNSAVED_NOTE] = (
             f"Case {message.number} was not saved{message.unsaved.removeprefix('Not saved')} Your answer is kept in "

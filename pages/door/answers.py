@@ -87,7 +87,6 @@ class PanelMessage:
     expected_revision: int = 0
     answer: Answer | None = None
     have: frozenset[str] = frozenset()  # presentations whose images are in the browser
-    is_again: bool = False  # it was sent before: the images that it asked for are on their way
     is_training: bool = False  # an answer to a training case
     is_open: bool = True  # nothing stands before the case of the next frame: the model's answer may be shown
     unsaved: str = ""  # why the last answer was refused, one of REFUSALS
@@ -154,7 +153,6 @@ def read_message(value: Any) -> PanelMessage:
         revision,
         answer,
         frozenset(() if kind == "images" else have),  # who asks for images has lost them
-        is_again=value.get("is_again") is True,
         is_training=value.get("is_training") is True,
         is_open=kind != "look" and value.get("is_open") is not False,
         unsaved=unsaved if isinstance(unsaved, str) and unsaved in REFUSALS else "",

@@ -109,8 +109,9 @@ function walks(templates, pictures) {
     const after = last ? open : open.slice(1);
     header = { ...header, done: store.size, can_correct: store.size > 0, ahead: after.slice(0, 2),
       receipt: submitId && { submit_id: submitId, state: "done", message: "", code: "", saved_at: "", feedback: "" } };
-    const places = have === null ? [] : have.length ? [header, ...header.ahead] : [header];
-    const wanted = places.map((one) => one.presentation_id).filter((id) => !have.includes(id));
+    const places = have.length ? [header, ...header.ahead] : [header];
+    const wanted = places.map((one) => one.presentation_id).filter((id) => !have.includes(id) && !server.sent.has(id));
+    wanted.forEach((id) => server.sent.add(id));
     const images = wanted.map((id) => pictures[number(id) - 1][0]);
     const about = images.map(({ presentation_id, views }) => ({ presentation_id, views: views.map(({ pixels, ...view }) => view) }));
     const text = new TextEncoder().encode(JSON.stringify({ ...header, images: about }));
@@ -186,14 +187,16 @@ function walks(templates, pictures) {
       one.resolve({ ok: true, status: 200, json: async () => one.reply });
     } else if (one.kind === "ask") {
       if (isLost || server.isDead) return undefined;
-      const { kind, submit_id, have, is_again: isAgain, presentation_id: id } = one.value;
+      const { kind, submit_id, have, presentation_id: id } = one.value;
+      if (/images|cancel|correct/.test(kind) && submit_id !== server.followed) server.sent.clear();
+      server.followed = submit_id;
       if (one.value.unsaved) tellOf(`Case ${one.value.number} was not saved`); // by the page, where the panel goes
       if (/next|cancel|correct/.test(kind)) server.correcting = null;
       if (kind === "correct") {
         const earlier = [...store.keys()].filter((name) => name !== id);
         server.correcting = earlier.at(-1) ?? null;
       }
-      line.push({ kind: "frame", bytes: frame(submit_id, isAgain ? null : kind === "images" ? [] : have) });
+      line.push({ kind: "frame", bytes: frame(submit_id, kind === "images" ? [] : have) });
     } else if (!isLost) draw(one.bytes);
     return undefined;
   }
@@ -367,6 +370,12 @@ function walks(templates, pictures) {
     painted = { number: 0, at: now };
     lastNumber = "";
     server.correcting = null;
+    anew();
+  }
+
+  // A page with a new panel.
+  function anew() {
+    server.sent.clear();
     draw(frame(null, []));
   }
 
@@ -411,7 +420,7 @@ function walks(templates, pictures) {
       if (next && server.isOpen && store.size < templates.length - 2) store.set(next.presentation_id, [{ ...other, presentation_id: next.presentation_id }]);
     }],
     [1, () => draw(null)], // another screen
-    [3, () => close || draw(frame(null, []))], // and back
+    [3, () => close || anew()], // and back
   ];
   const other = { submit_id: "ffff", class_key: templates[0].classes[0].key, confidence: 1, comment: "other", is_unreadable: false, unreadable_reason: "", marks: [] };
   const sum = DEEDS.reduce((all, [weight]) => all + weight, 0);
@@ -433,8 +442,8 @@ function walks(templates, pictures) {
     faults.length = 0;
     [isOnline, isHidden, lastNumber, painted] = [true, false, "", { number: 0, at: Infinity }];
     visited = new Set();
-    server = { isSignedIn: true, isOpen: true, isBusy: false, isDead: false, correcting: null };
-    draw(frame(null, []));
+    server = { isSignedIn: true, isOpen: true, isBusy: false, isDead: false, correcting: null, sent: new Set() };
+    anew();
     await pass(60);
     for (let step = 0; step < nSteps && !faults.length; step += 1) {
       let at = chance() * sum;
@@ -454,7 +463,7 @@ function walks(templates, pictures) {
     connect("CONNECTED");
     event(Event, "online", {}, window);
     event(Event, "visibilitychange", {}, document);
-    if (!close) draw(frame(null, [])); // the reader comes back
+    if (!close) anew(); // the reader comes back
     for (let turn = 0; turn < 60 && !faults.length; turn += 1) {
       while (line.length) arrive(0);
       await pass(400);

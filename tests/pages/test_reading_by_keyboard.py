@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import APIResponse, BrowserContext, Page, Route, expect
 
+from actions.browser import Wire
 from core.protocol import THYROID_CLASSES
 from core.study import StudyState
 from db import OPERATOR, Repository, open_store
@@ -606,6 +607,29 @@ def test_an_answer_whose_receipt_a_reload_cut_off_is_sent_on_and_told(
     context.unroute("**/reading/answer")
     expect(note).to_contain_text("Case 2 saved, receipt ", timeout=15_000)
     check_answers(stored_readings(server.store_url, reader), 2)
+
+
+def test_no_image_is_sent_twice_however_often_it_is_asked_for(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], wire: Wire
+) -> None:
+    page = sign_in(server, reader, "/read")
+    wait_for_case(page, 1)
+    first = max(map(len, wire.received))
+    page.wait_for_timeout(1000)  # the next four are here
+    images = 3 * 96 * 96  # the least that four of them have more than one
+    assert max(map(len, wire.received)) > first + images
+    n_frames = len(wire.received)
+    again = """() => { const { panel } = [...document.querySelectorAll("*")].map((one) => one.shadowRoot)
+      .find((one) => one?.querySelector(".room")).querySelector(".room");
+      panel.images.forEach((_, id) => id === panel.header.presentation_id || panel.images.delete(id));
+      panel.askNext({ is_open: false }); }"""  # as if they were still on their way
+    page.evaluate(again)
+    page.wait_for_timeout(1000)
+    assert len(wire.received) > n_frames
+    assert max(map(len, wire.received[n_frames:])) < first + images
+    for key in (*planned(0), "Enter"):
+        page.keyboard.press(key)
+    wait_for_case(page, 2)  # what was lost indeed is asked for when its turn comes
 
 
 def test_the_back_button_saves_nothing_and_keeps_the_draft(

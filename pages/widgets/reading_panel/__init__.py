@@ -266,8 +266,12 @@ def _pixel_bytes(pixels: np.ndarray) -> bytes:
 
 
 def _text(*names: str) -> str:
-    """Text of the files in this folder, one after the other."""
-    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+    """Text of the files in this folder, one after the other.
+
+    It goes out with every frame, so comments and indentation stay here; no string of these files has two lines.
+    """
+    lines = [line.strip() for name in names for line in (_FOLDER / name).read_text(encoding="utf-8").splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 _component = st.components.v2.component(

@@ -75,6 +75,8 @@ class Panel {
     this.sent = new Sent(this);
     this.pending = null; // what was sent and is not yet acknowledged; while it stands, the answer is locked
     this.asked = null; // id of the frame that was asked for after an answer
+    this.frameMs = 0; // how long the last one took
+    this.replyMs = 0; // how long the last short reply took
     this.held = null; // the case whose answer is on its way while the next image is on the screen already
     this.queued = null; // the answer to that next image, which waits for the receipt of the held one
     this.images = new Map(); // by presentation: the case on the screen, the held one and the next ones, no others
@@ -124,7 +126,10 @@ class Panel {
       this.release();
     }
     const id = header.receipt?.submit_id;
-    if (this.asked === id) this.stopAsking();
+    if (this.asked && this.asked === id) {
+      this.frameMs = performance.now() - this.askedAt;
+      this.stopAsking();
+    }
     if (this.pending?.kind === "answer" && this.pending.submit_id !== id) return this.refill(header);
     if (this.pending) {
       if (id !== this.pending.submit_id) return; // it is sent again by itself
@@ -154,13 +159,26 @@ class Panel {
     this.asked = newSubmitId();
     const message = { kind: "next", submit_id: this.asked, presentation_id, number, is_open: !isCovered, ...what };
     let wait = AGAIN_MS;
-    const ask = (is_again) => {
-      this.trigger("sent", { ...message, have: [...this.images.keys()], is_again });
-      this.askAgain = setTimeout(() => ask(true), wait);
+    this.ask = () => {
+      clearTimeout(this.askAgain);
+      this.askedAt = performance.now();
+      this.trigger("sent", { ...message, have: [...this.images.keys()] });
+      this.askAgain = setTimeout(later, wait);
       wait = Math.min(2 * wait, LONGEST_AGAIN_MS);
     };
-    ask(false);
+    const later = () => {
+      const left = this.askedAt + this.frameTime() - performance.now();
+      if (left > 0) this.askAgain = setTimeout(later, left);
+      else this.ask();
+    };
+    this.ask();
     this.awaitImage();
+  }
+
+  // So long a frame may take on this line, ms: on a slow one it fills the line for seconds, and to ask for it again would
+  // bring it twice.
+  frameTime() {
+    return Math.max(2 * this.frameMs, 15 * this.replyMs);
   }
 
   // The next image is not here yet: after a moment the reader is told.
@@ -416,7 +434,9 @@ class Panel {
   async report(id, isFirst = true) {
     this.unreported.add(id);
     const options = { method: "POST", body: id, keepalive: true };
+    const sentAt = performance.now();
     const isTold = await fetch(this.header.shown_address, options).then((answer) => answer.ok, () => false);
+    this.replyMs = performance.now() - sentAt;
     if (isTold) this.unreported.delete(id);
     else if (isFirst) setTimeout(() => !this.isClosed && this.unreported.has(id) && this.report(id, false), TELL_AGAIN_MS);
   }
@@ -843,7 +863,6 @@ class Panel {
     this.stopClock();
     this.dropped = 0;
     this.pending = { kind, submit_id: newSubmitId(), presentation_id: this.header.presentation_id, ...more };
-    this.isAgain = false;
     this.sendPending();
     if (/^(images|model)$/.test(kind)) this.awaitImage();
   }
@@ -866,10 +885,7 @@ class Panel {
   transmit() {
     const { isLate, ...message } = this.pending;
     if (message.kind === "answer" && this.header.answer_address) this.post(message);
-    else {
-      this.trigger("sent", { ...message, have: [...this.images.keys()], is_again: this.isAgain });
-      this.isAgain = true; // what it asks for is on its way, and must not come twice on a slow line
-    }
+    else this.trigger("sent", { ...message, have: [...this.images.keys()] });
     this.transmitLater();
   }
 
@@ -914,7 +930,8 @@ class Panel {
 
   transmitLater() {
     clearTimeout(this.again);
-    this.again = setTimeout(() => this.transmit(), this.againMs);
+    const least = this.pending.kind === "answer" ? 0 : this.frameTime();
+    this.again = setTimeout(() => this.transmit(), Math.max(least, this.againMs));
     this.againMs = Math.min(2 * this.againMs, LONGEST_AGAIN_MS);
   }
 
@@ -1073,6 +1090,7 @@ class Panel {
     this.isOffline = false;
     this.savedMeanwhile = "";
     this.before = null;
+    if (this.asked) this.ask(); // it may have been lost
     if (this.pending) this.sendPending();
     else if (receipt) this.say(receipt, "saved");
     else if (before) this.say(before.text, before.tone); // it was a moment
