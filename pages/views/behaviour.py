@@ -130,7 +130,8 @@ def _by_experience(shown: Shown) -> None:
 def _shares(rows: pd.DataFrame) -> list[str]:
     """3 of 7: 42.9 % (15.8 to 75.0)."""
     columns = rows[["count", "of", "value", "lower", "upper"]].itertuples(index=False, name=None)
-    return [f"{n} of {of}" + (f": {percent_text(*limits)}" if of else "") for n, of, *limits in columns]
+    told = [f"{n} of {of}" + (f": {percent_text(*limits)}" if of else "") for n, of, *limits in columns]
+    return [text.replace(" %", "\u00a0%") for text in told]  # no line begins with the sign
 
 
 def _times(shown: Shown) -> None:

@@ -27,11 +27,11 @@ def draw(shown: Shown) -> None:
         st.plotly_chart(figure, config=charts.chart_config(f"lroc_{shown.cohort}"), theme=None, alt=alt, key="lroc")
     with right:
         draw_notes(rows[rows["quantity"] == AREA])
-        wide = side_by_side(rows, ["label"], "quantity")
-        columns = [name for name in QUANTITIES if name in wide.columns]
-        titles = {"label": "Reader"} | {
-            name: f"{QUANTITIES[name][0].upper()}{QUANTITIES[name][1:]} (95 %)" for name in columns
-        }
-        draw_table(wide, ["label", *columns], shown, titles)
         draw_files({"localisation": rows, "LROC curves": points}, shown)
-        st.caption(f"{LROC_METHOD} A model makes no mark; where its class maps point stands on the Cases screen.")
+        st.caption(f"{LROC_METHOD} A model makes no mark; where its class maps point stands on the Explain screen.")
+    wide = side_by_side(rows, ["label"], "quantity")
+    columns = [name for name in QUANTITIES if name in wide.columns]
+    titles = {"label": "Reader"} | {
+        name: f"{QUANTITIES[name][0].upper()}{QUANTITIES[name][1:]} (95 %)" for name in columns
+    }
+    draw_table(wide, ["label", *columns], shown, titles)

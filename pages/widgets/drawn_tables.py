@@ -109,6 +109,8 @@ WHOLE_UP_TO, WRAPPED_UP_TO = 40, 400
 SCROLLED_HEIGHT = 560
 #: A note of one row with more letters than this stands above the table, where there are not more marks than that.
 LONG_NOTE, MOST_MARKS = 40, 12
+#: More notes than this that differ in a number of cases alone are one.
+MOST_ALIKE = 3
 #: So many comparisons with a margin are told at once, the panel before single readers.
 MOST_SENTENCES = 6
 
@@ -241,9 +243,11 @@ def _with_joined_columns(table: pd.DataFrame) -> pd.DataFrame:
         first, second = (table[f"{side}_name"] + _arms(table, side) for side in ("first", "second"))
         full["pair"] = first.where(table["second_name"] == "", first + " − " + second)
     if "notes" in table.columns:
-        marks = _shared_notes(table)
+        marks, same = _shared_notes(table), _merged(table)
         full["row_note"] = [
-            "; ".join(part for part in (marks.get(note, note) for note in _split(cell)) if part)
+            "; ".join(
+                part for part in dict.fromkeys(marks.get(same[note], same[note]) for note in _split(cell)) if part
+            )
             for cell in table["notes"]
         ]
     return full
@@ -265,7 +269,8 @@ def _split(notes: str) -> list[str]:
 
 def _shared_notes(table: pd.DataFrame) -> dict[str, str]:
     """Notes of several rows, and long ones of a single row, with the mark of those that do not hold for all."""
-    counts = Counter(note for cell in table["notes"] for note in _split(cell))
+    same = _merged(table)
+    counts = Counter(note for cell in table["notes"] for note in {same[each]: None for each in _split(cell)})
     of_some = [note for note, count in counts.items() if 1 < count < len(table)]
     of_one = [note for note, count in counts.items() if count == 1 < len(table) and len(note) > LONG_NOTE]
     if len(of_some) + len(of_one) <= MOST_MARKS:
@@ -273,6 +278,14 @@ def _shared_notes(table: pd.DataFrame) -> dict[str, str]:
     return {note: "" for note, count in counts.items() if count == len(table)} | {
         note: f"[{number}]" for number, note in enumerate(of_some, start=1)
     }
+
+
+def _merged(table: pd.DataFrame) -> dict[str, str]:
+    """Note -> what stands for it: of many that differ in a number alone one without it, for the numbers are in n."""
+    notes = dict.fromkeys(note for cell in table["notes"] for note in _split(cell))
+    without = {note: re.sub(r"^\d+ (?=cases\b)", "some ", note) for note in notes}
+    counts = Counter(without.values())
+    return {note: text if counts[text] > MOST_ALIKE else note for note, text in without.items()}
 
 
 def _texts(column: pd.Series, name: str, words: Mapping[str, str]) -> list[str]:

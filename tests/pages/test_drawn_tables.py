@@ -58,3 +58,12 @@ def test_what_is_set_side_by_side_keeps_the_order_of_its_rows():
     assert list(wide.columns) == ["who", "step", "x", "y"]
     assert wide[["who", "step"]].to_numpy().tolist() == [["a", "2"], ["a", "3"], ["b", "1"], ["b", "2"]]
     assert wide["x"].tolist()[:3] == [1, 2, 3]
+
+
+def test_many_notes_that_differ_in_a_number_of_cases_are_one():
+    table = pd.DataFrame({"name": list("abcdef"), "notes": [f"{n} cases are left out" for n in range(5)] + [""]})
+    page = AppTest.from_function(notes_script, args=(table,)).run()
+    assert page.warning[0].value == "[1] some cases are left out"
+    assert page.table[0].value["Note"].tolist() == ["\\[1\\]"] * 5 + ["–"]
+    few = AppTest.from_function(notes_script, args=(table.iloc[3:],)).run()
+    assert few.table[0].value["Note"].tolist() == ["3 cases are left out", "4 cases are left out", "–"]
