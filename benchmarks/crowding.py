@@ -4,7 +4,9 @@ Five readers who speak the protocol answer with half a second between, alone and
 - one other account that opens 40 websockets and asks for a run of the script on each as soon as the last one ended;
 - 50 clients that sign in with a wrong password as fast as they are answered, from one address, some logins known;
 - the same with right passwords of 20 accounts;
-- 50 clients that send a form which was not fetched from here, and 50 that ask for the page again and again.
+- 50 clients that send a form which was not fetched from here, 50 that ask for the page again and again, and 50 that ask
+  whether the server is ready;
+- 50 clients of one reader's account that ask again and again whether the study is open.
 Times are from the trigger to the receipt, in milliseconds. Quiet and each crowd take turns, so that whatever else the
 machine does meets all of them alike; the ratio is to the quiet server's median and p95 of all turns.
 The crowd runs in a process of its own, so that it does not slow the clients that are measured.
@@ -26,7 +28,8 @@ import requests
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import WebSocketException
 
-from benchmarks.reading_screen import PASSWORD, Reader, running_app
+from benchmarks.reading_screen import PASSWORD, STUDY, Reader, running_app
+from pages.door.cookies import SESSION_COOKIE
 
 #: Numbers that a crowd sends home.
 Counts: TypeAlias = SimpleQueue  # type: ignore[type-arg]
@@ -88,7 +91,7 @@ def sign_in_wrongly(url: str, is_over: Event, count: Counts) -> None:
     """50 clients with a wrong password, every second one for a login that exists."""
 
     def login(number: int) -> str:
-        return f"reader-{45 + number % 15}" if number % 2 else f"nobody-{number}"
+        return f"reader-{45 + number % 14}" if number % 2 else f"nobody-{number}"
 
     _again_and_again(lambda number: _posting(url, login(number), "wrong"), is_over, count)
 
@@ -108,6 +111,18 @@ def look_at_the_page(url: str, is_over: Event, count: Counts) -> None:
     _again_and_again(lambda _: lambda: requests.get(f"{url}/sign-in", timeout=120), is_over, count)
 
 
+def ask_whether_it_is_ready(url: str, is_over: Event, count: Counts) -> None:
+    """50 clients in the place of a load balancer."""
+    _again_and_again(lambda _: lambda: requests.get(f"{url}/ready", timeout=120), is_over, count)
+
+
+def ask_as_a_reader(url: str, is_over: Event, count: Counts) -> None:
+    """50 clients with the sign-in of one reader, as a script at his or her desk could be."""
+    headers = {"Cookie": f"{SESSION_COOKIE}={Reader(url, 'reader-59').cookie()}"}
+    address = f"{url}/reading/pulse/{STUDY}"
+    _again_and_again(lambda _: lambda: requests.get(address, headers=headers, timeout=120), is_over, count)
+
+
 Crowd = Callable[[str, Event, Counts], None]
 
 CROWDS: dict[str, Crowd | None] = {
@@ -117,6 +132,8 @@ CROWDS: dict[str, Crowd | None] = {
     "50 clients, wrong passwords": sign_in_wrongly,
     "50 clients, no form of ours": send_no_form_of_ours,
     "50 clients, the page alone": look_at_the_page,
+    "50 clients, /ready": ask_whether_it_is_ready,
+    "50 clients of one reader": ask_as_a_reader,
 }
 
 

@@ -19,6 +19,8 @@ REQUESTS_AT_ONCE, REQUESTS_A_SECOND = 300, 12.0
 #: The same of all visitors of one address who have not signed in: their pages and forms, and what is refused to them.
 #: Sixty readers behind one router who come to the sign-in page at the same time do not meet this.
 VISITS_AT_ONCE, VISITS_A_SECOND = 300, 20.0
+#: The same of Streamlit's own scripts and fonts: a browser that comes for the first time loads some sixty.
+FILES_AT_ONCE, FILES_A_SECOND = 3000, 100.0
 #: How often the same case may be drawn on a reader's screen: each time is an event of the trail.
 SHOWN_AT_ONCE, SHOWN_A_SECOND = 20, 1 / 30
 #: Longest that a request waits for its turn; what comes then is refused, and the panel sends it again.

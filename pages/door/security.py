@@ -43,6 +43,8 @@ from pages.door.addresses import (
 )
 from pages.door.cookies import SESSION_COOKIE, is_https, with_own_cookies
 from pages.door.paces import (
+    FILES_A_SECOND,
+    FILES_AT_ONCE,
     LONGEST_TURN_S,
     MESSAGES_A_SECOND,
     MESSAGES_AT_ONCE,
@@ -161,7 +163,8 @@ class SecurityMiddleware:
         self._sockets: Counter[str] = Counter()  # open ones by person_id
         self._messages = Paces(MESSAGES_AT_ONCE, MESSAGES_A_SECOND)  # of websockets, by person_id
         self._requests = Paces(REQUESTS_AT_ONCE, REQUESTS_A_SECOND)  # of readers and panels, by person_id
-        self._visits = Paces(VISITS_AT_ONCE, VISITS_A_SECOND)  # of visitors, by network
+        self._visits = Paces(VISITS_AT_ONCE, VISITS_A_SECOND)  # of visitors, by address
+        self._files = Paces(FILES_AT_ONCE, FILES_A_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -192,8 +195,8 @@ class SecurityMiddleware:
         token = session_token(headers)
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != SIGN_IN_HEADER]}
         refusal, actor = None, None
-        is_visit = scope["type"] == "http" and path in PUBLIC_PATHS - FREE_PATHS
-        if is_visit:
+        is_visit = scope["type"] == "http" and path in PUBLIC_PATHS
+        if is_visit or path.startswith(PUBLIC_PREFIXES):
             refusal = await self._visit(scope)
         if refusal is None and path not in FREE_PATHS and not path.startswith(PUBLIC_PREFIXES):
             refusal = _wrong_address(scope, headers)
@@ -260,7 +263,10 @@ class SecurityMiddleware:
 
     async def _visit(self, scope: Scope) -> Refusal | None:
         """Wait for the turn of a visitor's address; who would wait too long waits all the same, and is refused."""
-        if await self._visits.turn(visitor_of(scope)):
+        path, who = inner_path(scope), visitor_of(scope)
+        if path in FREE_PATHS:  # a balancer asks by itself: what it hands on for others must not make it wait
+            who += " by a proxy" if "x-forwarded-for" in Headers(scope=scope) else " by itself"
+        if await (self._files if path.startswith(PUBLIC_PREFIXES) else self._visits).turn(who):
             return None
         await anyio.sleep(LONGEST_TURN_S)  # else refusing would be what the flood is about
         return _TOO_MUCH

@@ -338,6 +338,24 @@ def test_closing_a_window_and_opening_another_buys_no_more_messages(monkeypatch:
     assert heard[-1] - heard[0] >= 0.4  # four windows and four messages, three of them at once
 
 
+def test_a_balancer_does_not_wait_behind_what_it_hands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever floods ``/ready`` through the proxy would else have the proxy take the server for dead."""
+    for module in (paces, security):
+        monkeypatch.setattr(module, "LONGEST_TURN_S", 0.2)
+
+    async def app(scope: dict, receive: object, send: Callable) -> None:
+        await PlainTextResponse("ready")(scope, receive, send)
+
+    door = SecurityMiddleware(app)
+    door._visits, door._files = Paces(2, 10.0), Paces(2, 10.0)
+    handed_on = {"path": "/ready", "headers": [(b"host", b"x"), (b"x-forwarded-for", b"203.0.113.9")]}
+    found = answers_to(
+        app, *[handed_on] * 8, {"path": "/ready"}, *[{"path": "/static/x.js"}] * 8, middleware=door
+    )  # fmt: skip
+    assert [status for _, status, _ in found] == [*[200] * 4, *[429] * 4, 200, *[200] * 4, *[429] * 4]
+    assert found[8][0] < 0.1
+
+
 def test_all_addresses_of_one_subscriber_are_one_visitor() -> None:
     of = [visitor_of({"client": (host, 1)}) for host in ("2001:db8:1:2::9", "2001:db8:1:2:ffff::", "2001:db8:1:3::9")]
     assert of[0] == of[1] != of[2]
