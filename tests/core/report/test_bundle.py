@@ -2,9 +2,11 @@
 
 import csv
 import hashlib
+import html
 import io
 import json
 import re
+import sys
 import zipfile
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -14,6 +16,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from openpyxl import load_workbook
 
+import manage
 from actions.bundle import bundle_of
 from core.analysis import COLUMNS, analyse
 from core.errors import ManifestError
@@ -31,13 +34,17 @@ from core.report.bundle import (
     write_bundle,
 )
 from core.report.dictionary import dictionary_rows
+from core.report.document import _string, _typst_table, to_html
 from core.report.excel_file import archive_bytes, read_sheets
 from core.report.figures import figure_plans, render
 from core.report.file_analysis import analyse_file
 from core.report.layout import Layout
-from core.report.printed_tables import analysis_tables, paper_tables, tex_text
+from core.report.printed_tables import CURVES, PrintedTable, analysis_tables, paper_tables, tex_text
 from core.report.readings_file import readings_files
 from core.report.study_record import StudyRecord
+from core.report.study_report import report_blocks
+from core.report.table_layout import breakable, kept_together
+from core.settings import get_settings
 from tests.core.analysis_studies import KEYS, simulated_study
 from tests.core.test_behaviour import study as altered_study
 
@@ -82,6 +89,55 @@ def test_a_bundle_is_good_and_gives_the_same_numbers_elsewhere(record, bundle):
         pd.testing.assert_frame_equal(found.analysis.to_tables()[name], table, obj=name)
     assert found.analysis.cohorts[0].answer == record.analysis.cohorts[0].answer
     assert any("whole" in note for note in found.notes)
+
+
+def test_a_fresh_installation_shows_the_same_numbers_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    """By the commands, with a data folder that holds nothing; and one byte that differs is named there too."""
+    data = simulated_study(n_cases=10, readers=1, models=1)
+    record = StudyRecord("s", "A study", data, analyse(data, **OPTIONS), OPTIONS, source="a file")
+    bundle, fresh = tmp_path / "s.zip", tmp_path / "fresh"
+    bundle.write_bytes(bundle_of(record, widths_mm=()))
+    fresh.mkdir()
+    monkeypatch.setenv("READING_ROOM_DATA_DIR", str(fresh))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["manage.py", *map(str, arguments)])
+        get_settings.cache_clear()
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            manage.main()
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    before = bundle.read_bytes()
+    status, said = run("verify-bundle", bundle)
+    assert (status, "are as they were made" in said) == (0, True)
+    status, told = run("analyse", bundle, "--json")
+    assert status == 0
+    assert json.loads(told)["tables"] == json.loads(json.dumps(record.analysis.to_dict()))["tables"]
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    name = "report/report.pdf"
+    files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
+    (tmp_path / "changed.zip").write_bytes(archive_bytes(files))
+    status, said = run("verify-bundle", tmp_path / "changed.zip")
+    assert (status, f"{name}: was changed" in said) == (1, True)
+    assert bundle.read_bytes() == before
+    assert list(fresh.iterdir()) == []
+    get_settings.cache_clear()
+
+
+def test_one_byte_of_any_file_of_it_is_named(bundle, tmp_path):
+    """Every file, not a sample of them: hashes are looked at before anything is made of it."""
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    opened = read_bundle(bundle)
+    for name in opened.files:
+        changed_file = bytes([files[name][0] ^ 1]) + files[name][1:]
+        problems = list(bundle_module._hash_problems(replace(opened, files={**opened.files, name: changed_file})))
+        assert problems == [f"{name}: was changed after the bundle was made"]
+    forged = {**json.loads(files[MANIFEST]), "title": "Another"}
+    (problem,) = bundle_module._hash_problems(replace(opened, manifest=forged))
+    assert problem.startswith(MANIFEST)
 
 
 TABLE = "tables/csv/summary.csv"
@@ -225,33 +281,75 @@ def test_every_column_of_every_file_has_a_meaning(bundle, record):
     }  # fmt: skip
 
 
-def test_every_table_is_the_same_strings_in_csv_excel_latex_and_html(record):
-    """All digits in CSV, 16 in Excel; the strings of the screen in LaTeX, HTML and the column ``estimate`` of all."""
-    tables = record.analysis.to_tables()
-    files = result_files(record.analysis)
-    book = load_workbook(io.BytesIO(files["tables/tables.xlsx"]))
-    printed = {table.key: table for table in analysis_tables(record.analysis)}
+@pytest.fixture(scope="module")
+def full():
+    """An analysis in which every table has rows."""
+    study = simulated_study(n_cases=36, readers=2, models=1, arms=("aided", "unaided"), repeats=6, has_about=True,
+                            missing=0.1, cohorts=2)  # fmt: skip
+    cases = study.cases.copy()
+    cases.loc[1, "patient"] = cases.loc[0, "patient"]  # one of each cohort
+    return analyse(replace(study, cases=cases), margin=0.05, cutoffs=[3])
+
+
+def test_every_table_is_the_same_strings_in_csv_json_excel_latex_html_and_report(full):
+    """All digits in CSV and JSON, 16 in Excel; the strings of the screen in the column ``estimate`` of all, in LaTeX
+    and in HTML. Every table that is declared is held, none is empty, and each format has each of them."""
+    tables, files = full.to_tables(), result_files(full)
+    assert set(tables) == set(COLUMNS)
+    assert not [name for name, table in tables.items() if not len(table)]
+    sheets = read_sheets(io.BytesIO(files["tables/tables.xlsx"]))
+    in_json = json.loads(json.dumps(full.to_dict()))["tables"]
+    printed = {table.key: table for table in analysis_tables(full)}
+    assert set(sheets) == set(in_json) == set(tables)
+    assert set(printed) == set(tables) - set(CURVES)
     for name, table in tables.items():
-        lines = files[f"tables/csv/{name}.csv"].decode("utf-8-sig").splitlines()
-        cells = [["" if cell is None else repr(cell) if isinstance(cell, float) else str(cell) for cell in row]
-                 for row in book[name].iter_rows(values_only=True)]  # fmt: skip
-        found = list(pd.read_csv(io.BytesIO(files[f"tables/csv/{name}.csv"]), dtype=str, keep_default_na=False)
-                     .itertuples(index=False, name=None))  # fmt: skip
-        assert len(lines) == len(table) + 1
-        for row, wanted in zip(cells[1:], found, strict=True):
-            for one, other in zip(row, wanted, strict=True):
-                same = one == other or one == other.removeprefix("'")
-                assert same or float(one) == pytest.approx(float(other), rel=1e-15), (name, one, other)
-        if name in printed:
-            shown = shown_table(table)
-            tex, page = (files[f"tables/{kind}/{name}.{end}"].decode() for kind, end in
-                         (("latex", "tex"), ("html", "html")))  # fmt: skip
-            for text in shown.get("estimate", pd.Series(dtype=object)):
-                assert tex_text(text) in tex.replace("~", " ")
-                assert f">{text}</td>" in page
-            cells = re.sub(r"\\allowbreak\{\}|~", lambda found: " " if found[0] == "~" else "", tex)
-            for row in printed[name].rows:
-                assert " & ".join(map(tex_text, row)) in cells
+        wanted = list(csv.reader(io.StringIO(files[f"tables/csv/{name}.csv"].decode("utf-8-sig"), newline="")))
+        assert wanted[0] == list(table.columns) == list(sheets[name][0])
+        in_rows = [list(row.values()) for row in in_json[name]]
+        assert len(wanted) == len(sheets[name]) == len(in_rows) + 1 == len(table) + 1
+        for texts, excel, told in zip(wanted[1:], sheets[name][1:], in_rows, strict=True):
+            for text, cell, value in zip(texts, excel, told, strict=True):
+                if isinstance(value, float):
+                    assert float(text) == value, name
+                    assert cell == pytest.approx(value, rel=1e-15), name
+                else:
+                    as_text = "" if value is None else str(value)
+                    assert (text.removeprefix("'"), "" if cell is None else str(cell)) == (as_text, as_text), name
+        if name not in printed:
+            continue
+        shown = shown_table(table)
+        tex, page = (
+            files[f"tables/{kind}/{name}.{end}"].decode() for kind, end in (("latex", "tex"), ("html", "html"))
+        )
+        cells = re.sub(r"\\allowbreak\{\}|~", lambda found: " " if found[0] == "~" else "", tex)
+        lines = re.findall(r"<tr>(<td.*?)</tr>", page)
+        assert len(lines) == len(table)
+        for row, line in zip(printed[name].rows, lines, strict=True):
+            assert " & ".join(map(tex_text, row)) + r" \\" in cells
+            assert [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] == list(row)
+        if "estimate" in shown:
+            place = printed[name].columns.index("Estimate")
+            assert [row[place] for row in printed[name].rows] == list(shown["estimate"]) == list(table["estimate"]), (
+                name
+            )
+
+
+def test_the_report_prints_these_strings_as_page_and_as_pdf(full):
+    """Of every table that the report has, cell by cell; a PDF is set from the same strings."""
+    data = simulated_study(n_cases=4 * 4, readers=1, models=1)  # no number of it is printed
+    blocks = report_blocks(StudyRecord("s", "A study", data, full, OPTIONS, source="a file"))
+    page, printed = to_html("T", blocks).decode(), [block for block in blocks if isinstance(block, PrintedTable)]
+    tables = full.to_tables()
+    kinds = {"mcnemar", "margins", "mrmc", "localisation", "calibration", "reading_times"}
+    assert {table.key for table in printed} >= kinds | {"table1", "table2_internal", "table4_internal"}
+    for table in printed:
+        source = _typst_table(table)
+        for row in table.rows:
+            assert "".join(f"<td>{html.escape(cell)}</td>" for cell in row) in page
+            assert all(f"[#{_string(breakable(kept_together(cell)))}]" in source for cell in row)
+        if table.key in kinds:
+            place = table.columns.index("Estimate")
+            assert {row[place] for row in table.rows} <= set(tables[table.key]["estimate"])
 
 
 def test_the_papers_tables_hold_the_analysis(record):
