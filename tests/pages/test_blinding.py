@@ -230,7 +230,7 @@ def test_a_frame_holds_the_named_fields_and_the_pixels_and_nothing_else() -> Non
         "study", "question", "instructions", "classes", "scale", "may_go_back", "may_go_back_further", "may_comment",
         "may_mark_unreadable", "may_type_ahead", "has_location_mark", "timeout_s", "left_s", "no_answer_in_time",
         "blank_ms", "conditions", "model_name", "model", "answer_address", "pulse_address",
-        "shown_address", "events_address", "keys_address", "own_keys",
+        "shown_address", "events_address", "keys_address", "sign_in_address", "own_keys",
     }  # fmt: skip
     assert (header["model"], header["model_name"]) == (None, "")
     (image,) = header["images"]
