@@ -29,7 +29,7 @@ def names_script():
 
 
 def test_names_are_no_markup():
-    page = AppTest.from_function(names_script).run()
+    page = AppTest.from_function(names_script, default_timeout=60).run()
     assert page.table[0].value["Participant"].tolist() == ["\\*Dr\\* \\[A\\](http\\://x) \\$x\\$", "net\\_a\\_b"]
 
 
@@ -42,7 +42,7 @@ def notes_script(table):
 
 def test_a_note_of_some_rows_has_a_mark_that_they_carry():
     table = pd.DataFrame({"name": ["a", "b", "c"], "notes": ["all | some", "all | some | own", "all"]})
-    page = AppTest.from_function(notes_script, args=(table,)).run()
+    page = AppTest.from_function(notes_script, args=(table,), default_timeout=60).run()
     assert page.warning[0].value == "- all\n- [1] some"
     assert page.table[0].value["Note"].tolist() == ["\\[1\\]", "\\[1\\]; own", "–"]
 
@@ -62,8 +62,8 @@ def test_what_is_set_side_by_side_keeps_the_order_of_its_rows():
 
 def test_many_notes_that_differ_in_a_number_of_cases_are_one():
     table = pd.DataFrame({"name": list("abcdef"), "notes": [f"{n} cases are left out" for n in range(5)] + [""]})
-    page = AppTest.from_function(notes_script, args=(table,)).run()
+    page = AppTest.from_function(notes_script, args=(table,), default_timeout=60).run()
     assert page.warning[0].value == "[1] some cases are left out"
     assert page.table[0].value["Note"].tolist() == ["\\[1\\]"] * 5 + ["–"]
-    few = AppTest.from_function(notes_script, args=(table.iloc[3:],)).run()
+    few = AppTest.from_function(notes_script, args=(table.iloc[3:],), default_timeout=60).run()
     assert few.table[0].value["Note"].tolist() == ["3 cases are left out", "4 cases are left out", "–"]
