@@ -65,6 +65,13 @@ thead tr:last-child th { border-bottom: 1px solid #111 }
 th, td { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0 }
 .wide { overflow-x: auto } figure { margin: 1rem 0 } img { max-width: 100%; height: auto }
 figcaption, .note { font-size: .85rem; color: #333 }
+@media print {
+  @page { size: A4; margin: 15mm }
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0 }
+  table { font-size: 7pt } .wide { overflow: visible } figcaption, .note { font-size: 8pt }
+  th, td { padding: .1rem .35rem .1rem 0 }
+  h1, h2, h3, caption { break-after: avoid } figure, tr { break-inside: avoid } thead { display: table-header-group }
+}
 """
 
 

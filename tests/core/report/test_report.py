@@ -178,6 +178,9 @@ def test_html_and_pdf_hold_any_text_and_are_the_same_bytes_every_time(record, bl
     assert "&lt;b&gt;" in text
     assert "<b>" not in text
     assert not re.search(r'(src|href)="(?!data:)', text)  # nothing is fetched
+    printed = text.split("@media print")[1]  # on paper no heading is left behind and no figure is cut
+    assert "break-after: avoid" in printed
+    assert "break-inside: avoid" in printed
     assert text.count("<img alt=") == sum(isinstance(block, Picture) for block in blocks)
 
 
