@@ -25,7 +25,7 @@ class CaseOutcome:
 
 
 def lead_model(cohort: CohortArrays, declared: str | None) -> Participant | None:
-    """The model that meets the readers: the declared one, or else the first by key that chose classes."""
+    """The model that meets the readers: the declared one, or else the first in their order that chose classes."""
     models = [one for one in cohort.participants if one.kind == "model" and one.has_labels]
     return next((one for one in models if one.key == declared), models[0] if models else None)
 
