@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from core.protocol import DiseaseClass, Protocol, Scale, ScaleKind
 from core.study import Answer
 from pages.door.answers import ReceiptState
 from tests.pages.panel_bench import Bench, protocol_of
-from tests.pages.reading_server import phantom_pixels
+from tests.pages.reading_server import ROOT, phantom_pixels
 from tests.pages.test_panel_states import ROADS
 
 pytestmark = pytest.mark.browser
@@ -576,3 +577,12 @@ def test_no_word_of_twenty_labels_is_broken(size: tuple[int, int], context: Brow
             }).map((span) => span.textContent)"""
         )
         assert broken == []
+
+
+def test_no_field_of_the_panel_hides_one_of_its_methods() -> None:
+    """JavaScript says nothing where ``this.ask = ...`` takes the place of ``ask() {...}``."""
+    for path in sorted((ROOT / "pages" / "widgets").rglob("*.js")):
+        for part in re.split(r"^(?=(?:export )?class )", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            methods = set(re.findall(r"^  (?:async |static )?(\w+)\([^\n]*\) \{$", part, flags=re.MULTILINE))
+            fields = set(re.findall(r"\bthis\.(\w+) = ", part))
+            assert not methods & fields, f"{path.name}: {sorted(methods & fields)}"

@@ -159,7 +159,7 @@ class Panel {
     this.asked = newSubmitId();
     const message = { kind: "next", submit_id: this.asked, presentation_id, number, is_open: !isCovered, ...what };
     let wait = AGAIN_MS;
-    this.ask = () => {
+    this.askFrame = () => {
       clearTimeout(this.askAgain);
       this.askedAt = performance.now();
       this.trigger("sent", { ...message, have: [...this.images.keys()] });
@@ -169,9 +169,9 @@ class Panel {
     const later = () => {
       const left = this.askedAt + this.frameTime() - performance.now();
       if (left > 0) this.askAgain = setTimeout(later, left);
-      else this.ask();
+      else this.askFrame();
     };
-    this.ask();
+    this.askFrame();
     this.awaitImage();
   }
 
@@ -1090,7 +1090,7 @@ class Panel {
     this.isOffline = false;
     this.savedMeanwhile = "";
     this.before = null;
-    if (this.asked) this.ask(); // it may have been lost
+    if (this.asked) this.askFrame(); // it may have been lost
     if (this.pending) this.sendPending();
     else if (receipt) this.say(receipt, "saved");
     else if (before) this.say(before.text, before.tone); // it was a moment
