@@ -39,7 +39,7 @@ from db.tables import (
     StudyMemberRow,
     StudyRow,
 )
-from db.types import canonical_json
+from db.types import Real, canonical_json
 
 #: A seal as it stands in an event: ``columns`` (names with blanks between), ``n`` rows, ``sha256``.
 Seal = dict[str, Any]
@@ -274,6 +274,6 @@ def _plain(column: sa.Column[Any], value: Any) -> Any:
         return sha256_of_stored(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
-    if isinstance(column.type, sa.Double | sa.REAL) and value is not None:
-        return float(value)
+    if isinstance(column.type, Real) and value is not None:
+        return float(value) + 0.0  # one zero
     return value

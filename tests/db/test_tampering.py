@@ -25,8 +25,9 @@ from db.audit import event_hash
 from db.engine import writing
 from db.migrate import APPEND_ONLY
 from db.records import ReadElsewhere
+from db.seals import _plain
 from db.tables import Base
-from db.types import Flag, Json, UtcDateTime
+from db.types import Flag, Json, Real, UtcDateTime
 from tests.core.analysis_studies import simulated_study
 from tests.db.conftest import CHEAP, STUDY, Clock, Room, make_cases, read_next
 from tests.stores import repository_of
@@ -431,7 +432,7 @@ def _other(column: sa.Column, value: object) -> object:
         return 0 if value else 1
     if isinstance(value, bytes) or isinstance(column.type, sa.LargeBinary):
         return b"another" + (value or b"")
-    if isinstance(value, int | float) or isinstance(column.type, sa.Integer | sa.REAL | sa.Double):
+    if isinstance(value, int | float) or isinstance(column.type, sa.Integer | Real):
         return (value or 0) + 1000
     return f"{value or ''}x"
 
@@ -702,3 +703,9 @@ def test_a_long_reader_of_a_table_neither_stops_the_check_nor_is_stopped_by_it(p
         dump.exec_driver_sql("LOCK TABLE reading, audit_event, prediction IN ACCESS SHARE MODE")
         assert sealed.problems() == ""
     engine.dispose()
+
+
+@pytest.mark.parametrize("value", [5, -0.0, 0, 86_400])
+def test_a_number_reads_the_same_before_and_after_it_was_stored(value: float) -> None:
+    column = Base.metadata.tables["reading"].c.reading_seconds
+    assert repr(_plain(column, value)) == repr(float(value) + 0.0)
