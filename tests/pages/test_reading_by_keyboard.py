@@ -645,7 +645,9 @@ def test_the_back_button_saves_nothing_and_keeps_the_draft(
         page.keyboard.press(key)
     page.go_back()
     expect(page.get_by_role("button", name="Start reading")).to_be_visible()
+    page.wait_for_selector("[data-test-script-state=notRunning]")  # Streamlit loses a step that overtakes its run
     page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
     page.go_forward()
     wait_for_case(page, 1)
     expect(page.get_by_role("radio", checked=True)).to_have_count(2)

@@ -132,7 +132,8 @@ def test_long_layout_keeps_excluded_and_unread_cases_and_unreadable_readings(stu
     cases.loc[0, "exclusion_reason"] = '=HYPERLINK("x")'
     readings = study.readings[study.readings["case"] != "case-0007"].assign(is_unreadable=False)
     readings.loc[readings.index[5], "is_unreadable"] = True
-    given = replace(study, cases=cases, readings=readings, predictions=study.predictions.iloc[:10])
+    classes = [replace(each, label=each.key) for each in study.classes]  # a file knows no other names for its notes
+    given = replace(study, classes=classes, cases=cases, readings=readings, predictions=study.predictions.iloc[:10])
     (path,) = write_files(given, tmp_path, "long")
     text = path.read_text()
     assert "'=HYPERLINK" in text
