@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Playwright, sync_playwright
 
 import core  # noqa: F401  # its variables must stand before a test imports torch or onnxruntime
 
@@ -50,6 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Move the tests of the long files to the front."""
     rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """The one driver of browsers that a process may have."""
+    with sync_playwright() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

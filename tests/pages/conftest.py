@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from actions.browser import CHROMIUM_ARGUMENTS, Wire, chromium_path
 from db.records import ReadingRecord
@@ -82,12 +82,6 @@ def reader() -> str:
 def stored_readings() -> Callable[[str, str], list[ReadingRecord]]:
     """``stored_readings(store_url, login)``: what is on disk."""
     return readings_of
-
-
-@pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
 
 
 def chromium_or_skip() -> str:
