@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -150,13 +151,13 @@ def _cohort_plans(
             f"ROC of each class against the rest, cohort {cohort.cohort}. Lines: ratings and probabilities; marks: the "
             "classes that were chosen; shaded: at each threshold of a model, the box that holds its sensitivity and "
             f"specificity at once with {level}; heavy: the mean curve of the readers.",
-            lambda width, panels=panels: roc_figure(cohort, rated, palette, width, panels),  # type: ignore[misc]
+            partial(roc_figure, cohort, rated, palette, keys=panels),
         )
     forest = _forest_rows(cohort, raters, palette)
     for key, rows in _named(f"forest_{name}", _pages(forest, _forest_mm)):
         yield FigurePlan(
             key, f"Accuracy of each rater and differences, with {level} intervals, cohort {cohort.cohort}.",
-            lambda width, rows=rows: forest_figure(rows, width),  # type: ignore[misc]
+            partial(forest_figure, rows),
         )  # fmt: skip
     judged = [one for one in raters if one.confusion is not None]
     for key, page in _named(
@@ -166,13 +167,13 @@ def _cohort_plans(
             key,
             f"Confusion matrices, cohort {cohort.cohort}: cases, and their share of the row in percent, as far as they "
             "can be read at this width; all stand in the table confusion.",
-            lambda width, page=page: confusion_figure(page, palette, width),  # type: ignore[misc]
+            partial(confusion_figure, page, palette),
         )
     agreement = _agreement_rows(tables["agreement"], {one.key: one.name for one in cohort.participants})
     for key, rows in _named(f"agreement_{name}", _pages(agreement, _forest_mm)):
         yield FigurePlan(
             key, f"Agreement among the readers with {level} intervals, cohort {cohort.cohort}.",
-            lambda width, rows=rows: forest_figure(rows, width),  # type: ignore[misc]
+            partial(forest_figure, rows),
         )  # fmt: skip
     bins = tables["reliability_bins"]
     for key, panels in _named(f"calibration_{name}", _pages(*_calibration_panels(bins, palette))):
@@ -180,9 +181,7 @@ def _cohort_plans(
             key,
             f"Observed share of each class by the probability that the model gave it, with {level} intervals, cohort "
             f"{cohort.cohort}.",
-            lambda width, panels=panels: calibration_figure(  # type: ignore[misc]
-                bins[bins["class"].isin(panels)], palette, width
-            ),
+            partial(calibration_figure, bins[bins["class"].isin(panels)], palette),
         )
 
 

@@ -17,6 +17,8 @@ import streamlit as st
 
 from actions.export_study import csv_file
 from core.number_text import cell_text
+from core.report.table_words import WORDS as PRINTED_WORDS
+from core.report.table_words import in_words
 from core.study_analysis.planned import EXPLORATORY
 from pages.widgets.plain_text import plain
 from pages.widgets.shown import Shown
@@ -66,35 +68,11 @@ TITLES = {
     "positive_from": "Positive when",
 }
 
-#: Keys of classes' averages, of statistics and of scopes -> words; in the columns of KEYED alone.
+#: Keys of classes' averages, of statistics and of scopes -> words, as in print; in the columns of KEYED alone.
 WORDS = {
-    "macro": "mean over classes",
-    "weighted": "weighted by prevalence",
-    "micro": "micro-average",
-    "hand_till": "Hand and Till",
+    **PRINTED_WORDS,
+    **{key: in_words(key) for key in ("auc", "ppv", "npv", "percent_agreement")},
     "all": "all classes",
-    "top_label": "most probable class",
-    "percent_agreement": "percent agreement",
-    "cohen_kappa": "Cohen's kappa",
-    "fleiss_kappa": "Fleiss' kappa",
-    "conger_kappa": "Conger's kappa",
-    "brennan_prediger": "Brennan-Prediger",
-    "krippendorff_alpha": "Krippendorff's alpha",
-    "gwet_ac1": "Gwet's AC1",
-    "auc": "AUC",
-    "brier": "Brier score",
-    "ece": "calibration error",
-    "slope": "slope (ideal 1)",
-    "intercept": "intercept (ideal 0)",
-    "in_the_large": "in the large (ideal 0)",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "between": "all readers",
-    "pair": "two readers",
-    "within": "same reader, again",
-    "RRRC": "random readers, random cases",
-    "FRRC": "these readers, random cases",
-    "RRFC": "random readers, these cases",
 }
 
 #: Columns of keys; what stands in any other is shown as it was typed, also where it looks like a key.

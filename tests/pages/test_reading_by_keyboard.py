@@ -519,6 +519,17 @@ def test_when_the_study_closes_in_mid_case_the_reader_is_told_and_the_answer_com
     check_answers(stored_readings(own_server.store_url, reader), 2)
 
 
+def come_back(page: Page, server: ReadingServer, reader: str, position: int) -> None:
+    """Sign in again and read on, at a case of which both choices were kept as a draft."""
+    page.get_by_label("Login").fill(reader)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector(".room-foot .who")
+    page.goto(server.url + "/read")
+    wait_for_case(page, position)
+    expect(page.get_by_role("radio", checked=True)).to_have_count(2)
+
+
 def test_when_the_sign_in_ends_in_mid_case_the_reader_is_told_and_the_draft_is_back_after_signing_in(
     server: ReadingServer, reader: str, sign_in: Callable[..., Page], context: BrowserContext, stored_readings: Callable
 ) -> None:
@@ -535,13 +546,7 @@ def test_when_the_sign_in_ends_in_mid_case_the_reader_is_told_and_the_draft_is_b
     expect(page.get_by_text("You are signed out")).to_be_visible()
     expect(page.get_by_text("Case 2 was not saved: your sign-in has ended")).to_be_visible()
     page.get_by_role("link", name="Sign in again").click()
-    page.get_by_label("Login").fill(reader)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_selector(".room-foot .who")
-    page.goto(server.url + "/read")
-    wait_for_case(page, 2)
-    expect(page.get_by_role("radio", checked=True)).to_have_count(2)
+    come_back(page, server, reader, 2)
     page.keyboard.press("Enter")
     wait_for_case(page, 3)
     check_answers(stored_readings(server.store_url, reader), 2)
@@ -567,13 +572,7 @@ def test_a_sign_in_that_ends_while_offline_is_told_when_the_network_is_back_and_
     expect(page.get_by_text("Case 2 was not saved: your sign-in has ended.")).to_be_visible()
     page.wait_for_timeout(450)
     page.get_by_text("Sign in again").click()
-    page.get_by_label("Login").fill(reader)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_selector(".room-foot .who")
-    page.goto(server.url + "/read")
-    wait_for_case(page, 2)
-    expect(page.get_by_role("radio", checked=True)).to_have_count(2)
+    come_back(page, server, reader, 2)
     assert len(stored_readings(server.store_url, reader)) == 1
     page.keyboard.press("Enter")
     wait_for_case(page, 3)
