@@ -26,7 +26,7 @@ from matplotlib.ticker import MaxNLocator
 
 from core.analysis import CohortAnalysis, StudyAnalysis
 from core.number_text import cell_text, estimate_text
-from core.rater_styles import RaterStyle, rater_styles
+from core.rater_styles import Dash, RaterStyle, mean_dashes, rater_styles
 from core.report.letters import FIRST, letters_of
 from core.report.printed_tables import cohort_parts
 from core.statistics.roc import roc_band
@@ -39,9 +39,12 @@ TALLEST_MM = 234
 FORMATS = ("svg", "pdf", "png")
 PNG_DPI = 300  # for slides and word processors; journals take the vectors
 _MM = 1 / 25.4
-_MARKS = {"circle": "o", "square": "s", "triangle-up": "^", "triangle-down": "v", "pentagon": "p", "star": "*",
-          "hexagon": "h", "diamond": "D"}  # fmt: skip
-_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dashdot": "-.", "dot": ":", "longdash": (0, (7, 2))}
+_MARKS: dict[str, Any] = {
+    "circle": "o", "square": "s", "triangle-up": "^", "triangle-down": "v", "star": "*", "triangle-right": ">",
+    "triangle-left": "<", "pentagon": "p", "hexagon": "h", "diamond": "D", "x": "X", "star-diamond": (4, 1, 0),
+    "cross": "P",
+}  # fmt: skip
+_HANDLE_MM = 12.7  # of a line in a legend: its whole dash
 _LOOK: Any = {
     "font.family": [FIRST], "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "legend.fontsize": 8, "axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 4.5,
@@ -243,9 +246,9 @@ def _squares(titles: Sequence[str], names: Sequence[str], width_mm: float) -> _S
     rows, columns = _grid(len(titles), round(width_mm / 43))
     side = (width_mm - 12 - 3 * (columns - 1)) / columns
     title_mm = 3.4 * max(_wrapped(title, side).count("\n") + 1 for title in titles) + 2
-    labels = tuple(_wrapped(name, width_mm - 18) for name in names)
+    labels = tuple(_wrapped(name, width_mm - _HANDLE_MM - 10) for name in names)
     longest = max((len(line) for label in labels for line in label.split("\n")), default=1)
-    legend_columns = max(1, int(width_mm / (14 + 1.6 * longest)))
+    legend_columns = max(1, int(width_mm / (_HANDLE_MM + 6 + 1.6 * longest)))
     lines = [label.count("\n") + 1 for label in labels]
     legend_mm = 3.9 * max((sum(lines[at::legend_columns]) for at in range(legend_columns)), default=0) + 4
     uneven_mm = 9 if len(titles) % columns else 0  # numbers and name of an axis above an empty place
@@ -295,6 +298,7 @@ def roc_figure(
     titles = [_panel_title(palette, key) for key in keys]
     plan = _squares(titles, _roc_names(cohort, raters, palette, keys), width_mm)
     means = {one.arm: _mean_name(cohort, one.arm) for one in cohort.reader_average_roc}
+    dashes = mean_dashes(means)
     rows, columns, side = plan.rows, plan.columns, plan.side
     figure = _new_figure(width_mm, plan.height)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -312,7 +316,7 @@ def roc_figure(
                 handles.setdefault(palette.label(one), line)
         for mean in (one for one in cohort.reader_average_roc if one.class_key == keys[place]):
             (line,) = axes.plot(mean.curve.false_positive_rate, mean.curve.sensitivity, color="black", linewidth=1.7,
-                                linestyle="--" if mean.arm == "aided" else "-")  # fmt: skip
+                                linestyle=_line(dashes[mean.arm]))  # fmt: skip
             handles.setdefault(means[mean.arm], line)
         _frame_square(axes, titles[place], side, is_lowest=place + columns >= len(keys))
         _name_axes(axes, "1 − specificity", "Sensitivity", place, columns, len(keys))
@@ -322,9 +326,9 @@ def roc_figure(
 
 def _legend(figure: Figure, handles: Mapping[str, Any], plan: _Squares, width_mm: float) -> None:
     """Who is drawn how, below the panels."""
-    labels = [_wrapped(name, width_mm - 18) for name in handles]
-    figure.legend(handles.values(), labels, loc="outside lower center", ncols=plan.legend_columns, handlelength=3,
-                  labelspacing=0.3)  # fmt: skip
+    labels = [_wrapped(name, width_mm - _HANDLE_MM - 10) for name in handles]
+    figure.legend(handles.values(), labels, loc="outside lower center", ncols=plan.legend_columns,
+                  handlelength=_HANDLE_MM * _MM * 72 / 8, labelspacing=0.3)  # fmt: skip
 
 
 def _mean_name(cohort: CohortAnalysis, arm: str) -> str:
@@ -364,7 +368,7 @@ def _draw_rater(axes: Axes, one: ParticipantAnalysis, key: str, style: RaterStyl
     roc, look = one.macro_roc if key == _MACRO else one.of_class(key).roc, _look(style)
     has_curve = roc is not None and roc.is_curve
     if roc is not None and has_curve:
-        axes.plot(roc.false_positive_rate, roc.sensitivity, color=style.colour, linestyle=_DASHES[style.dash])
+        axes.plot(roc.false_positive_rate, roc.sensitivity, color=style.colour, linestyle=_line(style.dash))
     chosen = {} if key == _MACRO else one.of_class(key).quantities
     sensitivity, specificity = (chosen.get(name) for name in ("sensitivity", "specificity"))
     points: tuple[list[float], list[float]] = ([], [])
@@ -378,13 +382,19 @@ def _draw_rater(axes: Axes, one: ParticipantAnalysis, key: str, style: RaterStyl
     if not points[0] and not has_curve:
         return None
     mark = look if points[0] else {"color": style.colour}
-    return Line2D([], [], linestyle=_DASHES[style.dash] if has_curve else "none", **mark)
+    return Line2D([], [], linestyle=_line(style.dash) if has_curve else "none", **mark)
+
+
+def _line(dash: Dash) -> Any:
+    """A dash as matplotlib takes it, in widths of the line too."""
+    return (0, dash) if dash else "-"
 
 
 def _look(style: RaterStyle) -> dict[str, Any]:
     """Mark of a rater."""
     return {"marker": _MARKS[style.mark], "color": style.colour, "markeredgecolor": style.colour,
-            "markerfacecolor": "white" if style.is_open else style.colour, "markeredgewidth": 0.9}  # fmt: skip
+            "markerfacecolor": "white" if style.is_open else style.colour, "markeredgewidth": 0.9,
+            "markersize": 4.5 * style.relative_size}  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------- forest
@@ -659,7 +669,7 @@ def calibration_figure(bins: pd.DataFrame, palette: Palette, width_mm: float) ->
                 part["mean_probability"],
                 value,
                 yerr=error,
-                linestyle=_DASHES[style.dash],
+                linestyle=_line(style.dash),
                 elinewidth=0.7,
                 clip_on=False,
                 **_look(style),

@@ -30,14 +30,14 @@ def draw(shown: Shown) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(f"**Observed share of {plain(shown.labels[key])} by its probability**")
-        figure = charts.reliability_chart(bins, "Mean probability of the bin", shown.styles[model].colour)
+        figure = charts.reliability_chart(bins, "Mean probability of the bin", shown.styles[model])
         config = charts.chart_config(f"reliability_{key}_{shown.cohort}")
         st.plotly_chart(figure, config=config, theme=None, alt=f"Reliability of {model} for {shown.labels[key]}")
     with right:
         st.markdown(f"**Net benefit of calling {plain(shown.labels[key])}**")
         config = charts.chart_config(f"net_benefit_{key}_{shown.cohort}")
         alt = f"Net benefit of {model} for {shown.labels[key]} over thresholds"
-        st.plotly_chart(charts.decision_chart(decisions), config=config, theme=None, alt=alt)
+        st.plotly_chart(charts.decision_chart(decisions, shown.styles[model]), config=config, theme=None, alt=alt)
     draw_notes(rows[rows["value"].isna()])
     wide = side_by_side(rows, ["class"], "quantity")
     quantities = [name for name in ("brier", "ece", "slope", "intercept", "in_the_large") if name in wide.columns]

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from core.model.faithfulness import PerturbationCurve
 from core.number_text import DIGITS, PERCENT_DIGITS, estimate_text, number_text
-from core.rater_styles import PALETTE, RaterStyle
+from core.rater_styles import PALETTE, Dash, RaterStyle, mean_dashes
 
 INK, GRID, MUTED = "#16191d", "#e3e6ea", "#5a626b"
 #: Of more classes a matrix has no text where no case is.
@@ -66,7 +66,7 @@ def _frame(figure: go.Figure, *, height: int, legend: bool = True) -> go.Figure:
         margin={"l": 10, "r": 14, "t": 30, "b": 10},
         hoverlabel={"namelength": -1},
         showlegend=legend,
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "itemwidth": 52},  # room for a whole dash
     )
     axis = {
         "gridcolor": GRID,
@@ -116,7 +116,20 @@ def _plain(name: str) -> str:
 
 
 def _mark(style: RaterStyle, size: int = 11) -> dict[str, Any]:
-    return {"color": style.colour, "symbol": style.symbol, "size": size, "line": {"color": style.colour, "width": 1.6}}
+    edge = {"color": style.colour, "width": 1.6}
+    return {"color": style.colour, "symbol": style.symbol, "size": size * style.relative_size, "line": edge}
+
+
+def _line(colour: str, dash: Dash, width: float) -> dict[str, Any]:
+    """A line whose strokes and gaps grow with its width, as those of the printed figures do."""
+    lengths = ",".join(f"{width * length:.3g}px" for length in dash)
+    return {"color": colour, "width": width, "dash": lengths or "solid"}
+
+
+def _transparent(colour: str) -> str:
+    """The colour of a band around a line."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.13)"
 
 
 def forest_chart(
@@ -301,9 +314,11 @@ def roc_chart(
     kinds = dict(points[["label", "kind"]].itertuples(index=False))
     with_band = next((name for name in styles if kinds.get(name) == "model" and name in set(curves["label"])), None)
     is_crowded = sum(kinds[name] == "reader" for name in dict.fromkeys(curves["label"])) > MOST_CURVES
+    marked, faint = set(operating["label"]), set()
     for name in [name for name in styles if name in set(curves["label"])]:
         group, style = curves[curves["label"] == name], styles[name]
         is_faint = is_crowded and kinds[name] == "reader"
+        faint |= {name} if is_faint else set()
         if name == with_band:
             figure.add_trace(_band(group, style.colour, name))
         figure.add_trace(
@@ -311,35 +326,37 @@ def roc_chart(
                 x=group["false_positive_rate"],
                 y=group["sensitivity"],
                 mode="lines",
-                line={"color": "#b9c0c8" if is_faint else style.colour, "dash": "solid" if is_faint else style.dash,
-                      "width": 1 if is_faint else 2.4},
+                line={"color": "#b9c0c8", "width": 1} if is_faint else _line(style.colour, style.dash, 2.4),
                 name=_shortened(name),
                 legendgroup=name,
-                showlegend=not is_faint,
+                showlegend=not is_faint and name not in marked,
                 customdata=[[f"<br>rating > {at:.3g}" if pd.notna(at) else ""] for at in group["threshold"]],
                 hovertemplate="sensitivity %{y:.3f}, 1 − specificity %{x:.3f}%{customdata[0]}"
                 f"<extra>{_plain(name)}</extra>",
             )
         )  # fmt: skip
+    dashes = mean_dashes(average["arm"])
     for arm, group in average.groupby("arm", sort=False):
         n, area = group["n_readers"].iloc[0], group["area"].iloc[0]
         figure.add_trace(
             go.Scatter(
                 x=group["false_positive_rate"], y=group["sensitivity"], mode="lines",
-                line={"color": INK, "width": 3, "dash": "dash" if arm == "aided" else "solid"},
+                line=_line(INK, dashes[arm], 3), legendrank=1001,
                 name=f"Mean of {n} readers{f', {arm}' if average['arm'].nunique() > 1 else ''}: AUC {area:.3f}",
                 hovertemplate="mean of the readers: sensitivity %{y:.3f}, 1 − specificity %{x:.3f}<extra></extra>",
             )
         )  # fmt: skip
-    drawn = set(curves["label"])
+    named = set(curves["label"]) - faint
     for row in operating.itertuples(index=False):
         style = styles[row.label]
         figure.add_trace(
             go.Scatter(
-                x=[row.false_positive_rate], y=[row.sensitivity], mode="markers",
+                x=[row.false_positive_rate], y=[row.sensitivity],
+                mode="lines+markers" if row.label in named else "markers",  # one point has no line but in the legend
+                line=_line(style.colour, style.dash, 2.4),
                 marker=_mark(style) | ({} if style.is_open else {"line": {"color": "white", "width": 1.4}}),
                 name=_shortened(row.label), legendgroup=row.label,
-                showlegend=row.label not in drawn,
+                showlegend=row.label not in faint,
                 hovertemplate=f"{row.told}<extra>{_plain(row.label)}</extra>",
             )
         )  # fmt: skip
@@ -367,7 +384,7 @@ def lroc_chart(points: pd.DataFrame, styles: Styles, size: int = 460) -> go.Figu
         figure.add_trace(
             go.Scatter(
                 x=group["false_positive_rate"], y=group["lesions_hit"], mode="lines+markers",
-                line={"color": style.colour, "dash": style.dash, "width": 2.4}, marker=_mark(style, 8),
+                line=_line(style.colour, style.dash, 2.4), marker=_mark(style, 8),
                 name=_shortened(name),
                 customdata=[[f"<br>rated {at:g} or more" if pd.notna(at) else ""] for at in group["threshold"]],
                 hovertemplate="lesions hit %{y:.3f}, marked without a lesion %{x:.3f}%{customdata[0]}"
@@ -385,16 +402,15 @@ def _band(group: pd.DataFrame, colour: str, name: str) -> go.Scatter:
     """The region between the upper and the lower edge of a curve's band."""
     upper = group.sort_values(["rate_lower", "sensitivity_upper"], kind="stable")
     lower = group.sort_values(["rate_upper", "sensitivity_lower"], kind="stable").iloc[::-1]
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return go.Scatter(
         x=[0, *upper["rate_lower"], 1, *lower["rate_upper"], 0],
         y=[0, *upper["sensitivity_upper"], 1, *lower["sensitivity_lower"], 0],
-        mode="lines", line={"width": 0}, fill="toself", fillcolor=f"rgba({red},{green},{blue},0.13)",
+        mode="lines", line={"width": 0}, fill="toself", fillcolor=_transparent(colour),
         legendgroup=name, showlegend=False, hoverinfo="skip",
     )  # fmt: skip
 
 
-def reliability_chart(bins: pd.DataFrame, title: str, colour: str = PALETTE[0]) -> go.Figure:
+def reliability_chart(bins: pd.DataFrame, title: str, style: RaterStyle) -> go.Figure:
     """Observed share by mean probability with intervals, beside the line of perfect calibration.
 
     Parameters
@@ -402,6 +418,8 @@ def reliability_chart(bins: pd.DataFrame, title: str, colour: str = PALETTE[0]) 
     bins : rows of ``reliability_bins`` for one model and class, or of ``confidence_calibration`` for one reader
     title : str
         Of the horizontal axis.
+    style : RaterStyle
+        Of the model or the reader.
     """
     chance = {"color": MUTED, "dash": "dot", "width": 1}
     figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, showlegend=False, hoverinfo="skip"))
@@ -409,10 +427,10 @@ def reliability_chart(bins: pd.DataFrame, title: str, colour: str = PALETTE[0]) 
         go.Scatter(
             x=bins["mean_probability"],
             y=bins["value"],
-            error_y={**_interval(bins), "color": colour},
+            error_y={**_interval(bins), "color": style.colour},
             mode="lines+markers",
-            marker={"color": colour, "symbol": "diamond", "size": 9},
-            line={"color": colour, "width": 1.5},
+            marker=_mark(style, 9),
+            line=_line(style.colour, style.dash, 1.5),
             customdata=bins[["n", "lower", "upper"]],
             hovertemplate="probability %{x:.3f}<br>observed %{y:.3f} (%{customdata[1]:.3f} to %{customdata[2]:.3f})"
             "<br>n = %{customdata[0]}<extra></extra>",
@@ -448,23 +466,24 @@ def perturbation_chart(curves: Mapping[str, PerturbationCurve], label: str) -> g
     return _frame(figure, height=330).update_layout(legend={"y": 1.0, "yanchor": "bottom"})
 
 
-def decision_chart(rows: pd.DataFrame) -> go.Figure:
+def decision_chart(rows: pd.DataFrame, style: RaterStyle) -> go.Figure:
     """Net benefit over thresholds: of the model with its interval, of acting on everybody, of acting on nobody.
 
     Parameters
     ----------
     rows : rows of ``decision_curves`` for one model and class
+    style : RaterStyle
+        Of the model.
     """
     figure = go.Figure()
     model = rows[rows["quantity"] == "net_benefit"]
     band = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
     figure.add_trace(go.Scatter(x=model["threshold"], y=model["upper"], **band))
-    figure.add_trace(
-        go.Scatter(x=model["threshold"], y=model["lower"], fill="tonexty", fillcolor="rgba(0,114,178,0.15)", **band)
-    )
+    fill = _transparent(style.colour)
+    figure.add_trace(go.Scatter(x=model["threshold"], y=model["lower"], fill="tonexty", fillcolor=fill, **band))
     for quantity, name, line in (
-        ("net_benefit", "act on the model", {"color": PALETTE[0], "width": 2.5}),
-        ("net_benefit_of_all", "act on everybody", {"color": PALETTE[1], "dash": "dash", "width": 1.8}),
+        ("net_benefit", "act on the model", {"color": style.colour, "width": 2.5}),
+        ("net_benefit_of_all", "act on everybody", {"color": INK, "dash": "dash", "width": 1.8}),
     ):
         part = rows[rows["quantity"] == quantity]
         figure.add_trace(

@@ -191,6 +191,28 @@ def test_a_rater_keeps_the_colour_whoever_else_answers():
     assert rater_styles(reversed([*readers, *models]), declared="m2") == styles
 
 
+def test_the_charts_have_the_dashes_and_marks_of_the_printed_figures():
+    shown = shown_study(simulated_study(n_cases=60, readers=3, models=2, arms=("unaided", "aided")))
+    points = shown.of("roc_points", **{"class": "sat"})
+    none = pd.DataFrame({"label": [], "arm": [], "false_positive_rate": [], "sensitivity": [], "told": []})
+    drawn = charts.roc_chart(points, none, shown.of("reader_average_roc", **{"class": "sat"}), shown.styles)
+    lines = {trace.name: trace.line for trace in drawn.data if trace.name in shown.styles and trace.mode == "lines"}
+    assert len({line.dash for line in lines.values()}) == len(lines) == 8, "each curve has a dash of its own"
+    for name, line in lines.items():
+        lengths = [] if line.dash == "solid" else [float(each.removesuffix("px")) for each in line.dash.split(",")]
+        assert lengths == pytest.approx([line.width * each for each in shown.styles[name].dash], rel=0.01)
+    operating = pd.DataFrame({"label": list(lines), "false_positive_rate": 0.2, "sensitivity": 0.8, "told": ""})
+    legend = [trace for trace in charts.roc_chart(points, operating, none, shown.styles).data if trace.name in lines]
+    named = {trace.name: (trace.mode, trace.line.dash) for trace in legend if trace.showlegend}
+    assert named == {name: ("lines+markers", line.dash) for name, line in lines.items()}, "mark and dash side by side"
+    means = {trace.name: trace.line.dash for trace in drawn.data if (trace.name or "").startswith("Mean of")}
+    assert len(set(means.values())) == len(means) == 2
+    rows = shown.of("summary", quantity="accuracy")
+    forest = charts.forest_chart(rows, rows.head(0), shown.styles, "model-0")
+    symbols = [trace.marker.symbol for trace in forest.data]
+    assert len(set(symbols)) == len(symbols) == 8
+
+
 def test_confidence_from_0_to_100_is_told_as_it_was_stated():
     scale = Scale(ScaleKind.PERCENT)
     assert behaviour._step(scale, 0.0, 0.0) == "0"
