@@ -13,13 +13,13 @@ from core.errors import InputError, ManifestError, ModelError
 from core.imaging.manifest import ManifestErrors
 from core.model.foreign import (
     ANSWERS,
-    LARGEST_SIDE,
     PIXELS,
     SMALLEST_SIDE,
     SUM_TOLERANCE,
     Declaration,
     ForeignModel,
 )
+from core.model.preprocessing import LARGEST_SIDE
 from core.model.uncertainty import entropy
 from core.protocol import DiseaseClass, class_key
 from core.report.file_options import named_classes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -157,9 +158,14 @@ def keep_file(source: Path, kept: Path) -> None:
     """Copy a file into the data folder, whole or not at all; one that is there already is left."""
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        shutil.copyfile(source, partial)
-        partial.rename(kept)
+        partial = kept.with_suffix(
+            f".{secrets.token_hex(4)}.partial"
+        )  # somebody else may take in the same file just now
+        try:
+            shutil.copyfile(source, partial)
+            partial.rename(kept)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _enter(

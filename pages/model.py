@@ -24,7 +24,8 @@ from actions.models import (
 )
 from actions.uploads import Upload, laid_out
 from core.errors import ChangedMeanwhileError, InputError, ReadingRoomError, SignedOutError
-from core.model.foreign import ANSWERS, LARGEST_SIDE, PIXELS, SMALLEST_SIDE
+from core.model.foreign import ANSWERS, PIXELS, SMALLEST_SIDE
+from core.model.preprocessing import LARGEST_SIDE
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
 from core.protocol import Arm

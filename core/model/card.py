@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CheckpointError
-from core.model.preprocessing import PREPROCESSING_VERSION
+from core.model.preprocessing import LARGEST_SIDE, PREPROCESSING_VERSION
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
@@ -207,8 +207,12 @@ def check_card(card: ModelCard, n_logits: int | None, who: str) -> None:
             f"{who} was trained with preprocessing '{card.preprocessing}', this program has '{PREPROCESSING_VERSION}'. "
             "Fix: use the version of this program that trained it, or train again."
         )
-    if isinstance(card.input_size, bool) or not isinstance(card.input_size, int) or card.input_size < 1:
-        raise CheckpointError(f"{who} has an impossible input size ({card.input_size!r}). Fix: save it again.")
+    size = card.input_size
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LARGEST_SIDE:
+        raise CheckpointError(
+            f"{who} has an impossible input size ({size!r}). Fix: save it again, with a side of 1 to {LARGEST_SIDE} "
+            "pixels."
+        )
     temperature = card.temperature
     if not isinstance(temperature, int | float) or not math.isfinite(temperature) or temperature <= 0:
         raise CheckpointError(f"{who} has an impossible temperature ({temperature!r}). Fix: calibrate it again.")

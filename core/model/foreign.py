@@ -1,14 +1,16 @@
 """A model from elsewhere: an ONNX graph with a declared input and class order, run by ONNX Runtime and by nothing else.
 
-A graph holds numbers and operators of ONNX Runtime, so nothing in it is code of its maker. It is read from bytes, and
-other files that it names are not opened. What the graph cannot say of itself is declared (:class:`Declaration`) and
-belongs to the model's identity: the same file declared otherwise is another model.
+A graph holds numbers and operators of ONNX Runtime, so nothing in it is code of its maker. It is read from bytes, other
+files that it names are not opened, and it runs in a process of its own (:mod:`core.model.graph_process`). What the
+graph cannot say of itself is declared (:class:`Declaration`) and belongs to the model's identity: the same file
+declared otherwise is another model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import threading
 from collections.abc import Sequence
@@ -16,15 +18,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from core.errors import ModelError
 from core.model.calibration import softmax
 from core.model.classifier import Predictions
+from core.model.graph_process import GraphOutput, GraphProcess, RefusedByRuntimeError
 from core.model.input_checks import input_problems
-from core.model.preprocessing import IMAGENET_MEAN, IMAGENET_SD, prepare
-from core.model.served_graph import open_session
+from core.model.preprocessing import IMAGENET_MEAN, IMAGENET_SD, LARGEST_SIDE, prepare
 from core.model.uncertainty import entropy
 from core.progress import OnProgress
 
@@ -34,10 +34,12 @@ MAP_OUTPUT = "class_maps"
 SUM_TOLERANCE = 2e-3
 #: What can be declared of the input and of the answers.
 PIXELS, ANSWERS = ("0-1", "0-255", "imagenet"), ("logits", "probabilities")
-#: Sides in pixels that are taken: below, nothing can be seen; above, a trial alone would fill the memory.
-SMALLEST_SIDE, LARGEST_SIDE = 8, 4096
+#: Shortest side in pixels that is taken: below, nothing can be seen.
+SMALLEST_SIDE = 8
 #: Longest that a graph may take for one image, seconds: one of 400 bytes can go round in itself for ever.
 LONGEST_S = 300.0
+#: Pixels of all images in one pass: 16 of 512 x 512, and one of the largest side.
+MOST_PIXELS = 2**22
 #: First bytes of files that are taken for a graph by mistake.
 _OTHER_FILES = (
     (b"PK\x03\x04", "a zip file: a PyTorch checkpoint (.pt), a Keras model or an Excel workbook"),
@@ -88,6 +90,8 @@ class Declaration:
 class ForeignModel:
     """A checked graph, warm on the CPU, that predicts as a :class:`core.model.classifier.Classifier` does.
 
+    Its process ends with this object.
+
     Images come as :func:`core.model.preprocessing.prepare` makes them (eight bit, padded to a square), in colour or in
     one or three equal channels.
 
@@ -102,7 +106,8 @@ class ForeignModel:
     Raises
     ------
     ModelError
-        If ONNX Runtime refuses the graph, or its answers to two trial images are not what was declared.
+        If ONNX Runtime refuses the graph, it needs more time or memory than there is, or its answers to two trial
+        images are not what was declared.
     """
 
     device = "cpu"
@@ -113,7 +118,7 @@ class ForeignModel:
         self.classes = declared.classes
         identity = f"{hashlib.sha256(content).hexdigest()},{json.dumps(declared.to_dict(), sort_keys=True)}"
         self.sha256 = hashlib.sha256(identity.encode()).hexdigest()
-        self._session = _open(content, threads)
+        self._graph = _open(content, threads)
         self._lock = threading.Lock()
         self._read_input()
         self._read_outputs()
@@ -127,10 +132,10 @@ class ForeignModel:
         ----------
         images : sequence of arrays, shape (height, width), uint8 or uint16; in colour (height, width, 3), uint8
         batch_size : int
-            Largest number of images in one pass; 1 where the graph takes one at a time.
+            Largest number of images in one pass; fewer where they are large, 1 where the graph takes one at a time.
         progress : callable, optional
         """
-        step = 1 if self._is_single else batch_size
+        step = 1 if self._is_single else max(1, min(batch_size, MOST_PIXELS // self.size**2))
         parts: list[tuple[np.ndarray, np.ndarray | None]] = []
         for start in range(0, len(images), step):
             channels = 3 if self.declared.is_colour else 1
@@ -159,7 +164,7 @@ class ForeignModel:
 
     def _read_input(self) -> None:
         """Layout, channels, size and type of the one input."""
-        inputs = self._session.get_inputs()
+        inputs = self._graph.inputs
         if len(inputs) != 1:
             raise ModelError(
                 f"the graph has {len(inputs)} inputs. Fix: export it with one, a batch of images (B, 3, H, W)."
@@ -178,7 +183,7 @@ class ForeignModel:
                 "number of channels."
             )
         self._channel_place = places[0]
-        self._channels = int(shape[self._channel_place])
+        self._channels = 3 if shape[self._channel_place] == 3 else 1
         if self.declared.is_colour and self._channels != 3:
             raise ModelError("the graph takes one channel. Fix: leave --colour out, or export it for three.")
         sides = [side for place, side in enumerate(shape) if place not in (0, self._channel_place)]
@@ -207,29 +212,36 @@ class ForeignModel:
         shape = (self.size, self.size, *((3,) if self.declared.is_colour else ()))
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         trial = [noise[None], np.full_like(noise, 128)[None]]
-        names = [output.name for output in self._session.get_outputs()]
-        found = [self._session_run(names, one) for one in trial]
+        names = list(self._graph.outputs)
+        shape_of = {name: one.shape for name, one in zip(names, self._session_run(names, trial[0], 0), strict=True)}
         k = len(self.classes)
-        fitting = [
-            name
-            for place, name in enumerate(names)
-            if found[0][place].shape in ((1, k), *(((1, 1),) if k == 2 else ()))
-        ]
+        fitting = [name for name in names if shape_of[name] in ((1, k), *(((1, 1),) if k == 2 else ()))]
         if len(fitting) != 1:
-            shapes = ", ".join(f"{name} {part.shape}" for name, part in zip(names, found[0], strict=True))
+            shapes = ", ".join(f"{name} {shape}" for name, shape in shape_of.items())
             raise ModelError(
-                f"{k} classes need one output of shape (batch, {k}); the graph has {shapes}. Fix: name as many classes "
-                "as the model has with --classes, in its order, and export one output of answers."
+                f"{k} classes need one output of shape (batch, {k}); the graph has {shapes[:1000]}. Fix: name as many "
+                "classes as the model has with --classes, in its order, and export one output of answers."
             )
-        self._answer_name = fitting[0]
-        self._has_maps = MAP_OUTPUT in names and found[0][names.index(MAP_OUTPUT)].shape[:2] == (1, k)
-        answers = np.concatenate([part[names.index(self._answer_name)] for part in found]).astype(np.float64)
+        self._answer_name, self._n_columns = fitting[0], shape_of[fitting[0]][1]
+        self._map_shape = self._checked_map_shape(shape_of.get(MAP_OUTPUT, ()))
+        answers = np.concatenate([self._answers(one) for one in trial])
         self._check_answers(answers)
         self._check_batch(np.concatenate(trial), answers)
 
+    def _checked_map_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape (k, h, w) of the maps of one image; empty where the graph has none."""
+        if len(shape) != 4 or shape[:2] != (1, len(self.classes)):
+            return ()
+        if max(shape[2:]) > self.size:
+            raise ModelError(
+                f"the class maps have {shape[2]} x {shape[3]} pixels, the image {self.size} x {self.size}. Fix: export "
+                "maps that are no larger than the image."
+            )
+        return shape[1:]
+
     def _check_batch(self, trial: np.ndarray, answers: np.ndarray) -> None:
         """Refuse a graph whose answer to an image is not the same again, or not the same beside another image."""
-        (again,) = self._session_run([self._answer_name], trial[:1])
+        again = self._answers(trial[:1])
         if not np.allclose(again, answers[:1], rtol=1e-4, atol=1e-5):
             raise ModelError(
                 "the graph answers the same image differently each time. Fix: export it in evaluation mode."
@@ -237,11 +249,31 @@ class ForeignModel:
         if self._is_single:
             return
         try:
-            (both,) = self._session_run([self._answer_name], trial)
+            (both,) = self._session_run([self._answer_name], trial, answers.nbytes)
         except ModelError as error:
             raise ModelError(f"the graph takes one image and fails at two at a time. Fix: {_FIX_BATCH}") from error
-        if both.shape != answers.shape or not np.allclose(both, answers, rtol=1e-3, atol=1e-4):
+        if (
+            both.values is None
+            or both.shape != answers.shape
+            or not np.allclose(both.values, answers, rtol=1e-3, atol=1e-4)
+        ):
             raise ModelError(f"the answer to an image changes with the images beside it. Fix: {_FIX_BATCH}")
+
+    def _answers(self, prepared: np.ndarray) -> np.ndarray:
+        """Answers (B, columns) of prepared images, float64, as the graph gives them."""
+        wanted = (len(prepared), self._n_columns)
+        (found,) = self._session_run([self._answer_name], prepared, 8 * math.prod(wanted))
+        return self._numbers(self._answer_name, found, wanted)
+
+    def _numbers(self, name: str, found: GraphOutput, wanted: tuple[int, ...]) -> np.ndarray:
+        """Values of an output in the shape that it must have, float64."""
+        if found.values is None or found.shape != wanted:
+            kind = "" if found.values is not None else ", and no numbers that fit it"
+            raise ModelError(
+                f"the output {name} has the shape {found.shape}{kind}; {wanted} is wanted. Fix: export it with one "
+                "row of numbers for every image."
+            )
+        return found.values.astype(np.float64)
 
     def _check_answers(self, answers: np.ndarray) -> None:
         """Refuse answers to the trial (2, k or 1) that are not what was declared."""
@@ -259,13 +291,19 @@ class ForeignModel:
 
     def _run(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Logits (B, k) and class maps (B, k, h, w) of prepared images (B, S, S[, 3])."""
-        names = [self._answer_name, *([MAP_OUTPUT] if self._has_maps else [])]
-        answers, *maps = self._session_run(names, prepared)
-        values = answers.astype(np.float64)
+        count = len(prepared)
+        wanted: dict[str, tuple[int, ...]] = {self._answer_name: (count, self._n_columns)}
+        if self._map_shape:
+            wanted[MAP_OUTPUT] = (count, *self._map_shape)
+        found = self._session_run([*wanted], prepared, 8 * sum(map(math.prod, wanted.values())))
+        answers, *maps = (
+            self._numbers(name, one, shape) for (name, shape), one in zip(wanted.items(), found, strict=True)
+        )
+        values = answers
         if self.declared.answers == "probabilities":
             values = np.log(np.clip(values, 1e-12, 1))
             if values.shape[1] == 1:  # the one output is the second of two classes
-                values = np.concatenate([np.log(np.clip(1 - answers.astype(np.float64), 1e-12, 1)), values], axis=1)
+                values = np.concatenate([np.log(np.clip(1 - answers, 1e-12, 1)), values], axis=1)
         elif values.shape[1] == 1:
             values = np.concatenate([np.zeros_like(values), values], axis=1)
         if not np.isfinite(values).all():
@@ -275,8 +313,8 @@ class ForeignModel:
             )
         return values.astype(np.float32), np.asarray(maps[0], np.float32) if maps else None
 
-    def _session_run(self, names: list[str], prepared: np.ndarray) -> list[np.ndarray]:
-        """Outputs of the graph for prepared images (B, S, S[, 3]) uint8."""
+    def _session_run(self, names: list[str], prepared: np.ndarray, most_bytes: int) -> list[GraphOutput]:
+        """Outputs of the graph for prepared images (B, S, S[, 3]) uint8; ``most_bytes`` of values are sent."""
         levels = prepared.astype(np.float32)
         is_colour = self.declared.is_colour
         images = levels.transpose(0, 3, 1, 2) if is_colour else np.repeat(levels[:, None], self._channels, axis=1)
@@ -287,36 +325,27 @@ class ForeignModel:
             images = (images - np.reshape(mean, (1, -1, 1, 1))) / np.reshape(sd, (1, -1, 1, 1))
         if self._channel_place == 3:
             images = images.transpose(0, 2, 3, 1)
-        feed = {self._input_name: np.ascontiguousarray(images.astype(self._type))}
-        options = onnxruntime.RunOptions()
-        end = threading.Timer(LONGEST_S * len(prepared), setattr, (options, "terminate", True))
-        end.daemon = True
+        longest_s = LONGEST_S * len(prepared)
         try:
             with self._lock:
-                end.start()
-                return [np.asarray(part) for part in self._session.run(names, feed, options)]
-        except (ort_errors.RuntimeException, ort_errors.Fail, ort_errors.InvalidArgument, MemoryError) as error:
-            if options.terminate:
-                raise ModelError(
-                    f"the graph does not come to an end: {LONGEST_S:g} s for an image were not enough. Fix: try it "
-                    "there with onnxruntime, and export a smaller model."
-                ) from error
+                return self._graph.run(
+                    names, self._input_name, images.astype(self._type), longest_s=longest_s, most_bytes=most_bytes
+                )
+        except RefusedByRuntimeError as error:
             raise ModelError(
                 f"ONNX Runtime failed at the graph: {_plain(error)}. Fix: try it there with onnxruntime on images of "
                 f"{self.size} x {self.size} pixels, and export it again."
             ) from error
-        finally:
-            end.cancel()
 
 
-def _open(content: bytes, threads: int | None) -> onnxruntime.InferenceSession:
-    """Session of a graph from elsewhere; what it is instead, or lacks, is said with what helps."""
+def _open(content: bytes, threads: int | None) -> GraphProcess:
+    """Process of a graph from elsewhere; what it is instead, or lacks, is said with what helps."""
     for start, what in _OTHER_FILES:
         if content.startswith(start):
             raise ModelError(f"the file is {what}, and no ONNX graph. Fix: export the model as ONNX.")
     try:
-        return open_session(content, threads)
-    except ModelError as error:
+        return GraphProcess(content, threads, LONGEST_S)
+    except RefusedByRuntimeError as error:
         said = str(error)
         for words, what, fix in _REFUSALS:
             if words in said:

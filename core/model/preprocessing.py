@@ -27,6 +27,9 @@ IMAGENET_SD = (0.229, 0.224, 0.225)
 
 _FIX_COLOUR = "take a model of the same kind, another view (model_view), or change the column 'colour' of the manifest"
 
+#: Longest side in pixels that a model takes: above, one image alone would fill the memory.
+LARGEST_SIDE = 4096
+
 #: The side length in pixels that the paper's networks take.
 DEFAULT_INPUT_SIZE = 224
 

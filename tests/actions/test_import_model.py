@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ import pytest
 import torch
 
 from actions.import_model import declare, import_graph, import_predictions, is_table
-from actions.models import declare_model, load_classifier, predict_cohort, register_model
+from actions.models import declare_model, keep_file, load_classifier, predict_cohort, register_model
 from core.errors import CheckpointError, ConflictError, InputError, ModelError
 from core.imaging import ManifestErrors
+from core.model import graph_process
 from core.model.checkpoint import load_checkpoint
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.protocol import Protocol
 from core.settings import get_settings
 from core.study import CaseRecord, StudyState
 from db import OPERATOR, Repository, create_store
+from tests.core.model.test_graph_process import BOMBS
 from tests.pages.reading_server import phantom_pixels
 
 STUDY = "study"
@@ -132,6 +135,28 @@ def test_a_refused_graph_leaves_nothing_behind(repository: Repository, tmp_path:
         declare("a,b", "0-1", "logits", -5)
     assert repository.models() == []
     assert not list((get_settings().data_folder).rglob("*.onnx"))
+
+
+def test_a_graph_that_asks_for_gigabytes_leaves_nothing_behind(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_process, "memory_for_a_graph", lambda: graph_process.LEAST_MEMORY)
+    (tmp_path / "theirs.onnx").write_bytes(BOMBS["Expand"])
+    with pytest.raises(ModelError, match=r"theirs\.onnx: the graph needs more memory than"):
+        import_graph(repository, tmp_path / "theirs.onnx", declare("a,b", "0-1", "logits", None), name="x", note="")
+    assert repository.models() == []
+    assert not list((get_settings().data_folder).rglob("*.onnx"))
+
+
+def test_two_who_take_in_the_same_file_at_once_both_have_it_whole(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_bytes(bytes(5_000_000))
+    kept = tmp_path / "models" / "model.onnx"
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            list(pool.map(lambda _: keep_file(tmp_path / "theirs", kept), range(8)))
+            assert kept.stat().st_size == 5_000_000
+            assert list(kept.parent.iterdir()) == [kept]
+            kept.unlink()
 
 
 def test_imported_predictions_are_stored_as_they_stand(repository: Repository, tmp_path: Path) -> None:

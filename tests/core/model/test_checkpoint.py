@@ -280,6 +280,7 @@ def test_safetensors_file_without_a_card_is_refused(tmp_path: Path) -> None:
         ({"temperature": 0}, "impossible temperature"),
         ({"temperature": "hot"}, "impossible temperature"),
         ({"input_size": -3}, "impossible input size"),
+        ({"input_size": 10**6}, r"impossible input size \(1000000\).*1 to 4096 pixels"),
     ],
 )
 def test_impossible_card_is_refused(copied: Path, changes: dict, words: str) -> None:
