@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from db.engine import LET_GO_MS, let_go_after
 from db.records import AuditEvent, AuditHead
 from db.tables import AuditEventRow, Base
 from db.types import canonical_json
@@ -65,9 +66,9 @@ def event_hash(event: AuditEvent) -> str:
 
 
 def chain_end(db_session: Session) -> AuditHead:
-    """Where the chain ends; until the transaction ends, nobody else adds to it."""
+    """Where the chain ends; until the transaction ends, nobody else adds to it, so it must not be silent for long."""
     if db_session.get_bind().dialect.name == "postgresql":
-        db_session.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHAIN_LOCK)))
+        db_session.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHAIN_LOCK), let_go_after(LET_GO_MS)))
     return stored_end(db_session)
 
 

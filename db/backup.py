@@ -194,7 +194,7 @@ def _copy_postgresql(url: str | URL, target: Path) -> None:
 
 def _fill_postgresql(copy: Path, url: str | URL) -> str | None:
     """Move the tables that are there into a schema of their own, and make and fill new ones; all of it or nothing."""
-    source, engine = open_store(_url_of(copy)), connect_engine(url)
+    source, engine = open_store(_url_of(copy)), connect_engine(url, for_migration=True)
     try:
         with translated_failures(), source.connect() as rows, writing(engine).begin() as connection:
             set_aside = _move_tables(connection)

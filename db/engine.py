@@ -6,7 +6,8 @@ recursive triggers, and ``mode=rw``: a missing file is refused, never made by ac
 again before a writer commits, the path must still lead to the file that was opened: a file that was unlinked or
 replaced takes writes that nobody will ever find.
 
-PostgreSQL: psycopg 3, ``synchronous_commit=on``, bounded lock waits, UTC.
+PostgreSQL: psycopg 3, ``synchronous_commit=on``, bounded lock waits, UTC. A process that hangs in the middle of a deed
+holds its locks, so the database ends a writing transaction that says nothing for long (:func:`let_go_after`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ PRAGMAS = (
     "PRAGMA trusted_schema=OFF",
 )
 
+#: PostgreSQL ends a reader's transaction that is silent for so long, and anybody's that holds the end of the trail:
+#: everybody waits for it. The deed is sent again, to another process, and stored then.
+LET_GO_MS = 4_000
+#: Any other writing transaction: in between it computes orders and seals (1.6 s at most with 5,000 cases x 40 readers).
+LET_GO_LONG_MS = 20_000
+#: A migration or a restore, for which everybody waits as well.
+LET_GO_SCHEMA_MS = 60_000
+
 _POOL_SIZE = 20
 
 
@@ -49,7 +58,8 @@ def connect_engine(url: str | URL, *, for_migration: bool = False, busy_timeout_
     url : str or URL
         Where the store is.
     for_migration : bool
-        SQLite only: foreign keys off, so that a migration may rebuild a table.
+        SQLite: foreign keys off, so that a migration may rebuild a table. PostgreSQL: every transaction is ended if it
+        is silent for long.
     busy_timeout_s : float
         Seconds to wait for another writer.
 
@@ -63,7 +73,7 @@ def connect_engine(url: str | URL, *, for_migration: bool = False, busy_timeout_
     parsed = parsed_url(url)
     path = sqlite_path(parsed)
     if path is None:
-        return _postgresql_engine(parsed, busy_timeout_s)
+        return _postgresql_engine(parsed, busy_timeout_s, for_migration=for_migration)
     return _sqlite_engine(parsed, path, for_migration=for_migration, busy_timeout_s=busy_timeout_s)
 
 
@@ -79,10 +89,17 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(is_writer=True)
 
 
-def _postgresql_engine(url: URL, busy_timeout_s: float) -> Engine:
+def let_go_after(milliseconds: int) -> sa.ColumnElement[str]:
+    """PostgreSQL: from this statement on, the transaction is ended if it is silent for so long."""
+    return sa.func.set_config("idle_in_transaction_session_timeout", str(milliseconds), sa.true())
+
+
+def _postgresql_engine(url: URL, busy_timeout_s: float, *, for_migration: bool) -> Engine:
     """PostgreSQL through psycopg 3."""
     milliseconds = int(busy_timeout_s * 1000)
     options = f"-c synchronous_commit=on -c timezone=UTC -c lock_timeout={milliseconds}"
+    if for_migration:
+        options += f" -c idle_in_transaction_session_timeout={LET_GO_SCHEMA_MS}"
     theirs = url.query.get("options")
     engine = sa.create_engine(
         url,

@@ -178,7 +178,7 @@ def _seal_what_was_there(connection: Connection) -> None:
             seals = seals_of_study(
                 db_session,
                 study,
-                before_event=1,
+                before_event=lambda: 1,
                 model_sha256=None if model is None else protocol_from_json(model.protocol).model_sha256,
             )
             if study.state == StudyState.DRAFT:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -27,6 +28,9 @@ from db.clock_moves import ClockOffset, clock_offset
 from db.records import AuditHead
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that a process waits for another one that writes the trail's end down, which takes about a millisecond.
+LONGEST_WAIT_S = 2.0
 
 
 class Notary:
@@ -50,6 +54,7 @@ class Notary:
         self._kept: AuditHead | None = None  # what this process knows to stand in the file
         self._is_disowned = False
         self._is_restoring = False
+        self._is_kept_by_another = False  # the folder, by a process that hangs
 
     @property
     def has_key(self) -> bool:
@@ -143,9 +148,14 @@ class Notary:
 
     def replace_head(self, head: AuditHead) -> None:
         """Write down another end on purpose: a backup was restored, and the trail says so."""
-        with self._lock, self._alone():
-            self._write(head)
-            self._is_disowned = False
+        try:
+            with self._lock, self._alone():
+                self._write(head)
+                self._is_disowned = False
+        except BlockingIOError as failure:
+            raise StoreError(
+                "Another process of this program hangs and keeps audit.key in the data folder. Fix: end it."
+            ) from failure
 
     def kept_head(self) -> AuditHead:
         """Where the trail ended when it was last written.
@@ -170,10 +180,26 @@ class Notary:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Other processes on this folder wait: the head that is further along must not give way to the other."""
+        """Other processes on this folder wait: the head that is further along must not give way to the other.
+
+        Raises
+        ------
+        OSError
+            If another process keeps it for long: one that hangs. Until it lets go, nobody waits for it again.
+        """
         self.sign("")  # the key is there
         with self._key_file.open("rb") as key:
-            fcntl.flock(key, fcntl.LOCK_EX)
+            end = time.monotonic() + (0 if self._is_kept_by_another else LONGEST_WAIT_S)
+            while True:
+                try:
+                    fcntl.flock(key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= end:
+                        self._is_kept_by_another = True
+                        raise
+                    time.sleep(0.005)
+            self._is_kept_by_another = False
             yield
 
     def _write(self, head: AuditHead) -> None:

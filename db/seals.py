@@ -8,7 +8,7 @@ a later version of the schema that adds one leaves the old seals as they are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -250,22 +250,34 @@ def differences(kept: Mapping[str, str], found: Mapping[str, str], most: int = 5
     )
 
 
-def seals_of_study(db_session: Session, study: StudyRow, *, before_event: int, model_sha256: str | None) -> Seal:
-    """All that decides a result and is fixed when a study opens: ``sealed`` by part, ``orders`` by login."""
+def seals_of_study(
+    db_session: Session, study: StudyRow, *, before_event: Callable[[], int], model_sha256: str | None
+) -> Seal:
+    """All that decides a result and is fixed when a study opens: ``sealed`` by part, ``orders`` by login.
+
+    Parameters
+    ----------
+    before_event : callable
+        Number of the event that will say it. Asked as late as can be, for who has the end of the trail keeps everybody
+        else from saving: only predictions may come from others meanwhile.
+    model_sha256 : str, optional
+        The declared model.
+    """
     members = db_session.execute(
         sa.select(PersonRow.login, PersonRow.person_id)
         .join(StudyMemberRow, StudyMemberRow.person_id == PersonRow.person_id)
         .where(StudyMemberRow.study_id == study.study_id)
     ).all()
-    return {
-        "sealed": {
-            part: seal_of_part(
-                db_session, study, part, before_event=before_event, model_sha256=model_sha256, like=None
-            ).keep(db_session)
-            for part in PARTS
-        },
-        "orders": {login: seal_of_order(db_session, study, person_id) for login, person_id in members},
-    }
+    orders = {login: seal_of_order(db_session, study, person_id) for login, person_id in members}
+
+    def sealed(part: str, event: int) -> Seal:
+        found = seal_of_part(db_session, study, part, before_event=event, model_sha256=model_sha256, like=None)
+        return found.keep(db_session)
+
+    parts = {part: sealed(part, 0) for part in PARTS if part != "predictions"}
+    db_session.flush()
+    parts["predictions"] = sealed("predictions", before_event())
+    return {"sealed": {part: parts[part] for part in PARTS}, "orders": orders}
 
 
 def _plain(column: sa.Column[Any], value: Any) -> Any:

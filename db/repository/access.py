@@ -20,7 +20,7 @@ from core.errors import AccessError, ConflictError, NotFoundError, SignedOutErro
 from core.protocol import Protocol
 from core.study import Person, Role, Study, StudyState
 from db.audit import Deed, append_events
-from db.engine import reading, writing
+from db.engine import LET_GO_LONG_MS, LET_GO_MS, let_go_after, reading, writing
 from db.engine_failures import translated_failures
 from db.image_store import Images
 from db.notary import Notary
@@ -82,11 +82,9 @@ _STANDING = LIVING_SIGN_IN.with_only_columns(
     *(holds(role, PersonRow.person_id).label(str(role)) for role in STUDY_ROLES),
 ).where(PersonRow.person_id == sa.bindparam("actor"))
 _LOCKED_STANDING = _STANDING.with_for_update(read=True, of=SignInSessionRow)
-#: A reader's deed on PostgreSQL: a process that hangs in the middle of it holds its locks, and by that of the trail
-#: everybody, for so long at most. The deed is sent again, to another process, and stored then.
-_LET_GO = sa.func.set_config("idle_in_transaction_session_timeout", sa.bindparam("let_go_ms"), sa.true())
-_READERS_STANDING = _LOCKED_STANDING.add_columns(_LET_GO)
-LET_GO_MS = 4000
+#: PostgreSQL: the same, and how long the deed may be silent.
+_SILENCE = sa.func.set_config("idle_in_transaction_session_timeout", sa.bindparam("let_go_ms"), sa.true())
+_BOUND_STANDING = _LOCKED_STANDING.add_columns(_SILENCE)
 
 _ROLE_REFUSED = "Your role may not do this."
 
@@ -244,6 +242,8 @@ class RepositoryBase:
         """A transaction that is durable when the block has ended, and never was if the block raises."""
         with translated_failures(), Session(writing(self.engine)) as db_session:
             with db_session.begin():
+                if self._has_no_sign_in and self.engine.dialect.name == "postgresql":
+                    db_session.execute(sa.select(let_go_after(self._let_go_ms)))
                 self._check_sign_in(db_session, lock=True)
                 yield db_session
             if self._notary is not None and _END in db_session.info:
@@ -259,15 +259,14 @@ class RepositoryBase:
 
         Locked, a sign-out waits until the deed is stored: the deed was before it, or is not at all.
         """
-        if self.actor is None or self.actor == OPERATOR:
-            return
-        if self._begun_deed is not None:
-            self._check_begun(db_session)
+        if self.actor is None or self._has_no_sign_in:
+            if self._begun_deed is not None:
+                self._check_begun(db_session)
             return
         found = {**living_sign_in(self._token or "", self._clock()), "actor": self.actor.person_id}
         query = _LOCKED_STANDING if lock else _STANDING
-        if lock and self._asked == {Role.READER} and self.engine.dialect.name == "postgresql":
-            query, found["let_go_ms"] = _READERS_STANDING, str(LET_GO_MS)
+        if lock and self.engine.dialect.name == "postgresql":
+            query, found["let_go_ms"] = _BOUND_STANDING, str(self._let_go_ms)
         standing = self._once(db_session, "standing", lambda: db_session.execute(query, found).first())
         if standing is None or standing.role != self.actor.role:
             raise SignedOutError("Your sign-in has ended. Nothing was done. Sign in again.")
@@ -275,6 +274,16 @@ class RepositoryBase:
             raise AccessError("Your password was set by somebody else. Nothing was done. Choose a new password first.")
         if self._asked and not self._asked & roles_of(standing):
             raise AccessError(_ROLE_REFUSED)
+
+    @property
+    def _has_no_sign_in(self) -> bool:
+        """Whether nobody asks who is signed in: before the sign-in, at the command line, and in a begun deed."""
+        return self.actor is None or self.actor == OPERATOR or self._begun_deed is not None
+
+    @property
+    def _let_go_ms(self) -> int:
+        """PostgreSQL: a process that hangs in the middle of this deed holds its locks for so long at most."""
+        return LET_GO_MS if self._asked == {Role.READER} else LET_GO_LONG_MS
 
     def _check_begun(self, db_session: Session) -> None:
         """Refuse to go on with a begun deed for a person who is let in no more; the study asks for the part in it."""

@@ -333,9 +333,10 @@ class StudyRepository(StudyRoleRepository):
                 detail["opened_at"] = row.opened_at.isoformat(timespec="microseconds")
             study = self._study(db_session, row)
             if before is StudyState.DRAFT:
-                this_event = chain_end(db_session).n_events + 1
                 model = study.protocol.model_sha256
-                detail |= seals_of_study(db_session, row, before_event=this_event, model_sha256=model)
+                detail |= seals_of_study(
+                    db_session, row, before_event=lambda: chain_end(db_session).n_events + 1, model_sha256=model
+                )
             self._audit(db_session, "study.state", study_key, **detail)
             return study
 

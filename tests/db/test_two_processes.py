@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import threading
+import time
 import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from argon2.profiles import CHEAPEST
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -19,12 +22,17 @@ from core.errors import ConflictError, StoreError
 from core.protocol import Protocol
 from core.study import Answer, Person, Role, StudyState
 from db import OPERATOR, AuditHead, Notary, Repository, open_store
-from db.repository import access
-from db.tables import PresentationRow, ReadingRow
+from db.audit import Deed, chain_end
+from db.engine import connect_engine
+from db.password_hashing import Passwords
+from db.tables import AuditEventRow, PresentationRow, ReadingRow
 from tests.db.conftest import STUDY, make_cases
 from tests.stores import PostgresqlStores, begun_sign_in, repository_of
 
 N_CASES = 40
+LOGINS = ("ann", "ben", "carla")
+PASSWORD = "correct horse battery"
+CHEAP = Passwords(CHEAPEST)
 
 
 def _serve(url: str, folder: Path, readers: list[tuple[Person, str]], start: Connection, tell: Connection) -> None:
@@ -126,52 +134,133 @@ def _head(number: int) -> AuditHead:
     return AuditHead(number, f"{number:064x}")
 
 
-@pytest.mark.postgresql
-def test_a_process_that_hangs_in_a_readers_deed_lets_the_others_go_on(
-    postgresql: PostgresqlStores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It holds the end of the trail and never says anything again; its own deed is sent again, and stored once."""
-    monkeypatch.setattr(access, "LET_GO_MS", 300)
-    engine = open_store(postgresql.new_store(tmp_path))
-    ann, ben = readers_of_a_study(engine)
-    holds, wakes, add = threading.Event(), threading.Event(), Repository._audit
+def _save(reader: Repository, name: str) -> None:
+    place = reader.next_presentation(STUDY)
+    assert place is not None
+    reader.save_reading(place.presentation_id, Answer("sat", 2), submit_id=name)
 
-    def hang(self: Repository, db_session: Session, action: str, *rest: Any, **detail: Any) -> None:
-        add(self, db_session, action, *rest, **detail)
-        if self.actor == ann.actor and not holds.is_set():
+
+def _close(repository: Repository) -> object:
+    return repository.set_state(STUDY, StudyState.CLOSED)
+
+
+#: Who hangs, in what, and whether with the end of the trail or before it, with the study alone.
+HANGS: dict[str, tuple[str, Callable[[Repository], object], str]] = {
+    "reader": ("ann", lambda ann: _save(ann, "hangs"), "trail"),
+    "coordinator with the trail": ("carla", _close, "trail"),
+    "coordinator with the study": ("carla", _close, "study"),
+    "command line with the trail": ("operator", _close, "trail"),
+    "sign-in": ("nobody", lambda door: door.authenticate("ann", PASSWORD, "127.0.0.1"), "trail"),
+}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("who", HANGS)
+def test_a_process_that_hangs_in_a_deed_lets_readers_go_on(
+    who: str,
+    postgresql: PostgresqlStores,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """It holds the end of the trail, or the study, and never says anything again; its deed can be done anew."""
+    login, deed, held = HANGS[who]
+    for place in ("db.repository.access.LET_GO_MS", "db.audit.LET_GO_MS"):
+        monkeypatch.setattr(place, 1_000 if held == "trail" else 60_000)
+    monkeypatch.setattr("db.repository.access.LET_GO_LONG_MS", 1_000 if held == "study" else 60_000)
+    engine = open_store(postgresql.new_store(tmp_path))
+    request.addfinalizer(engine.dispose)
+    people = readers_of_a_study(engine)
+    people |= {"operator": Repository(engine, OPERATOR), "nobody": Repository(engine, None, passwords=CHEAP)}
+    hanging, ben = people[login], people["ben"]
+    holds, wakes, add = threading.Event(), threading.Event(), Repository._audit_all
+
+    def hang(self: Repository, db_session: Session, deeds: Sequence[Deed]) -> None:
+        is_it = self.actor == hanging.actor and not holds.is_set()
+        if held == "trail":
+            add(self, db_session, deeds)
+        if is_it:
             holds.set()
             wakes.wait(20)
+        if held != "trail":
+            add(self, db_session, deeds)
 
-    monkeypatch.setattr(Repository, "_audit", hang)
-
-    def save(reader: Repository, name: str) -> None:
-        place = reader.next_presentation(STUDY)
-        assert place is not None
-        reader.save_reading(place.presentation_id, Answer("sat", 2), submit_id=name)
-
+    monkeypatch.setattr(Repository, "_audit_all", hang)
     with ThreadPoolExecutor(1) as pool:
-        hanging = pool.submit(save, ann, "hangs")
-        assert holds.wait(20)
-        save(ben, "goes on")  # without the limit: StoreBusyError after 30 s
+        hung = pool.submit(deed, hanging)
+        assert holds.wait(20), hung.exception(1)
+        began = time.monotonic()
+        _save(ben, "goes on")  # without the limit: StoreBusyError after 30 s
+        assert time.monotonic() - began < 5
         wakes.set()
         with pytest.raises(StoreError):
-            hanging.result()
-    save(ann, "hangs")
+            hung.result()
+    assert people["operator"].study(STUDY).state is StudyState.OPEN
+    deed(hanging)
     with engine.connect() as connection:
         stored = connection.scalars(sa.select(ReadingRow.submit_id).order_by(ReadingRow.sequence)).all()
-    assert stored == ["goes on", "hangs"]
-    assert Repository(engine, OPERATOR).verify_audit().problems == ()
+        states = connection.execute(
+            sa.select(AuditEventRow.detail).where(AuditEventRow.action == "study.state")
+        ).scalars()
+        n_closed = sum(detail["to"] == "closed" for detail in states)
+    assert stored == ["goes on", *(["hangs"] if login == "ann" else [])]
+    assert n_closed == (deed is _close)
+    assert people["operator"].verify_audit().problems == ()
+
+
+@pytest.mark.postgresql
+def test_every_kind_of_deed_is_ended_after_a_silence(postgresql: PostgresqlStores, tmp_path: Path) -> None:
+    """Whoever writes: somebody signed in or not, the command line, a migration; before the trail and with it."""
+    url = postgresql.new_store(tmp_path)
+    engine = open_store(url)
+    people = readers_of_a_study(engine)
+    door = Repository(engine, None)
+    show = sa.text("SHOW idle_in_transaction_session_timeout")
+    for repository in (people["carla"], people["ann"], Repository(engine, OPERATOR), door):
+        with repository._writing() as db_session:
+            assert db_session.scalar(show) == "20s"
+            chain_end(db_session)
+            assert db_session.scalar(show) == "4s"
+    migration = connect_engine(url, for_migration=True)
+    with migration.connect() as connection:
+        assert connection.scalar(show) == "1min"
+    migration.dispose()
     engine.dispose()
 
 
-def readers_of_a_study(engine: Engine) -> tuple[Repository, Repository]:
-    """Two readers of an open study."""
-    operator = Repository(engine, OPERATOR)
-    people = [operator.create_person(login, f"Dr {login}", Role.READER) for login in ("ann", "ben")]
-    operator.create_study(STUDY, Protocol(title="T"))
+def test_a_process_that_hangs_with_the_head_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder is shared: who waited once does not wait again, and the head follows when the other is gone."""
+    monkeypatch.setattr("db.notary.LONGEST_WAIT_S", 0.3)
+    notary = Notary(tmp_path)
+
+    def keep(number: int) -> float:
+        began = time.monotonic()
+        notary.keep_head(_head(number), lambda n: _head(n).hash)
+        return time.monotonic() - began
+
+    keep(1)
+    with (tmp_path / "audit.key").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert 0.3 <= keep(2) < 2
+        assert keep(3) < 0.2
+        assert notary.kept_head() == _head(1)
+        assert "could not be kept" in caplog.text
+        with pytest.raises(StoreError, match=r"hangs and keeps audit\.key.*Fix: end it"):
+            notary.replace_head(_head(3))
+    keep(4)
+    assert Notary(tmp_path).kept_head() == _head(4)
+
+
+def readers_of_a_study(engine: Engine) -> dict[str, Repository]:
+    """Two readers of an open study and its coordinator, by login."""
+    operator = Repository(engine, OPERATOR, passwords=CHEAP)
+    for login in LOGINS:
+        operator.create_person(login, f"Dr {login}", Role.READER, password=PASSWORD, is_temporary=False)
+    operator.create_study(STUDY, Protocol(title="T"), coordinator="carla")
     operator.import_cases(STUDY, make_cases(4))
-    for person in people:
-        operator.add_reader(STUDY, person.login, cohorts=["internal"])
+    for login in LOGINS[:2]:
+        operator.add_reader(STUDY, login, cohorts=["internal"])
     operator.set_state(STUDY, StudyState.OPEN)
-    ann, ben = (repository_of(engine, person) for person in people)
-    return ann, ben
+    return {person.login: repository_of(engine, person) for person in operator.people()}
