@@ -19,7 +19,7 @@ from actions.uploads import remove_left_uploads
 from core.errors import ReadingRoomError
 from core.runtime import configure_threads, keep_caches_in
 from core.settings import get_settings
-from pages.door import addresses, invitation, openid, password, readiness, reading, sign_in
+from pages.door import addresses, invitation, kept_scripts, openid, password, readiness, reading, sign_in
 from pages.door.listening import send_at_once
 from pages.door.screen_failure import show_failure
 from pages.door.security import RESERVED, SecurityMiddleware
@@ -62,6 +62,7 @@ app = st.App(
         *openid.routes(),
         *readiness.routes(),
         *reading.routes(),
+        *kept_scripts.routes(),
     ],
     middleware=[
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(get_settings().trusted_proxies)),

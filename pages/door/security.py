@@ -82,7 +82,8 @@ READY_PATH = "/ready"
 FREE_PATHS = frozenset({"/_stcore/health", READY_PATH, "/favicon.png"})
 #: Open to everybody; nothing below these depends on a study.
 PUBLIC_PATHS = FREE_PATHS | {SIGN_IN_PATH, SIGN_OUT_PATH, INVITATION_PATH, OPENID_PATH, f"{OPENID_PATH}/callback"}
-PUBLIC_PREFIXES = ("/static/",)
+SCRIPTS_PREFIX = "/scripts/"  # of the app's own components
+PUBLIC_PREFIXES = ("/static/", SCRIPTS_PREFIX)
 _RESULTS = frozenset({Role.COORDINATOR, Role.STATISTICIAN, Role.ADMINISTRATOR})
 _CONDUCT = frozenset({Role.COORDINATOR})
 _SERVER = frozenset({Role.COORDINATOR, Role.ADMINISTRATOR})

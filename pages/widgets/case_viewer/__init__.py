@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import streamlit as st
 
 from core.imaging import default_window
 from core.protocol import Display
+from pages.door.kept_scripts import keep_script, loader
 
 _FOLDER = Path(__file__).parent
 _PANEL = _FOLDER.parent / "reading_panel"
@@ -60,18 +62,20 @@ def _text(*paths: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
-_viewer = st.components.v2.component(
-    "case_viewer",
-    html=_text(_FOLDER / "case.html"),
-    css=_text(_FOLDER / "case.css"),
-    js=_text(_PANEL / "viewer.js", _FOLDER / "draw.js", _FOLDER / "case.js"),
-)
-_gallery = st.components.v2.component(
-    "case_gallery",
-    html=_text(_FOLDER / "gallery.html"),
-    css=_text(_FOLDER / "gallery.css"),
-    js=_text(_PANEL / "viewer.js", _FOLDER / "draw.js", _FOLDER / "gallery.js"),
-)
+def _kept(name: str) -> str:
+    """Keep what draws ``case`` or ``gallery``; the path of its script."""
+    scripts = (_PANEL / "viewer.js", _FOLDER / "draw.js", _FOLDER / f"{name}.js")
+    html, css = (_text(_FOLDER / f"{name}.{kind}") for kind in ("html", "css"))
+    return keep_script(f"room_{name}", _text(*scripts), html=html, css=css)
+
+
+_SCRIPTS = {name: _kept(name) for name in ("case", "gallery")}
+
+
+@cache
+def _component(name: str) -> Any:
+    """The component ``case`` or ``gallery``, once the base path of its script is known."""
+    return st.components.v2.component(f"room_{name}", js=loader(_SCRIPTS[name]))
 
 
 def draw_case(
@@ -96,7 +100,7 @@ def draw_case(
     body: list[bytes] = []
     shown = [_picture_header(each, display, body) for each in pictures]
     header = {"case": case, "pictures": shown, "classes": list(classes), "first": first, "height": height}
-    _viewer(key="case viewer", data=_packed(header, body), height="content")
+    _component("case")(key="case viewer", data=_packed(header, body), height="content")
 
 
 def _picture_header(picture: Picture, display: Display, body: list[bytes]) -> dict[str, Any]:
@@ -140,7 +144,9 @@ def draw_gallery(cases: Sequence[SmallCase], display: Display, on_open: Callable
         if case in {each.case for each in cases}:
             on_open(case)
 
-    _gallery(key="case gallery", data=_packed({"cases": about}, body), height="content", on_open_change=opened)
+    _component("gallery")(
+        key="case gallery", data=_packed({"cases": about}, body), height="content", on_open_change=opened
+    )
 
 
 def _image_header(pixels: np.ndarray, display: Display, at: int, window_of: np.ndarray | None = None) -> dict[str, Any]:

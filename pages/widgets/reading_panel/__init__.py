@@ -1,9 +1,10 @@
 """The reading panel: image, answer and keys in one component, so that no keystroke waits for the server.
 
-The browser part stands in ``panel.html``, ``panel.css`` and the scripts of :data:`SCRIPTS`. Every run of the script
-hands it one byte string over the websocket (never a media address), with the images that it does not hold yet: this
-case's and the next ones'. Every answer goes by a route of its own with its own ``submit_id``, and the panel says
-"saved" only after a receipt with the same ``submit_id`` (:mod:`pages.door.answers`).
+The browser part stands in ``panel.html``, ``panel.css`` and the scripts of :data:`SCRIPTS`, which the browser keeps
+(:mod:`pages.door.kept_scripts`). Every run of the script hands it one byte string over the websocket (never a media
+address), with the images that it does not hold yet: this case's and the next ones'. Every answer goes by a route of
+its own with its own ``submit_id``, and the panel says "saved" only after a receipt with the same ``submit_id``
+(:mod:`pages.door.answers`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +31,7 @@ from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
 from pages.door.answers import PanelReceipt
+from pages.door.kept_scripts import keep_script, loader
 from pages.door.reading import ANSWER_PATH, EVENTS_PATH, KEYS_PATH, PULSE_PATH, SHOWN_PATH
 from pages.door.security import SIGN_IN_PATH
 
@@ -268,18 +271,19 @@ def _pixel_bytes(pixels: np.ndarray) -> bytes:
 def _text(*names: str) -> str:
     """Text of the files in this folder, one after the other.
 
-    It goes out with every frame, so comments and indentation stay here; no string of these files has two lines.
+    Comments and indentation stay here; no string of these files has two lines.
     """
     lines = [line.strip() for name in names for line in (_FOLDER / name).read_text(encoding="utf-8").splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
-_component = st.components.v2.component(
-    "reading_panel",
-    html=_text("panel.html"),
-    css=_text("panel.css"),
-    js=_text(*SCRIPTS),
-)
+_SCRIPT = keep_script("reading_panel", _text(*SCRIPTS), html=_text("panel.html"), css=_text("panel.css"))
+
+
+@cache
+def _component() -> Any:
+    """The component, once the base path of its script is known."""
+    return st.components.v2.component("reading_panel", js=loader(_SCRIPT))
 
 
 def reading_panel(
@@ -303,4 +307,4 @@ def reading_panel(
             on_message(st.session_state[PANEL_KEY].sent)
 
     frame = pack_frame(case, study, receipt, images)
-    return _component(key=PANEL_KEY, data=frame, on_sent_change=on_sent).sent
+    return _component()(key=PANEL_KEY, data=frame, on_sent_change=on_sent).sent

@@ -1,0 +1,125 @@
+"""Scripts of the components: sent once to a browser, whatever comes over its websocket, and waited for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+import requests
+from playwright.sync_api import BrowserContext, Page, Route
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actions.browser import Wire
+from pages.door.kept_scripts import keep_script, kept, loader
+from tests.pages.reading_server import ReadingServer
+from tests.pages.test_reading_by_keyboard import check_answers, type_answers, wait_for_case
+
+_SCRIPTS = "**/scripts/reading_panel-*"
+
+
+def answer_of(path: str) -> Response:
+    """What the server answers to who asks for a script."""
+    return kept(Request({"type": "http", "path_params": {"file": path.rpartition("/")[2]}}))
+
+
+def test_a_script_is_kept_under_the_hash_of_its_content() -> None:
+    script, form = "export default () => 1;", "<p>å</p><style>p { color: red }</style>"
+    path = keep_script("one", script, html="<p>å</p>", css="p { color: red }")
+    answer = answer_of(path)
+    assert bytes(answer.body).decode() == f"{script}\nexport const form = {json.dumps(form)};"
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert keep_script("one", script, html="<p>å</p>", css="p { color: red }") == path
+    assert keep_script("one", "export default () => 2;") != path
+    assert f'"{path}"' in loader(path)
+
+
+def test_another_version_is_not_found_and_not_kept() -> None:
+    path = keep_script("one", "export default () => 1;")
+    answer = answer_of(re.sub("-[0-9a-f]{16}", f"-{16 * '0'}", path))
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+
+
+@pytest.mark.browser
+def test_the_panel_comes_once_and_packed_and_no_frame_brings_it_again(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], wire: Wire
+) -> None:
+    page = sign_in(server, reader, "/read")
+    type_answers(page, range(3))
+    page.reload()
+    wait_for_case(page, 4)
+    asked = [address for address in wire.addresses if "/scripts/reading_panel-" in address]
+    assert len(set(asked)) == 1
+    answer = requests.get(asked[0], timeout=30, stream=True, headers={"accept-encoding": "gzip"})
+    packed = answer.raw.read()
+    script = gzip.decompress(packed)
+    assert b"class Panel" in script
+    assert len(packed) < len(script) / 2
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    kept = page.evaluate("performance.getEntriesByType('resource').filter((e) => e.name.includes('reading_panel-'))")
+    assert [each["transferSize"] for each in kept] == [0], "after the reload it came from the browser itself"
+    assert not any(b"class Panel" in frame for frame in wire.received)
+    assert not any(b"data-part" in frame for frame in wire.received)
+
+
+@pytest.mark.browser
+def test_the_panel_waits_for_its_script_while_another_version_answers(
+    server: ReadingServer, reader: str, sign_in: Callable[..., Page], stored_readings: Callable
+) -> None:
+    page = sign_in(server, reader)
+    asked = 0
+
+    def answer(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            route.fulfill(status=404, body="There is no such script.")
+        else:
+            route.continue_()
+
+    page.route(_SCRIPTS, answer)
+    page.get_by_role("button", name="Start reading").click()
+    type_answers(page, range(2))
+    wait_for_case(page, 3)
+    assert asked == 3
+    check_answers(stored_readings(server.store_url, reader), 2)
+
+
+#: Two frames come while the script is loaded, as Streamlit hands them on: it ends a call that a later one overtook.
+_TWO_FRAMES = """
+async (loader) => {
+  const component = (await import(URL.createObjectURL(new Blob([loader], { type: "text/javascript" })))).default;
+  const parentElement = document.querySelector("main").attachShadow({ mode: "open" });
+  const ends = await Promise.all([1, 2].map((data) => component({ data, parentElement })));
+  const said = [];
+  const say = () => said.push(parentElement.textContent);
+  say();
+  ends[0]();
+  say();
+  ends[1]();
+  say();
+  return said;
+}
+"""
+_SCRIPT = """
+export default function ({ data, parentElement }) {
+  const word = parentElement.querySelector("b");
+  word.textContent += `drawn ${data}. `;
+  return () => (word.textContent += "ended. ");
+}
+"""
+
+
+@pytest.mark.browser
+def test_a_call_that_was_overtaken_while_the_script_came_ends_nothing(context: BrowserContext) -> None:
+    page = context.new_page()
+    path = keep_script("one", _SCRIPT, html="<b></b>")
+    script = bytes(answer_of(path).body)
+    page.route("http://localhost/", lambda route: route.fulfill(body="<main></main>", content_type="text/html"))
+    page.route(f"**{path}", lambda route: route.fulfill(body=script, content_type="text/javascript"))
+    page.goto("http://localhost/")
+    drawn = "drawn 1. drawn 2. "
+    assert page.evaluate(_TWO_FRAMES, loader(path)) == [drawn, drawn, f"{drawn}ended. "]
