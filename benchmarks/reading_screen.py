@@ -4,7 +4,7 @@ Parts (all of them unless some are named):
 
 enter    one reader in Chromium, who answers at once (and so overtakes the images that are sent ahead) or looks at each
          image for a second: Enter to the next image drawn, and Enter to the receipt, beside a click in a bare Streamlit
-         app of one button (click to the new text on the screen).
+         app of one button (click to the new text on the screen); what a case brings over the websocket, to its pixels.
 server   clients that send what the panel sends, torch loaded in the server: the time from an answer to its receipt, and
          to the end of the frame with the next images, for 1 reader without a pause, 10 with 2 s, 50 with 4 s between
          their answers, beside the rerun of the bare app; and the server's processor time for an answer.
@@ -187,9 +187,13 @@ def ready_for(page: Page, position: int) -> None:
     expect(page.locator(".room")).to_have_attribute("data-state", re.compile("empty|chosen"), timeout=60_000)
 
 
-def _read_at_once(browser: Browser, url: str, login: str, n_cases: int, pause_s: float) -> list[dict[str, float]]:
-    """What :data:`WATCH` noted of each answer of a reader who looks at each image for so long."""
+def _read_at_once(
+    browser: Browser, url: str, login: str, n_cases: int, pause_s: float
+) -> tuple[list[dict[str, float]], float]:
+    """A reader who looks at each image for so long: what :data:`WATCH` noted of each answer, and bytes for a case."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    sizes: list[int] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sizes.append(len(frame))))
     sign_in(page, url, login)
     page.evaluate(WATCH)
     for number in range(n_cases - 1):
@@ -200,15 +204,15 @@ def _read_at_once(browser: Browser, url: str, login: str, n_cases: int, pause_s:
     ready_for(page, n_cases)
     times: list[dict[str, float]] = page.evaluate("times")
     page.context.close()
-    return times
+    return times, sum(sizes) / n_cases
 
 
 def measure_enter() -> None:
     """Enter to the next image drawn, and to the receipt."""
     n_cases = 80
     with running_app(n_cases) as app, bare_app() as bare, headless_chromium() as browser:
-        times = _read_at_once(browser, app.url, "reader-1", n_cases, 0.0)
-        paused = _read_at_once(browser, app.url, "reader-2", n_cases, PAUSE_S)
+        times, _ = _read_at_once(browser, app.url, "reader-1", n_cases, 0.0)
+        paused, n_bytes = _read_at_once(browser, app.url, "reader-2", n_cases, PAUSE_S)
         other = browser.new_page(viewport={"width": 1280, "height": 800})
         other.goto(bare)
         other.get_by_text("number 0").wait_for()
@@ -233,6 +237,7 @@ def measure_enter() -> None:
         drawn = row(f"{what}: Enter to the next image drawn", [one["drawn"] - one["enter"] for one in found])
         receipt = row(f"{what}: Enter to the receipt", [one["receipt"] - one["enter"] for one in found])
         print(f"ratio of p95 to the bare rerun: drawn {drawn / bare_p95:.2f}, receipt {receipt / bare_p95:.2f}")
+    print(f"websocket: {n_bytes / 1000:.0f} kB for a case, {n_bytes / (2 * PIXELS**2):.2f} of its pixels' bytes")
 
 
 # ---- readers who speak the protocol -----------------------------------------------------------------------------
