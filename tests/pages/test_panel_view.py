@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, expect
 
 from core.imaging import render_uint8
 from core.protocol import DiseaseClass, Protocol, Scale, ScaleKind
@@ -122,6 +123,44 @@ def test_twenty_classes_and_ten_steps_have_keys_of_their_own(context: BrowserCon
     assert sheet[:6] == ["1", "Diagnosis", "1", "2", "Diagnosis", "2"]
     assert sheet[sheet.index("⇧0") + 3 :][:6] == ["Q", "step", "1", "W", "step", "2"]
     assert "Home" in sheet
+
+
+#: Lines of the key sheet that end below its place, or under its foot.
+_HIDDEN_LINES = """() => {
+  const sheet = room.querySelector("[data-part=sheet]");
+  const end = sheet.querySelector(".sheet-foot").getBoundingClientRect().top + 1;
+  const lines = [...sheet.querySelectorAll("dl div, .instructions")];
+  return lines.filter((line) => line.getBoundingClientRect().bottom > end).map((line) => line.textContent);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "n_steps", "changes"),
+    [
+        (4, 5, {}),
+        (20, 10, {}),
+        (20, 10, {"has_location_mark": True, "may_mark_unreadable": True, "timeout_seconds": 90, "may_comment": True}),
+    ],
+)
+def test_the_sheet_shows_every_key_at_once_on_every_screen(
+    n_classes: int, n_steps: int, changes: dict[str, Any], context: BrowserContext
+) -> None:
+    bench = Bench(context, replace(protocol_of(n_classes, n_steps), **changes))
+    bench.feed(2)
+    bench.wait("empty")
+    bench.press("?")
+    for width, height in SIZES:
+        bench.page.set_viewport_size({"width": width, "height": height})
+        assert bench.page.evaluate(_HIDDEN_LINES) == [], (width, height)
+
+
+def test_the_pause_says_whether_the_time_for_the_case_goes_on(context: BrowserContext) -> None:
+    for limit, said in ((None, "the reading time stands still"), (90, "the time for this case goes on")):
+        bench = Bench(context, replace(protocol_of(), timeout_seconds=limit))
+        bench.feed(2)
+        bench.wait("empty")
+        bench.press("p")
+        expect(bench.page.locator("[data-part=pause-text]")).to_contain_text(said)
 
 
 def test_the_sheet_names_the_keys_of_this_study_and_no_others(context: BrowserContext) -> None:

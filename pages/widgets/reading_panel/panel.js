@@ -691,6 +691,7 @@ class Panel {
 
   openSheet() {
     this.parts.sheet.hidden = false;
+    this.fitSheet();
     this.changeCover();
     this.parts.sheet.querySelector("[data-key=Escape]").focus();
   }
@@ -1117,6 +1118,8 @@ class Panel {
     const { header, draft, parts } = this;
     this.root.dataset.state = this.state();
     parts.pause.hidden = !this.isPaused;
+    const clock = header.timeout_s ? ", but the time for this case goes on" : " and the reading time stands still";
+    parts["pause-text"].textContent = `The image is hidden${clock}. Your choices are kept.`;
     this.writeOver();
     this.cards.write();
     if (!draft || !header) return; // saved, or nothing came yet; the next case is on its way
@@ -1200,7 +1203,8 @@ class Panel {
 
   writeSheet() {
     const rows = this.keys.sheet(this.header, this.viewer.viewers.length);
-    const text = JSON.stringify([rows, this.newKeyOf, this.header.instructions, window.innerWidth > 1000]);
+    const { innerWidth, innerHeight } = window;
+    const text = JSON.stringify([rows, this.newKeyOf, this.header.instructions, innerWidth, innerHeight]);
     if (text === this.sheetText) return;
     this.sheetText = text;
     this.parts.instructions.textContent = this.header.instructions;
@@ -1228,7 +1232,17 @@ class Panel {
     }));
     const isWide = rows.length > 36;
     this.parts.sheet.classList.toggle("is-wide", isWide);
-    this.parts.keys.style.setProperty("--lines", Math.ceil(rows.length / (isWide && window.innerWidth > 1000 ? 4 : 3)));
+    this.parts.keys.style.setProperty("--lines", Math.ceil(rows.length / (isWide && innerWidth > 1000 ? 4 : 3)));
+    this.fitSheet();
+  }
+
+  // Smaller, step by step, until no key is hidden.
+  fitSheet() {
+    const { sheet } = this.parts;
+    sheet.classList.remove("is-compact", "is-small");
+    for (const size of ["is-compact", "is-small"]) {
+      if (sheet.scrollHeight > sheet.clientHeight) sheet.classList.add(size);
+    }
   }
 
   askForKey(name) {
