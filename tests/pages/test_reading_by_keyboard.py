@@ -615,7 +615,7 @@ def test_no_image_is_sent_twice_however_often_it_is_asked_for(
     wait_for_case(page, 1)
     images = 3 * 96 * 96  # the least that four of them have more than one
     for _ in range(50):  # until the next four are here
-        first, *later = [len(one) for one in wire.received if b"data-part=" in one] or [0]
+        first, *later = [len(one) for one in wire.received if b"draft_key" in one] or [0]
         if later:
             break
         page.wait_for_timeout(200)
