@@ -12,7 +12,7 @@ import typst
 
 from core.report.letters import FIRST, PACKAGE_FONTS, letters_of
 from core.report.printed_tables import PrintedTable, html_text, without_turns
-from core.report.table_layout import breakable, kept_together
+from core.report.table_layout import Paper, breakable, kept_together
 
 
 @dataclass(frozen=True)
@@ -198,16 +198,16 @@ def _typst_block(block: Block, number: int) -> str:
             return (f'#block(breakable: false, width: 100%)[#image("{number}.svg", width: {block.width_mm}mm, '
                     f"alt: {_string(block.caption)})\n#text(size: 8.5pt)[#{_string(block.caption)}]]")  # fmt: skip
         case PrintedTable():
-            return _typst_table(block)
+            return "\n".join(map(_typst_table, block.parts(PDF_PAPER)))
 
 
-_PDF_WIDTH, _PDF_TURNED, _PDF_GAP = 493.0, 739.0, 7.0  # points of A4 between its margins; of both insets of a cell
-_PDF_SIZES = (8.5, 8.0, 7.5, 7.0, 6.5)
+#: A4 between its margins; the gap is both insets of a cell.
+PDF_PAPER = Paper(493.0, 739.0, (8.5, 8.0, 7.5, 7.0, 6.5), 7.0)
 
 
 def _typst_table(table: PrintedTable) -> str:
     """Rules above, below the head and below; a head that repeats on every page."""
-    plan = table.layout(_PDF_WIDTH, _PDF_TURNED, _PDF_SIZES, _PDF_GAP)
+    plan = table.layout(PDF_PAPER)
     widths = ", ".join("auto" if width is None else f"{width:.1f}fr" for width in plan.widths)
     spans = "".join(f"table.cell(colspan: {width})[*#{_string(text)}*], " for text, width in table.spans)
     head = ", ".join(f"[*#{_string(name)}*]" for name in table.columns)

@@ -16,7 +16,15 @@ import pandas as pd
 from core.analysis import CohortAnalysis, ParticipantAnalysis, StudyAnalysis
 from core.number_text import estimate_text, number_text, shown_table
 from core.report.file_names import file_parts
-from core.report.table_layout import TableLayout, kept_together, table_layout
+from core.report.table_layout import (
+    MODERN_FACE,
+    Paper,
+    TableLayout,
+    column_parts,
+    kept_together,
+    table_layout,
+    word_pieces,
+)
 from core.report.table_words import KEY_COLUMNS, PERSON_COLUMNS, cell_in_words, heading, title
 from core.statistics.result import Estimate
 from core.study_analysis.case_description import ALL, BaselineRow
@@ -30,7 +38,7 @@ _NOT_PRINTED = ("kind", "participant", "first_kind", "second_kind", "first_parti
                 "overall_statistic", "overall_method")  # fmt: skip
 #: What stands below a table once, where every row has the same.
 _SAID_ONCE = ("method", "cohort", "arm", "scope", "analysis", "first_arm", "second_arm")
-_MOST_RATERS = 3  # side by side, as in the paper's Tables 4 and 5
+_MOST_RATERS, _MOST_BESIDE = 3, 12  # raters and columns side by side, as in the paper's Tables 4 and 5
 _LONG = 40  # rows from which a table goes over several pages
 _PERCENT = {"sensitivity": "Recall (%)", "specificity": "Specificity (%)", "ppv": "PPV (%)", "npv": "NPV (%)"}
 
@@ -54,9 +62,28 @@ class PrintedTable:
         above = [text for text, width in self.spans for _ in range(width)]
         return tuple(f"{one}: {name}" if one else name for one, name in zip(above, self.columns, strict=True))
 
-    def layout(self, width: float, turned_width: float, sizes: Sequence[float], gap: float) -> TableLayout:
+    def layout(self, paper: Paper) -> TableLayout:
         """How wide its columns are, as :func:`core.report.table_layout.table_layout` plans it."""
-        return table_layout(self.columns, self.rows, width=width, turned_width=turned_width, sizes=sizes, gap=gap)
+        return table_layout(self.columns, self.rows, paper)
+
+    def parts(self, paper: Paper) -> list[PrintedTable]:
+        """The table, or where it is wider than any page several of them with the same names of rows."""
+        spans = tuple(width for _, width in self.spans)
+        places = column_parts(self.columns, self.rows, paper, spans)
+        if len(places) == 1:
+            return [self]
+        above = [number for number, width in enumerate(spans) for _ in range(width)]
+        return [
+            PrintedTable(
+                self.key if number == 1 else f"{self.key}-{number}",
+                f"{self.title} (columns, part {number} of {len(places)})",
+                tuple(self.columns[at] for at in part),
+                tuple(tuple(row[at] for at in part) for row in self.rows),
+                tuple(self.spans[span] for span in dict.fromkeys(above[at] for at in part)) if spans else (),
+                self.notes if number == len(places) else (),
+            )
+            for number, part in enumerate(places, start=1)
+        ]
 
     def latex(self) -> str:
         """With booktabs; long tables with longtable, wide ones on a turned page."""
@@ -165,7 +192,7 @@ def raters_table(
     level = f"In brackets: {100 * cohort.confidence_level:g} % intervals."
     labels = [one.short_label for one in analysis.classes]
     names = [one.identity.label if one.arm and _has_arms(raters) else one.name for one in raters]
-    if len(raters) > most_beside:
+    if len(raters) > most_beside or len(raters) * len(labels) > _MOST_BESIDE:
         rows = [
             (name if place == 0 else "", label, *(text for _, text in _measures(one, disease.key, cohort)),
              _kappa(one) if place == 0 else "")
@@ -321,45 +348,65 @@ def tex_text(text: str) -> str:
 
 #: Points of a class of 10 points, as wide as Computer Modern's letters are, which are the wider the smaller they are.
 _TEX_SIZES = {9.3: r"\small", 8.5: r"\footnotesize", 8.0: r"\scriptsize"}
-_TEX_WIDTH, _TEX_TURNED, _TEX_GAP = 453.0, 680.0, 6.0  # points: 160 mm, 240 mm
+#: 160 and 240 mm.
+TEX_PAPER = Paper(453.0, 680.0, tuple(_TEX_SIZES), 6.0, MODERN_FACE)
+_BREAK = r"\allowbreak{}"
 
 
 def _latex(table: PrintedTable) -> str:
-    plan = table.layout(_TEX_WIDTH, _TEX_TURNED, tuple(_TEX_SIZES), _TEX_GAP)
-    is_long = plan.is_turned or len(table.rows) > _LONG
-    heads = []
-    if table.spans:
-        cells, rules, at = [], [], 1
-        for text, width in table.spans:
-            cells.append(tex_text(text) if width == 1 else rf"\multicolumn{{{width}}}{{c}}{{{tex_text(text)}}}")
-            rules += [rf"\cmidrule(lr){{{at}-{at + width - 1}}}"] if text else []
-            at += width
-        heads = [" & ".join(cells) + r" \\", " ".join(rules)]
-    heads.append(" & ".join(map(tex_text, table.columns)) + r" \\")
+    parts = table.parts(TEX_PAPER)
+    plans = [part.layout(TEX_PAPER) for part in parts]
+    is_long = [plan.is_turned or len(table.rows) > _LONG for plan in plans]
+    packages = ["array", "booktabs", *(["longtable"] if any(is_long) else []),
+                *(["pdflscape"] if any(plan.is_turned for plan in plans) else [])]  # fmt: skip
+    lines = [rf"% needs \usepackage{{{','.join(packages)}}}", *_other_letters(table)]
+    for part, plan, goes_on in zip(parts, plans, is_long, strict=True):
+        lines += _tex_part(part, plan, is_long=goes_on)
+    return "\n".join(lines) + "\n"
+
+
+def _tex_part(table: PrintedTable, plan: TableLayout, *, is_long: bool) -> list[str]:
+    """The lines of a table that fits a page."""
+    heads = [*_tex_spans(table, plan), " & ".join(map(_tex_cell, table.columns)) + r" \\"]
     body = [" & ".join(map(_tex_cell, row)) + r" \\" for row in table.rows]
-    places = "".join("l" if width is None else rf">{{\raggedright\arraybackslash}}p{{{width:.0f}pt}}"
+    places = "".join("l" if width is None else rf">{{\raggedright\arraybackslash}}p{{{width:.2f}pt}}"
                      for width in plan.widths)  # fmt: skip
     caption = rf"\caption{{{tex_text(table.title)}}}"
     label = rf"\label{{tab:{table.key}}}"
-    size = rf"{_TEX_SIZES[plan.size]}\setlength{{\tabcolsep}}{{{_TEX_GAP / 2:.0f}pt}}"
+    size = rf"{_TEX_SIZES[plan.size]}\setlength{{\tabcolsep}}{{{TEX_PAPER.gap / 2:.0f}pt}}"
     notes = [rf"\par\smallskip\footnotesize\raggedright {tex_text(' '.join(table.notes))}\par"] if table.notes else []
-    packages = ["array", "booktabs", *(["longtable"] if is_long else []), *(["pdflscape"] if plan.is_turned else [])]
-    needs = [rf"% needs \usepackage{{{','.join(packages)}}}", *_other_letters(table)]
     if is_long:
         lines = ["{" + size, rf"\begin{{longtable}}{{{places}}}", caption + label + r" \\", r"\toprule", *heads,
                  r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *body, r"\end{longtable}", *notes,
                  "}"]  # fmt: skip
-        if plan.is_turned:
-            lines = [r"\begin{landscape}", *lines, r"\end{landscape}"]
-    else:
-        lines = [r"\begin{table}", r"\centering", size, caption, label, rf"\begin{{tabular}}{{{places}}}", r"\toprule",
-                 *heads, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"]  # fmt: skip
-    return "\n".join([*needs, *lines]) + "\n"
+        return [r"\begin{landscape}", *lines, r"\end{landscape}"] if plan.is_turned else lines
+    return [r"\begin{table}", r"\centering", size, caption, label, rf"\begin{{tabular}}{{{places}}}", r"\toprule",
+            *heads, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"]  # fmt: skip
+
+
+def _tex_spans(table: PrintedTable, plan: TableLayout) -> list[str]:
+    """The header above the header: a name that is wider than the columns below it goes over several lines."""
+    natural = [max(TEX_PAPER.face.width(text) for text in column) * plan.size
+               for column in zip(table.columns, *table.rows, strict=True)]  # fmt: skip
+    wide = [own if own is not None else found for own, found in zip(plan.widths, natural, strict=True)]
+    cells, rules, at = [], [], 0
+    for text, n in table.spans:
+        room = sum(wide[at : at + n]) + TEX_PAPER.gap * (n - 1)
+        place = (
+            "c"
+            if TEX_PAPER.face.width(text) * plan.size <= room
+            else rf">{{\centering\arraybackslash}}p{{{room:.2f}pt}}"
+        )
+        cells.append(rf"\multicolumn{{{n}}}{{{place}}}{{{_tex_cell(text)}}}" if text else "")
+        rules += [rf"\cmidrule(lr){{{at + 1}-{at + n}}}"] if text else []
+        at += n
+    return [" & ".join(cells) + r" \\", " ".join(rules)] if cells else []
 
 
 def _tex_cell(text: str) -> str:
     """A cell that breaks where the plan of the table lets it."""
-    return tex_text(kept_together(text)).replace(r"\_", r"\_\allowbreak{}")
+    parts = re.split(r"(\s+)", kept_together(text))
+    return "".join(_BREAK.join(map(tex_text, word_pieces(part))) if part.strip() else tex_text(part) for part in parts)
 
 
 def _is_latin(text: str) -> bool:
@@ -382,7 +429,7 @@ def _other_letters(table: PrintedTable) -> list[str]:
 _RULE = "border-{side}:1.5pt solid black"
 _CELL = "padding:1pt 4pt;text-align:left;vertical-align:top;font:8pt sans-serif"
 _HEAD = f"{_CELL};font-weight:bold"
-_HTML_SIZE, _HTML_GAP = 8.0, 8.0
+_HTML_PAPER = Paper(453.0, 680.0, (8.0,), 8.0)
 
 
 def _html(table: PrintedTable) -> str:
@@ -411,7 +458,7 @@ def html_text(text: str) -> str:
 
 def html_page(table: PrintedTable) -> str:
     """A page of its own around a table, on its side where the table is wide."""
-    plan = table.layout(_TEX_WIDTH, _TEX_TURNED, (_HTML_SIZE,), _HTML_GAP)
+    plan = table.layout(_HTML_PAPER)
     side = "@page { size: A4 landscape; margin: 20mm }" if plan.is_turned else "@page { size: A4; margin: 20mm }"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html_text(table.title)}</title>'
