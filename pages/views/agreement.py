@@ -40,8 +40,9 @@ def draw(shown: Shown) -> None:
         of_scope = rows[rows["scope"] == scope]
         if of_scope.empty:
             continue
-        with st.container() if scope != "pair" else st.expander(f"{title}: {len(of_scope)}"):
+        if scope != "pair":
             st.markdown(f"**{title}**")
+        with st.container() if scope != "pair" else st.expander(f"{title}: {len(of_scope)}"):
             draw_notes(of_scope)
             columns = ["arm", "first", "second", "statistic", "row_note", "n_readers", "n", "estimate"]
             if scope == "within":

@@ -114,18 +114,18 @@ def _forest_rows(shown: Shown, metric: str) -> tuple[pd.DataFrame, pd.DataFrame,
 def _tables(shown: Shown, metric: str) -> None:
     """Differences and averages: the scope that fits the number of readers, then the others."""
     said: list[str] = []
-    for table, title, columns, estimate in (
-        (shown.of("mrmc", metric=metric), "**Differences** (first − second)", _DIFFERENCE_COLUMNS, "Difference (95 %)"),
-        (shown.of("panel_means", metric=metric), "**Average over the readers**", _MEAN_COLUMNS, "Average (95 %)"),
+    for table, title, more, columns, estimate in (
+        (shown.of("mrmc", metric=metric), "Differences", " (first − second)", _DIFFERENCE_COLUMNS, "Difference (95 %)"),
+        (shown.of("panel_means", metric=metric), "Average over the readers", "", _MEAN_COLUMNS, "Average (95 %)"),
     ):
         if table.empty:
             continue
         leading = table[table["is_leading"].astype(bool)]
         scopes = " and ".join(dict.fromkeys(WORDS[scope] for scope in leading["scope"]))
-        st.markdown(f"{title}: {scopes} (multi-reader multi-case analysis, Obuchowski-Rockette)")
+        st.markdown(f"**{title}**{more}: {scopes} (multi-reader multi-case analysis, Obuchowski-Rockette)")
         said += draw_notes(leading, but=said)
         draw_table(leading, columns, shown, {"estimate": estimate})
-        with st.expander("The other scopes: whether readers, or cases, are taken as a sample"):
+        with st.expander(f"{title} in the other scopes: whether readers, or cases, are taken as a sample"):
             other = table[~table["is_leading"].astype(bool)]
             draw_notes(other)
             draw_table(other, ["scope", *columns], shown, {"estimate": estimate})

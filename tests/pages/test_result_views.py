@@ -243,6 +243,27 @@ def test_cases_of_readings_made_elsewhere_are_named_and_no_button_leads_to_a_pic
     assert any("case-" in str(text.value) for text in page.text)
 
 
+def headings(block):
+    """What stands above something: bold words at a line's begin, labels that open, without numbers and arms."""
+    for child in getattr(block, "children", {}).values():
+        if child.type == "expander":
+            yield re.sub(r"^\d+ |: \d+$", "", child.label)
+        if child.type == "markdown" and (found := re.match(r"\*\*(.+?)\*\*", child.value)):
+            yield found[1]
+        yield from headings(child)
+
+
+def test_no_heading_stands_twice_on_a_view():
+    data = simulated_study(n_cases=24, readers=3, models=1, arms=("aided", "unaided"), repeats=4, has_about=True)
+    shown = shown_study(data)
+    counted = 0
+    for view in VIEWS:
+        told = list(headings(drawn(view, shown).main))
+        assert len(set(told)) == len(told), (view, told)
+        counted += len(told)
+    assert counted > 15
+
+
 def test_a_forest_plot_has_room_for_its_longest_interval():
     rows = pd.DataFrame({"label": ["a", "b"], "value": [0.9, 0.8], "lower": [0.8, 0.7], "upper": [0.95, 0.9], "n": 9})
     gaps = pd.DataFrame({"label": ["b"], "value": [-0.077], "lower": [-0.125], "upper": [-0.028]})
