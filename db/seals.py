@@ -259,7 +259,7 @@ def seals_of_study(
     ----------
     before_event : callable
         Number of the event that will say it. Asked as late as can be, for who has the end of the trail keeps everybody
-        else from saving: only predictions may come from others meanwhile.
+        else from saving; what it is not needed for is kept by the lock of the study.
     model_sha256 : str, optional
         The declared model.
     """

@@ -88,6 +88,7 @@ _BOUND_STANDING = _LOCKED_STANDING.add_columns(_SILENCE)
 
 _ROLE_REFUSED = "Your role may not do this."
 
+_IS_WRITING = "is writing"  # of a transaction
 _END = "end of the trail"  # where a transaction leaves it for after the commit
 
 P = ParamSpec("P")
@@ -241,6 +242,7 @@ class RepositoryBase:
     def _writing(self) -> Iterator[Session]:
         """A transaction that is durable when the block has ended, and never was if the block raises."""
         with translated_failures(), Session(writing(self.engine)) as db_session:
+            db_session.info[_IS_WRITING] = True
             with db_session.begin():
                 if self._has_no_sign_in and self.engine.dialect.name == "postgresql":
                     db_session.execute(sa.select(let_go_after(self._let_go_ms)))
@@ -336,7 +338,9 @@ class RepositoryBase:
     ) -> StudyRow:
         """The study, which exists only for those who have one of the roles that the method asks for, in this study.
 
-        A statistician's study shows nothing but itself (``while_sealed``) before it is unsealed.
+        A statistician's study shows nothing but itself (``while_sealed``) before it is unsealed. In a writing
+        transaction nobody moves the study or takes a part in it away until its end, and with ``lock`` nobody else
+        writes in it.
 
         Raises
         ------
@@ -347,9 +351,11 @@ class RepositoryBase:
         """
         if self._begun_deed is not None and study_key != self._begun_deed.study_key:
             raise AccessError("This is no part of the deed that was begun.")
+        if db_session.info.get(_IS_WRITING) and db_session.get_bind().dialect.name == "postgresql":
+            # Locked before it is asked who may: a part that is taken away while this waits is gone afterwards.
+            this = sa.select(StudyRow.study_id).where(StudyRow.study_key == study_key)
+            db_session.execute(this.with_for_update(read=not lock)).first()
         query = sa.select(StudyRow).where(StudyRow.study_key == study_key, self._is_mine())
-        if lock:
-            query = query.with_for_update(of=StudyRow)
         key = ("row", study_key, self._asked)
         row = self._once(db_session, key, lambda: db_session.scalars(query).first())
         if row is None:

@@ -225,9 +225,10 @@ class InvitationRepository(PeopleRepository, StudyRoleRepository, MemberReposito
             ).first()
             if row is None or not self._is_inviter_still_entitled(db_session, row):
                 raise AccessError(_NOT_USABLE)
+            # Before the end of the trail, as in every other deed: else two would wait for each other.
+            study = None if row.study_id is None else db_session.get_one(StudyRow, row.study_id, with_for_update=True)
             self.actor = person  # a deed of the invited person, from here on
             made = self._add_person(db_session, person, password_hash, invited_by=row.created_by)
-            study = None if row.study_id is None else db_session.get_one(StudyRow, row.study_id, with_for_update=True)
             if study is not None and person.role is Role.READER:
                 _require_room(study)
                 self._enrol(db_session, study, made, cohorts=row.cohorts or None)

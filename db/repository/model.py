@@ -264,6 +264,7 @@ class ModelRepository(RepositoryBase):
         if not rows:
             return 0
         with self._writing() as db_session:
+            self._study_row(db_session, study_key)  # still the actor's
             taken = _predicted(db_session, model_sha256, [row["case_id"] for row in rows])
             if taken and is_shared:
                 rows = [row for row in rows if row["case_id"] not in taken]
