@@ -21,10 +21,9 @@ from pages.door.security import SCRIPTS_PREFIX
 #: While the server is away, or another version of it answers, the script is asked for again: so often, a second apart.
 _TIMES = 60
 #: A frame may overtake the one before it while the script is loaded. Streamlit then ends the earlier call, which must
-#: not close what the later one has drawn.
+#: not close what the later one has drawn. After an update of the server the new version takes the old one's place.
 _LOADER = """
 const address = location.origin + %(address)s;
-const turns = new WeakMap();
 let script;
 async function load(n) {
   try {
@@ -38,16 +37,19 @@ async function load(n) {
 export default async function (component) {
   const { parentElement } = component;
   const turn = {};
-  turns.set(parentElement, turn);
+  parentElement.lastTurn = turn;
   const module = await (script ??= load(0));
-  if (module.form && !parentElement.querySelector("[data-form]")) {
-    const form = document.createElement("div");
-    form.dataset.form = "";
-    form.append(document.createRange().createContextualFragment(module.form));
+  let form = parentElement.querySelector("[data-form]");
+  if (form?.dataset.form !== address) { // nothing is drawn yet, or the server was replaced by another version
+    form?.end?.();
+    form?.remove();
+    form = document.createElement("div");
+    form.dataset.form = address;
+    form.append(document.createRange().createContextualFragment(module.form ?? ""));
     parentElement.append(form);
   }
-  const end = module.default(component);
-  return () => turns.get(parentElement) === turn && end?.();
+  form.end = module.default(component);
+  return () => parentElement.lastTurn === turn && form.end?.();
 }
 """
 

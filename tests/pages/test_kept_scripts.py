@@ -88,6 +88,16 @@ def test_the_panel_waits_for_its_script_while_another_version_answers(
     check_answers(stored_readings(server.store_url, reader), 2)
 
 
+def open_empty(page: Page) -> None:
+    """A page of nothing but a place, on a server of nothing but the scripts."""
+    page.route("http://localhost/", lambda route: route.fulfill(body="<main></main>", content_type="text/html"))
+    page.route(
+        "http://localhost/scripts/**",
+        lambda route: route.fulfill(body=bytes(answer_of(route.request.url).body), content_type="text/javascript"),
+    )
+    page.goto("http://localhost/")
+
+
 #: Two frames come while the script is loaded, as Streamlit hands them on: it ends a call that a later one overtook.
 _TWO_FRAMES = """
 async (loader) => {
@@ -117,9 +127,31 @@ export default function ({ data, parentElement }) {
 def test_a_call_that_was_overtaken_while_the_script_came_ends_nothing(context: BrowserContext) -> None:
     page = context.new_page()
     path = keep_script("one", _SCRIPT, html="<b></b>")
-    script = bytes(answer_of(path).body)
-    page.route("http://localhost/", lambda route: route.fulfill(body="<main></main>", content_type="text/html"))
-    page.route(f"**{path}", lambda route: route.fulfill(body=script, content_type="text/javascript"))
-    page.goto("http://localhost/")
+    open_empty(page)
     drawn = "drawn 1. drawn 2. "
     assert page.evaluate(_TWO_FRAMES, loader(path)) == [drawn, drawn, f"{drawn}ended. "]
+
+
+#: A frame of each of two versions of the server, in one page.
+_TWO_VERSIONS = """
+async (loaders) => {
+  const parentElement = document.querySelector("main").attachShadow({ mode: "open" });
+  window.ended = 0;
+  for (const [data, loader] of loaders.entries()) {
+    const url = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
+    await (await import(url)).default({ data, parentElement });
+  }
+  return [parentElement.textContent, window.ended];
+}
+"""
+
+
+@pytest.mark.browser
+def test_another_version_of_the_script_takes_the_place_of_the_one_before(context: BrowserContext) -> None:
+    page = context.new_page()
+    paths = [
+        keep_script("one", f"export default () => () => (window.ended += {number});", html=f"<b>version {number}</b>")
+        for number in (1, 10)
+    ]
+    open_empty(page)
+    assert page.evaluate(_TWO_VERSIONS, [loader(path) for path in [paths[0], *paths]]) == ["version 10", 1]
