@@ -87,6 +87,10 @@ def restore(
     say(f"Restored {file} to {shown_address(store_url(get_settings()))}. The trail ends at {done.head.receipt}.")
     if aside is not None:
         say(f"The store that was there lies at {aside}; readings saved after the backup are only in it.")
+    say(
+        "Everybody is signed out. People, passwords and invitations are those of the backup: who or what was let in no "
+        "more since then has to be taken back again."
+    )
     for problem in done.problems:
         say(f"TOUCHED: {problem}", markup=False)
 

@@ -68,6 +68,9 @@ class WaysIn:
         login = said.get("login", "")
         if event.action == "sign-out":
             self._end(event.actor, [name])
+        elif event.action == "store.restore" and "n_sign_ins_ended" in said:
+            self._living.clear()
+            self._of.clear()
         elif event.action in ("person.password", "person.email") or (
             event.action == "person.active" and not said["is_active"]
         ):

@@ -15,7 +15,7 @@ from db.audit import event_of, stored_end
 from db.records import AuditCheck, AuditEvent, AuditHead
 from db.repository.access import allowed
 from db.repository.people import PeopleRepository
-from db.tables import AuditEventRow, PersonRow, StudyRow
+from db.tables import AuditEventRow, PersonRow, SignInSessionRow, StudyRow
 from db.trail_check import (
     Ledger,
     check_guards,
@@ -122,9 +122,19 @@ class AuditRepository(PeopleRepository):
 
     @allowed(Role.ADMINISTRATOR)
     def record_restore(self, receipt: str, sha256: str) -> AuditHead:
-        """Enter that this store is a restored backup; give the end of the trail after it."""
+        """Enter that this store is a restored backup, and end every sign-in; give the end of the trail after it.
+
+        A sign-in that was ended since the backup was made would live again.
+        """
         with self._writing() as db_session:
-            self._audit(db_session, "store.restore", receipt=receipt, sha256=sha256)
+            ended = db_session.scalars(
+                sa.update(SignInSessionRow)
+                .where(SignInSessionRow.revoked_at.is_(None), SignInSessionRow.expires_at > self._clock())
+                .values(revoked_at=self._clock())
+                .returning(SignInSessionRow.token_sha256)
+                .execution_options(synchronize_session=False)
+            ).all()
+            self._audit(db_session, "store.restore", receipt=receipt, sha256=sha256, n_sign_ins_ended=len(ended))
             return stored_end(db_session)
 
     def _mine_alone(self, db_session: Session) -> Mine | None:

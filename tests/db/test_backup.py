@@ -26,6 +26,7 @@ from db.row_copy import copy_rows, table_seals
 from db.watch import StoreWatch
 from tests.db.conftest import STUDY, Room, make_cases, read_next
 from tests.db.test_tampering import MODEL, prediction
+from tests.stores import begun_sign_in, repository_of
 
 
 def _path(url: str) -> Path:
@@ -108,6 +109,28 @@ def test_a_store_is_restored_where_there_is_none(sqlite_url: str, repository_on,
     assert aside is None
     engine = open_store(url)
     assert sum(row.n_done for row in Repository(engine, OPERATOR).progress(STUDY)) == 1
+    engine.dispose()
+
+
+def test_no_sign_in_lives_again_when_a_backup_is_restored(own_store_url: str, tmp_path: Path) -> None:
+    """One was ended since the backup, one is not even known to have lived; the trail knows that both have ended."""
+    notary, engine = Notary(tmp_path / "data"), open_store(own_store_url)
+    operator = Repository(engine, OPERATOR, notary=notary)
+    person = operator.create_person("eve", "Dr Eve", Role.COORDINATOR)
+    left, stayed = (begun_sign_in(engine, person, notary=notary) for _ in range(2))
+    backup = back_up(own_store_url, tmp_path / "one.sqlite3", notary=notary).path
+    Repository(engine, None, notary=notary).sign_out(left)
+    engine.dispose()
+    restored, _ = restore(backup, own_store_url, notary=notary, is_replacing=True)
+    assert restored.problems == ()
+    engine = open_store(own_store_url)
+    door, operator = (Repository(engine, actor, notary=notary) for actor in (None, OPERATOR))
+    assert [door.actor_for_token(token) for token in (left, stayed)] == [None, None]
+    assert operator.audit_trail()[-1].detail["n_sign_ins_ended"] == 2
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE sign_in_session SET revoked_at = NULL")
+    Repository(engine, person, token=left, notary=notary).create_study("late", Protocol(title="Late"))
+    assert "'eve' acted by a sign-in that had ended" in "".join(operator.verify_audit().problems)
     engine.dispose()
 
 
@@ -210,12 +233,12 @@ def test_a_backup_of_a_store_that_was_touched_says_so(sqlite_url: str, repositor
 
 
 def _seals(url: str) -> dict[str, object]:
-    """Every row of a store but the events of the trail, which grows with each backup."""
+    """Every row of a store but the events of the trail, which grows with each backup, and sign-ins, which end."""
     engine = open_store(url)
     with engine.connect() as connection:
         found = table_seals(connection)
     engine.dispose()
-    return {table: seal for table, seal in found.items() if table != "audit_event"}
+    return {table: seal for table, seal in found.items() if table not in ("audit_event", "sign_in_session")}
 
 
 @pytest.mark.postgresql
@@ -264,8 +287,8 @@ def test_postgresql_is_backed_up_while_readers_read_and_restored_to_either_engin
     operator = Repository(engine, OPERATOR, notary=notary)
     assert operator.verify_audit([done.head.receipt]).problems == ()
     assert operator.audit_head() == restored.head
+    read_next(repository_of(engine, room.ann.actor))  # numbers of readings go on where they ended
     engine.dispose()
-    read_next(room.ann)  # numbers of readings go on where they ended
 
 
 @pytest.mark.postgresql
