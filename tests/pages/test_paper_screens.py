@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core.protocol import THYROID_CLASSES
+from core.protocol import THYROID_CLASSES, Comparison
 from core.report.paper_data import PAPER_CLASSES, ClassCounts, paper_counts, printed_cells
+from core.study import StudyState
 from db import create_store
 from pages.results import VIEWS
+from tests.core.analysis_studies import simulated_study
 from tests.core.paper_study import READERS, TABLE_OF, paper_study
 from tests.pages.reading_server import COORDINATOR, PASSWORD, ReadingServer
 from tests.pages.stored_studies import store_study, with_coordinator
@@ -60,7 +62,10 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingServer]:
     folder = tmp_path_factory.mktemp("paper")
     url = f"sqlite:///{folder / 'store.sqlite3'}"
     engine = create_store(url)
-    store_study(with_coordinator(engine), "paper", paper_study(), "Zhao et al. 2023", side=16, margin=0.05)
+    store = with_coordinator(engine)
+    store_study(store, "paper", paper_study(), "Zhao et al. 2023", side=16, margin=0.05)
+    live = simulated_study(n_cases=24, readers=2, models=1)
+    store_study(store, "live", live, "Live", side=16, until=StudyState.OPEN, comparison=Comparison.LIVE)
     engine.dispose()
     running = ReadingServer(folder, url)
     running.start()
@@ -123,14 +128,20 @@ def look(page: Page, wanted: set[str], what: str) -> None:
     assert not [each for each in wanted if each not in texts], what
 
 
-def test_every_view_holds_the_papers_numbers_and_nothing_is_cut_at_either_size(
-    paper: ReadingServer, browser: Browser
-) -> None:
+def signed_in(paper: ReadingServer, browser: Browser, address: str) -> Page:
+    """The coordinator's page at an address."""
     page = browser.new_context(viewport=SIZES[0]).new_page()
-    page.goto(f"{paper.url}/results?study=paper")
+    page.goto(f"{paper.url}/{address}")
     page.get_by_label("Login").fill(COORDINATOR)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    return page
+
+
+def test_every_view_holds_the_papers_numbers_and_nothing_is_cut_at_either_size(
+    paper: ReadingServer, browser: Browser
+) -> None:
+    page = signed_in(paper, browser, "results?study=paper")
     expect(page.locator(".room-answer")).to_be_visible(timeout=60_000)
     views = [view for view in VIEWS if view != "Localisation"]  # nobody marked a lesion
     for view in [*views, "Export"]:
@@ -146,4 +157,26 @@ def test_every_view_holds_the_papers_numbers_and_nothing_is_cut_at_either_size(
     page.get_by_role("button", name="All cases").click()
     expect(page.locator(".room-gallery button")).to_have_count(24)
     look(page, {"514 cases"}, "cases")
+    page.context.close()
+
+
+def test_live_and_planning_are_whole_at_either_size(paper: ReadingServer, browser: Browser) -> None:
+    page = signed_in(paper, browser, "dashboard?study=paper")
+    expect(page.get_by_text("Open the results")).to_be_visible(timeout=60_000)
+    look(page, {"answers, as of", *READERS.values()}, "Live, unsealed")
+    for part, wanted in {
+        "answers": {"Right so far", "reader-1", "minus rater"},
+        "classes": {"Confusion", "Graves"},
+        "roc": {"1 − specificity", "At each reader's specificity"},
+    }.items():
+        page.goto(f"{paper.url}/dashboard?study=live&part={part}")
+        expect(page.get_by_text("Interim comparison")).to_be_visible(timeout=60_000)
+        look(page, wanted, f"Live, {part}")
+    for address, wanted in {
+        "compared=panel": {"The conclusion is about", "Comparison", "Fewest cases"},
+        "compared=arms&source=papers": {"Expected AUC", "Fewest cases"},
+    }.items():
+        page.goto(f"{paper.url}/planning?{address}")
+        expect(page.get_by_text("Fewest cases")).to_be_visible(timeout=60_000)
+        look(page, wanted, f"Planning, {address}")
     page.context.close()
