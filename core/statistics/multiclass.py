@@ -103,7 +103,7 @@ def multiclass_auc(
     hand_till = _hand_till(index, matrix, keys, level)
     micro = _micro(index, matrix, level)
     sizes = np.bincount(index, minlength=k)
-    absent = [str(key) for key, size in zip(keys, sizes, strict=True) if size in (0, n)]
+    absent = [f"class {key}" for key, size in zip(keys, sizes, strict=True) if size in (0, n)]
     if absent:
         reason = f"No one-against-rest AUC exists for {', '.join(absent)}: no case, or all cases, of that class."
         macro, weighted = (
@@ -226,9 +226,9 @@ def _hand_till(index: IntArray, matrix: FloatArray, keys: tuple[Hashable, ...], 
     """Hand and Till's M with the variance from each case's pull on all pairs it takes part in."""
     n, k = matrix.shape
     sizes = np.bincount(index, minlength=k)
-    absent = [str(key) for key, size in zip(keys, sizes, strict=True) if size == 0]
+    absent = [f"class {key}" for key, size in zip(keys, sizes, strict=True) if size == 0]
     if absent:
-        reason = f"No case of class {', '.join(absent)}, so no pair with it exists."
+        reason = f"No case of {', '.join(absent)}, so no pair with it exists."
         return undefined_estimate(reason, confidence_level=level, method="Hand-Till M, logit scale", n=n)
     pairs = list(combinations(range(k), 2))
     value, pull = 0.0, np.zeros(n)

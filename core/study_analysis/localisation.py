@@ -86,7 +86,7 @@ def _marked(cohort: CohortArrays) -> Iterator[_Marked]:
         patients, n_positive = cohort.patients_if_clustered, int(is_positive.sum())
         notes = [f"{n_positive} cases with a lesion mask against {is_positive.size - n_positive} of classes without"]
         if left_out := int((one.is_answered & ~takes_part).sum()):
-            names = ", ".join(cohort.class_keys[index] for index in classes.tolist())
+            names = ", ".join(f"class {cohort.class_keys[index]}" for index in classes.tolist())
             notes.append(f"{left_out} cases of {names} have no mask and are left out")
         yield _Marked(
             identity_of(one), is_positive, ranks, steps, None if patients is None else patients[used], tuple(notes)

@@ -1,11 +1,15 @@
 """The contract of the result tables: columns are only ever added, and each is declared once."""
 
+import re
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from core.analysis import COLUMNS, analyse
+from core.protocol import THYROID_CLASSES
 from core.study_analysis.result_tables import TABLES
-from tests.core.analysis_studies import simulated_study
+from tests.core.analysis_studies import KEYS, simulated_study
 
 #: The columns of version 0.1.0. Scripts of other people read them by name.
 FIRST_COLUMNS = {
@@ -98,3 +102,16 @@ def test_an_empty_table_keeps_columns_and_types():
         for column in table.columns:
             if not pd.api.types.is_string_dtype(table[column]):
                 assert empty[name][column].dtype == table[column].dtype, (name, column)
+
+
+def test_notes_name_every_class_that_has_no_case():
+    study = simulated_study(n_cases=40, readers=2, models=1)
+    kept = study.cases["truth"].isin(KEYS[:2])
+    gone = set(study.cases.loc[~kept, "case"])
+    tables = (study.cases[kept], *(one[~one["case"].isin(gone)] for one in (study.readings, study.predictions)))
+    cases, readings, predictions = (one.reset_index(drop=True) for one in tables)
+    found = analyse(replace(study, cases=cases, readings=readings, predictions=predictions)).to_tables()
+    notes = {note for table in found.values() if "notes" in table for note in table["notes"]}
+    labels = [one.label for one in THYROID_CLASSES[2:]]
+    assert any(f"class {labels[0]}, class {labels[1]}, so no pair" in note for note in notes)
+    assert not [note for note in notes if re.search(rf"\b({'|'.join(KEYS)})\b", note)]
