@@ -21,6 +21,7 @@ from core.model.foreign import (
 )
 from core.model.preprocessing import LARGEST_SIDE
 from core.model.uncertainty import entropy
+from core.natural_order import natural_key
 from core.protocol import DiseaseClass, class_key
 from core.report.file_options import named_classes
 from core.settings import get_settings
@@ -156,7 +157,8 @@ def import_predictions(
         },
     )
     added = repository.save_predictions(study_key, sha256, predictions)
-    missing = sorted({case for case, is_out in is_excluded.items() if not is_out} - {one.case for one in predictions})
+    wanted = {case for case, is_out in is_excluded.items() if not is_out}
+    missing = sorted(wanted - {one.case for one in predictions}, key=natural_key)
     without = f"; without one: {len(missing)} of {added + len(missing)} cases, {missing[0]} first" if missing else ""
     return version, f"{added} predictions{without}"
 

@@ -21,6 +21,7 @@ from typing import BinaryIO, Protocol
 from core.csv_file import Columns, read_csv_file
 from core.errors import InputError, ManifestError, ReadingRoomError
 from core.imaging.manifest import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, ManifestErrors
+from core.natural_order import natural_key
 from core.progress import OnProgress
 from core.settings import get_settings
 from core.spelling import spelling_key
@@ -244,7 +245,7 @@ def _lay_out(uploads: Sequence[Upload], root: Path) -> None:
 def _source(root: Path, shown: str) -> Path:
     """The manifest, or the folder of class folders; one folder around everything else is looked into."""
     while True:
-        entries = sorted(root.iterdir())
+        entries = sorted(root.iterdir(), key=lambda entry: natural_key(entry.name))
         tables = [entry for entry in entries if entry.is_file() and entry.suffix.casefold() in _TABLES]
         manifests = [table for table in tables if spelling_key(table.stem) == "manifest"]
         for found in (manifests, tables):

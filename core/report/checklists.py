@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from core.natural_order import NaturalKey, natural_key
 from core.protocol import Comparison, Design
 from core.report.study_record import StudyRecord, readers_of, versions
 
@@ -88,7 +89,7 @@ def _levels(column: str, words: str) -> Callable[[StudyRecord], str]:
 
     def told(record: StudyRecord) -> str:
         cases = record.data.cases
-        found = sorted(set(cases.loc[cases[column] != "", column]))
+        found = sorted(set(cases.loc[cases[column] != "", column]), key=natural_key)
         shown = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
         return f"{words}: {shown}." if found else ""
 
@@ -172,6 +173,10 @@ def _index_test(record: StudyRecord) -> str:
     return " ".join(filter(None, (question, _models(record), "Section Models." if record.model_cards else "")))
 
 
+def _by_name(counted: tuple[str, int]) -> NaturalKey:
+    return natural_key(counted[0])
+
+
 def _readers(record: StudyRecord) -> str:
     readers, years = readers_of(record), record.data.reader_years
     if not readers:
@@ -184,7 +189,11 @@ def _readers(record: StudyRecord) -> str:
         ("used such a model before", [one.used_model for one in readers]),
     ):
         counts = Counter(value for value in values if value)
-        told += [f"{words}: " + ", ".join(f"{value} {n}" for value, n in sorted(counts.items()))] if counts else []
+        told += (
+            [f"{words}: " + ", ".join(f"{value} {n}" for value, n in sorted(counts.items(), key=_by_name))]
+            if counts
+            else []
+        )
     return "; ".join(told) + ". Section Readers of this report."
 
 

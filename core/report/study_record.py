@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from core.analysis import StudyAnalysis, StudyData
+from core.natural_order import natural_key
 from core.protocol import Protocol
 from core.settings import PROJECT_FOLDER
 
@@ -82,7 +83,7 @@ def readers_of(record: StudyRecord) -> list[ReaderText]:
         return [
             ReaderText(record.data.reader_name(key), "", f"{years[key]:g}" if key in years else "", "", "", "", "",
                        int(counts[key]))
-            for key in sorted(counts.index)
+            for key in sorted(counts.index, key=lambda key: natural_key(record.data.reader_name(key)))
         ]  # fmt: skip
     return [
         ReaderText(

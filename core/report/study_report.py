@@ -13,6 +13,7 @@ from dataclasses import replace
 import pandas as pd
 
 from core.analysis import CohortAnalysis, ParticipantAnalysis
+from core.natural_order import natural_key
 from core.number_text import percent_text
 from core.protocol_text import methods_text
 from core.report.checklists import checklists
@@ -298,7 +299,7 @@ def _missing(record: StudyRecord) -> Iterator[Block]:
         )
         if reasons:
             yield Paragraph("Reasons of unreadable cases:")
-            yield Listing(tuple(f"{reason}: {count}" for reason, count in sorted(reasons.items())))
+            yield Listing(tuple(f"{reason}: {reasons[reason]}" for reason in sorted(reasons, key=natural_key)))
 
 
 def _cases_of(one: ParticipantAnalysis) -> tuple[str, str, str]:

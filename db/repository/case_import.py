@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError
+from core.natural_order import natural_key
 from core.progress import OnProgress
 from core.study import CaseRecord, Role, StudyState
 from db.import_batch import ImportBatch, PreparedView
@@ -164,7 +165,7 @@ class ImportRepository(RepositoryBase):
                 states[key] = state
                 found.setdefault(key, {})[sha256] = other_case
         known = set(db_session.scalars(sa.select(StudyRow.study_key).where(self._is_mine())))
-        for key in sorted(found):
+        for key in sorted(found, key=natural_key):
             if states[key] != StudyState.UNSEALED and not (reason or "").strip():
                 sha256, other_case = min(found[key].items(), key=lambda pair: pair[1])
                 which, where = f"case '{own_key[sha256]}'", SOMEBODY_ELSES
@@ -176,7 +177,10 @@ class ImportRepository(RepositoryBase):
                     "Fix: unseal that study first, or give the reason with --shared-images, which stands in both "
                     "trails."
                 )
-        return [SharedWith(key, key in known, len(images)) for key, images in sorted(found.items())]
+        return [
+            SharedWith(key, key in known, len(images))
+            for key, images in sorted(found.items(), key=lambda one: natural_key(one[0]))
+        ]
 
     def _store(
         self,

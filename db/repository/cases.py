@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import ChangedMeanwhileError, ConflictError, InputError, NotFoundError
 from core.imaging import Giveaway, ImageFacts, decode_png, find_giveaways
+from core.natural_order import cohort_place, natural_key
 from core.protocol import Arm, Protocol, class_key
 from core.study import LeftSide, Role, StudyState
 from db.image_store import Images
@@ -34,14 +35,11 @@ class CaseRepository(RepositoryBase):
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def cohorts(self, study_key: str) -> list[str]:
-        """Names of the cohorts, sorted."""
+        """Names of the cohorts, in the order of :func:`core.natural_order.cohort_place`."""
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
-            return list(
-                db_session.scalars(
-                    sa.select(CohortRow.name).where(CohortRow.study_id == row.study_id).order_by(CohortRow.name)
-                )
-            )
+            names = db_session.scalars(sa.select(CohortRow.name).where(CohortRow.study_id == row.study_id))
+            return sorted(names, key=cohort_place)
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def case_counts(self, study_key: str) -> list[CohortCount]:
@@ -64,11 +62,11 @@ class CaseRepository(RepositoryBase):
             )
             order = self._protocol(db_session, row).class_keys
             found = [CohortCount(*values) for values in counts]
-            return sorted(found, key=lambda count: (count.cohort, order.index(count.class_key)))
+            return sorted(found, key=lambda count: (cohort_place(count.cohort), order.index(count.class_key)))
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def cases(self, study_key: str, cohort: str | None = None) -> list[CaseInfo]:
-        """Cases of a study without their truth, by case id."""
+        """Cases of a study without their truth, by case id, numbers in it by their value."""
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
             query = (
@@ -84,7 +82,8 @@ class CaseRepository(RepositoryBase):
             if cohort is not None:
                 query = query.where(CohortRow.name == cohort)
             of_case = groupby(db_session.execute(query), key=lambda found: str(found[0].case_key))
-            return [_case_info(list(rows)) for _, rows in of_case]
+            cases = [_case_info(list(rows)) for _, rows in of_case]
+        return sorted(cases, key=lambda each: natural_key(each.case))
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def views(self, study_key: str) -> tuple[str, ...]:
@@ -133,7 +132,7 @@ class CaseRepository(RepositoryBase):
             if seen is not None and (there := _shown_altered(db_session, study, protocol)) != dict(seen):
                 changes = [
                     f"case {case} is shown as {there.get(case, 'the model says')}, not {seen.get(case, 'as it says')}"
-                    for case in sorted({**seen, **there})
+                    for case in sorted({**seen, **there}, key=natural_key)
                     if seen.get(case) != there.get(case)
                 ]
                 raise ChangedMeanwhileError("The list of answers that are shown wrong", changes)
@@ -203,7 +202,7 @@ class CaseRepository(RepositoryBase):
                     case, protocol.class_keys[shares.index(max(shares))],
                     None if own is not None and sorted(own) == sorted(shares) else tuple(shares),
                 )
-                for case, shares, own in rows
+                for case, shares, own in sorted(rows, key=lambda each: natural_key(each[0]))
             ]  # fmt: skip
 
     @allowed(Role.COORDINATOR)
@@ -245,7 +244,8 @@ def _shown_altered(db_session: Session, study: StudyRow, protocol: Protocol) -> 
         .where(CaseRow.study_id == study.study_id)
         .order_by(CaseRow.case_key)
     )
-    return {case: protocol.class_keys[shares.index(max(shares))] for case, shares in rows}
+    in_order = sorted(rows, key=lambda each: natural_key(each[0]))
+    return {case: protocol.class_keys[shares.index(max(shares))] for case, shares in in_order}
 
 
 def case_image_of(case: str, found: Any, images: Images) -> CaseImage:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.imaging import find_giveaways
+from core.natural_order import cohort_place, natural_key
 from core.protocol import Arm, Design, Protocol
 from core.reading_order import most_repeats
 from db.records import CheckItem, CheckState
@@ -45,8 +46,8 @@ class _Facts:
     @property
     def read_cohorts(self) -> Sequence[str]:
         """What readers are given: the protocol's cohorts, else those of the readers, else all that is not training."""
-        given = sorted({name for member in self.readers.values() for name in member.cohorts})
-        rest = [name for name in sorted(self.cohorts) if name != self.protocol.training_cohort]
+        given = sorted({name for member in self.readers.values() for name in member.cohorts}, key=cohort_place)
+        rest = [name for name in sorted(self.cohorts, key=cohort_place) if name != self.protocol.training_cohort]
         return self.protocol.cohorts or given or rest
 
     @property
@@ -95,15 +96,15 @@ def _facts(db_session: Session, study: StudyRow, protocol: Protocol, now: dateti
         .select_from(StudyMemberRow)
         .join(PersonRow, PersonRow.person_id == StudyMemberRow.person_id)
         .where(StudyMemberRow.study_id == study.study_id, StudyMemberRow.withdrawn_at.is_(None))
-        .order_by(PersonRow.login)
     )
+    by_login = dict(sorted(members, key=lambda each: natural_key(each[0])))
     importers = db_session.scalars(
         sa.select(AuditEventRow.actor)
         .where(AuditEventRow.study_key == study.study_key, AuditEventRow.action == "study.import")
         .distinct()
     )
     return _Facts(
-        protocol, cohorts, n_without_truth, dict(members.all()),
+        protocol, cohorts, n_without_truth, by_login,
         set(cohorts) - unpredicted, set(importers), now,
     )  # fmt: skip
 
@@ -194,7 +195,7 @@ def _about_readers(db_session: Session, study: StudyRow, facts: _Facts) -> Itera
         is_even = abs(groups[1] - groups[2]) <= 1
         yield CheckItem("groups", f"{groups[1]} readers begin unaided, {groups[2]} begin aided",
                         OK if is_even else WARNING)  # fmt: skip
-    both = sorted(facts.importers & set(facts.readers))
+    both = sorted(facts.importers & set(facts.readers), key=natural_key)
     if both:
         yield CheckItem("truthers", f"{', '.join(both)} brought in the reference standard and would read", BLOCKING,
                         "Let somebody else read.")  # fmt: skip

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ChangedMeanwhileError, ConflictError, InputError, NotFoundError
+from core.natural_order import cohort_place, natural_key
 from core.protocol import Arm, Design, Protocol
 from core.reading_order import most_repeats
 from core.study import LONGEST_REASON, Person, Role, StudyState
@@ -189,7 +190,7 @@ class MemberRepository(RepositoryBase):
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
     def members(self, study_key: str) -> list[StudyMember]:
-        """The readers of a study, by login."""
+        """The readers of a study, by login, numbers in it by their value."""
         with self._reading() as db_session:
             row = self._study_row(db_session, study_key)
             counts = dict(
@@ -203,9 +204,9 @@ class MemberRepository(RepositoryBase):
                 sa.select(StudyMemberRow, PersonRow)
                 .join(PersonRow, PersonRow.person_id == StudyMemberRow.person_id)
                 .where(StudyMemberRow.study_id == row.study_id)
-                .order_by(PersonRow.login)
             )
-            return [_member_of(member, person, counts.get(person.person_id, 0)) for member, person in found]
+            by_login = sorted(found, key=lambda each: natural_key(each[1].login))
+            return [_member_of(member, person, counts.get(person.person_id, 0)) for member, person in by_login]
 
     @allowed(Role.COORDINATOR)
     def progress(self, study_key: str) -> list[ReaderProgress]:
@@ -217,7 +218,7 @@ class MemberRepository(RepositoryBase):
             people = readers_of(db_session, row)
         # Another look may have counted somebody meanwhile who came after this transaction began.
         known = [part for part in counts.n_total if part[0] in people]
-        parts = sorted(known, key=lambda part: (people[part[0]].login, *part[1:]))
+        parts = sorted(known, key=lambda part: (natural_key(people[part[0]].login), cohort_place(part[1]), part[2]))
         return [
             ReaderProgress(
                 person=people[part[0]],

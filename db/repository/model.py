@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
+from core.natural_order import cohort_place, natural_key
 from core.runtime import in_order
 from core.study import Role
 from core.typed_text import check_line
@@ -304,9 +305,9 @@ class ModelRepository(RepositoryBase):
                 .join(CohortRow, CohortRow.cohort_id == CaseRow.cohort_id)
                 .where(*included)
                 .group_by(ModelVersionRow.sha256, ModelVersionRow.name, CohortRow.name)
-                .order_by(ModelVersionRow.name, ModelVersionRow.sha256, CohortRow.name)
             )
-            return [PredictionCount(sha, name, cohort, n, totals[cohort], at) for sha, name, cohort, n, at in found]
+            counts = [PredictionCount(sha, name, cohort, n, totals[cohort], at) for sha, name, cohort, n, at in found]
+        return sorted(counts, key=lambda one: (natural_key(one.model_name), one.model_sha256, cohort_place(one.cohort)))
 
 
 def prediction_of(row: PredictionRow, case: str, *, with_class_maps: bool) -> CasePrediction:

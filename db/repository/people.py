@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import AccessError, ChangedMeanwhileError, ConflictError, InputError, NotFoundError
+from core.natural_order import natural_key
 from core.study import Person, Role, StudyState
 from core.typed_text import check_line
 from db.password_hashing import check_new_password
@@ -40,7 +41,7 @@ _NO_SIGN_IN = "a simulated reader has no password and no address: nobody signs i
 #: Everybody, with a column for each role in studies.
 _WITH_ROLES = sa.select(
     PersonRow, PersonRow.role, *(holds(role, PersonRow.person_id).label(str(role)) for role in STUDY_ROLES)
-).order_by(PersonRow.login)
+)
 
 
 class PeopleRepository(SignInRepository):
@@ -248,7 +249,8 @@ class PeopleRepository(SignInRepository):
         """By login: for administrators everybody, for coordinators those of their studies and whom they entered."""
         with self._reading() as db_session:
             found = db_session.execute(_WITH_ROLES.where(self._is_visible()))
-            return [person_of(each.PersonRow, roles_of(each)) for each in found]
+            people = [person_of(each.PersonRow, roles_of(each)) for each in found]
+        return sorted(people, key=lambda person: natural_key(person.login))
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def person(self, login: str) -> Person:

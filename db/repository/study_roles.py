@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InputError, NotFoundError
+from core.natural_order import natural_key
 from core.study import Role
 from db.records import StudyPart
 from db.repository.access import RepositoryBase, allowed, person_of, person_row
@@ -37,7 +38,7 @@ class StudyRoleRepository(RepositoryBase):
                 StudyPart(person_of(person), Role(role), added_at, ended_at)
                 for person, role, added_at, ended_at in (*roles, *readers)
             ]
-            return sorted(parts, key=lambda part: (part.person.login, part.role))
+            return sorted(parts, key=lambda part: (natural_key(part.person.login), part.role))
 
     @allowed(Role.COORDINATOR, Role.ADMINISTRATOR)
     def add_to_study(self, study_key: str, login: str, role: Role) -> None:

@@ -172,7 +172,7 @@ def test_a_reader_reads_the_chosen_cohorts_arms_and_no_excluded_case(room: Room)
     assert [presentation.arm for presentation in upcoming] == [Arm.UNAIDED] * 3  # the second period has not begun
     assert upcoming[0].count == 6
     assert [presentation.arm for presentation in room.ben.upcoming_presentations("second")] == [Arm.AIDED] * 3
-    assert room.coordinator.cohorts("second") == ["external", "internal"]
+    assert room.coordinator.cohorts("second") == ["internal", "external"]
 
 
 def test_who_cannot_be_a_reader_of_what(room: Room) -> None:
