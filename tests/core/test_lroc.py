@@ -71,7 +71,7 @@ def test_area_is_its_definition_and_the_area_under_the_curve_with_jackknife_vari
     points = analyse(data).to_tables()["lroc_points"]
     assert np.trapezoid(points["lesions_hit"], points["false_positive_rate"]) == pytest.approx(wins.mean())
     assert "25 cases with a lesion mask against 45 of classes without" in row["notes"]
-    assert "5 cases of class node have no mask and are left out" in row["notes"]
+    assert "5 cases of class Node have no mask and are left out" in row["notes"]
     assert row["value"] <= found(data).loc[("ann", "lesions_hit"), "value"]
 
 
