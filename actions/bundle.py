@@ -105,6 +105,8 @@ def _readme(record: StudyRecord) -> str:
         f"figures/    SVG, PDF and PNG at {', '.join(map(str, WIDTHS_MM))} mm, with captions.txt",
         "others/     files for iMRMC, RJafroc, MRMCaov, and a wide table for pROC",
         "audit/      the trail of the study", "report/     the report of the study",
+        *([] if record.protocol is None else
+          ["protocol.yaml, methods.txt  the protocol, and a Methods text that follows from it"]),
         "manifest.json  SHA-256 of every file, options of the analysis", "",
         "python manage.py verify-bundle FILE.zip   checks the hashes and makes every table again from the readings",
         "python manage.py analyse FILE.zip         shows the same numbers without the store", "",

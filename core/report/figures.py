@@ -58,7 +58,7 @@ _LOCK = threading.Lock()  # matplotlib's settings are the process's
 _GREY = "#767676"
 _PARTS = re.compile(r"\s*[^\s_./-]*(?:[_./-]+|\s+|$)")
 _LONGEST_ON_AXIS = 16  # letters of a class beside a confusion matrix
-_TICK_MM = 11  # from one number at an axis to the next
+_LETTER_MM, _APART_MM = 1.6, 2.0  # of a number at an axis; from its end to the next one's beginning
 _MOST_PAIRS = 20  # of readers, in the figure of agreement
 
 
@@ -153,7 +153,7 @@ def _cohort_plans(
             key,
             f"ROC of each class against the rest, cohort {cohort.cohort}. Lines: ratings and probabilities; marks: the "
             "classes that were chosen; shaded: at each threshold of a model, the box that holds its sensitivity and "
-            f"specificity at once with {level}; heavy: the mean curve of the readers.",
+            f"specificity at once with {level} confidence; heavy: the mean curve of the readers.",
             partial(roc_figure, cohort, rated, palette, keys=panels),
         )
     forest = _forest_rows(cohort, raters, palette)
@@ -515,18 +515,27 @@ def _draw_forest(axes: Axes, title: str, rows: Sequence[ForestRow], names: Seque
 
 
 def _ticks(lower: float, upper: float, plot_mm: float) -> list[float]:
-    """Round numbers between two limits, as many as do not touch."""
+    """Round numbers between two limits, as many as do not touch; two at least, where two fit: one alone is no scale."""
     found: list[float] = []
     for most in (4, 3, 2, 1):
         found = [float(tick) for tick in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(lower, upper)
                  if lower <= tick <= upper]  # fmt: skip
-        if len(found) < 2 or (found[1] - found[0]) / (upper - lower) * plot_mm >= _TICK_MM:
-            return found
-    return (
-        found[:: max(1, len(found) - 1)]
-        if (found[-1] - found[0]) / (upper - lower) * plot_mm >= _TICK_MM
-        else found[:1]
-    )
+        if len(found) < 2 or _stand_apart(found, upper - lower, plot_mm):
+            break
+    if len(found) > 1 and _stand_apart(found, upper - lower, plot_mm):
+        return found
+    finer = [float(tick) for tick in MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]).tick_values(lower, upper)
+             if lower <= tick <= upper]  # fmt: skip
+    ends = finer[:: max(1, len(finer) - 1)]
+    return ends if len(ends) > 1 and _stand_apart(ends, upper - lower, plot_mm) else ends[:1]
+
+
+def _stand_apart(ticks: Sequence[float], span: float, plot_mm: float) -> bool:
+    """Whether the numbers at an axis of this length leave room between them."""
+    step = ticks[1] - ticks[0]
+    digits = next(n for n in range(8) if n == 7 or all(abs(round(tick, n) - tick) < 1e-9 for tick in ticks))
+    longest = max(len(f"{tick:.{digits}f}") for tick in ticks)
+    return step / span * plot_mm >= _LETTER_MM * longest + _APART_MM
 
 
 def _limits(row: ForestRow) -> tuple[float, float]:

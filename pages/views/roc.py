@@ -59,7 +59,7 @@ def _legend(shown: Shown) -> str:
     whose = "the model's" if len(shown.models) < 2 else f"{plain(shown.models[0])}'s"
     told = [
         f"Shaded: at each threshold, the box that holds {whose} sensitivity and specificity at once with "
-        f"{100 * shown.analysis.confidence_level:g} %."
+        f"{100 * shown.analysis.confidence_level:g} % confidence."
     ] * bool(shown.models)
     told.append("White-rimmed marks: the chosen class.")
     if len(shown.raters) > len(shown.models):

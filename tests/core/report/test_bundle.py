@@ -140,6 +140,19 @@ def test_one_byte_of_any_file_of_it_is_named(bundle, tmp_path):
     assert problem.startswith(MANIFEST)
 
 
+def test_the_dictionary_writes_yes_and_no_as_the_files_do(bundle):
+    with zipfile.ZipFile(bundle) as archive:
+        told = list(csv.DictReader(io.StringIO(archive.read("data/dictionary.csv").decode("utf-8-sig"))))
+        checked = 0
+        for row in told:
+            if row["file"].endswith(".csv") and "*" not in row["file"] and "rue, " in row["values"]:
+                text = archive.read(row["file"]).decode("utf-8-sig")
+                cells = {line[row["column"]] for line in csv.DictReader(io.StringIO(text))}
+                assert cells <= {*row["values"].split(", "), ""}, row
+                checked += len(cells - {""})
+    assert checked > 8
+
+
 TABLE = "tables/csv/summary.csv"
 
 

@@ -1,6 +1,7 @@
 """Figures as a journal takes them: letters of 8 points at every width, all of them inside, none on another."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -74,3 +75,25 @@ def test_all_letters_have_eight_points_and_stand_inside_and_apart(analyses, stud
                 down = min(one.y1, other.y1) - max(one.y0, other.y0)
                 apart = across < 2.5 or down < 2.5 or 35 in (shown[at].get_rotation(), text.get_rotation())
                 assert apart, (plan.name, shown[at].get_text(), text.get_text())
+
+
+@pytest.mark.parametrize("width", WIDTHS_MM)
+def test_an_axis_of_a_forest_plot_has_two_numbers_at_least_and_none_touches_another(width):
+    study = simulated_study(n_cases=60, readers=2, models=1)
+    names = {"reader-0": "Junior physician (simulated)", "reader-1": "Senior physician (simulated)"}
+    for plan in figure_plans(analyse(replace(study, reader_names=names))):
+        if not plan.name.startswith(("forest", "agreement")):
+            continue
+        with mpl.rc_context(_LOOK):
+            figure = plan.draw(width)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            for axes in figure.axes:
+                if not axes.get_xlabel():
+                    continue
+                low, high = axes.get_xlim()
+                labels = [each for each, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+                          if low <= at <= high and each.get_text()]  # fmt: skip
+                boxes = [each.get_window_extent() for each in labels]
+                assert len(boxes) > 1, (plan.name, width)
+                assert all(one.x1 + 1 < other.x0 for one, other in pairwise(boxes)), (plan.name, width)
