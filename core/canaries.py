@@ -33,8 +33,9 @@ _TOKENS = (
     re.compile(PREFIX.encode() + rb"[a-z]{10}"),
     re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     re.compile(rb"(?=([0-9a-f]{16}))"),
-    re.compile(rb"\.[0-9]{6}"),
-    re.compile(rb"[0-9]{2}\.[0-9]{4}"),
+    # A clock has more before the point, and a measured time other digits behind it: they are no canary by chance.
+    re.compile(rb"(?<![0-9])0?(\.[0-9]{6})(?![0-36-9])"),
+    re.compile(rb"(?<![0-9])([0-9]{2}\.[0-9]{4})(?![0-36-9])"),
 )
 #: The last or first two bytes of a number between 1/16 and 1 as a float64.
 _LITTLE_END = re.compile(rb"[\xb0-\xef]\x3f")

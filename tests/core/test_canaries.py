@@ -74,6 +74,18 @@ def test_a_number_is_found_as_digits_per_cent_and_bytes(data: bytes) -> None:
     assert found(data) == [NUMBER]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'"at": "2026-11-27T11:26:33.123456+00:00"', b'"expires": 1795782333.123456, ', b'"expires": 1795782312.345648',
+        b'"seconds":0.1234560000018627', b"rgb(0, 0, 0) 312.3456%", b"12:30:12.345617",
+    ],
+)  # fmt: skip
+def test_a_clock_whose_digits_are_those_of_a_number_is_no_find(data: bytes) -> None:
+    """With 48 numbers planted, chance made one audit in a hundred cry out."""
+    assert found(data) == []
+
+
 def test_a_find_says_how_the_word_was_spelt() -> None:
     (find,) = SEARCH.find(spellings(base64.b64encode(zlib.compress(WORD.text.encode()))))
     assert (find.canary, find.spelling) == (WORD, "base64, zlib")

@@ -237,7 +237,8 @@ class Viewer {
     const stops = Array.from({ length: 33 }, (_, index) => {
       const level = Math.round((255 * index) / 32);
       const colour = colourOf(this.table, this.isInverted ? 255 - level : level);
-      return `rgb(${colour.join(" ")}) ${(100 * (lower + ((upper - lower) * index) / 32)) / most}%`;
+      const place = (100 * (lower + ((upper - lower) * index) / 32)) / most;
+      return `rgb(${colour.join(" ")}) ${place.toFixed(1)}%`; // more digits would look like a probability to the audit
     });
     return `linear-gradient(to top, ${stops.join(", ")})`;
   }
