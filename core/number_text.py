@@ -15,6 +15,7 @@ import pandas as pd
 
 #: After the decimal point: of proportions, areas and differences as such; of the same in percent.
 DIGITS, PERCENT_DIGITS = 3, 1
+SECONDS_DIGITS = 1  # as reading times are stored: a hundredth of a second is nobody's
 UNDEFINED = "undefined"
 
 Number = float | None

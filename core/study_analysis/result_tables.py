@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.number_text import DIGITS, SECONDS_DIGITS
 from core.statistics.roc import roc_band
 from core.study_analysis.case_description import CaseDescription
 from core.study_analysis.data import FLAGS
@@ -27,6 +28,7 @@ from core.study_analysis.table_columns import (
     ResultTable,
     Row,
     count,
+    estimate_columns,
     estimate_of_test,
     flag,
     joined_notes,
@@ -401,7 +403,8 @@ TABLES: tuple[ResultTable, ...] = (
         number("confidence_upper", "one.upper"), number("confidence_mean", "one.mean"), *ESTIMATE, NOTES,
     )),
     ResultTable("reading_order", _with_identity(lambda cohort: cohort.reading_order), (
-        *WHO, count("quarter", "one.quarter"), _QUANTITY, *ESTIMATE, NOTES,
+        *WHO, count("quarter", "one.quarter"), _QUANTITY,
+        *estimate_columns(lambda row: SECONDS_DIGITS if row.one.quantity == "seconds" else DIGITS), NOTES,
     )),
     ResultTable("aid_ledger", _with_identity(lambda cohort: cohort.aid_ledger), (
         *WHO, text("shown", "one.shown"), text("variable", "one.variable"), text("level", "one.level"), _QUANTITY,
@@ -417,7 +420,7 @@ TABLES: tuple[ResultTable, ...] = (
         text("model", "one.model"), flag("is_model_right", "one.is_model_right"), text("outcome", "one.outcome"),
     )),
     ResultTable("reading_times", _with_identity(lambda cohort: cohort.reading_times), (
-        *WHO, text("answer", "one.answer"), *ESTIMATE, NOTES,
+        *WHO, text("answer", "one.answer"), *estimate_columns(lambda _: SECONDS_DIGITS), NOTES,
     )),
 )  # fmt: skip
 

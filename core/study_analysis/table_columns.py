@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.number_text import estimate_text
+from core.number_text import DIGITS, estimate_text
 from core.statistics.result import Estimate, TestResult
 
 Row = SimpleNamespace
@@ -83,18 +83,26 @@ PAIR = (
         for name, place in (("arm", "arm"), ("kind", "kind"), ("participant", "key"), ("name", "name"))
     ),
 )
-ESTIMATE = (
-    count("n", "estimate.n"),
-    number("value", "estimate.value"),
-    number("standard_error", "estimate.standard_error"),
-    number("lower", "estimate.lower"),
-    number("upper", "estimate.upper"),
-    number("confidence_level", "estimate.confidence_level"),
-    text("method", "estimate.method"),
-    text("state", lambda row: row.estimate.state.value),
-    #: as people read it; the same string on every screen, in every file and in the report
-    text("estimate", lambda row: estimate_text(row.estimate.value, row.estimate.lower, row.estimate.upper)),
-)
+
+
+def estimate_columns(digits: Callable[[Row], int] = lambda _: DIGITS) -> tuple[Column, ...]:
+    """A number with its interval, and both as people read them with so many digits after the point."""
+    return (
+        count("n", "estimate.n"),
+        number("value", "estimate.value"),
+        number("standard_error", "estimate.standard_error"),
+        number("lower", "estimate.lower"),
+        number("upper", "estimate.upper"),
+        number("confidence_level", "estimate.confidence_level"),
+        text("method", "estimate.method"),
+        text("state", lambda row: row.estimate.state.value),
+        #: the same string on every screen, in every file and in the report
+        text("estimate", lambda row: estimate_text(
+            row.estimate.value, row.estimate.lower, row.estimate.upper, digits(row))),
+    )  # fmt: skip
+
+
+ESTIMATE = estimate_columns()
 #: Limits by standard error alone, which may leave the range of a difference; beside those of the estimate.
 WALD = (number("wald_lower", "estimate.wald_lower"), number("wald_upper", "estimate.wald_upper"))
 #: Why the estimate is undefined, its own notes, then the row's.

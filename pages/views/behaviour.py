@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.number_text import percent_text
+from core.number_text import DIGITS, SECONDS_DIGITS, percent_text
 from core.protocol import Scale
 from pages.widgets import charts
 from pages.widgets.address_choice import choose_from_address
@@ -137,7 +137,8 @@ def _shares(rows: pd.DataFrame) -> list[str]:
 def _times(shown: Shown) -> None:
     """Median reading time of right and wrong answers."""
     rows = shown.tables["reading_times"]
-    chart = charts.per_class_chart(rows.assign(**{"class": rows["answer"]}), ANSWERS, shown.styles, "Median seconds")
+    by_answer = rows.assign(**{"class": rows["answer"]})
+    chart = charts.per_class_chart(by_answer, ANSWERS, shown.styles, "Median seconds", SECONDS_DIGITS)
     config = charts.chart_config(f"reading_times_{shown.cohort}")
     st.plotly_chart(chart, config=config, theme=None, alt="Median reading time in seconds of right and wrong answers")
     draw_notes(rows)
@@ -163,7 +164,9 @@ def _order(shown: Shown) -> None:
         if part.empty:
             continue
         with place:
-            figure = charts.per_class_chart(part.assign(**{"class": part["quarter"]}), quarters, shown.styles, title)
+            digits = SECONDS_DIGITS if quantity == "seconds" else DIGITS
+            by_quarter = part.assign(**{"class": part["quarter"]})
+            figure = charts.per_class_chart(by_quarter, quarters, shown.styles, title, digits)
             config = charts.chart_config(f"order_{quantity}_{shown.cohort}")
             st.plotly_chart(
                 figure, config=config, theme=None, alt=f"{title} in each quarter of the order", key=quantity

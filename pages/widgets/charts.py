@@ -252,7 +252,9 @@ def _span(intervals: Iterable[_Interval], factor: float, *, zero: bool = False) 
     return {"range": [low, high], "tickvals": ticks.tolist(), "ticktext": texts}
 
 
-def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[Any, str], styles: Styles, title: str) -> go.Figure:
+def per_class_chart(
+    rows: pd.DataFrame, class_labels: Mapping[Any, str], styles: Styles, title: str, digits: int = DIGITS
+) -> go.Figure:
     """One quantity by class (or any other level), raters side by side.
 
     Parameters
@@ -260,8 +262,11 @@ def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[Any, str], styles:
     rows : table with class, label, value, lower, upper, n; one row a rater and class
     title : str
         Of the vertical axis.
+    digits : int
+        After the point, of the numbers under the pointer.
     """
     figure = go.Figure()
+    number = f":.{digits}f"
     present = set(rows["label"])
     names = [name for name in styles if name in present] + [n for n in dict.fromkeys(rows["label"]) if n not in styles]
     offsets = np.linspace(-0.3, 0.3, len(names)) if len(names) > 1 else [0.0]
@@ -279,8 +284,8 @@ def per_class_chart(rows: pd.DataFrame, class_labels: Mapping[Any, str], styles:
                 marker=_mark(style, 9) if style else {"color": INK, "size": 9},
                 name=_shortened(name),
                 customdata=group[["lower", "upper", "n"]],
-                hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<br>n = %{customdata[2]}"
-                f"<extra>{_plain(name)}</extra>",
+                hovertemplate=f"%{{y{number}}} (%{{customdata[0]{number}}} to %{{customdata[1]{number}}})"
+                f"<br>n = %{{customdata[2]}}<extra>{_plain(name)}</extra>",
             )
         )
     figure.update_xaxes(tickvals=list(range(len(keys))), ticktext=[_plain(each) for each in class_labels.values()],

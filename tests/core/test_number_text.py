@@ -48,7 +48,15 @@ def test_every_table_has_the_same_strings_in_csv_and_json_and_on_the_screen(anal
                 assert found == wanted, (name, column)
         shown = shown_table(table)
         if "estimate" in table.columns:
-            texts = [estimate_text(*row) for row in table[["value", "lower", "upper"]].itertuples(index=False)]
+            of_time = (
+                table["quantity"] == "seconds"
+                if "quantity" in table
+                else pd.Series(name == "reading_times", table.index)
+            )
+            limits = table[["value", "lower", "upper"]].itertuples(index=False)
+            texts = [
+                estimate_text(*row, digits=1 if is_time else 3) for row, is_time in zip(limits, of_time, strict=True)
+            ]
             assert list(shown["estimate"]) == list(table["estimate"]) == [row["estimate"] for row in rows] == texts
 
 
