@@ -15,11 +15,13 @@ from typing import Any
 
 from core.natural_order import NaturalKey, natural_key
 from core.protocol import Comparison, Design
-from core.report.study_record import StudyRecord, readers_of, versions
+from core.report.study_record import StudyRecord, card_text, readers_of, versions
+from core.report.table_words import in_words
 
 #: What stands where the record has no answer.
 AUTHOR = "The author must write this."
 _AND_AUTHOR = " The author completes this."
+_LONGEST = 300  # letters of a field of a model's card; the section Models has it whole
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _sealed(record: StudyRecord) -> str:
 def _subgroups(record: StudyRecord) -> str:
     """By what the cases and readers were parted."""
     found = sorted({one.variable for cohort in record.analysis.cohorts for one in cohort.subgroups})
-    return f"Table subgroups of the export, by {', '.join(found)}." if found else ""
+    return f"Table subgroups of the export, by {', '.join(map(in_words, found))}." if found else ""
 
 
 def _cutoffs(record: StudyRecord) -> str:
@@ -162,8 +164,9 @@ def _card(field: str, words: str) -> Callable[[StudyRecord], str]:
     """A field of every model's card."""
 
     def told(record: StudyRecord) -> str:
-        found = {str(card[field]) for card in record.model_cards.values() if card.get(field) not in (None, "", {})}
-        return f"{words}: {'; '.join(sorted(found))[:300]}." if found else ""
+        given = [card[field] for card in record.model_cards.values() if card.get(field) not in (None, "", {})]
+        found = sorted({card_text(value, _LONGEST) for value in given})
+        return f"{words}: {'; '.join(found)}." if found else ""
 
     return told
 

@@ -127,3 +127,19 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue  # torch is not installed where models are only served
     return found
+
+
+def card_text(value: object, most: int) -> str:
+    """A value of a model's card on one line; a longer one ends behind a word, and says that it goes on."""
+    told = _one_line(value)
+    if len(told) <= most:
+        return told
+    return f"{told[: most - 1].rpartition(' ')[0] or told[: most - 2]} …"
+
+
+def _one_line(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_one_line(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_one_line, value))
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

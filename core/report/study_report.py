@@ -22,12 +22,12 @@ from core.report.figures import FigurePlan, figure_plans, figure_texts, render
 from core.report.file_names import file_part
 from core.report.letters import letters_of
 from core.report.printed_tables import PrintedTable, cohort_parts, paper_tables, printed_table
-from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, readers_of, versions
+from core.report.study_record import NOT_BLINDED_HERE, StudyRecord, card_text, readers_of, versions
 from core.study_analysis.localisation import LROC_METHOD
 from core.study_analysis.planned import stamp_of
 
 WIDTH_MM = 174
-_LONGEST = 500  # letters of a field of a model's card
+_LONGEST = 3000  # letters of a field of a model's card
 _MOST_ROWS = 60  # of a table in the report; the export has them all
 _PAIR_COLUMNS = ("first", "second", "n", "estimate", "p_exact", "p_clustered", "p_holm", "notes")
 _SYNTHETIC = "Synthetic images or simulated readers took part: nothing here says anything about patients."
@@ -329,18 +329,9 @@ def _models(record: StudyRecord) -> Iterator[Block]:
     for key, card in record.model_cards.items():
         usual = "declared before reading" if key == record.data.declared_model else "exploratory"
         yield Heading(str(card.get("name", key)), 2, record.declarations.get(key, usual))
-        rows = [("SHA-256", key), *((str(name), _card_text(value)[:_LONGEST]) for name, value in card.items()
+        rows = [("SHA-256", key), *((str(name), card_text(value, _LONGEST)) for name, value in card.items()
                                     if name not in ("name", "metrics"))]  # fmt: skip
         yield PrintedTable(f"model_{key[:8]}", "Model card", ("Field", "Value"), tuple(row for row in rows if row[1]))
-
-
-def _card_text(value: object) -> str:
-    """A value of a card on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_card_text(one)}" for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_card_text(one) for one in value)
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _provenance(record: StudyRecord) -> Iterator[Block]:

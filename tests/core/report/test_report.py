@@ -14,7 +14,7 @@ from core.report.checklists import ANSWERS, AUTHOR, checklists
 from core.report.document import Heading, Listing, Paragraph, Picture, to_html, to_pdf
 from core.report.figures import figure_plans
 from core.report.printed_tables import PrintedTable, paper_tables
-from core.report.study_record import NOT_BLINDED_HERE, Deviation, StudyRecord
+from core.report.study_record import NOT_BLINDED_HERE, Deviation, StudyRecord, card_text
 from core.report.study_report import report_blocks
 from tests.core.analysis_studies import simulated_study
 
@@ -225,3 +225,18 @@ def test_what_cannot_be_told_says_why_and_no_number_is_a_nan(change, models, sai
     headings = [at for at, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2]
     assert not [blocks[at].text for at in headings if at + 1 in headings], "a heading with nothing below"
     assert to_pdf("T", blocks).startswith(b"%PDF")
+
+
+def test_checklists_tell_a_recipe_and_subgroups_in_words_and_cut_no_word(record):
+    recipe = {"architecture": "resnet", "augmentation": {f"rotation_{n}_degrees": 1.5 * n for n in range(40)}}
+    told = checklists(replace(record, model_cards={"model-0": {"name": "Net", "recipe": recipe}}))
+    answers = [item.answer for items in told.values() for item in items]
+    (answer,) = {text for text in answers if text.startswith("Recipe: ")}
+    assert answer.startswith("Recipe: architecture: resnet, augmentation: rotation_0_degrees: 0, ")
+    assert " …." in answer
+    assert not [text for text in answers if "{'" in text or "reader_years" in text]
+    assert any("years of experience" in text for text in answers)
+    whole = card_text(recipe, 3000)
+    assert whole.endswith("rotation_39_degrees: 58.5")
+    assert {word.rstrip(",") for word in card_text(recipe, 100).split()} <= {*whole.replace(",", "").split(), "…"}
+    assert card_text("x" * 400, 300) == f"{'x' * 298} …"
