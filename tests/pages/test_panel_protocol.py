@@ -32,7 +32,7 @@ from pages.widgets.reading_panel import PanelCase, PanelModel, pack_frame
 from tests.pages.panel_bench import STARTED, Bench
 from tests.pages.reading_server import phantom_pixels
 from tests.pages.test_panel_states import training
-from tests.pages.test_panel_view import faults
+from tests.pages.test_panel_view import broken_words, faults
 
 pytestmark = pytest.mark.browser
 
@@ -722,6 +722,10 @@ ROADS: dict[str, tuple[Protocol, Callable[[Bench], None]]] = {
     "percent": (Protocol("P", scale=Scale(ScaleKind.PERCENT)), _probabilities),
     "probabilities": (Protocol("P", scale=Scale(ScaleKind.PROBABILITIES)), _probabilities),
     "aided": (aided(), _model),
+    "aided, probabilities": (replace(aided(), scale=Scale(ScaleKind.PROBABILITIES)), _model),
+    "aided, 8 long probabilities": (
+        replace(aided(), classes=_classes(8), scale=Scale(ScaleKind.PROBABILITIES)), _model,
+    ),
     "aided, 20 long probabilities": (
         replace(aided(), classes=_classes(20), scale=Scale(ScaleKind.PROBABILITIES)), _model,
     ),
@@ -754,6 +758,7 @@ def test_every_form_fits_every_window(name: str, browser: Browser) -> None:
             bench.page.evaluate("new Promise((then) => frame(() => frame(then)))")
             least = 44 if is_touch or (len(protocol.classes) <= 8 and "long" not in name) else 30
             assert faults(bench, least) == [], f"{name} at {width} x {height}"
+            assert broken_words(bench) == [], f"{name} at {width} x {height}"
             image = bench.page.evaluate("room.panel.viewer.canvas.clientHeight")
             assert image > 0.18 * height, f"{name} at {width} x {height}"
         context.close()

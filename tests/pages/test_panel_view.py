@@ -57,6 +57,23 @@ def faults(bench: Bench, least: int = 44) -> list[str]:
     return found
 
 
+#: Labels of classes in which a word goes on in the next line.
+_BROKEN = """() => [...room.querySelectorAll(".classes span")].filter((span) => {
+  const text = span.firstChild;
+  return [...text.data.matchAll(/\\S+/g)].some(({ 0: word, index }) => {
+    const range = document.createRange();
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+  });
+}).map((span) => span.textContent)"""
+
+
+def broken_words(bench: Bench) -> list[str]:
+    found: list[str] = bench.page.evaluate(_BROKEN)
+    return found
+
+
 def places(bench: Bench) -> list[Any]:
     """Where every choice and the image lie."""
     found: list[Any] = bench.page.evaluate(
@@ -604,18 +621,7 @@ def test_no_word_of_twenty_labels_is_broken(size: tuple[int, int], context: Brow
         bench.page.set_viewport_size({"width": size[0], "height": size[1]})
         bench.feed(2)
         bench.wait("empty")
-        broken = bench.page.evaluate(
-            """() => [...room.querySelectorAll(".classes span")].filter((span) => {
-              const text = span.firstChild;
-              return [...text.data.matchAll(/\\S+/g)].some(({ 0: word, index }) => {
-                const range = document.createRange();
-                range.setStart(text, index);
-                range.setEnd(text, index + word.length);
-                return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
-              });
-            }).map((span) => span.textContent)"""
-        )
-        assert broken == []
+        assert broken_words(bench) == []
 
 
 def test_no_field_of_the_panel_hides_one_of_its_methods() -> None:

@@ -109,7 +109,9 @@ class Cards {
     const { width, height, pixel_ratio: ratio, zoom } = this.screen();
     const size = `This window has ${width} × ${height} pixels, pixel ratio ${ratio}, zoom ${Math.round(100 * zoom)} %.`;
     if (!this.isTooSmall(conditions)) return size;
-    return `${size} The study asks for at least ${conditions.min_width_px} × ${conditions.min_height_px}: enlarge the `
-      + "window or take a larger screen. You may go on; it is stored with your answers.";
+    const { min_width_px: across, min_height_px: down } = conditions;
+    const least = across && down ? `${across} × ${down}` : across ? `${across} pixels across` : `${down} pixels down`;
+    return `${size} The study asks for at least ${least}: enlarge the window or take a larger screen. You may go on; it `
+      + "is stored with your answers.";
   }
 }

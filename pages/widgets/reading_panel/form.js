@@ -365,7 +365,8 @@ class Form {
       key.textContent = keys.capOfClass(index);
       key.hidden = key.textContent === "";
       more.hidden = !shares;
-      const name = header.classes.length > 8 ? "" : `${header.model?.name}: `; // it stands above them
+      const called = header.model?.name ?? "";
+      const name = header.classes.length > 5 || called.length > 12 ? "" : `${called}: `; // it stands above them
       more.textContent = shares ? `${name}${Math.round(100 * shares[index])} %` : "";
       more.title = shares ? header.model.name : "";
       const value = draft.probabilities?.[index] ?? "";
