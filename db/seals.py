@@ -138,6 +138,12 @@ def seal_of_row(row: ReadingRow | PresentationEventRow, columns: Sequence[sa.Col
     return seal(columns, [[getattr(row, str(column.key)) for column in columns]])
 
 
+def seal_of_model(db_session: Session, sha256: str, like: Seal | None = None) -> Seal:
+    """Seal of a registered model; of no row where there is none."""
+    columns = columns_of(ModelVersionRow) if like is None else sealed_columns(like)
+    return seal(columns, db_session.execute(sa.select(*columns).where(ModelVersionRow.sha256 == sha256)).all())
+
+
 def entry_of_reading(login: str, presentation: PresentationRow, row: ReadingRow) -> dict[str, object]:
     """What the trail says of a reading: whose, at which place, and its seal; nothing that tells the answer."""
     return {

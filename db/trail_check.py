@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from db.seals import (
     differences,
     digest_of,
     seal_of_batch,
+    seal_of_model,
     seal_of_order,
     seal_of_part,
     seal_of_row,
@@ -33,6 +35,7 @@ from db.tables import (
     CaseRow,
     DeviationRow,
     InvitationRow,
+    ModelVersionRow,
     PasswordSetRow,
     PersonRow,
     PredictionRow,
@@ -48,6 +51,9 @@ from db.tables import (
 )
 from db.types import canonical_json
 from db.ways_in import WaysIn, commitment, ways_of
+
+#: Between a row and its event, which were stored together: a deed may have waited for its turn.
+_ABOUT_THEN = timedelta(minutes=2)
 
 #: One reading: login, place in the order, revision.
 Place = tuple[str, int, int]
@@ -81,6 +87,7 @@ class Ledger:
     people: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)  # login -> role, simulated, active
     passwords_set: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # login -> by whom, in turn
     invitations: dict[str, dict[str, Any]] = field(default_factory=dict)  # id -> what was said of it
+    models: dict[str, AuditEvent] = field(default_factory=dict)  # SHA-256 -> event with which it was registered
     ways_in: WaysIn = field(default_factory=WaysIn)
     times: TimesOfTrail = field(default_factory=TimesOfTrail)
     older_coordinators: set[str] = field(default_factory=set)  # entered before studies had their own
@@ -100,6 +107,8 @@ class Ledger:
             self.people[detail["login"]] = (role, is_simulated, detail["is_active"])
         elif event.action in ("person.password", "person.email") and detail.get("is_by_other"):
             self.passwords_set[detail["login"]].append(event.actor)
+        elif event.action == "model.register":
+            self.models[detail["sha256"]] = event
         elif event.action == "invitation.create":
             kept = ("note", "role", "cohorts", "expires_at", "code")  # earlier versions said nothing of the code
             self.invitations[detail["invitation"]] = {
@@ -281,6 +290,22 @@ def check_study(db_session: Session, study: StudyRow) -> Iterator[str]:
         yield from readable(check(db_session, study, said), f"the rows of study '{study.study_key}'")
 
 
+def check_models(db_session: Session, ledger: Ledger) -> Iterator[str]:
+    """Whether every model, declared or not, is the one that was registered, when the trail says."""
+    for sha256, event in sorted(ledger.models.items()):
+        row = db_session.get(ModelVersionRow, sha256)
+        name, kept = f"the model '{event.detail['name']}' ({sha256[:12]})", event.detail.get("seal")
+        if row is None:
+            yield f"{name} was removed"
+        elif kept is not None:
+            if seal_of_model(db_session, sha256, like=kept) != kept:
+                yield f"{name} is not what was registered with event {event.sequence}"
+        elif (row.name, row.architecture) != (event.detail["name"], event.detail["architecture"]):
+            yield f"{name} is not what was registered with event {event.sequence}"
+        elif abs(row.registered_at - event.at) > _ABOUT_THEN:  # of a version that sealed only declared ones
+            yield f"{name} was not registered when its row says"
+
+
 def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | None = None) -> Iterator[str]:
     """Whether every study, or each of some, is as the trail says, row by row."""
     studies = {row.study_key: row for row in db_session.scalars(sa.select(StudyRow).order_by(StudyRow.study_key))}
@@ -305,6 +330,8 @@ def check_studies(db_session: Session, ledger: Ledger, keys: Collection[str] | N
             study.opened_at is None or study.opened_at.isoformat(timespec="microseconds") != said.opened_at
         ):
             yield f"study '{key}' was not opened when its row says"
+        if study.opened_at is not None and (said.is_read_elsewhere or said.state == StudyState.DRAFT):
+            yield f"study '{key}' was never opened, and its row says when"
         if said.is_older_than_roles:
             said.roles = {(login, str(Role.COORDINATOR)): True for login in ledger.older_coordinators} | said.roles
         for what, check in (

@@ -21,6 +21,7 @@ from db.trail_check import (
     check_guards,
     check_invitations,
     check_leaves,
+    check_models,
     check_people,
     check_studies,
     read_trail,
@@ -99,6 +100,7 @@ class AuditRepository(PeopleRepository):
                 problems += readable(check_people(db_session, ledger, logins), "the people")
                 if mine is None:
                     problems += readable(check_invitations(db_session, ledger), "the invitations")
+                problems += readable(check_models(db_session, ledger), "the models")
                 problems += readable(check_studies(db_session, ledger, keys), "the studies")
                 problems += readable(check_leaves(db_session), "the seals")
             head = stored_end(db_session)

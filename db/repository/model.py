@@ -20,7 +20,7 @@ from db.audit import chain_end
 from db.records import CaseImage, CasePrediction, ModelVersion, PredictionCount
 from db.repository.access import BegunDeed, RepositoryBase, allowed
 from db.repository.cases import case_image_of, view_number
-from db.seals import seal_of_batch
+from db.seals import seal_of_batch, seal_of_model
 from db.tables import CaseImageRow, CaseRow, CohortRow, ImageRow, ModelVersionRow, PredictionRow, StudyRow
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -63,7 +63,8 @@ class ModelRepository(RepositoryBase):
                 )
                 db_session.add(row)
                 db_session.flush()
-                self._audit(db_session, "model.register", sha256=sha256, name=row.name, architecture=architecture)
+                said = {"sha256": sha256, "name": row.name, "architecture": architecture}
+                self._audit(db_session, "model.register", **said, seal=seal_of_model(db_session, sha256))
             return _model_of(row)
 
     @allowed(Role.COORDINATOR, Role.STATISTICIAN)
