@@ -361,7 +361,7 @@ def roc_chart(
                 line=_line(style.colour, style.dash, 2.4),
                 marker=_mark(style) | ({} if style.is_open else {"line": {"color": "white", "width": 1.4}}),
                 name=_shortened(row.label), legendgroup=row.label,
-                showlegend=row.label not in faint,
+                showlegend=row.label not in faint, cliponaxis=False,
                 hovertemplate=f"{row.told}<extra>{_plain(row.label)}</extra>",
             )
         )  # fmt: skip
