@@ -215,6 +215,8 @@ def _plain(plain: Mapping[str, Any], file: str | Path | None, is_stored: bool) -
             raise refused("a number that is none or without end", place, value, "write a number, or leave the line out")
         if isinstance(value, bool | int | float | None):
             return value
+        if not isinstance(value, str):  # of a tag: !!set, !!binary
+            raise refused("a value of a kind that no protocol has", place, value, "write it as text, without the !!")
         text = str(value)
         if not is_stored and any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text if sign not in "\n\r\t"):
             raise refused("there is a control character", place, text, "remove it")

@@ -294,7 +294,8 @@ def check_models(db_session: Session, ledger: Ledger) -> Iterator[str]:
     """Whether every model, declared or not, is the one that was registered, when the trail says."""
     for sha256, event in sorted(ledger.models.items()):
         row = db_session.get(ModelVersionRow, sha256)
-        name, kept = f"the model '{event.detail['name']}' ({sha256[:12]})", event.detail.get("seal")
+        name = f"the model '{event.detail['name']}' ({sha256[:12]})"
+        kept: Any = event.detail.get("seal")
         if row is None:
             yield f"{name} was removed"
         elif kept is not None:

@@ -120,6 +120,9 @@ def test_every_field_survives_the_file_and_the_store() -> None:
         ("", None, None, "list of 'name: value'"),
         ("schema: 1\ntitle: 'a", 2, None, "not YAML"),
         ("schema: 1\ntitle: 12", 2, "title", "string"),
+        ("schema: 1\ntitle: !!set {a, b}", 2, "title", "without the !!"),
+        ("schema: 1\ntitle: !!binary aGk=", 2, "title", "without the !!"),
+        ("schema: 1\ntitle: !theirs y", 2, "title", "without the !!"),
         (HEAD + "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
             f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in ("ab", "bc", "cd", "de", "ef", "fg")
         ), None, None, "values"),
