@@ -158,9 +158,8 @@ def keep_file(source: Path, kept: Path) -> None:
     """Copy a file into the data folder, whole or not at all; one that is there already is left."""
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(
-            f".{secrets.token_hex(4)}.partial"
-        )  # somebody else may take in the same file just now
+        # A name of its own: somebody else may take in the same file just now.
+        partial = kept.with_suffix(f".{secrets.token_hex(4)}.partial")
         try:
             shutil.copyfile(source, partial)
             partial.rename(kept)
