@@ -315,6 +315,20 @@ def is_missing_code(text: str) -> bool:
     return text.strip().casefold() in MISSING_CODES
 
 
+#: What a column of yes and no says; each of them would exclude its case with a reason that is none.
+_YES_OR_NO = frozenset(
+    ("0", "0.0", "1", "1.0", "no", "yes", "n", "y", "false", "true", "f", "t", "nein", "ja", "non", "oui",
+     "included", "excluded", "include", "exclude")
+)  # fmt: skip
+NO_REASON = "is no reason, and whatever stands here excludes the case"
+FIX_REASON = "leave it blank for a case that is read, or write why it is not, such as 'moved during the scan'"
+
+
+def is_yes_or_no(text: str) -> bool:
+    """Whether a value answers yes or no, where a reason in words is wanted."""
+    return text.strip().casefold() in _YES_OR_NO
+
+
 # ------------------------------------------------------------------------------------------------------ writing
 def safe_text(value: str) -> str:
     """Text that a spreadsheet shows instead of computing; :func:`original_text` undoes it.

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from core.csv_file import Columns, CsvRow, is_missing_code, read_csv_file
+from core.csv_file import FIX_REASON, NO_REASON, Columns, CsvRow, is_missing_code, is_yes_or_no, read_csv_file
 from core.errors import ImageError, InputError, ManifestError
 from core.imaging.file_names import Listings, find_inside
 from core.imaging.image import LoadedImage, load_image
@@ -303,7 +303,7 @@ def _row(line: CsvRow, folder: Path, classes: Sequence[DiseaseClass], check: _Ch
         scanner=optional["scanner"].strip() or None,
         age_years=_age(line, check) if optional["age"] else None,
         sex=_sex(optional["sex"], line.number, check),
-        exclusion_reason=optional["exclusion_reason"].strip() or None,
+        exclusion_reason=_exclusion_reason(optional["exclusion_reason"], line.number, check),
         lesion_mask_path=_inside(mask, folder, line.number, "lesion_mask", check) if mask.strip() else None,
         view=_view(optional["view"], line.number, check),
         is_colour_kept=_one_of(optional, "colour", {"": False, "grey": False, "keep": True}, line.number, check),
@@ -382,6 +382,13 @@ def _sex(value: str, row: int, check: _Check) -> str | None:
         check.add("the sex is neither F nor M", row, "sex", value, "write F or M, or leave it blank")
         return None
     return known[text]
+
+
+def _exclusion_reason(value: str, row: int, check: _Check) -> str | None:
+    """Why a case is not read, or None when blank."""
+    if is_yes_or_no(value):
+        check.add(NO_REASON, row, "exclusion_reason", value, FIX_REASON)
+    return value.strip() or None
 
 
 def _frame(value: str, row: int, check: _Check) -> int | None:

@@ -22,7 +22,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.csv_file import Columns, CsvFile, CsvRow, csv_bytes, csv_row, read_csv_file
+from core.csv_file import (
+    FIX_REASON,
+    NO_REASON,
+    Columns,
+    CsvFile,
+    CsvRow,
+    csv_bytes,
+    csv_row,
+    is_yes_or_no,
+    read_csv_file,
+)
 from core.errors import ManifestError
 from core.protocol import DiseaseClass
 from core.report.file_options import FileOptions, columns_for
@@ -166,7 +176,10 @@ def _about_case(rows: StudyRows, row: CsvRow) -> dict[str, Any]:
     about |= {name: rows.given(row, name) for name in _ABOUT_CASE if name in has}
     about = {name: value for name, value in about.items() if value}
     if "exclusion_reason" in has:
-        about["exclusion_reason"] = rows.given(row, "exclusion_reason") or None
+        reason = rows.given(row, "exclusion_reason")
+        if is_yes_or_no(reason):
+            raise row.error("exclusion_reason", NO_REASON, reason, FIX_REASON)
+        about["exclusion_reason"] = reason or None
     if "age_years" in has and rows.given(row, "age_years"):
         about["age_years"] = row.number_of("age_years")
     if _flag(rows, row, "has_lesion"):

@@ -142,6 +142,8 @@ FIELDS = {
     "age with comma": ({"age": "45,5"}, "age", "decimal comma"),
     "age in other digits": ({"age": "٤٥"}, "age", "age"),
     "sex": ({"sex": "x"}, "sex", "neither F nor M"),
+    "not excluded, in a word": ({"exclusion_reason": "No"}, "exclusion_reason", "is no reason"),
+    "not excluded, as a number": ({"exclusion_reason": "0"}, "exclusion_reason", "is no reason"),
 }
 
 

@@ -253,6 +253,14 @@ def test_a_case_that_r_wrote_without_exclusion_is_not_excluded(tmp_path):
     assert not changed(tmp_path, "NA", "NA", text).data.cases["is_excluded"].any()
 
 
+@pytest.mark.parametrize("word", ["0", "no", "Excluded", "TRUE"])
+def test_a_bare_yes_or_no_excludes_no_case_unseen(tmp_path, word):
+    lines = FULL.splitlines()
+    text = "\n".join([f"{lines[0]},exclusion_reason", *(f"{line},{word}" for line in lines[1:])])
+    with pytest.raises(ManifestError, match=r"(?s)is no reason.*leave it blank"):
+        changed(tmp_path, "Ann", "Ann", text)
+
+
 def test_a_code_that_was_answered_is_pointed_out(tmp_path):
     read = changed(tmp_path, "malignant,benign,", "malignant,not sure,")
     assert any("'not sure' (row 6)" in note and "--missing" in note for note in read.notes)
