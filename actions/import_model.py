@@ -101,6 +101,7 @@ def import_graph(repository: Repository, file: Path, declared: Declaration, *, n
         model = ForeignModel(content, declared, get_settings().thread_count)
     except ModelError as error:
         raise ModelError(f"{file.name}: {error}") from error
+    model.close()
     kept = model_folder(model.sha256) / "model.onnx"
     keep_file(file, kept)
     return repository.register_model(

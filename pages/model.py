@@ -24,7 +24,7 @@ from actions.models import (
 )
 from actions.uploads import Upload, laid_out
 from core.errors import ChangedMeanwhileError, InputError, ReadingRoomError, SignedOutError
-from core.model.foreign import ANSWERS, PIXELS, SMALLEST_SIDE
+from core.model.foreign import ANSWERS, PIXELS, SMALLEST_SIDE, ForeignModel
 from core.model.preprocessing import LARGEST_SIDE
 from core.model.shipped_weights import SHIPPED_CHECKPOINT
 from core.progress import OnProgress
@@ -211,7 +211,11 @@ def _predict(repository: Repository, study_key: str, model: ModelVersion, progre
     """What the thread of the job does: the same action as the command."""
     progress(0, 0, f"loading {model.name}")
     classifier = load_classifier(model)
-    added = predict_cohort(repository, classifier, study_key, progress=progress)
+    try:
+        added = predict_cohort(repository, classifier, study_key, progress=progress)
+    finally:
+        if isinstance(classifier, ForeignModel):
+            classifier.close()
     return f"{added} predictions added on {classifier.device}." if added else "Every case has one already."
 
 

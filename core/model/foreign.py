@@ -120,8 +120,16 @@ class ForeignModel:
         self.sha256 = hashlib.sha256(identity.encode()).hexdigest()
         self._graph = _open(content, threads)
         self._lock = threading.Lock()
-        self._read_input()
-        self._read_outputs()
+        try:
+            self._read_input()
+            self._read_outputs()
+        except BaseException:
+            self.close()  # an error that is kept, and shown, must not keep a process
+            raise
+
+    def close(self) -> None:
+        """End the process; the model answers no more."""
+        self._graph.close()
 
     def predict(
         self, images: Sequence[np.ndarray], *, batch_size: int = 16, progress: OnProgress | None = None

@@ -133,8 +133,11 @@ def leaves_no_process() -> Iterator[None]:
 @pytest.mark.usefixtures("little_memory", "leaves_no_process")
 def test_a_small_graph_that_asks_for_gigabytes_is_refused_in_words(kind: str) -> None:
     assert len(BOMBS[kind]) < 2_000
-    with pytest.raises(ModelError, match=r"needs more memory than the 0\.3 GB.*half of what was free.*Fix: "):
+    before = children()
+    with pytest.raises(ModelError, match=r"needs more memory than the 0\.3 GB.*half of what was free.*Fix: ") as kept:
         ForeignModel(BOMBS[kind], DECLARED, 1)
+    assert children() <= before, "a screen that shows the error keeps the process"
+    assert kept.value is not None
 
 
 @ON_LINUX
@@ -158,6 +161,9 @@ def test_a_graph_that_takes_memory_only_of_some_images_fails_at_these_and_goes_o
     with pytest.raises(ModelError, match="needs more memory"):
         model.predict([IMAGE + 255])
     assert model.predict([IMAGE]).logits.tolist() == [[0, 0]]
+    model.close()
+    with pytest.raises(ModelError):
+        model.predict([IMAGE])
 
 
 @pytest.mark.usefixtures("leaves_no_process")
