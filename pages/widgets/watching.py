@@ -43,7 +43,28 @@ def show_progress(repository: Repository, study: Study) -> None:
 
 
 def _table(rows: list[ReaderWatch]) -> None:
-    """One line a reader."""
+    """One line a reader; a column in which nothing would stand leaves its room to the names."""
+    rooms = {"Dev.": 45, "Ends": 90}  # pixels; all together 555, which a window of 1024 has for them
+    unused = {
+        name
+        for name, is_used in (
+            ("Dev.", any(row.n_deviations for row in rows)),
+            ("Ends", any(row.expected_end for row in rows)),
+        )
+        if not is_used
+    }
+    columns = {
+        "Reader": st.column_config.TextColumn(width=80 + sum(rooms[name] for name in unused)),
+        "Read": st.column_config.TextColumn(width=70),
+        "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=70),
+        "Active": st.column_config.TextColumn(help="images in sight, hours and minutes", width=55),
+        "Gross": st.column_config.TextColumn(help="with pauses of up to half an hour", width=55),
+        "Dev.": st.column_config.NumberColumn(help="deviations: dates of the protocol set aside", width=rooms["Dev."]),
+        "Seen, UTC": st.column_config.DatetimeColumn(format="MM-DD HH:mm", width=90, help="signed in or saved"),
+        "Ends": st.column_config.DatetimeColumn(
+            format="MM-DD HH:mm", width=rooms["Ends"], help="expected, at the pace since the reader's first answer"
+        ),
+    }
     st.dataframe(
         pd.DataFrame(
             {
@@ -60,18 +81,8 @@ def _table(rows: list[ReaderWatch]) -> None:
         hide_index=True,
         width="stretch",
         placeholder="",  # not seen yet, or nothing left to read
-        column_config={  # so narrow that no column is out of sight at 1024 pixels
-            "Reader": st.column_config.TextColumn(width=110),
-            "Read": st.column_config.TextColumn(width=70),
-            "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=75),
-            "Active": st.column_config.TextColumn(help="images in sight, hours and minutes", width=55),
-            "Gross": st.column_config.TextColumn(help="with pauses of up to half an hour", width=55),
-            "Dev.": st.column_config.NumberColumn(help="deviations: dates of the protocol set aside", width=45),
-            "Seen, UTC": st.column_config.DatetimeColumn(format="MM-DD HH:mm", width=90, help="signed in or saved"),
-            "Ends": st.column_config.DatetimeColumn(
-                format="MM-DD HH:mm", width=90, help="expected, at the pace since the reader's first answer"
-            ),
-        },
+        column_order=[name for name in columns if name not in unused],
+        column_config=columns,
     )
 
 
