@@ -20,8 +20,8 @@ from pages.door.security import SCRIPTS_PREFIX
 
 #: While the server is away, or another version of it answers, the script is asked for again: so often, a second apart.
 _TIMES = 60
-#: A frame may overtake the one before it while the script is loaded. Streamlit then ends the earlier call, which must
-#: not close what the later one has drawn. After an update of the server the new version takes the old one's place.
+#: Streamlit ends a call too when the next frame came before it had returned, though the component stays on the page;
+#: then nothing may be closed. After an update of the server the new version takes the old one's place.
 _LOADER = """
 const address = location.origin + %(address)s;
 let script;
@@ -36,8 +36,6 @@ async function load(n) {
 }
 export default async function (component) {
   const { parentElement } = component;
-  const turn = {};
-  parentElement.lastTurn = turn;
   const module = await (script ??= load(0));
   let form = parentElement.querySelector("[data-form]");
   if (form?.dataset.form !== address) { // nothing is drawn yet, or the server was replaced by another version
@@ -49,7 +47,11 @@ export default async function (component) {
     parentElement.append(form);
   }
   form.end = module.default(component);
-  return () => parentElement.lastTurn === turn && form.end?.();
+  return () => {
+    if (parentElement.isConnected) return;
+    form.end?.();
+    form.end = null;
+  };
 }
 """
 
