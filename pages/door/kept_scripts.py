@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
+import streamlit as st
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -78,8 +82,22 @@ def keep_script(name: str, script: str, *, html: str = "", css: str = "") -> str
     return SCRIPTS_PREFIX + file
 
 
+def kept_component(name: str, script: str, *, html: str = "", css: str = "") -> Callable[..., Any]:
+    """A component of Streamlit whose script browsers keep, to be called as what ``st.components.v2.component`` gives.
+
+    It is made when it is first drawn, for the base path of its script is not known while modules are imported.
+    """
+    path = keep_script(name, script, html=html, css=css)
+
+    @cache
+    def component() -> Any:
+        return st.components.v2.component(name, js=loader(path))
+
+    return lambda **given: component()(**given)
+
+
 def loader(path: str) -> str:
-    """The script to give to Streamlit; call it when the base path is known, so not while modules are imported."""
+    """The script that Streamlit sends instead, once the base path is known."""
     return _LOADER % {"address": json.dumps(address(path)), "times": _TIMES}
 
 

@@ -45,14 +45,8 @@ def show_progress(repository: Repository, study: Study) -> None:
 def _table(rows: list[ReaderWatch]) -> None:
     """One line a reader; a column in which nothing would stand leaves its room to the names."""
     rooms = {"Dev.": 45, "Ends": 90}  # pixels; all together 555, which a window of 1024 has for them
-    unused = {
-        name
-        for name, is_used in (
-            ("Dev.", any(row.n_deviations for row in rows)),
-            ("Ends", any(row.expected_end for row in rows)),
-        )
-        if not is_used
-    }
+    is_used = {"Dev.": any(row.n_deviations for row in rows), "Ends": any(row.expected_end for row in rows)}
+    unused = [name for name in rooms if not is_used[name]]
     columns = {
         "Reader": st.column_config.TextColumn(width=80 + sum(rooms[name] for name in unused)),
         "Read": st.column_config.TextColumn(width=70),

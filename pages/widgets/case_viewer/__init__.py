@@ -10,7 +10,6 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import streamlit as st
 
 from core.imaging import default_window
 from core.protocol import Display
-from pages.door.kept_scripts import keep_script, loader
+from pages.door.kept_scripts import kept_component
 
 _FOLDER = Path(__file__).parent
 _PANEL = _FOLDER.parent / "reading_panel"
@@ -62,20 +61,15 @@ def _text(*paths: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
-def _kept(name: str) -> str:
-    """Keep what draws ``case`` or ``gallery``; the path of its script."""
+def _component(name: str) -> Callable[..., Any]:
+    """What draws ``case`` or ``gallery``."""
     scripts = (_PANEL / "viewer.js", _FOLDER / "draw.js", _FOLDER / f"{name}.js")
     html, css = (_text(_FOLDER / f"{name}.{kind}") for kind in ("html", "css"))
-    return keep_script(f"room_{name}", _text(*scripts), html=html, css=css)
+    return kept_component(f"room_{name}", _text(*scripts), html=html, css=css)
 
 
-_SCRIPTS = {name: _kept(name) for name in ("case", "gallery")}
-
-
-@cache
-def _component(name: str) -> Any:
-    """The component ``case`` or ``gallery``, once the base path of its script is known."""
-    return st.components.v2.component(f"room_{name}", js=loader(_SCRIPTS[name]))
+_case = _component("case")
+_gallery = _component("gallery")
 
 
 def draw_case(
@@ -100,7 +94,7 @@ def draw_case(
     body: list[bytes] = []
     shown = [_picture_header(each, display, body) for each in pictures]
     header = {"case": case, "pictures": shown, "classes": list(classes), "first": first, "height": height}
-    _component("case")(key="case viewer", data=_packed(header, body), height="content")
+    _case(key="case viewer", data=_packed(header, body), height="content")
 
 
 def _picture_header(picture: Picture, display: Display, body: list[bytes]) -> dict[str, Any]:
@@ -144,9 +138,7 @@ def draw_gallery(cases: Sequence[SmallCase], display: Display, on_open: Callable
         if case in {each.case for each in cases}:
             on_open(case)
 
-    _component("gallery")(
-        key="case gallery", data=_packed({"cases": about}, body), height="content", on_open_change=opened
-    )
+    _gallery(key="case gallery", data=_packed({"cases": about}, body), height="content", on_open_change=opened)
 
 
 def _image_header(pixels: np.ndarray, display: Display, at: int, window_of: np.ndarray | None = None) -> dict[str, Any]:

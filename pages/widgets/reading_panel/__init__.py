@@ -13,7 +13,6 @@ import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,7 +30,7 @@ from core.study import NO_ANSWER_IN_TIME, Answer, Presentation, Study
 from db.records import ModelAnswer, ReadingImage, ReadingView
 from pages.door.addresses import address
 from pages.door.answers import PanelReceipt
-from pages.door.kept_scripts import keep_script, loader
+from pages.door.kept_scripts import kept_component
 from pages.door.reading import ANSWER_PATH, EVENTS_PATH, KEYS_PATH, PULSE_PATH, SHOWN_PATH
 from pages.door.security import SIGN_IN_PATH
 
@@ -277,13 +276,7 @@ def _text(*names: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
-_SCRIPT = keep_script("reading_panel", _text(*SCRIPTS), html=_text("panel.html"), css=_text("panel.css"))
-
-
-@cache
-def _component() -> Any:
-    """The component, once the base path of its script is known."""
-    return st.components.v2.component("reading_panel", js=loader(_SCRIPT))
+_component = kept_component("reading_panel", _text(*SCRIPTS), html=_text("panel.html"), css=_text("panel.css"))
 
 
 def reading_panel(
@@ -307,4 +300,4 @@ def reading_panel(
             on_message(st.session_state[PANEL_KEY].sent)
 
     frame = pack_frame(case, study, receipt, images)
-    return _component()(key=PANEL_KEY, data=frame, on_sent_change=on_sent).sent
+    return _component(key=PANEL_KEY, data=frame, on_sent_change=on_sent).sent
